@@ -1,0 +1,89 @@
+"""What a watcher says, in the order in which it saw it: the one language between `clusters` and `trail`.
+
+An observation carries the whole projected object, never a difference: whoever reads it compares with
+what the ledger holds. The order within one (cluster, kind) stream is the API server's order.
+"""
+
+from datetime import datetime
+from typing import Generic, NewType, TypeVar
+
+import msgspec
+
+ClusterUid = NewType("ClusterUid", str)
+"""The uid of a cluster's `kube-system` namespace: what a cluster is, whatever people call it."""
+
+ObjectUid = NewType("ObjectUid", str)
+
+
+class ObjectKey(msgspec.Struct, frozen=True, order=True):
+    """Where an object lives in its cluster. `group` without version: served versions come and go."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}/{self.name}"
+
+
+T = TypeVar("T")
+
+
+class Seen(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """An object as the API server has it now.
+
+    `was_held` is the fact that decides how well a change can be dated: True when the watch held this very
+    object (same uid) in its previous state with no gap between the two, so that what changed, changed just
+    now; False for the first sight, and for whatever a list after a gap brought.
+    """
+
+    key: ObjectKey
+    object: T
+    observed_at: datetime
+    """Aware UTC, our clock, when the bytes arrived."""
+    was_held: bool
+
+
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that is no longer there: a DELETED event, or a list that came back without it."""
+
+    key: ObjectKey
+    uid: ObjectUid
+    observed_at: datetime
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream is complete: every object that exists has been `Seen`, every one that went is `Gone`.
+
+    Comes once after each list (or the end of a WatchList's initial events).
+    """
+
+    group: str
+    kind: str
+    observed_at: datetime
+
+
+class Current(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream is known to be complete up to `observed_at`: a bookmark came.
+
+    Whatever changes later, changes after this instant: the lower bound of a bracket after a restart.
+    """
+
+    group: str
+    kind: str
+    observed_at: datetime
+
+
+class Unavailable(msgspec.Struct, frozen=True, kw_only=True):
+    """The kind cannot be watched now, with the reason for people: not installed, forbidden, unreachable."""
+
+    group: str
+    kind: str
+    observed_at: datetime
+    reason: str
+    """One of `not_installed`, `forbidden`, `unreachable`, `unauthorized`."""
+    message: str
+
+
+Observation = Seen[T] | Gone | Listed | Current | Unavailable
