@@ -1,0 +1,221 @@
+"""Flux objects as Fluxtrail keeps them: small, typed, and cleared of secrets where they enter.
+
+A projection never fails on a value it does not understand: an unreadable timestamp is an absent one.
+Source of the fields: fluxcd/kustomize-controller and source-controller API, tabled in docs/concepts.md.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from fluxtrail.model.moment import parse_timestamp
+from fluxtrail.model.observation import ObjectKey, ObjectUid
+from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.model.wire import (
+    MAX_CONDITIONS,
+    MAX_HISTORY,
+    WireCondition,
+    WireGitRepository,
+    WireKubeConfig,
+    WireKustomization,
+    WireReference,
+    WireSnapshot,
+)
+
+KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
+SOURCE_GROUP = "source.toolkit.fluxcd.io"
+KUSTOMIZE_VERSIONS = ("v1", "v1beta2", "v1beta1")
+SOURCE_VERSIONS = ("v1", "v1beta2", "v1beta1")
+DEFAULT_BRANCH = "master"
+"""What Flux checks out when a GitRepository names no ref."""
+
+
+class Condition(msgspec.Struct, frozen=True):
+    type: str
+    status: str
+    """`True`, `False` or `Unknown`."""
+    reason: str
+    message: str
+    """Redacted, at most 1 KiB."""
+    changed_at: datetime | None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One entry of a Kustomization's `status.history`: newest first, keyed by (digest, status), at most five."""
+
+    digest: str
+    """Of the built manifests, not of the artifact."""
+    status: str
+    """The reason of the Ready condition it ended with."""
+    first_reconciled: datetime | None
+    last_reconciled: datetime | None
+    total: int
+    revision: str | None
+
+
+class Kustomization(msgspec.Struct, frozen=True, kw_only=True):
+    key: ObjectKey
+    uid: ObjectUid
+    generation: int
+    observed_generation: int
+    is_deleting: bool
+    is_suspended: bool
+    path: str
+    """As in the spec; `normal_path` of `model/paths.py` makes it comparable."""
+    components: tuple[str, ...]
+    source: ObjectKey
+    kube_config: str | None
+    """`<namespace>/<secret>` of the remote cluster it lands on, or None for the cluster it lives in."""
+    depends_on: tuple[str, ...]
+    """`<namespace>/<name>` each."""
+    has_checks: bool
+    """`wait`, or health checks: then `applied` and `healthy` are two moments."""
+    last_applied: str | None
+    last_applied_origin: str | None
+    last_attempted: str | None
+    conditions: tuple[Condition, ...]
+    history: tuple[Snapshot, ...]
+
+    def find_condition(self, kind: str) -> Condition | None:
+        return next((condition for condition in self.conditions if condition.type == kind), None)
+
+
+class GitRef(msgspec.Struct, frozen=True):
+    """What a GitRepository checks out. Later fields win over earlier ones, as in Flux."""
+
+    branch: str | None = None
+    tag: str | None = None
+    semver: str | None = None
+    name: str | None = None
+    commit: str | None = None
+
+    @property
+    def followed_branch(self) -> str | None:
+        """The branch whose head is fetched, or None where it follows tags or another kind of ref."""
+        if self.name:
+            head = "refs/heads/"
+            return self.name.removeprefix(head) if self.name.startswith(head) else None
+        if self.tag or self.semver:
+            return None
+        return self.branch or (None if self.commit else DEFAULT_BRANCH)
+
+    @property
+    def follows_tags(self) -> bool:
+        return not self.commit and bool(self.tag or self.semver or (self.name or "").startswith("refs/tags/"))
+
+    @property
+    def is_pinned(self) -> bool:
+        return bool(self.commit)
+
+
+class GitRepository(msgspec.Struct, frozen=True, kw_only=True):
+    key: ObjectKey
+    uid: ObjectUid
+    generation: int
+    is_deleting: bool
+    is_suspended: bool
+    url: str
+    """Without userinfo and query."""
+    ref: GitRef
+    ignore: str | None
+    sparse_checkout: tuple[str, ...]
+    has_includes: bool
+    revision: str | None
+    digest: str | None
+    updated_at: datetime | None
+    """`status.artifact.lastUpdateTime`: when the stored artifact last changed. Later than the first fetch when
+    the artifact was stored again, so only the earliest one ever seen counts."""
+    conditions: tuple[Condition, ...]
+
+    def find_condition(self, kind: str) -> Condition | None:
+        return next((condition for condition in self.conditions if condition.type == kind), None)
+
+
+def project_kustomization(wire: WireKustomization) -> Kustomization:
+    """Return what Fluxtrail keeps of a Kustomization. `sourceRef.namespace` and `dependsOn` default to its own."""
+    meta, spec, status = wire.metadata, wire.spec, wire.status
+    namespace = meta.namespace or ""
+    source = (spec.source_ref if spec else None) or WireReference()
+    return Kustomization(
+        key=ObjectKey(KUSTOMIZE_GROUP, "Kustomization", namespace, meta.name),
+        uid=ObjectUid(meta.uid),
+        generation=meta.generation or 0,
+        observed_generation=_observed_generation(status.observed_generation if status else None),
+        is_deleting=meta.deletion_timestamp is not None,
+        is_suspended=bool(spec and spec.suspend),
+        path=(spec.path if spec else None) or "./",
+        components=tuple(component for component in (spec.components if spec else None) or () if component),
+        source=ObjectKey(
+            SOURCE_GROUP, source.kind or "GitRepository", source.namespace or namespace, source.name or ""
+        ),
+        kube_config=_kube_config(spec.kube_config if spec else None, namespace),
+        depends_on=tuple(
+            f"{item.namespace or namespace}/{item.name}" for item in (spec.depends_on if spec else None) or () if item
+        ),
+        has_checks=bool(spec and (spec.wait or spec.health_checks)),
+        last_applied=(status.last_applied_revision if status else None) or None,
+        last_applied_origin=(status.last_applied_origin_revision if status else None) or None,
+        last_attempted=(status.last_attempted_revision if status else None) or None,
+        conditions=_conditions(status.conditions if status else None),
+        history=_history(status.history if status else None),
+    )
+
+
+def project_git_repository(wire: WireGitRepository) -> GitRepository:
+    meta, spec, status = wire.metadata, wire.spec, wire.status
+    artifact = status.artifact if status else None
+    ref = spec.ref if spec and spec.ref else None
+    return GitRepository(
+        key=ObjectKey(SOURCE_GROUP, "GitRepository", meta.namespace or "", meta.name),
+        uid=ObjectUid(meta.uid),
+        generation=meta.generation or 0,
+        is_deleting=meta.deletion_timestamp is not None,
+        is_suspended=bool(spec and spec.suspend),
+        url=redact_url((spec.url if spec else None) or ""),
+        ref=GitRef(ref.branch, ref.tag, ref.semver, ref.name, ref.commit) if ref else GitRef(),
+        ignore=spec.ignore if spec else None,
+        sparse_checkout=tuple(path for path in (spec.sparse_checkout if spec else None) or () if path),
+        has_includes=bool(spec and spec.include),
+        revision=artifact.revision if artifact else None,
+        digest=artifact.digest if artifact else None,
+        updated_at=parse_timestamp(artifact.last_update_time) if artifact else None,
+        conditions=_conditions(status.conditions if status else None),
+    )
+
+
+def _observed_generation(value: int | None) -> int:
+    return -1 if value is None else value
+
+
+def _kube_config(wire: WireKubeConfig | None, namespace: str) -> str | None:
+    reference = wire and (wire.secret_ref or wire.config_map_ref)
+    return f"{namespace}/{reference.name}" if reference and reference.name else None
+
+
+def _conditions(wire: list[WireCondition] | None) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(
+            type=item.type or "",
+            status=item.status or "Unknown",
+            reason=item.reason or "",
+            message=redact(item.message),
+            changed_at=parse_timestamp(item.last_transition_time),
+        )
+        for item in (wire or ())[:MAX_CONDITIONS]
+        if item is not None
+    )
+
+
+def _history(wire: list[WireSnapshot] | None) -> tuple[Snapshot, ...]:
+    return tuple(
+        Snapshot(
+            digest=item.digest or "",
+            status=item.last_reconciled_status or "",
+            first_reconciled=parse_timestamp(item.first_reconciled),
+            last_reconciled=parse_timestamp(item.last_reconciled),
+            total=item.total_reconciliations or 0,
+            revision=(item.metadata or {}).get("revision"),
+        )
+        for item in (wire or ())[:MAX_HISTORY]
+        if item is not None
+    )

@@ -1,0 +1,246 @@
+"""What the ledger keeps, as values: the nouns of docs/concepts.md with their identities.
+
+Records are plain and frozen; `trail` decides what they become, `ledger` keeps them, nobody else writes them.
+Ids are given by the ledger and never reused. Times are aware UTC.
+"""
+
+from datetime import datetime
+from enum import Enum
+from typing import NewType
+
+import msgspec
+
+from fluxtrail.model.moment import Moment
+from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.verdict import Verdict
+
+RepositoryId = NewType("RepositoryId", int)
+CommitId = NewType("CommitId", int)
+SourceId = NewType("SourceId", int)
+TargetId = NewType("TargetId", int)
+SyncId = NewType("SyncId", int)
+
+UNSAVED = 0
+"""The id of a record that the ledger has not seen yet."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all records; `msgspec.structs.replace` makes the next version of one."""
+
+
+class RepositoryRecord(Record):
+    id: RepositoryId
+    canonical: str
+    """`github.com/acme/shop`: one repository, whatever the form of its URL."""
+    url: str
+    """How it is fetched; no userinfo. Empty for a source repository that is only known from exports."""
+    default_branch: str | None = None
+
+
+class BranchRecord(Record):
+    """A followed branch and how far it has been read."""
+
+    repository_id: RepositoryId
+    name: str
+    head: str | None
+    """The sha the ledger's chain ends with."""
+    looked_at: datetime | None
+    """When the remote was last asked; a later move happened after this."""
+    problem: str | None = None
+    """Why it cannot be read now, for people; None while it can."""
+
+
+class CommitRecord(Record):
+    id: CommitId
+    repository_id: RepositoryId
+    sha: str
+    subject: str = ""
+    author: str = ""
+    committed_at: datetime | None = None
+    merged: Moment | None = None
+    """Best evidence known. Frozen once a figure was made from it (`merged_is_final`)."""
+    merged_is_final: bool = False
+    pull_request: int | None = None
+    reverts: tuple[str, ...] = ()
+    """Full shas that its message says it reverts."""
+    is_carrier: bool = False
+    """An export or another carrier: followed, but without a lead time of its own."""
+
+
+class AliasKind(str, Enum):
+    MERGED = "merged"
+    """Came in by another parent of a merge."""
+    PULL_REQUEST = "pull_request"
+    """A commit of the pull request that was squashed or rebased into it."""
+
+
+class ExportRecord(Record):
+    """That a carrier was made from a source commit."""
+
+    carrier_id: CommitId
+    source_id: CommitId
+    stated_at: datetime | None
+    """The source commit's time as the carrier states it (`exporter-info`)."""
+    build_link: str | None = None
+
+
+class SourceRecord(Record):
+    """A Flux source and what it fetched last."""
+
+    id: SourceId
+    cluster: ClusterUid
+    key: ObjectKey
+    uid: ObjectUid
+    url: str
+    repository_id: RepositoryId | None
+    branch: str | None
+    """The followed branch; None where tags or a pinned commit are followed."""
+    follows_tags: bool
+    is_suspended: bool
+    ignore: str | None
+    sparse_checkout: tuple[str, ...]
+    revision: str | None
+    digest: str | None
+    problem: str | None
+    """The message of a failing fetch; None while all is well."""
+    observed_at: datetime
+    deleted_at: datetime | None = None
+
+
+class TargetRecord(Record):
+    """A Kustomization (later also a HelmRelease) as the follower last saw it: what a change is compared with."""
+
+    id: TargetId
+    cluster: ClusterUid
+    """The cluster whose API server has the object."""
+    key: ObjectKey
+    uid: ObjectUid
+    lands_on: str
+    """Where its manifests go: `cluster`'s uid, or `<uid>/<namespace>/<secret>` for a remote cluster."""
+    source: ObjectKey
+    repository_id: RepositoryId | None
+    branch: str | None
+    follows_tags: bool
+    path: str
+    components: tuple[str, ...]
+    generation: int
+    is_suspended: bool
+    has_checks: bool
+    attempted: str | None
+    applied: str | None
+    """`lastAppliedRevision` as last seen."""
+    applied_digest: str | None
+    """Digest of the manifests of the last success; None where Flux keeps no history."""
+    applied_generation: int | None
+    phase: Outcome
+    reason: str
+    message: str
+    phase_since: datetime | None
+    baseline_sha: str | None
+    """The first applied commit ever seen under the present source, ref and path: no history is claimed before it."""
+    awaits_baseline: bool
+    """Re-pointed, or never applied: the next applied revision is a baseline."""
+    sync_id: SyncId | None
+    """The newest sync."""
+    first_seen_at: datetime
+    observed_at: datetime
+    deleted_at: datetime | None = None
+
+
+class Cause(str, Enum):
+    BASELINE = "baseline"
+    REVISION = "revision"
+    CONFIGURATION = "configuration"
+    """The same revision gave other manifests: something but a commit changed."""
+
+
+class Attribution(str, Enum):
+    PENDING = "pending"
+    DONE = "done"
+    GAP = "gap"
+    """Given up: which commits it carried will stay unknown; counted and shown."""
+
+
+class SyncRecord(Record):
+    """One revision on one target, from the first sign of it to its end."""
+
+    id: SyncId
+    target_id: TargetId
+    revision: str
+    sha: str | None
+    """The commit of the revision, where it names one."""
+    previous: str | None
+    """`lastAppliedRevision` when it began."""
+    previous_sha: str | None
+    cause: Cause
+    generation: int
+    outcome: Outcome
+    reason: str = ""
+    message: str = ""
+    artifact_digest: str | None = None
+    manifests_digest: str | None = None
+    is_unchanged: bool = False
+    """The manifests and the spec's generation are the same immediately before and after: nobody is affected."""
+    started: Moment
+    fetched: Moment | None = None
+    applied: Moment | None = None
+    healthy: Moment | None = None
+    succeeded: Moment | None = None
+    """When Ready became True for it: what flux-commit-tracker calls the apply time."""
+    failed: Moment | None = None
+    attribution: Attribution = Attribution.PENDING
+    attribution_problem: str | None = None
+    version: int = 0
+    """Grows with each change; attribution notes which version it has dealt with."""
+    attributed_version: int = -1
+
+
+class DeliveryRecord(Record):
+    """One commit on one target, stored where the target is (or was) affected.
+
+    Its moments are not repeated here: merged is the commit's, exported the carrier's, fetched, applied and
+    healthy are those of the syncs named.
+    """
+
+    commit_id: CommitId
+    target_id: TargetId
+    verdict: Verdict
+    since: datetime
+    """When the verdict became what it is."""
+    reason: str = ""
+    """Flux's reason of a failure; else empty."""
+    carrier_id: CommitId | None = None
+    """The export whose containment decides, for a source commit."""
+    applied_sync: SyncId | None = None
+    """The sync that first applied it: set once."""
+    healthy_sync: SyncId | None = None
+    """The sync with which it was first deployed: set once."""
+    undone_by: CommitId | None = None
+    is_scope_unknown: bool = False
+
+
+class TransitionKind(str, Enum):
+    COMMIT_SEEN = "commit_seen"
+    VERDICT = "verdict"
+    APPLIED = "applied"
+    """A commit's manifests were applied (before its health is known)."""
+    UNDONE = "undone"
+    SYNC = "sync"
+    TARGET = "target"
+    """Suspended, resumed, waiting, re-pointed, deleted."""
+    BRANCH_REWRITTEN = "branch_rewritten"
+
+
+class Transition(Record):
+    """One line of the history. The ledger gives growing ids; nothing is ever changed."""
+
+    id: int = UNSAVED
+    at: datetime
+    kind: TransitionKind
+    target_id: TargetId | None = None
+    commit_id: CommitId | None = None
+    sync_id: SyncId | None = None
+    before: str = ""
+    after: str = ""
+    detail: dict[str, str] = {}

@@ -1,0 +1,121 @@
+"""The shapes of Flux objects on the wire: only the fields that are read, every one of them tolerant.
+
+Kubernetes sends explicit `null` for what is optional, and newer Flux sends fields we do not know; neither may
+stop an object. What is not declared here is skipped by the decoder and never becomes a Python object.
+"""
+
+from typing import Any
+
+import msgspec
+
+MAX_CONDITIONS = 32
+MAX_HISTORY = 16
+
+
+class WireMeta(msgspec.Struct, rename="camel"):
+    name: str
+    uid: str = ""
+    namespace: str | None = None
+    resource_version: str | None = None
+    generation: int | None = None
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    annotations: dict[str, str | None] | None = None
+
+
+class WireCondition(msgspec.Struct, rename="camel"):
+    type: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    last_transition_time: str | None = None
+    observed_generation: int | None = None
+
+
+class WireReference(msgspec.Struct, rename="camel"):
+    kind: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+    key: str | None = None
+
+
+class WireKubeConfig(msgspec.Struct, rename="camel"):
+    secret_ref: WireReference | None = None
+    config_map_ref: WireReference | None = None
+
+
+class WireSnapshot(msgspec.Struct, rename="camel"):
+    digest: str | None = None
+    first_reconciled: str | None = None
+    last_reconciled: str | None = None
+    last_reconciled_status: str | None = None
+    total_reconciliations: int | None = None
+    metadata: dict[str, str | None] | None = None
+
+
+class WireKustomizationSpec(msgspec.Struct, rename="camel"):
+    path: str | None = None
+    source_ref: WireReference | None = None
+    suspend: bool | None = None
+    wait: bool | None = None
+    health_checks: list[Any] | None = None
+    depends_on: list[WireReference] | None = None
+    components: list[str] | None = None
+    kube_config: WireKubeConfig | None = None
+    target_namespace: str | None = None
+
+
+class WireKustomizationStatus(msgspec.Struct, rename="camel"):
+    observed_generation: int | None = None
+    conditions: list[WireCondition] | None = None
+    last_applied_revision: str | None = None
+    last_applied_origin_revision: str | None = None
+    last_attempted_revision: str | None = None
+    history: list[WireSnapshot] | None = None
+
+
+class WireKustomization(msgspec.Struct, rename="camel"):
+    metadata: WireMeta
+    spec: WireKustomizationSpec | None = None
+    status: WireKustomizationStatus | None = None
+
+
+class WireGitRef(msgspec.Struct, rename="camel"):
+    branch: str | None = None
+    tag: str | None = None
+    semver: str | None = None
+    name: str | None = None
+    commit: str | None = None
+
+
+class WireArtifact(msgspec.Struct, rename="camel"):
+    revision: str | None = None
+    digest: str | None = None
+    last_update_time: str | None = None
+
+
+class WireInclude(msgspec.Struct, rename="camel"):
+    repository: WireReference | None = None
+    from_path: str | None = None
+    to_path: str | None = None
+
+
+class WireGitRepositorySpec(msgspec.Struct, rename="camel"):
+    url: str | None = None
+    ref: WireGitRef | None = None
+    suspend: bool | None = None
+    ignore: str | None = None
+    include: list[WireInclude] | None = None
+    sparse_checkout: list[str] | None = None
+
+
+class WireGitRepositoryStatus(msgspec.Struct, rename="camel"):
+    observed_generation: int | None = None
+    conditions: list[WireCondition] | None = None
+    artifact: WireArtifact | None = None
+
+
+class WireGitRepository(msgspec.Struct, rename="camel"):
+    metadata: WireMeta
+    spec: WireGitRepositorySpec | None = None
+    status: WireGitRepositoryStatus | None = None
