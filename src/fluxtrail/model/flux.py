@@ -192,7 +192,7 @@ def _kube_config(wire: WireKubeConfig | None, namespace: str) -> str | None:
     return f"{namespace}/{reference.name}" if reference and reference.name else None
 
 
-def _conditions(wire: list[WireCondition] | None) -> tuple[Condition, ...]:
+def _conditions(wire: list[WireCondition | None] | None) -> tuple[Condition, ...]:
     return tuple(
         Condition(
             type=item.type or "",
@@ -206,7 +206,7 @@ def _conditions(wire: list[WireCondition] | None) -> tuple[Condition, ...]:
     )
 
 
-def _history(wire: list[WireSnapshot] | None) -> tuple[Snapshot, ...]:
+def _history(wire: list[WireSnapshot | None] | None) -> tuple[Snapshot, ...]:
     return tuple(
         Snapshot(
             digest=item.digest or "",

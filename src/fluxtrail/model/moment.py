@@ -4,7 +4,7 @@ A moment is never bare: it says which evidence gave it and how precise that is (
 """
 
 from datetime import UTC, datetime, timedelta
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
@@ -12,7 +12,7 @@ KUBERNETES_RESOLUTION = timedelta(seconds=1)
 """Kubernetes writes timestamps without fractions, cut towards the past."""
 
 
-class Precision(str, Enum):
+class Precision(StrEnum):
     EXACT = "exact"
     """The system's own timestamp."""
     OBSERVED = "observed"
@@ -21,7 +21,7 @@ class Precision(str, Enum):
     """We came late; true somewhere within [`not_before`, `not_after`]."""
 
 
-class Evidence(str, Enum):
+class Evidence(StrEnum):
     """What gave a moment. The order within a stage is the order of trust (`design.md`, Stages)."""
 
     PULL_REQUEST = "pull_request_merged"

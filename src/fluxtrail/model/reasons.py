@@ -3,12 +3,12 @@
 Source: fluxcd/pkg apis/meta/conditions.go, kustomize-controller's reconciler; flux.md 1.1 and 1.5.
 """
 
-from enum import Enum
+from enum import StrEnum
 
 from fluxtrail.model.flux import Condition, Kustomization
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """How an attempt stands."""
 
     RUNNING = "running"
@@ -49,7 +49,10 @@ HEALTH_CHECKS_PREFIX = "Running health checks for revision "
 
 
 def outcome_of(ready: Condition | None) -> Outcome:
-    """Return what a Ready condition says. An unknown reason is judged by its status alone: False failed, True succeeded."""
+    """Return what a Ready condition says.
+
+    An unknown reason is judged by its status alone: False failed, True succeeded.
+    """
     if ready is None:
         return Outcome.UNKNOWN
     if ready.status == "True":

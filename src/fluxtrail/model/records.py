@@ -5,7 +5,7 @@ Ids are given by the ledger and never reused. Times are aware UTC.
 """
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import NewType
 
 import msgspec
@@ -29,7 +29,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all records; `msgspec.structs.replace` makes the next version of one."""
 
 
-class RepositoryRecord(Record):
+class RepositoryRecord(Record, frozen=True, kw_only=True):
     id: RepositoryId
     canonical: str
     """`github.com/acme/shop`: one repository, whatever the form of its URL."""
@@ -38,7 +38,7 @@ class RepositoryRecord(Record):
     default_branch: str | None = None
 
 
-class BranchRecord(Record):
+class BranchRecord(Record, frozen=True, kw_only=True):
     """A followed branch and how far it has been read."""
 
     repository_id: RepositoryId
@@ -51,7 +51,7 @@ class BranchRecord(Record):
     """Why it cannot be read now, for people; None while it can."""
 
 
-class CommitRecord(Record):
+class CommitRecord(Record, frozen=True, kw_only=True):
     id: CommitId
     repository_id: RepositoryId
     sha: str
@@ -68,14 +68,14 @@ class CommitRecord(Record):
     """An export or another carrier: followed, but without a lead time of its own."""
 
 
-class AliasKind(str, Enum):
+class AliasKind(StrEnum):
     MERGED = "merged"
     """Came in by another parent of a merge."""
     PULL_REQUEST = "pull_request"
     """A commit of the pull request that was squashed or rebased into it."""
 
 
-class ExportRecord(Record):
+class ExportRecord(Record, frozen=True, kw_only=True):
     """That a carrier was made from a source commit."""
 
     carrier_id: CommitId
@@ -85,7 +85,7 @@ class ExportRecord(Record):
     build_link: str | None = None
 
 
-class SourceRecord(Record):
+class SourceRecord(Record, frozen=True, kw_only=True):
     """A Flux source and what it fetched last."""
 
     id: SourceId
@@ -108,7 +108,7 @@ class SourceRecord(Record):
     deleted_at: datetime | None = None
 
 
-class TargetRecord(Record):
+class TargetRecord(Record, frozen=True, kw_only=True):
     """A Kustomization (later also a HelmRelease) as the follower last saw it: what a change is compared with."""
 
     id: TargetId
@@ -148,21 +148,21 @@ class TargetRecord(Record):
     deleted_at: datetime | None = None
 
 
-class Cause(str, Enum):
+class Cause(StrEnum):
     BASELINE = "baseline"
     REVISION = "revision"
     CONFIGURATION = "configuration"
     """The same revision gave other manifests: something but a commit changed."""
 
 
-class Attribution(str, Enum):
+class Attribution(StrEnum):
     PENDING = "pending"
     DONE = "done"
     GAP = "gap"
     """Given up: which commits it carried will stay unknown; counted and shown."""
 
 
-class SyncRecord(Record):
+class SyncRecord(Record, frozen=True, kw_only=True):
     """One revision on one target, from the first sign of it to its end."""
 
     id: SyncId
@@ -196,7 +196,7 @@ class SyncRecord(Record):
     attributed_version: int = -1
 
 
-class DeliveryRecord(Record):
+class DeliveryRecord(Record, frozen=True, kw_only=True):
     """One commit on one target, stored where the target is (or was) affected.
 
     Its moments are not repeated here: merged is the commit's, exported the carrier's, fetched, applied and
@@ -220,7 +220,7 @@ class DeliveryRecord(Record):
     is_scope_unknown: bool = False
 
 
-class TransitionKind(str, Enum):
+class TransitionKind(StrEnum):
     COMMIT_SEEN = "commit_seen"
     VERDICT = "verdict"
     APPLIED = "applied"
@@ -232,7 +232,7 @@ class TransitionKind(str, Enum):
     BRANCH_REWRITTEN = "branch_rewritten"
 
 
-class Transition(Record):
+class Transition(Record, frozen=True, kw_only=True):
     """One line of the history. The ledger gives growing ids; nothing is ever changed."""
 
     id: int = UNSAVED

@@ -5,7 +5,7 @@ reconcilers, RFC-0005; tabled in docs/concepts.md.
 """
 
 import re
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
@@ -18,7 +18,7 @@ _CHART_VERSION = re.compile(r"v?\d+(\.\d+){0,2}(-[0-9A-Za-z.-]+)?(\+(?P<suffix>[
 _LONGEST = 1024
 
 
-class RevisionKind(str, Enum):
+class RevisionKind(StrEnum):
     COMMIT = "commit"
     """A git commit: `hash` is its sha."""
     DIGEST = "digest"
@@ -106,7 +106,7 @@ def _parse_digest_form(text: str) -> Revision | None:
 
 
 def _is_plausible(algorithm: str, digest: str) -> bool:
-    """A digest has its algorithm's length; git shas may be abbreviated (people and tests write `main@sha1:abcdef123456`)."""
+    """A digest has its algorithm's length; a git sha may be abbreviated (`main@sha1:abcdef123456`)."""
     return len(digest) == _LENGTHS[algorithm] or (algorithm == "sha1" and 7 <= len(digest) <= 40)
 
 

@@ -1,8 +1,9 @@
 """The stages of a commit's way, and how long each took."""
 
+import itertools
 from collections.abc import Mapping
 from datetime import timedelta
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
@@ -12,7 +13,7 @@ INVERSION_TOLERANCE = timedelta(seconds=2)
 """Two clocks may disagree by this much; a pair further apart is left out of figures, shown and counted."""
 
 
-class Stage(str, Enum):
+class Stage(StrEnum):
     MERGED = "merged"
     BUILT = "built"
     EXPORTED = "exported"
@@ -55,8 +56,7 @@ def stage_intervals(moments: Moments) -> list[Interval]:
     """Return the interval that led to each known stage after the first, in the order of the stages."""
     known = [stage for stage in STAGES if stage in moments]
     return [
-        interval_between(since, moments[since], stage, moments[stage])
-        for since, stage in zip(known, known[1:], strict=False)
+        interval_between(since, moments[since], stage, moments[stage]) for since, stage in itertools.pairwise(known)
     ]
 
 

@@ -4,10 +4,10 @@ The verdicts and their meaning: docs/concepts.md.
 """
 
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import StrEnum
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     PENDING = "pending"
     DEPLOYED = "deployed"
     UNAFFECTED = "unaffected"
@@ -17,7 +17,7 @@ class Verdict(str, Enum):
     ABANDONED = "abandoned"
 
 
-class PendingReason(str, Enum):
+class PendingReason(StrEnum):
     """Why a commit is not there yet. Derived from the target's and the source's present state, never stored."""
 
     AWAITING_EXPORT = "awaiting_export"

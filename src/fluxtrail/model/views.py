@@ -14,7 +14,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all views."""
 
 
-class TargetName(View):
+class TargetName(View, frozen=True, kw_only=True):
     """`Kustomization/flux-system/apps` on a cluster."""
 
     kind: str
@@ -25,7 +25,7 @@ class TargetName(View):
         return f"{self.kind}/{self.namespace}/{self.name}"
 
 
-class DeliveryView(View):
+class DeliveryView(View, frozen=True, kw_only=True):
     sha: str
     repository: str
     cluster: str
@@ -51,14 +51,14 @@ class DeliveryView(View):
     stages: dict[str, Moment] = {}
 
 
-class ExportView(View):
+class ExportView(View, frozen=True, kw_only=True):
     sha: str
     repository: str
     committed_at: datetime | None = None
     build_link: str | None = None
 
 
-class CommitView(View):
+class CommitView(View, frozen=True, kw_only=True):
     sha: str
     repository: str
     subject: str
@@ -73,7 +73,7 @@ class CommitView(View):
     oldest_pending_seconds: float | None = None
 
 
-class TrailView(View):
+class TrailView(View, frozen=True, kw_only=True):
     commit: CommitView
     queried: str
     """What was asked for."""
@@ -84,7 +84,7 @@ class TrailView(View):
     is_settled: bool = False
 
 
-class Candidate(View):
+class Candidate(View, frozen=True, kw_only=True):
     """One thing an ambiguous query may mean."""
 
     sha: str
@@ -92,7 +92,7 @@ class Candidate(View):
     subject: str
 
 
-class SyncView(View):
+class SyncView(View, frozen=True, kw_only=True):
     id: int
     revision: str
     cause: str
@@ -109,7 +109,7 @@ class SyncView(View):
     healthy: Moment | None = None
 
 
-class TargetView(View):
+class TargetView(View, frozen=True, kw_only=True):
     id: int
     cluster: str
     cluster_uid: str
@@ -132,7 +132,7 @@ class TargetView(View):
     deleted_at: datetime | None = None
 
 
-class ClusterView(View):
+class ClusterView(View, frozen=True, kw_only=True):
     uid: str
     name: str
     targets: int
@@ -142,7 +142,7 @@ class ClusterView(View):
     """Everything up to here has been seen."""
 
 
-class DeliveryFacts(View):
+class DeliveryFacts(View, frozen=True, kw_only=True):
     """All that the figures need of one delivery: one row of the fold."""
 
     commit_id: int

@@ -59,7 +59,7 @@ class WireKustomizationSpec(msgspec.Struct, rename="camel"):
     suspend: bool | None = None
     wait: bool | None = None
     health_checks: list[Any] | None = None
-    depends_on: list[WireReference] | None = None
+    depends_on: list[WireReference | None] | None = None
     components: list[str] | None = None
     kube_config: WireKubeConfig | None = None
     target_namespace: str | None = None
@@ -67,11 +67,11 @@ class WireKustomizationSpec(msgspec.Struct, rename="camel"):
 
 class WireKustomizationStatus(msgspec.Struct, rename="camel"):
     observed_generation: int | None = None
-    conditions: list[WireCondition] | None = None
+    conditions: list[WireCondition | None] | None = None
     last_applied_revision: str | None = None
     last_applied_origin_revision: str | None = None
     last_attempted_revision: str | None = None
-    history: list[WireSnapshot] | None = None
+    history: list[WireSnapshot | None] | None = None
 
 
 class WireKustomization(msgspec.Struct, rename="camel"):
@@ -111,7 +111,7 @@ class WireGitRepositorySpec(msgspec.Struct, rename="camel"):
 
 class WireGitRepositoryStatus(msgspec.Struct, rename="camel"):
     observed_generation: int | None = None
-    conditions: list[WireCondition] | None = None
+    conditions: list[WireCondition | None] | None = None
     artifact: WireArtifact | None = None
 
 
