@@ -1,0 +1,301 @@
+"""Requests on resources: reads, writes, and the faults that strike them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from fluxtrail.simulator.apiserver.access import Access
+from fluxtrail.simulator.apiserver.faults import MALFORMED_ITEM, Faults, RequestFault, with_nulls
+from fluxtrail.simulator.apiserver.lists import entry_test, listing_pieces, object_head, read_listing, wait_until_fresh
+from fluxtrail.simulator.apiserver.options import parse_list_options
+from fluxtrail.simulator.apiserver.patches import json_patch, merge_patch
+from fluxtrail.simulator.apiserver.resources import NAMESPACES
+from fluxtrail.simulator.apiserver.statuses import (
+    StatusError,
+    bad_request,
+    conflict,
+    invalid,
+    method_not_allowed,
+    not_found,
+    object_details,
+    unsupported_media_type,
+)
+from fluxtrail.simulator.apiserver.store import Store
+from fluxtrail.simulator.apiserver.table import Entry
+from fluxtrail.simulator.apiserver.targets import Target
+from fluxtrail.simulator.apiserver.watches import WatchStream
+
+Object = dict[str, Any]
+
+_WHOLE_BODY_BYTES = 512 * 1024
+_HEADERS = {"Cache-Control": "no-cache, private"}
+_PATCHES: dict[str, Callable[[Any, Any], Any]] = {
+    "application/merge-patch+json": merge_patch,
+    # On custom resources a strategic patch is refused; on built-in ones a merge is near enough for a simulation.
+    "application/strategic-merge-patch+json": merge_patch,
+    "application/json-patch+json": json_patch,
+}
+
+
+class ResourceHandler:
+    """Answers requests on one server's resources."""
+
+    def __init__(self, store: Store, access: Access, *, bookmark_seconds: float) -> None:
+        self.streams: set[WatchStream] = set()
+        self.faults = Faults(store, access, lambda: tuple(self.streams))
+        self._store = store
+        self._access = access
+        self._bookmark_seconds = bookmark_seconds
+
+    async def handle(self, request: web.Request, target: Target, user: str) -> web.StreamResponse:
+        """Answer one request.
+
+        Raises:
+            StatusError: every refusal.
+        """
+        verb = _verb(request, target)
+        struck = self.faults.take(target.definition.plural, verb)
+        await _strike(request, struck)
+        self._access.authorize(user, verb, target.definition, namespace=target.namespace, name=target.name)
+        match verb:
+            case "list":
+                return await self._list(request, target, struck)
+            case "watch":
+                return await self._watch(request, target)
+            case "get":
+                return self._answer(target, self._store.get_entry(target.definition, target.name, target.namespace))
+            case "create":
+                return await self._create(request, target)
+            case "update":
+                return await self._update(request, target)
+            case "patch":
+                return await self._patch(request, target)
+            case "delete":
+                return await self._delete(request, target)
+            case _:
+                return self._delete_all(request, target)
+
+    # Reads.
+
+    async def _list(self, request: web.Request, target: Target, struck: list[RequestFault]) -> web.StreamResponse:
+        listing = await read_listing(
+            self._store, target.definition, target.namespace, parse_list_options(request.query)
+        )
+        pieces = listing_pieces(target.definition, target.version, listing)
+        actions = {fault.action for fault in struck}
+        if "nulls" in actions and len(pieces) > 2:
+            pieces[1] = with_nulls(pieces[1])
+        if "malformed" in actions:
+            pieces.insert(1, MALFORMED_ITEM)
+        return await _send_pieces(request, pieces)
+
+    async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
+        options = parse_list_options(request.query)
+        is_selected = entry_test(options, target.definition)
+        if options.send_initial_events and options.resource_version:
+            await wait_until_fresh(self._store, options.resource_version)
+        stream = WatchStream(
+            self._store,
+            target.definition,
+            target.version,
+            namespace=target.namespace,
+            options=options,
+            is_selected=is_selected,
+            bookmark_seconds=self._bookmark_seconds,
+        )
+        with self._registered(stream):
+            return await stream.run(request)
+
+    @contextmanager
+    def _registered(self, stream: WatchStream) -> Iterator[None]:
+        self.streams.add(stream)
+        try:
+            self.faults.on_watch(stream)
+            yield
+        finally:
+            self.streams.discard(stream)
+
+    # Writes.
+
+    async def _create(self, request: web.Request, target: Target) -> web.Response:
+        definition = target.definition
+        obj = await _read_object(request, target)
+        metadata = obj["metadata"]
+        if metadata.get("resourceVersion"):
+            raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+        if definition.namespaced:
+            if metadata.get("namespace") not in (None, "", target.namespace):
+                raise bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request"
+                )
+            metadata["namespace"] = target.namespace
+            if target.namespace not in self._store.table(NAMESPACES).objects:
+                raise not_found(NAMESPACES, target.namespace)
+        return self._answer(target, self._store.create_entry(definition, obj), status=201)
+
+    async def _update(self, request: web.Request, target: Target) -> web.Response:
+        definition = target.definition
+        obj = await _read_object(request, target)
+        metadata = obj["metadata"]
+        if metadata.get("name") != target.name:
+            given = metadata.get("name", "")
+            raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({target.name})")
+        self._store.get_entry(definition, target.name, target.namespace)
+        if definition.custom and not metadata.get("resourceVersion"):
+            cause = (
+                "FieldValueInvalid",
+                "metadata.resourceVersion",
+                "Invalid value: 0: must be specified for an update",
+            )
+            raise invalid(definition.group, definition.plural, target.name, [cause])
+        entry = self._store.update_entry(
+            definition, target.name, target.namespace, lambda _: obj, subresource=target.subresource
+        )
+        return self._answer(target, entry)
+
+    async def _patch(self, request: web.Request, target: Target) -> web.Response:
+        apply = _PATCHES.get(request.content_type)
+        is_strategic = request.content_type.startswith("application/strategic")
+        if apply is None or (is_strategic and target.definition.custom):
+            accepted = [kind for kind in _PATCHES if not (target.definition.custom and "strategic" in kind)]
+            raise unsupported_media_type(accepted)
+        patch = _decode(await request.read())
+        entry = self._store.update_entry(
+            target.definition,
+            target.name,
+            target.namespace,
+            lambda old: apply(old, patch),
+            subresource=target.subresource,
+        )
+        return self._answer(target, entry)
+
+    async def _delete(self, request: web.Request, target: Target) -> web.Response:
+        definition = target.definition
+        body = await request.read()
+        options = _decode(body) if body else {}
+        entry = self._store.get_entry(definition, target.name, target.namespace)
+        _check_preconditions(target, entry, options)
+        entry, is_gone = self._store.delete_entry(definition, target.name, target.namespace)
+        if not is_gone or definition.id in (NAMESPACES.id, ("", "pods")):
+            return self._answer(target, entry)
+        details = object_details(definition, target.name) | {"uid": entry.uid}
+        return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+
+    def _delete_all(self, request: web.Request, target: Target) -> web.Response:
+        options = parse_list_options(request.query)
+        test = entry_test(options, target.definition)
+        page = self._store.table(target.definition).page(namespace=target.namespace, is_selected=test)
+        head = object_head(target.definition, target.version)
+        items = []
+        for entry in page.entries:
+            last, _ = self._store.delete_entry(target.definition, entry.name, entry.namespace)
+            items.append(msgspec.Raw(head + last.tail))
+        kind, api_version = f"{target.definition.kind}List", target.definition.api_version(target.version)
+        metadata = {"resourceVersion": str(self._store.resource_version)}
+        return _json({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items})
+
+    def _answer(self, target: Target, entry: Entry, *, status: int = 200) -> web.Response:
+        body = object_head(target.definition, target.version) + entry.tail + b"\n"
+        return web.Response(body=body, status=status, content_type="application/json", headers=_HEADERS)
+
+
+def _verb(request: web.Request, target: Target) -> str:
+    if target.name:
+        verbs = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+        if target.subresource:
+            verbs.pop("DELETE")
+    else:
+        is_watch = request.query.get("watch", "0") not in ("0", "false", "False", "")
+        verbs = {"GET": "watch" if is_watch else "list", "POST": "create", "DELETE": "deletecollection"}
+        if target.definition.namespaced and not target.namespace:
+            verbs = {"GET": verbs["GET"]}
+    verb = verbs.get(request.method)
+    if verb is None:
+        raise method_not_allowed()
+    return verb
+
+
+async def _strike(request: web.Request, faults: list[RequestFault]) -> None:
+    for fault in faults:
+        if fault.action == "delay":
+            await asyncio.sleep(fault.delay_seconds)
+        elif fault.action == "drop" and request.transport is not None:
+            request.transport.abort()
+            raise StatusError(503, "ServiceUnavailable", "the connection was cut")
+    error = next((fault for fault in faults if fault.action == "status"), None)
+    if error is not None:
+        raise error.error()
+
+
+async def _read_object(request: web.Request, target: Target) -> Object:
+    if request.content_type not in ("application/json", "application/octet-stream"):
+        raise unsupported_media_type(["application/json"])
+    definition = target.definition
+    obj = _decode(await request.read())
+    if not isinstance(obj, dict) or not isinstance(obj.get("metadata") or {}, dict):
+        raise bad_request(f"the object provided is unrecognized (must be of type {definition.kind})")
+    expected = definition.api_version(target.version)
+    given = obj.get("apiVersion") or expected
+    if given != expected:
+        raise bad_request(f"the API version in the data ({given}) does not match the expected API version ({expected})")
+    kind = obj.get("kind") or definition.kind
+    obj["metadata"] = obj.get("metadata") or {}
+    if kind != definition.kind:
+        cause = ("FieldValueInvalid", "kind", f'Invalid value: "{kind}": must be {definition.kind}')
+        raise invalid(definition.group, str(kind), str(obj["metadata"].get("name", "")), [cause])
+    return obj
+
+
+def _check_preconditions(target: Target, entry: Entry, options: Any) -> None:
+    preconditions = (options.get("preconditions") if isinstance(options, dict) else None) or {}
+    uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
+    if uid and uid != entry.uid:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {entry.uid}"
+        raise conflict(target.definition, target.name, why)
+    if version and version != str(entry.resource_version):
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {version}, "
+            f"ResourceVersion in object meta: {entry.resource_version}"
+        )
+        raise conflict(target.definition, target.name, why)
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.MsgspecError as exc:
+        raise bad_request(f"the body of the request is not JSON: {exc}") from exc
+
+
+def _json(value: Any) -> web.Response:
+    body = msgspec.json.encode(value) + b"\n"
+    return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
+
+async def _send_pieces(request: web.Request, pieces: list[bytes]) -> web.StreamResponse:
+    """Send a list: whole when it is small, else in chunks, so that no second copy of it is ever made."""
+    opening, items, closing = pieces[0], pieces[1:-1], pieces[-1]
+    if sum(map(len, items)) <= _WHOLE_BODY_BYTES:
+        body = opening + b",".join(items) + closing
+        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+    response = web.StreamResponse(headers=_HEADERS | {"Content-Type": "application/json"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    await response.write(opening)
+    batch: list[bytes] = []
+    size = 0
+    for position, item in enumerate(items):
+        batch.append(item if position == len(items) - 1 else item + b",")
+        size += len(item)
+        if size >= _WHOLE_BODY_BYTES:
+            await response.write(b"".join(batch))
+            batch, size = [], 0
+    await response.write(b"".join([*batch, closing]))
+    await response.write_eof()
+    return response

@@ -1,0 +1,139 @@
+"""Lists: which state is answered, one page of it, and its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from fluxtrail.simulator.apiserver.options import ContinueToken, ListOptions, parse_continue_token
+from fluxtrail.simulator.apiserver.resources import ResourceDefinition
+from fluxtrail.simulator.apiserver.selectors import parse_field_selector, parse_label_selector
+from fluxtrail.simulator.apiserver.statuses import StatusError, bad_request, expired, too_large
+from fluxtrail.simulator.apiserver.store import Store
+from fluxtrail.simulator.apiserver.table import Entry, Page
+
+FRESHNESS_TIMEOUT_SECONDS = 3.0
+"""How long a request for a state that is yet to come is kept waiting (kubernetes cacher: blockTimeout)."""
+
+EntryTest = Callable[[Entry], bool]
+
+
+class Listing(NamedTuple):
+    """A page and what its `metadata` says. `remaining` is None where the server does not tell."""
+
+    page: Page
+    resource_version: int
+    continue_token: str
+    remaining: int | None
+
+
+def object_head(definition: ResourceDefinition, version: str) -> bytes:
+    """Return the bytes before an entry's tail: apiVersion and kind in the order of the real server."""
+    api_version, kind = definition.api_version(version), definition.kind
+    if definition.custom:
+        return b'{"apiVersion":"%s","kind":"%s",' % (api_version.encode(), kind.encode())
+    return b'{"kind":"%s","apiVersion":"%s",' % (kind.encode(), api_version.encode())
+
+
+def entry_test(options: ListOptions, definition: ResourceDefinition) -> EntryTest | None:
+    """Return the test of the request's selectors, None when they select everything."""
+    labels = parse_label_selector(options.label_selector)
+    fields = parse_field_selector(options.field_selector, namespaced=definition.namespaced)
+    if labels is None and fields is None:
+        return None
+
+    def test(entry: Entry) -> bool:
+        return (labels is None or labels(entry.labels)) and (fields is None or fields(entry.namespace, entry.name))
+
+    return test
+
+
+async def wait_until_fresh(store: Store, resource_version: int) -> None:
+    """Wait for a state that is not older than `resource_version`.
+
+    Raises:
+        StatusError: 504 "Too large resource version": it did not come in time.
+    """
+    deadline = asyncio.get_running_loop().time() + FRESHNESS_TIMEOUT_SECONDS
+    while store.resource_version < resource_version:
+        if asyncio.get_running_loop().time() >= deadline:
+            raise too_large(resource_version, store.resource_version)
+        await asyncio.sleep(0.05)
+
+
+async def read_listing(store: Store, definition: ResourceDefinition, namespace: str, options: ListOptions) -> Listing:
+    """Return the page a list request asks for.
+
+    Raises:
+        StatusError: 400 for a wrong token or selector, 410 for a state that is gone, 504 for one yet to come.
+    """
+    is_selected = entry_test(options, definition)
+    limit = max(0, options.limit)
+    start, at = "", None
+    if options.continue_token:
+        start, at = _resume(options)
+    elif options.resource_version:
+        if options.match == "Exact" or (limit and not options.match):
+            at = options.resource_version
+        await wait_until_fresh(store, options.resource_version)
+    elif options.resource_version == 0:
+        limit = 0
+    shown = at or store.resource_version
+    try:
+        page = store.table(definition).page(
+            namespace=namespace, at=at, start=start, limit=limit, is_selected=is_selected
+        )
+    except StatusError as exc:
+        if exc.code != 410 or not options.continue_token:
+            raise
+        raise _expired_token(start) from exc
+    token = ContinueToken(shown, page.next_key).encode() if page.next_key else ""
+    return Listing(page, shown, token, page.remaining if token and is_selected is None else None)
+
+
+def _resume(options: ListOptions) -> tuple[str, int | None]:
+    if options.resource_version:
+        raise bad_request("specifying resource version is not allowed when using continue")
+    token = parse_continue_token(options.continue_token)
+    return token.start, token.resource_version or None
+
+
+def _expired_token(start: str) -> StatusError:
+    message = (
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of "
+        "the results, which may then be inconsistent."
+    )
+    return expired(message, continue_token=ContinueToken(0, start).encode())
+
+
+def listing_pieces(definition: ResourceDefinition, version: str, listing: Listing) -> list[bytes]:
+    """Return the body of a list as pieces: opening, one for each item, closing.
+
+    Custom resources put `metadata` after `items` and repeat apiVersion and kind in each item; built-in ones
+    put it before, and do not.
+    """
+    metadata = _list_metadata(definition, listing)
+    head = object_head(definition, version) if definition.custom else b"{"
+    api_version, kind = definition.api_version(version).encode(), f"{definition.kind}List".encode()
+    if definition.custom:
+        opening = b'{"apiVersion":"%s","items":[' % api_version
+        closing = b'],"kind":"%s","metadata":%s}\n' % (kind, metadata)
+    else:
+        opening = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (kind, api_version, metadata)
+        closing = b"]}\n"
+    items = [head + entry.tail for entry in listing.page.entries]
+    return [opening, *items, closing]
+
+
+def _list_metadata(definition: ResourceDefinition, listing: Listing) -> bytes:
+    metadata: dict[str, str | int] = {}
+    if listing.continue_token or definition.custom:
+        metadata["continue"] = listing.continue_token
+    if listing.remaining is not None:
+        metadata["remainingItemCount"] = listing.remaining
+    metadata["resourceVersion"] = str(listing.resource_version)
+    return msgspec.json.encode(metadata)
