@@ -1,0 +1,53 @@
+"""The few fields of list pages, watch events and objects that watching needs. Everything else stays unparsed bytes.
+
+`managedFields` alone is half of a pod; what is not declared here or by the caller is skipped, never built.
+"""
+
+import msgspec
+
+
+class ObjectMeta(msgspec.Struct, rename="camel", gc=False):
+    """The identity of an object. Optional as the API declares them; `identify` insists where watching must."""
+
+    name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+class Identified(msgspec.Struct):
+    metadata: ObjectMeta | None = None
+
+
+class ListMeta(msgspec.Struct):
+    resource_version: str | None = msgspec.field(default=None, name="resourceVersion")
+    continue_token: str | None = msgspec.field(default=None, name="continue")
+
+
+class Page(msgspec.Struct):
+    """One page of a list. Custom resources put `metadata` after `items`, built-in kinds before: both decode."""
+
+    metadata: ListMeta | None = None
+    items: list[msgspec.Raw] | None = None
+
+
+class Event(msgspec.Struct):
+    """One line of a watch. `object` is decoded once its type is known: an object, a bookmark or a `Status`."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class BookmarkMeta(msgspec.Struct):
+    resource_version: str | None = msgspec.field(default=None, name="resourceVersion")
+    annotations: dict[str, str | None] | None = None
+
+
+class Bookmark(msgspec.Struct):
+    metadata: BookmarkMeta | None = None
+
+    @property
+    def ends_initial_events(self) -> bool:
+        """Source: KEP-3157, `k8s.io/initial-events-end`."""
+        annotations = (self.metadata.annotations if self.metadata else None) or {}
+        return annotations.get("k8s.io/initial-events-end") == "true"
