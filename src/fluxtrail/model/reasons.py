@@ -3,7 +3,10 @@
 Source: fluxcd/pkg apis/meta/conditions.go, kustomize-controller's reconciler; flux.md 1.1 and 1.5.
 """
 
+import re
 from enum import StrEnum
+
+import msgspec
 
 from fluxtrail.model.flux import Condition, Kustomization
 
@@ -45,7 +48,9 @@ REASONS: dict[str, Outcome] = {
     "Failed": Outcome.FAILED,
 }
 
-HEALTH_CHECKS_PREFIX = "Running health checks for revision "
+_AT_WORK = re.compile(r"(?P<step>[A-Z][a-z]+ [a-z]+(?: [a-z]+)?) for revision (?P<revision>\S+)")
+HEALTH_CHECKS = "Running health checks"
+APPLIED_PREFIX = "Applied revision: "
 
 
 def outcome_of(ready: Condition | None) -> Outcome:
@@ -63,15 +68,36 @@ def outcome_of(ready: Condition | None) -> Outcome:
     return Outcome.RUNNING if known in (None, Outcome.SUCCEEDED, Outcome.FAILED) else known
 
 
-def checked_revision(kustomization: Kustomization) -> tuple[str, Condition] | None:
-    """Return the revision whose health checks run, with the condition that says so: the first sign that it is applied.
+class Work(msgspec.Struct, frozen=True):
+    """What the Reconciling condition says is being done, and on which revision.
 
-    Flux writes `Running health checks for revision R with a timeout of …` into Reconciling (and Ready) before
-    `lastAppliedRevision`, which follows only when they pass.
+    Flux moves the condition's time with its message, so `condition.changed_at` is when this step began
+    (seen on kustomize-controller 1.9; a retry begins the steps again).
     """
-    for kind in ("Reconciling", "Ready"):
-        condition = kustomization.find_condition(kind)
-        if condition and condition.message.startswith(HEALTH_CHECKS_PREFIX):
-            revision = condition.message.removeprefix(HEALTH_CHECKS_PREFIX).split(" ", 1)[0]
-            return (revision, condition) if revision else None
-    return None
+
+    step: str
+    """`Fetching manifests`, `Building manifests`, `Detecting drift`, `Running health checks`."""
+    revision: str
+    condition: Condition
+
+    @property
+    def is_checking(self) -> bool:
+        """Applied, and its health is being checked now: the first sign that the revision is live."""
+        return self.step == HEALTH_CHECKS and self.condition.reason == "Progressing"
+
+
+def work_of(kustomization: Kustomization) -> Work | None:
+    """Return the step under way. After a failure the message stays, with reason ProgressingWithRetry."""
+    condition = kustomization.find_condition("Reconciling")
+    match = _AT_WORK.match(condition.message) if condition else None
+    return Work(match["step"], match["revision"], condition) if match and condition else None
+
+
+def names_success_of(ready: Condition | None, revision: str | None) -> bool:
+    """True if Ready=True speaks of this very revision. Flux writes it just before `lastAppliedRevision`."""
+    return (
+        ready is not None
+        and revision is not None
+        and ready.status == "True"
+        and ready.message == f"{APPLIED_PREFIX}{revision}"
+    )

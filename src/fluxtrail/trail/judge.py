@@ -1,0 +1,298 @@
+"""What a Kustomization's status says happened, compared with what the ledger held: a pure decision.
+
+    (target and newest sync as kept, object as seen, how it was seen) -> (target, syncs)
+
+The order of Flux's status writes that this reads (seen on kustomize-controller 1.9): Reconciling `Fetching manifests
+for revision R`; `lastAttemptedRevision` before the build; Reconciling `Running health checks for revision R` once R is
+applied; Ready=True `Applied revision: R`; and only then, in a write of its own, `lastAppliedRevision` with the history.
+A failure is Ready=False, retried for ever.
+"""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from fluxtrail.model.flux import Condition, Kustomization, Snapshot
+from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
+from fluxtrail.model.reasons import HEALTH_CHECKS, Outcome, Work, names_success_of, outcome_of, work_of
+from fluxtrail.model.records import UNSAVED, Attribution, Cause, SourceRecord, SyncId, SyncRecord, TargetRecord
+from fluxtrail.model.revision import find_revision
+
+SUCCEEDED_STATUS = "ReconciliationSucceeded"
+CLOCK_TOLERANCE = timedelta(seconds=2)
+
+replace = msgspec.structs.replace
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """How an object was seen."""
+
+    observed_at: datetime
+    was_held: bool
+    not_before: datetime | None
+    """What changed since the last look changed after this; None if there was no last look."""
+    source: SourceRecord | None = None
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    target: TargetRecord
+    syncs: tuple[SyncRecord, ...] = ()
+    """Syncs that are new (id 0) or changed, oldest first. Unchanged ones are not repeated."""
+
+
+def judge(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, look: Look) -> Judgement:
+    """Return what became of a target and its syncs.
+
+    Args:
+        before: the target as kept; its spec fields are already those of `seen` (see `follower`).
+        last: the newest sync of the target as kept.
+    """
+    target = _refresh(before, seen, look)
+    syncs: list[SyncRecord] = []
+    finished = _judge_applied(before, last, seen, look)
+    if finished is not None:
+        syncs.append(finished)
+        target = _note_success(target, finished, seen)
+    newest = finished or last
+    working = _judge_attempt(target, newest, seen, look)
+    if working is not None:
+        if syncs and working.id == syncs[-1].id and working.id != UNSAVED:
+            syncs[-1] = working
+        else:
+            syncs.append(working)
+    return Judgement(target=target, syncs=tuple(_grow(sync, last) for sync in syncs))
+
+
+def _refresh(before: TargetRecord, seen: Kustomization, look: Look) -> TargetRecord:
+    ready = seen.find_condition("Ready")
+    return replace(
+        before,
+        attempted=seen.last_attempted,
+        phase=outcome_of(ready),
+        reason=ready.reason if ready else "",
+        message=ready.message if ready else "",
+        phase_since=ready.changed_at if ready else None,
+        observed_at=look.observed_at,
+    )
+
+
+def _note_success(target: TargetRecord, sync: SyncRecord, seen: Kustomization) -> TargetRecord:
+    changes: dict[str, object] = {
+        "applied": seen.last_applied,
+        "applied_digest": sync.manifests_digest,
+        "applied_generation": seen.generation,
+    }
+    if sync.cause is Cause.BASELINE:
+        changes |= {"baseline_sha": sync.sha, "awaits_baseline": False}
+    return replace(target, **changes)
+
+
+def _grow(sync: SyncRecord, last: SyncRecord | None) -> SyncRecord:
+    """A changed sync gets a new version, so that attribution looks at it again."""
+    if last is not None and sync.id == last.id:
+        return replace(sync, version=last.version + 1)
+    return sync
+
+
+# -- what was applied -------------------------------------------------------------------------------------------
+
+
+def _judge_applied(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, look: Look) -> SyncRecord | None:
+    """Return the sync that ended well since the last look, or None."""
+    if seen.last_applied is None:
+        return None
+    snapshot = _success_snapshot(seen)
+    cause = _cause_of_success(before, seen, snapshot)
+    if cause is None:
+        return None
+    open_sync = (
+        last if last and last.outcome is not Outcome.SUCCEEDED and _same(last.revision, seen.last_applied) else None
+    )
+    sync = open_sync or _begin(before, seen.last_applied, seen, look, cause)
+    return _succeed(sync, before, seen, snapshot, look)
+
+
+def _cause_of_success(before: TargetRecord, seen: Kustomization, snapshot: Snapshot | None) -> Cause | None:
+    is_new = not _same(before.applied, seen.last_applied)
+    if before.awaits_baseline:
+        renamed = before.applied != seen.last_applied
+        reread = outcome_of(seen.find_condition("Ready")) is Outcome.SUCCEEDED and (
+            seen.observed_generation == seen.generation and before.applied_generation != seen.generation
+        )
+        return Cause.BASELINE if renamed or reread else None
+    if is_new:
+        return Cause.REVISION
+    if snapshot and before.applied_digest and snapshot.digest != before.applied_digest and _is_of(snapshot, seen):
+        return Cause.CONFIGURATION
+    return None
+
+
+def _succeed(
+    sync: SyncRecord, before: TargetRecord, seen: Kustomization, snapshot: Snapshot | None, look: Look
+) -> SyncRecord:
+    moment = _success_moment(sync, before, seen, snapshot, look)
+    applied = sync.applied
+    if applied is None:
+        applied = bracket(sync.started.earliest, moment.latest) if seen.has_checks else moment
+    digest = snapshot.digest if snapshot and _is_of(snapshot, seen) else None
+    return replace(
+        sync,
+        outcome=Outcome.SUCCEEDED,
+        reason=SUCCEEDED_STATUS,
+        message="",
+        applied=applied,
+        healthy=moment if seen.has_checks else None,
+        succeeded=moment,
+        failed=None,
+        manifests_digest=digest,
+        is_unchanged=sync.cause is Cause.REVISION and _is_unchanged(before, seen, digest, look),
+    )
+
+
+def _success_moment(
+    sync: SyncRecord, before: TargetRecord, seen: Kustomization, snapshot: Snapshot | None, look: Look
+) -> Moment:
+    ready = seen.find_condition("Ready")
+    ready_at = ready.changed_at if ready and ready.status == "True" else None
+    if look.was_held:
+        # Ready turns True one write before `lastAppliedRevision`, so it need not have moved just now.
+        if ready_at is not None and (ready_at != before.phase_since or names_success_of(ready, seen.last_applied)):
+            return exact(ready_at, Evidence.READY_CONDITION)
+        return observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
+    return _late_moment(sync, seen, snapshot, ready_at, look)
+
+
+def _late_moment(
+    sync: SyncRecord, seen: Kustomization, snapshot: Snapshot | None, ready_at: datetime | None, look: Look
+) -> Moment:
+    """Date a success that was not watched: by the history where its snapshot is new and single, else by a bracket."""
+    not_before, latest = look.not_before, [look.observed_at]
+    if ready_at is not None:
+        latest.append(ready_at)
+    if snapshot is not None and _is_of(snapshot, seen) and snapshot.first_reconciled and snapshot.last_reconciled:
+        is_new = not_before is not None and snapshot.first_reconciled > not_before - CLOCK_TOLERANCE
+        if is_new and snapshot.total == 1:
+            return exact(snapshot.first_reconciled, Evidence.STATUS_HISTORY)
+        # Every success with these manifests, so this one too, came after the snapshot's first.
+        not_before = max(filter(None, (not_before, snapshot.first_reconciled)))
+        latest.append(snapshot.last_reconciled)
+    if sync.id != UNSAVED:
+        not_before = max(filter(None, (not_before, sync.started.earliest)))
+    return bracket(not_before, min(latest))
+
+
+def _is_unchanged(before: TargetRecord, seen: Kustomization, digest: str | None, look: Look) -> bool:
+    """True if manifests and spec are the same immediately before and after the sync."""
+    if digest is None or digest != before.applied_digest or seen.generation != before.applied_generation:
+        return False
+    if look.was_held:
+        return True
+    # Not watched: the history must show that nothing else succeeded in between.
+    others = [item for item in seen.history if item.status == SUCCEEDED_STATUS and item.digest != digest]
+    return look.not_before is not None and all(
+        item.last_reconciled is not None and item.last_reconciled < look.not_before for item in others
+    )
+
+
+# -- what is being attempted ------------------------------------------------------------------------------------
+
+
+def _judge_attempt(
+    target: TargetRecord, newest: SyncRecord | None, seen: Kustomization, look: Look
+) -> SyncRecord | None:
+    """Return the sync under way (or just failed), if it is new or says something new."""
+    ready, work = seen.find_condition("Ready"), work_of(seen)
+    revision = work.revision if work else seen.last_attempted
+    if revision is None or _same(revision, seen.last_applied):
+        return None
+    sync, is_new = newest, False
+    if newest is None or not _same(newest.revision, revision) or newest.outcome is Outcome.SUCCEEDED:
+        cause = Cause.BASELINE if target.awaits_baseline else Cause.REVISION
+        sync, is_new = _begin(target, revision, seen, look, cause), True
+    assert sync is not None
+    after = sync
+    if work is not None and work.step == HEALTH_CHECKS:
+        after = _note_checks(after, work, look)
+    if target.phase is Outcome.FAILED and ready is not None:
+        after = _fail(after, ready, look)
+    return after if is_new or after != sync else None
+
+
+def _begin(target: TargetRecord, revision: str, seen: Kustomization, look: Look, cause: Cause) -> SyncRecord:
+    parsed, previous = find_revision(revision), find_revision(target.applied)
+    started = (
+        observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
+        if look.was_held
+        else bracket(look.not_before, look.observed_at)
+    )
+    return SyncRecord(
+        id=SyncId(UNSAVED),
+        target_id=target.id,
+        revision=revision,
+        sha=parsed.commit_sha if parsed else None,
+        previous=target.applied,
+        previous_sha=previous.commit_sha if previous else None,
+        cause=cause,
+        generation=seen.generation,
+        outcome=Outcome.RUNNING,
+        artifact_digest=look.source.digest if look.source and _same(look.source.revision, revision) else None,
+        started=started,
+        attribution=Attribution.PENDING,
+    )
+
+
+def _note_checks(sync: SyncRecord, work: Work, look: Look) -> SyncRecord:
+    if sync.applied is not None:
+        return sync
+    began_at = work.condition.changed_at
+    if began_at is not None and look.was_held and work.is_checking:
+        moment = exact(began_at, Evidence.HEALTH_CHECKS_STARTED)
+    else:
+        not_before = sync.started.earliest if look.not_before is None else max(look.not_before, sync.started.earliest)
+        latest = min(filter(None, (began_at, look.observed_at)))
+        moment = bracket(not_before, latest, evidence=Evidence.HEALTH_CHECKS_STARTED)
+    return replace(sync, applied=moment, outcome=Outcome.CHECKING if sync.outcome is Outcome.RUNNING else sync.outcome)
+
+
+def _fail(sync: SyncRecord, ready: Condition, look: Look) -> SyncRecord:
+    """A failed attempt stays failed through Flux's retries of it; a retry may change the reason, never the moment."""
+    failed = sync.failed
+    if failed is None:
+        failed = (
+            exact(ready.changed_at, Evidence.READY_CONDITION)
+            if look.was_held and ready.changed_at
+            else bracket(look.not_before, min(filter(None, (ready.changed_at, look.observed_at))))
+        )
+    applied = sync.applied
+    if applied is None and ready.reason == "HealthCheckFailed":
+        applied = bracket(sync.started.earliest, failed.latest)
+    message = sync.message if sync.reason == ready.reason else ready.message
+    return replace(
+        sync,
+        outcome=Outcome.FAILED,
+        reason=ready.reason,
+        message=message or ready.message,
+        failed=failed,
+        applied=applied,
+    )
+
+
+# -- small facts ------------------------------------------------------------------------------------------------
+
+
+def _same(left: str | None, right: str | None) -> bool:
+    """True if two revisions name the same content. Unknown forms are compared as text."""
+    if left is None or right is None:
+        return left is right
+    if left == right:
+        return True
+    parsed = find_revision(left)
+    return parsed is not None and parsed.same_content(find_revision(right))
+
+
+def _success_snapshot(seen: Kustomization) -> Snapshot | None:
+    return next((item for item in seen.history if item.status == SUCCEEDED_STATUS), None)
+
+
+def _is_of(snapshot: Snapshot, seen: Kustomization) -> bool:
+    return snapshot.revision is None or _same(snapshot.revision, seen.last_applied)
