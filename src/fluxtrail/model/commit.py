@@ -32,7 +32,7 @@ class CommitFacts(msgspec.Struct, frozen=True, kw_only=True):
     pull_request: int | None = None
     """The pull request its subject names; the forge knows better where it can be asked."""
     paths: tuple[str, ...] = ()
-    """What it changed against its first parent; bytes that are not UTF-8 are surrogate-escaped."""
+    """What it changed against its first parent; bytes that are not UTF-8 read `\\xNN`."""
     paths_truncated: bool = False
     """True when `paths` is not all of them: scope must then count the commit in."""
 
