@@ -1,0 +1,116 @@
+"""The ledger: opens the file, gives units to write with, and answers questions."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from sqlalchemy import insert, select
+
+from fluxtrail.ledger import schema
+from fluxtrail.ledger.catalog import Catalog
+from fluxtrail.ledger.migrate import upgrade
+from fluxtrail.ledger.place import FileLock, prepare_place
+from fluxtrail.ledger.session import Session, finish
+from fluxtrail.ledger.sqlite import SqliteEngine, Synchronous
+from fluxtrail.ledger.unit import SqlUnit
+from fluxtrail.model.errors import ConfigError
+
+log = structlog.get_logger(__name__)
+
+_SQLITE = "sqlite:///"
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+
+class SqlLedger:
+    """What keeps everything. One process at a time; open it with `SqlLedger.open`, and close it."""
+
+    def __init__(
+        self, engine: SqliteEngine, lock: FileLock, clock: Clock, *, instance_id: str, created_at: datetime
+    ) -> None:
+        self._engine = engine
+        self._lock = lock
+        self._clock = clock
+        self._catalog = Catalog()
+        self.instance_id = instance_id
+        """A random id given when the ledger was made: what its figures are the figures of."""
+        self.created_at = created_at
+
+    @classmethod
+    async def open(cls, where: Path | str, *, clock: Clock, synchronous: Synchronous = "normal") -> SqlLedger:
+        """Open the ledger at a path or `sqlite:///` URL, made and migrated where needed.
+
+        Args:
+            synchronous: `normal` survives the process, `full` also a power cut (see `sqlite.py`).
+
+        Raises:
+            ConfigError: an address of another kind.
+            StoreError: it cannot lie there, another process has it, it is damaged, or of a newer version.
+        """
+        path = parse_place(where)
+        prepare_place(path)
+        lock = FileLock(path)
+        lock.acquire()
+        engine = SqliteEngine(path, synchronous=synchronous)
+        try:
+            async with engine.write() as connection:
+                migrated = await upgrade(connection, engine.subject)
+                identity = await _identity(Session(connection, engine.subject), clock)
+        except BaseException:
+            await finish(engine.close())
+            lock.release()
+            raise
+        log.info("ledger_opened", path=str(path), migrated=migrated, instance_id=identity[0])
+        return cls(engine, lock, clock, instance_id=identity[0], created_at=identity[1])
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[SqlUnit]:
+        """Yield a transaction: everything in it is kept at a clean exit, and nothing otherwise.
+
+        One at a time, others wait: never call the outside while holding one.
+
+        Raises:
+            StoreError: it could not be begun or kept.
+        """
+        async with self._engine.write() as connection:
+            session = Session(connection, self._engine.subject)
+            yield SqlUnit(session, now=self._clock.now, catalog=self._catalog)
+
+    async def close(self) -> None:
+        """Close the file and let others have it."""
+        await finish(self._engine.close())
+        self._lock.release()
+
+
+def parse_place(where: Path | str) -> Path:
+    """Return the file that a path or `sqlite:///` URL names (four slashes for an absolute path).
+
+    Raises:
+        ConfigError: another scheme, or no file.
+    """
+    text = str(where)
+    if text.startswith(_SQLITE):
+        text = text.removeprefix(_SQLITE)
+    elif "://" in text:
+        scheme = text.partition("://")[0]
+        raise ConfigError(f"{scheme!r} is not supported; use a path or sqlite:///path", subject="ledger")
+    if not text or text == ":memory:":
+        raise ConfigError("it must be a file; use a path or sqlite:///path", subject="ledger")
+    return Path(text).expanduser().absolute()
+
+
+async def _identity(session: Session, clock: Clock) -> tuple[str, datetime]:
+    row = await session.first(select(schema.meta.c.instance_id, schema.meta.c.created_at))
+    if row is not None:
+        return row.instance_id, row.created_at
+    instance_id, created_at = str(uuid.uuid4()), clock.now()
+    await session.run(insert(schema.meta), {"id": 1, "instance_id": instance_id, "created_at": created_at})
+    return instance_id, created_at

@@ -1,0 +1,334 @@
+"""The tables. The same on every engine; the first migration makes exactly these.
+
+Foreign keys stand where a row cannot mean anything without the other; the history (`transitions`) and the
+pointers of a delivery outlive what they point at, so those have none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from fluxtrail.ledger.columns import Choice, Detail, Id, Instant, KeyText, MomentText, Texts, VerdictCode
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import AliasKind, Attribution, Cause, TransitionKind
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+HEALED_LATER = "healthy_sync IS NOT NULL AND (applied_sync IS NULL OR healthy_sync <> applied_sync)"
+"""Deliveries that were first deployed with another sync than the one that applied them: few."""
+
+
+def _partial(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("instance_id", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("pruned_before", Instant),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+
+stream_marks = Table(
+    "stream_marks",
+    metadata,
+    Column("cluster", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("current_at", Instant, nullable=False),
+    PrimaryKeyConstraint("cluster", "kind"),
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("canonical", Text, nullable=False, unique=True),
+    Column("url", Text, nullable=False),
+    Column("default_branch", Text),
+    sqlite_autoincrement=True,
+)
+
+repository_exports = Table(
+    "repository_exports",
+    metadata,
+    Column("source_repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    Column("manifests_repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    PrimaryKeyConstraint("source_repository_id", "manifests_repository_id"),
+)
+
+branches = Table(
+    "branches",
+    metadata,
+    Column("repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("head", Text),
+    Column("looked_at", Instant),
+    Column("problem", Text),
+    PrimaryKeyConstraint("repository_id", "name"),
+)
+
+commits = Table(
+    "commits",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    Column("sha", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("committed_at", Instant),
+    Column("merged", MomentText),
+    Column("merged_is_final", Boolean, nullable=False),
+    Column("pull_request", Integer),
+    Column("reverts", Texts, nullable=False),
+    Column("is_carrier", Boolean, nullable=False),
+    Column("at", Instant, nullable=False, doc="merged, else committed, else recorded: what lists are ordered by"),
+    UniqueConstraint("repository_id", "sha"),
+    Index(None, "sha"),
+    Index(None, "at", "id"),
+    Index(None, "repository_id", "at", "id"),
+    Index("ix_commits_pull_request", "pull_request", **_partial("pull_request IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    Column("sha", Text, nullable=False),
+    Column("commit_id", Id, ForeignKey("commits.id"), nullable=False),
+    Column("kind", Choice(AliasKind), nullable=False),
+    PrimaryKeyConstraint("sha", "repository_id", "commit_id"),
+    Index(None, "commit_id"),
+)
+
+chains = Table(
+    "chains",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("repository_id", Id, ForeignKey("repositories.id"), nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("next_position", BigInteger, nullable=False, doc="positions grow for ever, whatever is cut or pruned"),
+    UniqueConstraint("repository_id", "branch"),
+    sqlite_autoincrement=True,
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("chain_id", Id, ForeignKey("chains.id"), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("commit_id", Id, ForeignKey("commits.id"), nullable=False),
+    Column("cut_at", Instant, doc="when the commit left the branch; NULL while it stands on it"),
+    PrimaryKeyConstraint("chain_id", "position"),
+    Index("ix_links_commit_id", "commit_id", "chain_id"),
+    Index("uq_links_standing", "chain_id", "commit_id", unique=True, **_partial("cut_at IS NULL")),
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("carrier_id", Id, ForeignKey("commits.id"), nullable=False),
+    Column("source_id", Id, ForeignKey("commits.id"), nullable=False),
+    Column("stated_at", Instant),
+    Column("build_link", Text),
+    PrimaryKeyConstraint("carrier_id", "source_id"),
+    Index(None, "source_id"),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("api_group", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("repository_id", Id, ForeignKey("repositories.id")),
+    Column("branch", Text),
+    Column("follows_tags", Boolean, nullable=False),
+    Column("is_suspended", Boolean, nullable=False),
+    Column("ignore", Text),
+    Column("sparse_checkout", Texts, nullable=False),
+    Column("revision", Text),
+    Column("digest", Text),
+    Column("problem", Text),
+    Column("observed_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    Column("stamp", BigInteger, nullable=False, doc="another number with each write, for readers that keep a copy"),
+    UniqueConstraint("cluster", "namespace", "name", "kind", "api_group", "uid", name="uq_sources_object"),
+    sqlite_autoincrement=True,
+)
+
+fetches = Table(
+    "fetches",
+    metadata,
+    Column("source_id", Id, ForeignKey("sources.id"), nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("fetched", MomentText, nullable=False),
+    Column("at", Instant, nullable=False),
+    PrimaryKeyConstraint("source_id", "revision", "digest"),
+    Index(None, "at"),
+)
+
+targets = Table(
+    "targets",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("api_group", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("lands_on", Text, nullable=False),
+    Column("source", KeyText, nullable=False),
+    Column("repository_id", Id, ForeignKey("repositories.id")),
+    Column("branch", Text),
+    Column("follows_tags", Boolean, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("components", Texts, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("is_suspended", Boolean, nullable=False),
+    Column("has_checks", Boolean, nullable=False),
+    Column("attempted", Text),
+    Column("applied", Text),
+    Column("applied_digest", Text),
+    Column("applied_generation", BigInteger),
+    Column("phase", Choice(Outcome), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("phase_since", Instant),
+    Column("baseline_sha", Text),
+    Column("awaits_baseline", Boolean, nullable=False),
+    Column("sync_id", Id),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("observed_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    Column("stamp", BigInteger, nullable=False, doc="as in sources"),
+    UniqueConstraint("cluster", "namespace", "name", "kind", "api_group", "uid", name="uq_targets_object"),
+    sqlite_autoincrement=True,
+)
+
+syncs = Table(
+    "syncs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("target_id", Id, ForeignKey("targets.id"), nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("sha", Text),
+    Column("previous", Text),
+    Column("previous_sha", Text),
+    Column("cause", Choice(Cause), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("outcome", Choice(Outcome), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("artifact_digest", Text),
+    Column("manifests_digest", Text),
+    Column("is_unchanged", Boolean, nullable=False),
+    Column("started", MomentText, nullable=False),
+    Column("fetched", MomentText),
+    Column("applied", MomentText),
+    Column("healthy", MomentText),
+    Column("succeeded", MomentText),
+    Column("failed", MomentText),
+    Column("attribution", Choice(Attribution), nullable=False),
+    Column("attribution_problem", Text),
+    Column("version", Integer, nullable=False),
+    Column("attributed_version", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False, doc="`started.at`: what retention goes by"),
+    Index(None, "target_id", "id"),
+    Index(None, "started_at"),
+    Index("ix_syncs_unattributed", "id", **_partial("attributed_version < version")),
+    Index("ix_syncs_gaps", "target_id", **_partial("attribution = 'gap'")),
+    sqlite_autoincrement=True,
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("target_id", Id, ForeignKey("targets.id"), nullable=False),
+    Column("commit_id", Id, ForeignKey("commits.id"), nullable=False),
+    Column("repository_id", Id, nullable=False, doc="the commit's, so that one repository's list is one index"),
+    Column("verdict", VerdictCode, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("carrier_id", Id),
+    Column("applied_sync", Id),
+    Column("healthy_sync", Id),
+    Column("undone_by", Id),
+    Column("is_scope_unknown", Boolean, nullable=False),
+    PrimaryKeyConstraint("target_id", "commit_id"),
+    # Every list is newest first within one verdict; several verdicts are merged from one index each.
+    Index("ix_deliveries_commit", "commit_id", "verdict"),
+    Index("ix_deliveries_list", "verdict", "since", "commit_id", "target_id"),
+    Index("ix_deliveries_target_list", "target_id", "verdict", "since", "commit_id"),
+    Index("ix_deliveries_repository_list", "repository_id", "verdict", "since", "commit_id", "target_id"),
+    Index("ix_deliveries_carrier", "carrier_id", "target_id", **_partial("carrier_id IS NOT NULL")),
+    Index("ix_deliveries_undone_by", "undone_by", **_partial("undone_by IS NOT NULL")),
+    Index("ix_deliveries_applied_sync", "applied_sync", **_partial("applied_sync IS NOT NULL")),
+    Index("ix_deliveries_healthy_sync", "healthy_sync", **_partial(HEALED_LATER)),
+    sqlite_with_rowid=False,
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("kind", Choice(TransitionKind), nullable=False),
+    Column("target_id", Id),
+    Column("commit_id", Id),
+    Column("sync_id", Id),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("detail", Detail, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,162 @@
+"""Everything that is SQLite's own: connections and their settings, upserts, the raw stream of rows.
+
+Another engine gets a module like this one; the schema and the statements are shared.
+
+Durability: with the write-ahead log, `synchronous=NORMAL` keeps every committed unit when the process dies at
+any instruction (what it wrote is the kernel's). When the machine loses power, the newest units may be gone, but
+never half of one, and the file is whole. `FULL` syncs at each commit and keeps them too, for about one disk
+flush a unit. Source: https://www.sqlite.org/pragma.html#pragma_synchronous
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import URL, Table, event
+from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from fluxtrail.ledger.faults import translate, translated
+from fluxtrail.ledger.session import Session, finish
+
+Synchronous = Literal["normal", "full"]
+
+READERS = 4
+BUSY_MILLISECONDS = 5000
+_WRITER_CACHE_KIB = 16 * 1024
+_READER_CACHE_KIB = 8 * 1024
+_LOG_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+def upsert(table: Table) -> Insert:
+    """Return an INSERT that can be given `on_conflict_do_…`."""
+    return insert(table)
+
+
+class SqliteEngine:
+    """One connection that writes and a few that only read. Every unit is one `BEGIN IMMEDIATE … COMMIT`."""
+
+    def __init__(self, path: Path, *, synchronous: Synchronous = "normal") -> None:
+        self.path = path
+        self.subject = str(path)
+        url = URL.create("sqlite+aiosqlite", database=str(path))
+        wait = {"timeout": BUSY_MILLISECONDS / 1000}
+        self._writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=60, connect_args=wait)
+        self._readers = create_async_engine(url, pool_size=READERS, max_overflow=0, pool_timeout=60, connect_args=wait)
+        _configure(self._writer, "BEGIN IMMEDIATE", _writer_pragmas(synchronous))
+        _configure(self._readers, "BEGIN", _reader_pragmas())
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Yield the writing connection inside a transaction: committed at a clean exit, else rolled back.
+
+        One at a time; others wait. A commit that has begun is finished even if the caller is cancelled.
+
+        Raises:
+            StoreError: the database refused to begin or to commit; nothing was kept.
+        """
+        async with self._lock:
+            with translated(self.subject):
+                connection = await finish(self._writer.connect())
+            try:
+                with translated(self.subject):
+                    await finish(connection.begin().start())
+                yield connection
+                with translated(self.subject):
+                    await finish(connection.commit())
+            finally:
+                with translated(self.subject):
+                    await finish(connection.close())  # rolls back what was not committed
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Session]:
+        """Yield a session on one snapshot of everything committed."""
+        with translated(self.subject):
+            connection = await finish(self._readers.connect())
+        try:
+            yield Session(connection, self.subject)
+        finally:
+            with translated(self.subject):
+                await finish(connection.close())
+
+    async def stream(
+        self, query: str, parameters: Sequence[Any], *, batch: int
+    ) -> AsyncIterator[list[tuple[Any, ...]]]:
+        """Yield the rows of `query` as plain tuples, `batch` at a time, from a connection of its own.
+
+        For millions of rows: nothing between sqlite3 and the caller but one thread switch a batch.
+        """
+        connection = await asyncio.to_thread(self._connect_raw)
+        try:
+            with translated(self.subject):
+                cursor = await finish(asyncio.to_thread(connection.execute, query, tuple(parameters)))
+                while rows := await finish(asyncio.to_thread(cursor.fetchmany, batch)):
+                    yield rows
+        finally:
+            connection.close()
+
+    def _connect_raw(self) -> sqlite3.Connection:
+        try:
+            return connect_reader(self.path)
+        except sqlite3.Error as exc:
+            raise translate(exc, self.subject) from exc
+
+    async def close(self) -> None:
+        """Close every connection; the log is merged into the file by the last one."""
+        await self._readers.dispose()
+        await self._writer.dispose()
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Return a plain connection that cannot write, usable from any one thread at a time."""
+    connection = sqlite3.connect(path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False)
+    for pragma in _reader_pragmas():
+        connection.execute(pragma)
+    return connection
+
+
+def _writer_pragmas(synchronous: Synchronous) -> list[str]:
+    return [
+        f"PRAGMA busy_timeout={BUSY_MILLISECONDS}",
+        "PRAGMA journal_mode=WAL",
+        f"PRAGMA synchronous={synchronous.upper()}",
+        "PRAGMA foreign_keys=ON",
+        f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}",
+        f"PRAGMA journal_size_limit={_LOG_LIMIT_BYTES}",
+        "PRAGMA temp_store=MEMORY",
+    ]
+
+
+def _reader_pragmas() -> list[str]:
+    return [
+        f"PRAGMA busy_timeout={BUSY_MILLISECONDS}",
+        "PRAGMA query_only=ON",
+        f"PRAGMA cache_size=-{_READER_CACHE_KIB}",
+        "PRAGMA temp_store=MEMORY",
+    ]
+
+
+def _configure(engine: AsyncEngine, begin: str, pragmas: list[str]) -> None:
+    """Take transactions into our own hands: sqlite3 would begin them late and deferred.
+
+    A deferred transaction that reads first fails at its first write as soon as anybody else has written,
+    whatever the busy timeout. Source: SQLAlchemy, dialects/sqlite, "Enabling Non-Legacy SQLite Transactional Modes".
+    """
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)

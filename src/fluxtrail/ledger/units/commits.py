@@ -1,0 +1,114 @@
+"""A unit's commits, their aliases and exports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.session import chunks
+from fluxtrail.ledger.sqlite import upsert
+from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.model.records import AliasKind, CommitId, CommitRecord, ExportRecord, RepositoryId
+
+_Key = tuple[RepositoryId, str]
+
+
+class CommitPart(UnitPart):
+    async def put_commits(self, records: Sequence[CommitRecord]) -> list[CommitRecord]:
+        """Insert or update by (repository, sha); returns what is known now, in the same order.
+
+        Nothing known is replaced by None or "", a final `merged` stays, a carrier stays one.
+        """
+        held = await self._held(records)
+        known: dict[_Key, CommitRecord] = dict(held)
+        for record in records:
+            key = record.repository_id, record.sha
+            known[key] = rows.merge_commits(known[key], record) if key in known else record
+        await self._insert_commits([record for key, record in known.items() if key not in held])
+        await self._update_commits([known[key] for key, record in held.items() if known[key] != record])
+        fresh = await self._held([record for key, record in known.items() if key not in held])
+        known.update(fresh)
+        return [known[record.repository_id, record.sha] for record in records]
+
+    async def commits_by_sha(self, repository_id: RepositoryId, shas: Sequence[str]) -> dict[str, CommitRecord]:
+        table = schema.commits
+        found: dict[str, CommitRecord] = {}
+        for chunk in chunks(list(dict.fromkeys(shas))):
+            wanted = select(table).where(table.c.repository_id == repository_id, table.c.sha.in_(chunk))
+            found.update((row.sha, rows.commit_of(row)) for row in await self._session.all(wanted))
+        return found
+
+    async def commits_by_id(self, ids: Sequence[CommitId]) -> dict[CommitId, CommitRecord]:
+        table = schema.commits
+        found: dict[CommitId, CommitRecord] = {}
+        for chunk in chunks(list(dict.fromkeys(ids))):
+            wanted = select(table).where(table.c.id.in_(chunk))
+            found.update((CommitId(row.id), rows.commit_of(row)) for row in await self._session.all(wanted))
+        return found
+
+    async def put_aliases(
+        self, repository_id: RepositoryId, commit_id: CommitId, kind: AliasKind, shas: Sequence[str]
+    ) -> None:
+        """Let `shas` lead to the commit; what leads there already keeps its kind."""
+        stated = [
+            {"repository_id": repository_id, "commit_id": commit_id, "kind": kind, "sha": sha}
+            for sha in dict.fromkeys(shas)
+        ]
+        await self._session.run(upsert(schema.aliases).on_conflict_do_nothing(), stated)
+
+    async def put_exports(self, records: Sequence[ExportRecord]) -> None:
+        statement = upsert(schema.exports)
+        statement = statement.on_conflict_do_update(
+            index_elements=["carrier_id", "source_id"],
+            set_={"stated_at": statement.excluded.stated_at, "build_link": statement.excluded.build_link},
+        )
+        await self._session.run(statement, [rows.values_of(record) for record in records])
+
+    async def exports_of(self, carriers: Sequence[CommitId]) -> list[ExportRecord]:
+        table = schema.exports
+        found: list[ExportRecord] = []
+        for chunk in chunks(list(dict.fromkeys(carriers))):
+            wanted = select(table).where(table.c.carrier_id.in_(chunk))
+            wanted = wanted.order_by(table.c.carrier_id, table.c.source_id)
+            found.extend(rows.export_of(row) for row in await self._session.all(wanted))
+        return found
+
+    async def _held(self, records: Sequence[CommitRecord]) -> dict[_Key, CommitRecord]:
+        by_repository: dict[RepositoryId, list[str]] = {}
+        for record in records:
+            by_repository.setdefault(record.repository_id, []).append(record.sha)
+        held: dict[_Key, CommitRecord] = {}
+        for repository_id, shas in by_repository.items():
+            found = await self.commits_by_sha(repository_id, shas)
+            held.update(((repository_id, sha), record) for sha, record in found.items())
+        return held
+
+    async def _insert_commits(self, records: Sequence[CommitRecord]) -> None:
+        now = self._now()
+        stated = []
+        for record in records:
+            values = rows.values_of(record)
+            del values["id"]
+            stated.append(values | {"at": _ordering_time(record) or now})
+        await self._session.run(insert(schema.commits), stated)
+
+    async def _update_commits(self, records: Sequence[CommitRecord]) -> None:
+        table = schema.commits
+        names = [name for name in CommitRecord.__struct_fields__ if name not in ("id", "repository_id", "sha")]
+        for has_time in (True, False):
+            group = [record for record in records if (_ordering_time(record) is not None) is has_time]
+            stated = [
+                {"id_": record.id, **{f"{name}_": getattr(record, name) for name in names}}
+                | ({"at_": _ordering_time(record)} if has_time else {})
+                for record in group
+            ]
+            columns: dict[str, Any] = {name: bindparam(f"{name}_") for name in [*names, *(["at"] if has_time else [])]}
+            await self._session.run(update(table).where(table.c.id == bindparam("id_")).values(columns), stated)
+
+
+def _ordering_time(record: CommitRecord) -> datetime | None:
+    return record.merged.at if record.merged else record.committed_at

@@ -1,0 +1,79 @@
+"""A unit's sources, what they fetched, and targets."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import Table, insert, select, update
+
+from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.sqlite import upsert
+from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.model.errors import StoreError
+from fluxtrail.model.moment import Moment
+from fluxtrail.model.records import UNSAVED, SourceId, SourceRecord, TargetRecord
+
+R = TypeVar("R", SourceRecord, TargetRecord)
+
+
+class ObjectPart(UnitPart):
+    async def put_source(self, record: SourceRecord) -> SourceRecord:
+        """Insert or update by id, or, where that is not known, by (cluster, key, uid); returns it with its id."""
+        return await self._put(schema.sources, record)
+
+    async def sources(self) -> list[SourceRecord]:
+        return list((await self._catalog.sources(self._session)).values())
+
+    async def put_target(self, record: TargetRecord) -> TargetRecord:
+        """As `put_source`."""
+        return await self._put(schema.targets, record)
+
+    async def targets(self) -> list[TargetRecord]:
+        return list((await self._catalog.targets(self._session)).values())
+
+    async def note_fetch(self, source_id: SourceId, revision: str, digest: str, fetched: Moment) -> Moment:
+        """Keep the earliest moment ever seen for (source, revision, digest); returns that one."""
+        table = schema.fetches
+        same = (table.c.source_id == source_id, table.c.revision == revision, table.c.digest == digest)
+        held: Moment | None = await self._session.scalar(select(table.c.fetched).where(*same))
+        if held is not None and held.at <= fetched.at:
+            return held
+        values = {"source_id": source_id, "revision": revision, "digest": digest, "fetched": fetched, "at": fetched.at}
+        statement = upsert(table).values(values)
+        await self._session.run(
+            statement.on_conflict_do_update(
+                index_elements=["source_id", "revision", "digest"], set_={"fetched": fetched, "at": fetched.at}
+            )
+        )
+        return fetched
+
+    async def find_fetch(self, source_id: SourceId, revision: str) -> Moment | None:
+        table = schema.fetches
+        wanted = select(table.c.fetched).where(table.c.source_id == source_id, table.c.revision == revision)
+        found: Moment | None = await self._session.scalar(wanted.order_by(table.c.at).limit(1))
+        return found
+
+    async def _put(self, table: Table, record: R) -> R:
+        known = record.id or await self._find(table, record)
+        values = rows.object_values(record)
+        del values["id"]
+        if not known:
+            return msgspec.structs.replace(record, id=await self._session.insert(insert(table), values))
+        if not await self._session.run(update(table).where(table.c.id == known).values(values)):
+            raise StoreError(f"there is no row {known} in {table.name} to update; it was pruned or never kept")
+        return record if record.id != UNSAVED else msgspec.structs.replace(record, id=known)
+
+    async def _find(self, table: Table, record: SourceRecord | TargetRecord) -> int:
+        key = record.key
+        found = await self._session.scalar(
+            select(table.c.id).where(
+                table.c.cluster == record.cluster,
+                table.c.namespace == key.namespace,
+                table.c.name == key.name,
+                table.c.kind == key.kind,
+                table.c.api_group == key.group,
+                table.c.uid == record.uid,
+            )
+        )
+        return found or UNSAVED

@@ -1,0 +1,57 @@
+"""A unit's repositories and branches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import delete, insert, select, update
+
+from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.sqlite import upsert
+from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.model.records import BranchRecord, RepositoryId, RepositoryRecord
+
+
+class RepositoryPart(UnitPart):
+    async def put_repository(self, record: RepositoryRecord) -> RepositoryRecord:
+        """Insert or update by `canonical`; an empty URL or branch does not replace a known one."""
+        table = schema.repositories
+        row = await self._session.first(select(table).where(table.c.canonical == record.canonical))
+        if row is None:
+            values = rows.values_of(record)
+            del values["id"]
+            given = await self._session.insert(insert(table), values)
+            return msgspec.structs.replace(record, id=RepositoryId(given))
+        held = rows.repository_of(row)
+        merged = msgspec.structs.replace(
+            held, url=record.url or held.url, default_branch=record.default_branch or held.default_branch
+        )
+        if merged != held:
+            await self._session.run(update(table).where(table.c.id == held.id).values(rows.values_of(merged)))
+        return merged
+
+    async def repositories(self) -> list[RepositoryRecord]:
+        found = await self._session.all(select(schema.repositories).order_by(schema.repositories.c.id))
+        return [rows.repository_of(row) for row in found]
+
+    async def put_repository_exports(self, source_id: RepositoryId, manifests_ids: Sequence[RepositoryId]) -> None:
+        """State which manifests repositories a source repository is exported to; replaces what was stated."""
+        table = schema.repository_exports
+        await self._session.run(delete(table).where(table.c.source_repository_id == source_id))
+        stated = [
+            {"source_repository_id": source_id, "manifests_repository_id": manifests}
+            for manifests in dict.fromkeys(manifests_ids)
+        ]
+        await self._session.run(insert(table), stated)
+
+    async def put_branch(self, record: BranchRecord) -> None:
+        values = rows.values_of(record)
+        statement = upsert(schema.branches).values(values)
+        await self._session.run(statement.on_conflict_do_update(index_elements=["repository_id", "name"], set_=values))
+
+    async def branches(self) -> list[BranchRecord]:
+        found = await self._session.all(
+            select(schema.branches).order_by(schema.branches.c.repository_id, schema.branches.c.name)
+        )
+        return [rows.branch_of(row) for row in found]
