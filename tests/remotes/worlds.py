@@ -110,6 +110,8 @@ class GitServer:
     user: str | None = None
     password: str = ""
     redirect_to: str | None = None
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Paths that redirect to others of this server, relative as GitHub does not."""
     status: int | None = None
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     """(method, path with query, authorization)."""
@@ -125,6 +127,9 @@ class GitServer:
             await self.gate.wait()
         if self.redirect_to is not None:
             return web.Response(status=301, headers={"Location": self.redirect_to + request.path_qs})
+        for old, new in self.renamed.items():
+            if request.path.startswith(old + "/"):
+                return web.Response(status=301, headers={"Location": request.path_qs.replace(old, new, 1)})
         if self.status is not None:
             return web.Response(status=self.status, text="no")
         expected = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()

@@ -15,7 +15,7 @@ import structlog
 
 from fluxtrail.model.errors import ConfigError, StoreError, UpstreamError, WireError
 from fluxtrail.remotes.git.environment import CONFIGURATION
-from fluxtrail.remotes.git.failures import translate_failure
+from fluxtrail.remotes.git.failures import OutOfRoomError, translate_failure
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +136,7 @@ class GitCommand:
                 await end_process(process)
         if stopped.reason == "disk":
             limit = disk_limit.limit_bytes if disk_limit else 0
-            raise StoreError(f"the clone outgrows the {limit} bytes left of `git.quota_bytes`", subject=subject)
+            raise OutOfRoomError(f"the clone outgrows the {limit} bytes left of `git.quota_bytes`", subject=subject)
         if stopped.reason == "output":
             raise WireError(f"git {args[0]} said more than {OUTPUT_LIMIT_BYTES} bytes", subject=subject)
         code = process.returncode if process.returncode is not None else -1

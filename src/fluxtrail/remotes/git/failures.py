@@ -19,6 +19,16 @@ class CorruptCloneError(StoreError):
     retryable_by_default = True
 
 
+class OutOfRoomError(StoreError):
+    """The clone does not fit into what is left of the quota."""
+
+
+class MovedError(UpstreamError):
+    """The server redirects elsewhere. Followed by `mirror.py` where it is the same host, and never by git itself."""
+
+    retryable_by_default = False
+
+
 class LockedCloneError(StoreError):
     """Another git holds, or a killed one left, a lock file. `lock` is its path."""
 
@@ -36,7 +46,8 @@ _CORRUPT = re.compile(
     r"|packfile \S+ (?:cannot be accessed|is corrupt|.*does not match index)|unable to read (?:tree|sha1 file)"
     r"|error: bad (?:index|signature)|index file \S+ is (?:corrupt|too small)|pack has bad object|bad tree object"
     r"|bad object [0-9a-f]{40}|could not (?:parse|read) commit|corrupt patch|inflate: data stream error"
-    r"|unable to parse object|bad object refs/|commit-graph .* corrupt|failed to read object|missing object referenced",
+    r"|unable to parse object|bad object refs/|commit-graph .* corrupt|failed to read object"
+    r"|missing object [0-9a-f]+ for refs/|missing object referenced",
     re.IGNORECASE,
 )
 _RATE = re.compile(r"returned error: 429|rate limit", re.IGNORECASE)
@@ -73,9 +84,7 @@ def translate_failure(stderr: str, *, subject: str, secrets: tuple[str, ...] = (
     if _AUTH.search(stderr):
         return AuthError(f"access refused, check `credentials` for this host and owner: {said}", subject=subject)
     if _MOVED.search(stderr):
-        return UpstreamError(
-            f"the repository has moved to another address, write the new one: {said}", retryable=False, subject=subject
-        )
+        return MovedError(f"the repository has moved to another address, write the new one: {said}", subject=subject)
     if _CORRUPT.search(stderr):
         return CorruptCloneError(f"the clone is damaged: {said}", subject=subject)
     return UpstreamError(f"git failed: {said}", subject=subject)

@@ -41,6 +41,8 @@ class SharedFlight(Generic[T]):
         return outcome
 
     async def _lead(self, mine: frozenset[str]) -> None:
+        # Those who call in the same turn of the loop are served by this run, not by another after it.
+        await asyncio.sleep(0)
         self._begun += 1
         wanted, self._wanted = frozenset(self._wanted) | mine, set()
         try:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urljoin
 
 import structlog
 
 from fluxtrail.credentials.binding import CredentialSource, Kind
 from fluxtrail.model.commit import is_sha
-from fluxtrail.model.errors import FluxtrailError, NotFoundError, StoreError
-from fluxtrail.model.repository import RepositoryUrl
+from fluxtrail.model.errors import FluxtrailError, NotFoundError, StoreError, UpstreamError, WireError
+from fluxtrail.model.repository import RepositoryUrl, parse_repository
 from fluxtrail.remotes.git.command import LOCAL_TIMEOUT_SECONDS, DiskLimit, Finished, GitCommand
 from fluxtrail.remotes.git.environment import GitEnvironment, transport_configuration
+from fluxtrail.remotes.git.failures import MovedError
 from fluxtrail.remotes.git.progress import CloneProgress, parse_progress
 from fluxtrail.remotes.git.refs import FORMAT, PIN_PREFIX, RefList, parse_refs
 
@@ -37,6 +40,7 @@ PROMISOR = ("remote.origin.promisor=true", "remote.origin.partialclonefilter=blo
 _FETCH = ("fetch", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--filter=blob:none")
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _LOCK_FOLDERS = (".", "refs", "objects/info", "objects/pack")
+_LOCATION = re.compile(r"Recv header: location: (\S+)", re.IGNORECASE)
 _MARK = "fluxtrail-fetched"
 
 
@@ -55,6 +59,7 @@ class Mirror:
         self.path = path
         self.url = url
         self._command, self._environment, self._credentials = command, environment, credentials
+        self._address = url
         self._is_url_written = False
 
     @property
@@ -74,16 +79,14 @@ class Mirror:
     ) -> None:
         """Make the clone in `incoming` and move it into place whole: a killed clone is never taken for a good one."""
         target = incoming / f"{uuid.uuid4().hex}.git"
-        options = ["clone", "--bare", "--filter=blob:none", "--no-recurse-submodules", "--template=", "--progress"]
+        limit, on_stderr = DiskLimit(incoming, limit_bytes), self._teller(on_progress)
         try:
             make_folder(incoming)
-            await self._network(
-                [*options, "--end-of-options", self.url.fetch_url, str(target)],
-                git_dir=None,
-                timeout_seconds=CLONE_TIMEOUT_SECONDS,
-                disk_limit=DiskLimit(incoming, limit_bytes),
-                on_stderr=self._teller(on_progress),
-            )
+            try:
+                await self._clone_into(target, limit, on_stderr)
+            except MovedError as exc:
+                await self._follow(exc)
+                await self._clone_into(target, limit, on_stderr)
             # A promisor in its config would make any read of a file that is not here go to the network, without
             # credentials and deadline, and fail: only the commands below that may, are told of it.
             for name in ("promisor", "partialclonefilter"):
@@ -99,16 +102,62 @@ class Mirror:
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
-    async def fetch(self, *, limit_bytes: int | None = None) -> None:
-        """Bring all branches and tags, forced and pruned."""
-        if not self._is_url_written:  # the same clone may be known by its HTTPS and its SSH address
-            await self.local(["config", "remote.origin.url", self.url.fetch_url])
-            self._is_url_written = True
+    async def _clone_into(self, target: Path, limit: DiskLimit, on_stderr: Callable[[str], None] | None) -> None:
+        options = ["--bare", "--filter=blob:none", "--no-recurse-submodules", "--template=", "--progress"]
         await self._network(
-            [*_FETCH, "--prune", "--force", "--no-tags", "--quiet", "--end-of-options", "origin", *_REFSPECS],
-            disk_limit=DiskLimit(self.path, limit_bytes) if limit_bytes is not None else None,
+            ["clone", *options, "--end-of-options", self._address.fetch_url, str(target)],
+            git_dir=None,
+            timeout_seconds=CLONE_TIMEOUT_SECONDS,
+            disk_limit=limit,
+            on_stderr=on_stderr,
         )
+
+    async def fetch(self) -> None:
+        """Bring all branches and tags, forced and pruned."""
+        arguments = [*_FETCH, "--prune", "--force", "--no-tags", "--quiet", "--end-of-options", "origin", *_REFSPECS]
+        await self._write_url()
+        try:
+            await self._network(arguments)
+        except MovedError as exc:
+            await self._follow(exc)
+            await self._write_url()
+            await self._network(arguments)
         self._mark_fetched()
+
+    async def _write_url(self) -> None:
+        # Asked once a process: the same clone may be known by its HTTPS and its SSH address.
+        if not self._is_url_written:
+            await self.local(["config", "remote.origin.url", self._address.fetch_url])
+            self._is_url_written = True
+
+    async def _follow(self, moved: MovedError) -> None:
+        """Take the address that the server redirects to, if it is on the same host and port.
+
+        Git itself is never let follow: it would contact whatever host the answer names. Renamed repositories
+        of a forge stay on it.
+        """
+        trace = {"GIT_TRACE_CURL": "2", "GIT_TRACE_CURL_NO_DATA": "1", "GIT_TRACE_REDACT": "1"}
+        found: list[str] = []
+
+        def look(line: str) -> None:
+            match = _LOCATION.search(line)
+            if match:
+                found.append(match.group(1))
+
+        arguments = ["ls-remote", "--end-of-options", self._address.fetch_url, "HEAD"]
+        with contextlib.suppress(UpstreamError):
+            await self._network(arguments, git_dir=None, extra_env=trace, on_stderr=look)
+        if not found:
+            raise moved
+        try:
+            target = parse_repository(urljoin(self._address.fetch_url, found[-1]).partition("/info/refs")[0])
+        except WireError:
+            raise moved from None
+        was = self._address
+        if (target.scheme, target.host, target.port) != (was.scheme, was.host, was.port) or target == was:
+            raise moved
+        log.warning("repository has moved, write its new address", repository=was.canonical, moved_to=target.canonical)
+        self._address, self._is_url_written = target, False
 
     async def fetch_objects(self, oids: Sequence[str], *, negotiate: bool) -> None:
         """Bring objects by their ids: commits no ref reaches any more, or the bytes of files.
@@ -244,13 +293,14 @@ class Mirror:
         timeout_seconds: float = FETCH_TIMEOUT_SECONDS,
         disk_limit: DiskLimit | None = None,
         on_stderr: Callable[[str], None] | None = None,
+        extra_env: Mapping[str, str] | None = None,
     ) -> Finished:
         kinds: tuple[Kind, ...] = ("ssh",) if self.url.scheme == "ssh" else ("token", "basic")
         credential = self._credentials.find(self.url.host, self.url.owner, port=self.url.port, kinds=kinds)
         return await self._command.run(
             self.path if git_dir == Path() else git_dir,
             args,
-            env=self._environment.network(self.url, credential),
+            env={**self._environment.network(self.url, credential), **(extra_env or {})},
             subject=self.url.fetch_url,
             configuration=(*transport_configuration(self.url), *(PROMISOR if git_dir else ()), *configuration),
             stdin=stdin,

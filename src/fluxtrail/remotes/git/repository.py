@@ -280,7 +280,13 @@ class GitRepository:
         for sha in shas:
             info = await self.reader.find_info(_checked(sha))
             if info is None or info.type != "commit":
+                if self._is_tip(sha):
+                    raise CorruptCloneError(f"commit {sha} of a branch is missing", subject=self.url.fetch_url)
                 raise NotFoundError(f"commit {sha} is not in the clone", subject=self.url.fetch_url)
+
+    def _is_tip(self, sha: str) -> bool:
+        """Whether a branch is known to point there: then its absence is damage, not news."""
+        return self._known_heads is not None and sha in self._known_heads.branches.values()
 
     async def _update(self, want: frozenset[str]) -> Heads:
         with self._using():

@@ -28,6 +28,7 @@ from fluxtrail.model.repository import RepositoryUrl
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.remotes.git.command import GitCommand, size_bytes
 from fluxtrail.remotes.git.environment import GitEnvironment
+from fluxtrail.remotes.git.failures import OutOfRoomError
 from fluxtrail.remotes.git.mirror import Mirror, make_folder
 from fluxtrail.remotes.git.objects import ObjectReader
 from fluxtrail.remotes.git.progress import CloneProgress
@@ -129,20 +130,29 @@ class GitStore:
         async with self._room:
             await self._measure_all()
             await self._evict(spare=mirror.path, needed_bytes=self._quota_bytes // 10)
-            left = self._quota_bytes - sum(self._sizes.values())
-            if left <= 0:
-                raise StoreError(
-                    f"no room for another clone: `git.quota_bytes` is {self._quota_bytes}; raise it",
-                    subject=mirror.url.fetch_url,
-                )
-            await mirror.clone(self._root / "incoming", limit_bytes=left, on_progress=self._progress)
-            self._sizes[mirror.path] = await asyncio.to_thread(size_bytes, mirror.path)
-            if self._sizes[mirror.path] > left:
-                await self._remove(mirror.path)
-                raise StoreError(
-                    f"the clone outgrows the {left} bytes left of `git.quota_bytes`; raise it",
-                    subject=mirror.url.fetch_url,
-                )
+            try:
+                await self._clone_within(mirror)
+            except OutOfRoomError:
+                # How large it is was not known before. Once more, with all the room that can be made.
+                if not await self._evict(spare=mirror.path, needed_bytes=self._quota_bytes):
+                    raise
+                await self._clone_within(mirror)
+
+    async def _clone_within(self, mirror: Mirror) -> None:
+        left = self._quota_bytes - sum(self._sizes.values())
+        if left <= 0:
+            raise OutOfRoomError(
+                f"no room for another clone: `git.quota_bytes` is {self._quota_bytes}; raise it",
+                subject=mirror.url.fetch_url,
+            )
+        await mirror.clone(self._root / "incoming", limit_bytes=left, on_progress=self._progress)
+        self._sizes[mirror.path] = await asyncio.to_thread(size_bytes, mirror.path)
+        if self._sizes[mirror.path] > left:
+            await self._remove(mirror.path)
+            raise OutOfRoomError(
+                f"the clone outgrows the {left} bytes left of `git.quota_bytes`; raise it",
+                subject=mirror.url.fetch_url,
+            )
 
     async def settle(self, mirror: Mirror) -> None:
         """Count what a fetch brought, and evict others where the sum is too much."""
@@ -161,16 +171,19 @@ class GitStore:
         known = self._sizes
         self._sizes = {p: known[p] if p in known else await asyncio.to_thread(size_bytes, p) for p in paths}
 
-    async def _evict(self, *, spare: Path, needed_bytes: int) -> None:
-        """Remove clones, the longest unused first, until `needed_bytes` are free or none may go."""
+    async def _evict(self, *, spare: Path, needed_bytes: int) -> int:
+        """Remove clones, the longest unused first, until `needed_bytes` are free or none may go; return how many."""
         await self._measure_all()
+        removed = 0
         for path in sorted(self._sizes, key=_used_seconds):
             if self._quota_bytes - sum(self._sizes.values()) >= needed_bytes:
-                return
+                break
             if path == spare or not self._may_go(path):
                 continue
             log.info("git clone evicted", clone=path.name, size_bytes=self._sizes[path])
             await self._remove(path)
+            removed += 1
+        return removed
 
     def _may_go(self, path: Path) -> bool:
         if Mirror.has_pins(path):
