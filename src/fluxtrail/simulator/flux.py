@@ -1,0 +1,174 @@
+"""A simulated Flux on one simulated cluster: its source, its Kustomizations, and what people do to them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import msgspec
+
+from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES, ResourceDefinition
+from fluxtrail.simulator.apiserver.server import ApiServer
+from fluxtrail.simulator.checkout import Checkout
+from fluxtrail.simulator.clock import SimulatedClock, precise_time
+from fluxtrail.simulator.kustomize_controller import RESOURCE as KUSTOMIZATIONS
+from fluxtrail.simulator.kustomize_controller import KustomizeController, Pace
+from fluxtrail.simulator.layout import NAMESPACE, SOURCE, ClusterPlan, KustomizationPlan
+from fluxtrail.simulator.repositories import Repository
+from fluxtrail.simulator.revisions import RevisionStyle
+from fluxtrail.simulator.source_controller import REQUESTED_AT, Network, SourceController
+from fluxtrail.simulator.source_controller import RESOURCE as GIT_REPOSITORIES
+from fluxtrail.simulator.truth import TargetTruth, Truth
+
+SOURCE_INTERVAL_SECONDS = 15.0
+_LEGACY_VERSIONS = {
+    "gitrepositories": ("v1beta2",),
+    "kustomizations": ("v1beta2",),
+}
+
+
+class FluxCluster:
+    """One cluster with its API server and its Flux.
+
+    Args:
+        plan: its name and its Kustomizations.
+        manifests: the repository it is delivered from.
+        style: how old its Flux is.
+    """
+
+    def __init__(
+        self,
+        plan: ClusterPlan,
+        *,
+        manifests: Repository,
+        checkout: Checkout,
+        clock: SimulatedClock,
+        truth: Truth,
+        seed: int,
+        pace: Pace,
+        style: RevisionStyle = RevisionStyle.PRESENT,
+    ) -> None:
+        dice = random.Random(seed)  # noqa: S311 - delays of a simulation
+        self.name = plan.name
+        self.network = Network()
+        self.server = ApiServer(name=plan.name, clock=clock.now, seed=seed, resources=_resources(style))
+        self._clock = clock
+        self._pace = pace
+        self._manifests = manifests
+        self._create_source()
+        self.source = SourceController(
+            cluster=plan.name,
+            name=SOURCE,
+            namespace=NAMESPACE,
+            store=self.server.store,
+            checkout=checkout,
+            network=self.network,
+            clock=clock,
+            truth=truth,
+            style=style,
+            dice=random.Random(dice.random()),  # noqa: S311
+            on_artifact=self._poke_all,
+        )
+        self.controllers: dict[str, KustomizeController] = {}
+        for item in plan.kustomizations:
+            self._add(item, truth=truth, style=style, dice=random.Random(dice.random()))  # noqa: S311
+
+    async def run(self) -> None:
+        """Run the controllers until cancelled. The API server is started and stopped by the world."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.source.run(interval_seconds=SOURCE_INTERVAL_SECONDS), name=f"{self.name} source")
+            for controller in self.controllers.values():
+                group.create_task(controller.run(), name=f"{self.name} {controller.name}")
+            for resource in (GIT_REPOSITORIES, KUSTOMIZATIONS):
+                group.create_task(self._watch(resource), name=f"{self.name} watch {resource}")
+
+    def request_fetch(self) -> None:
+        """What a Receiver does when the forge's webhook comes."""
+        annotations = {REQUESTED_AT: precise_time(self._clock.now())}
+        patch = {"metadata": {"annotations": annotations}}
+        self.server.store.patch(GIT_REPOSITORIES, SOURCE, NAMESPACE, patch)
+
+    def suspend(self, name: str, *, is_suspended: bool = True) -> None:
+        self.server.store.patch(KUSTOMIZATIONS, name, NAMESPACE, {"spec": {"suspend": is_suspended}})
+
+    def is_settled(self) -> bool:
+        """Whether all of it has dealt with the branch as it is now."""
+        artifact = self.source.artifact
+        if artifact is None or artifact.sha != self._manifests.head or self.source.is_busy:
+            return False
+        return all(controller.is_settled() for controller in self.controllers.values())
+
+    def _create_source(self) -> None:
+        spec = {
+            "interval": f"{SOURCE_INTERVAL_SECONDS:g}s",
+            "ref": {"branch": self._manifests.branch},
+            "url": self._manifests.url,
+        }
+        self.server.store.create(GIT_REPOSITORIES, {"metadata": {"name": SOURCE, "namespace": NAMESPACE}, "spec": spec})
+
+    def _add(self, item: KustomizationPlan, *, truth: Truth, style: RevisionStyle, dice: random.Random) -> None:
+        manifest = item.manifest(
+            timeout_seconds=self._pace.timeout_seconds, interval_seconds=self._pace.interval_seconds
+        )
+        self.server.store.create(KUSTOMIZATIONS, manifest)
+        target = TargetTruth(
+            cluster=self.name,
+            name=f"Kustomization/{NAMESPACE}/{item.name}",
+            source=SOURCE,
+            path=item.path,
+            has_checks=item.wait,
+            keeps_history=style.keeps_history,
+        )
+        truth.targets.append(target)
+        self.controllers[item.name] = KustomizeController(
+            name=item.name,
+            namespace=NAMESPACE,
+            store=self.server.store,
+            source=self.source,
+            clock=self._clock,
+            truth=truth,
+            truth_of_target=target,
+            commits=self._manifests.commits,
+            style=style,
+            pace=self._pace,
+            dice=dice,
+            on_ready=lambda: self._poke_dependents(item.name),
+        )
+
+    def _poke_all(self) -> None:
+        for controller in self.controllers.values():
+            controller.duty.poke()
+
+    def _poke_dependents(self, name: str) -> None:
+        for other, controller in self.controllers.items():
+            spec = self.server.store.get(KUSTOMIZATIONS, other, NAMESPACE)["spec"]
+            if any(item["name"] == name for item in spec.get("dependsOn") or ()):
+                controller.duty.poke()
+
+    async def _watch(self, resource: str) -> None:
+        """Controllers act at once on a new generation or a request to reconcile, whoever wrote it."""
+        seen = {obj["metadata"]["name"]: _wish(obj) for obj in self.server.store.list(resource, NAMESPACE)}
+        async for event in self.server.store.subscribe(resource, NAMESPACE):
+            wanted = _wish(event.object)
+            is_new = seen.get(event.name) != wanted
+            seen[event.name] = wanted
+            if is_new and resource == GIT_REPOSITORIES:
+                self.source.duty.poke()
+            elif is_new and event.name in self.controllers:
+                self.controllers[event.name].duty.poke()
+
+
+def _wish(obj: dict[str, Any]) -> tuple[Any, Any]:
+    """Return what of an object a controller acts on."""
+    metadata = obj.get("metadata") or {}
+    return metadata.get("generation"), (metadata.get("annotations") or {}).get(REQUESTED_AT)
+
+
+def _resources(style: RevisionStyle) -> list[ResourceDefinition]:
+    if style is RevisionStyle.PRESENT:
+        return list(FLUX_RESOURCES)
+    return [
+        msgspec.structs.replace(definition, versions=_LEGACY_VERSIONS.get(definition.plural, definition.versions))
+        for definition in FLUX_RESOURCES
+    ]

@@ -1,0 +1,187 @@
+"""What became of every commit on every target, by the world's own bookkeeping.
+
+The definitions are those of the design, written once more and differently: from what was done, with every time
+exactly known, instead of from what could be observed. Nothing of Fluxtrail but its words is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fluxtrail.model.verdict import Verdict
+from fluxtrail.simulator.building import is_reached, reached_folders
+from fluxtrail.simulator.clock import precise_time
+from fluxtrail.simulator.repositories import Commit, Repository
+from fluxtrail.simulator.truth import Attempt, Pushed, TargetTruth, Truth
+
+_WORST_FIRST = (
+    Verdict.FAILED,
+    Verdict.PENDING,
+    Verdict.ROLLED_BACK,
+    Verdict.DEPLOYED,
+    Verdict.LOST,
+    Verdict.UNAFFECTED,
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One commit on one target."""
+
+    verdict: Verdict
+    via: str | None = None
+    undone_by: str | None = None
+    carrier: str | None = None
+    times: dict[str, datetime] = field(default_factory=dict)
+
+
+class Judge:
+    """Reads the journal; made anew for each judgement, and remembers nothing.
+
+    Args:
+        source: the repository with exports.
+        manifests: the repository that is delivered.
+    """
+
+    def __init__(self, truth: Truth, *, source: Repository, manifests: Repository) -> None:
+        self._truth = truth
+        self._source = source
+        self._manifests = manifests
+        self._pushed = {pushed.commit.sha: pushed for pushed in truth.pushed}
+        self._folders: dict[tuple[str, str], frozenset[str]] = {}
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return every commit pushed since the script began, oldest first, with its deliveries."""
+        return [self._commit(pushed) for pushed in self._truth.pushed]
+
+    def _commit(self, pushed: Pushed) -> dict[str, Any]:
+        deliveries = [self._delivery(pushed, target) for target in self._truth.targets]
+        return {
+            "sha": pushed.commit.sha,
+            "repository": pushed.repository,
+            "subject": pushed.commit.subject,
+            "is_export": pushed.is_export,
+            "deliveries": deliveries,
+        }
+
+    def _delivery(self, pushed: Pushed, target: TargetTruth) -> dict[str, Any]:
+        outcome = self._judge(pushed, target)
+        times = {"merged": pushed.merged_at or pushed.at} | outcome.times
+        return {
+            "cluster": target.cluster,
+            "target": target.name,
+            "verdict": outcome.verdict.value,
+            "via": outcome.via,
+            "undone_by": outcome.undone_by,
+            "carrier": outcome.carrier,
+            "stages": {stage: precise_time(at) for stage, at in times.items()},
+        }
+
+    def _judge(self, pushed: Pushed, target: TargetTruth) -> Outcome:
+        if pushed.repository == self._manifests.name:
+            outcome = self.judge_manifests(pushed.commit, target)
+        else:
+            outcome = self._judge_source(pushed, target)
+        if outcome.verdict is Verdict.DEPLOYED:
+            outcome.undone_by = self._find_undoing(pushed, target)
+        return outcome
+
+    def _judge_source(self, pushed: Pushed, target: TargetTruth) -> Outcome:
+        exports = self._truth.exports.get(pushed.commit.sha, [])
+        if not exports:
+            return Outcome(Verdict.PENDING)
+        outcomes = []
+        for sha in exports:
+            outcome = self.judge_manifests(self._manifests.commits[sha], target)
+            outcome.carrier = sha
+            outcome.times = {"exported": self._pushed[sha].at} | outcome.times
+            outcomes.append(outcome)
+        return min(outcomes, key=lambda outcome: _WORST_FIRST.index(outcome.verdict))
+
+    def judge_manifests(self, commit: Commit, target: TargetTruth) -> Outcome:
+        """Return what became of a commit of the manifests repository on a target."""
+        if not self._is_in_scope(commit, target):
+            return Outcome(Verdict.UNAFFECTED)
+        carrying = self._first_success_with(commit, target)
+        if carrying is None:
+            return self._judge_undelivered(commit, target)
+        before, success = carrying
+        if _is_same_output(before, success, target):
+            return Outcome(Verdict.UNAFFECTED)
+        is_gone = not target.successes()[-1].commit.contains(commit)
+        return Outcome(
+            Verdict.ROLLED_BACK if is_gone else Verdict.DEPLOYED,
+            via=success.commit.sha if success.commit.sha != commit.sha else None,
+            times=self._times(commit, target, success),
+        )
+
+    def _judge_undelivered(self, commit: Commit, target: TargetTruth) -> Outcome:
+        if not self._manifests.is_on_branch(commit):
+            return Outcome(Verdict.LOST)
+        times = self._times(commit, target, None)
+        finished = [attempt for attempt in target.attempts if attempt.succeeded_at or attempt.failed_at]
+        last = finished[-1] if finished else None
+        if last is not None and last.failed_at and last.commit.contains(commit):
+            return Outcome(Verdict.FAILED, times=times)
+        return Outcome(Verdict.PENDING, times=times)
+
+    def _is_in_scope(self, commit: Commit, target: TargetTruth) -> bool:
+        key = (commit.sha, target.path)
+        folders = self._folders.get(key)
+        if folders is None:
+            folders = self._folders[key] = reached_folders(commit.files, target.path)
+        return any(is_reached(path, folders) for path in commit.paths)
+
+    def _first_success_with(self, commit: Commit, target: TargetTruth) -> tuple[Attempt | None, Attempt] | None:
+        """Return the first success that contains the commit, with the success before it."""
+        before = None
+        for success in target.successes():
+            if success.commit.contains(commit):
+                return before, success
+            before = success
+        return None
+
+    def _times(self, commit: Commit, target: TargetTruth, success: Attempt | None) -> dict[str, datetime]:
+        """Return when the first applied attempt that contains the commit was fetched and applied, and when it was
+        first there in health. An attempt that failed its checks was applied all the same.
+        """
+        applied = next((a for a in target.attempts if a.applied_at and a.commit.contains(commit)), None)
+        times: dict[str, datetime] = {}
+        if applied is not None and applied.applied_at is not None:
+            fetched = self._truth.fetches.get((target.cluster, target.source, applied.commit.sha))
+            if fetched is not None and fetched <= applied.applied_at:
+                times["fetched"] = fetched
+            times["applied"] = applied.applied_at
+        if success is not None and success.succeeded_at is not None and target.has_checks:
+            times["healthy"] = success.succeeded_at
+        return times
+
+    def _find_undoing(self, pushed: Pushed, target: TargetTruth) -> str | None:
+        """Return the newest contained commit that says it reverts this one."""
+        applied = target.successes()[-1].commit
+        found = None
+        for other in self._truth.pushed:
+            if pushed.commit.sha not in other.reverts or other.repository != pushed.repository:
+                continue
+            if any(applied.contains(commit) for commit in self._carriers(other)):
+                found = other.commit.sha
+        return found
+
+    def _carriers(self, pushed: Pushed) -> Iterator[Commit]:
+        if pushed.repository == self._manifests.name:
+            yield pushed.commit
+        for sha in self._truth.exports.get(pushed.commit.sha, []):
+            yield self._manifests.commits[sha]
+
+
+def _is_same_output(before: Attempt | None, success: Attempt, target: TargetTruth) -> bool:
+    """Whether the sync changed nothing: the same manifests built under the same spec, where Flux says what it built."""
+    return (
+        target.keeps_history
+        and before is not None
+        and before.digest == success.digest
+        and before.generation == success.generation
+    )

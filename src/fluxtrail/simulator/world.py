@@ -1,0 +1,246 @@
+"""The whole demo world in one object: repositories, forge, pipeline, clusters, script and truth."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
+from fluxtrail.simulator.checkout import Checkout
+from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.duty import Duty
+from fluxtrail.simulator.exporter import Exporter
+from fluxtrail.simulator.flux import FluxCluster
+from fluxtrail.simulator.forge import PEOPLE, Forge
+from fluxtrail.simulator.github import GitHub
+from fluxtrail.simulator.kustomize_controller import Pace
+from fluxtrail.simulator.layout import (
+    CLUSTERS,
+    MANIFESTS_REPOSITORY,
+    SOURCE_REPOSITORY,
+    ClusterPlan,
+    first_manifests,
+    source_tree,
+)
+from fluxtrail.simulator.player import Player
+from fluxtrail.simulator.repositories import Repository
+from fluxtrail.simulator.revisions import RevisionStyle
+from fluxtrail.simulator.script import Step, plan_script
+from fluxtrail.simulator.truth import Truth
+from fluxtrail.simulator.verdicts import Judge
+
+log = structlog.get_logger(__name__)
+
+_WEBHOOK_CHANCE = 0.85
+"""How many pushes a cluster is told of; the others it finds at its interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldOptions:
+    """What one world is made from. Everything but wall times follows from these."""
+
+    directory: Path
+    seed: int = 1
+    changes: int = 50
+    rate: float = 0.6
+    """Ordinary commits in a simulated second."""
+    time_scale: float = 1.0
+    hold_seconds: float = 6.0
+    """Real seconds for which a state that will be undone stays."""
+    export_delay_seconds: tuple[float, float] = (0.5, 3.0)
+    clusters: Sequence[ClusterPlan] = CLUSTERS
+    legacy: frozenset[str] = frozenset()
+    """Clusters with an older Flux: no history, `main/<sha>` revisions, v1beta2."""
+    script: Sequence[Step] | None = None
+    """Instead of the one the seed gives."""
+    pace: Pace = field(default_factory=Pace)
+
+
+class World:
+    """Start it, play its script, ask it for the truth, stop it.
+
+    `start` brings everything up and lets the clusters apply the first commits; nothing more happens until
+    `begin`. Run inside `async with`.
+    """
+
+    def __init__(self, options: WorldOptions) -> None:
+        self.options = options
+        dice = random.Random(options.seed)  # noqa: S311 - delays of a simulation
+        self.directory = options.directory
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.clock = SimulatedClock(scale=options.time_scale)
+        self.truth = Truth(self.directory / "truth.jsonl", clock=self.clock)
+        git = self.directory / "git" / "acme"
+        self.source_repository = Repository(git / "shop.git", name=SOURCE_REPOSITORY)
+        self.manifests_repository = Repository(git / "manifests.git", name=MANIFESTS_REPOSITORY)
+        self.repositories = {r.name: r for r in (self.source_repository, self.manifests_repository)}
+        self.github = GitHub(clock=self.clock, repositories=self.repositories)
+        self.exporter = Exporter(
+            source=self.source_repository,
+            manifests=self.manifests_repository,
+            clock=self.clock,
+            truth=self.truth,
+            dice=self._fork(dice),
+            delay_seconds=options.export_delay_seconds,
+            on_push=lambda _: self._on_manifests(),
+        )
+        self.source = self._forge(self.source_repository, dice)
+        self.manifests = self._forge(self.manifests_repository, dice)
+        checkout = Checkout(self.manifests_repository.directory)
+        self.clusters = {
+            plan.name: FluxCluster(
+                plan,
+                manifests=self.manifests_repository,
+                checkout=checkout,
+                clock=self.clock,
+                truth=self.truth,
+                seed=dice.randrange(2**32),
+                pace=options.pace,
+                style=RevisionStyle.LEGACY if plan.name in options.legacy else RevisionStyle.PRESENT,
+            )
+            for plan in options.clusters
+        }
+        script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
+        self.player = Player(self, list(script), seed=dice.randrange(2**32), hold_seconds=options.hold_seconds)
+        self.begun = asyncio.Event()
+        self._webhook = Duty(self.clock)
+        self._webhook_dice = self._fork(dice)
+        self._is_announcing = False
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
+    async def __aenter__(self) -> World:
+        await self._seed_repositories()
+        await self.github.start()
+        for cluster in self.clusters.values():
+            await cluster.server.start()
+        write_kubeconfig(self.kubeconfig, [cluster.server for cluster in self.clusters.values()])
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+        self._tasks = [self._group.create_task(cluster.run(), name=name) for name, cluster in self.clusters.items()]
+        self._tasks.append(self._group.create_task(self.exporter.run(), name="exporter"))
+        self._tasks.append(self._group.create_task(self._announce_pushes(), name="webhook"))
+        self._tasks.append(self._group.create_task(self._play(), name="script"))
+        await self.until_settled()
+        log.info("world is ready", clusters=list(self.clusters), directory=str(self.directory))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        assert self._group is not None
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            for cluster in self.clusters.values():
+                await cluster.server.stop()
+            await self.github.stop()
+            self.truth.close()
+
+    def begin(self) -> None:
+        """Let the script start."""
+        self.begun.set()
+
+    def announce(self) -> None:
+        self._webhook.poke()
+
+    def is_settled(self) -> bool:
+        """Whether nothing is under way: all is exported, fetched, and applied or failed."""
+        is_idle = self.exporter.is_settled() and not self._webhook.is_poked and not self._is_announcing
+        return is_idle and all(cluster.is_settled() for cluster in self.clusters.values())
+
+    async def until_settled(self) -> None:
+        while not self.is_settled():
+            self._check_tasks()
+            await asyncio.sleep(0.02)
+
+    async def until_finished(self) -> None:
+        while not (self.player.is_finished and self.is_settled()):
+            self._check_tasks()
+            await asyncio.sleep(0.02)
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return the truth about every commit pushed by the script so far."""
+        judge = Judge(self.truth, source=self.source_repository, manifests=self.manifests_repository)
+        return judge.report()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what another process needs to know to watch this world."""
+        return {
+            "kubeconfig": str(self.kubeconfig),
+            "contexts": list(self.clusters),
+            "repositories": {name: repository.url for name, repository in self.repositories.items()},
+            "github": self.github.url,
+            "truth": str(self.truth.path),
+            "clock": self.clock.text(),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return how far the script is."""
+        return {
+            "steps": len(self.player.script),
+            "steps_done": self.player.done,
+            "changes": sum(step.changes for step in self.player.script),
+            "changes_done": self.player.changes_done,
+            "is_begun": self.begun.is_set(),
+            "is_finished": self.player.is_finished,
+            "is_quiet": self.is_settled(),
+        }
+
+    def _forge(self, repository: Repository, dice: random.Random) -> Forge:
+        is_source = repository is self.source_repository
+        return Forge(
+            repository,
+            github=self.github,
+            clock=self.clock,
+            truth=self.truth,
+            dice=self._fork(dice),
+            on_push=self.exporter.add if is_source else lambda _: self._on_manifests(),
+        )
+
+    def _fork(self, dice: random.Random) -> random.Random:
+        return random.Random(dice.random())  # noqa: S311 - delays of a simulation
+
+    def _on_manifests(self) -> None:
+        if not self.player.is_webhook_off and self._webhook_dice.random() < _WEBHOOK_CHANCE:
+            self.announce()
+
+    def _check_tasks(self) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    async def _seed_repositories(self) -> None:
+        """The first commits: what everything starts from."""
+        for repository in self.repositories.values():
+            await repository.create()
+        at = self.clock.now()
+        first = await self.source_repository.commit(source_tree(), "First shop\n", author=PEOPLE[0], at=at)
+        await self.manifests_repository.commit(first_manifests(), "First manifests\n", author=PEOPLE[0], at=at)
+        await self.exporter.export([first])
+
+    async def _announce_pushes(self) -> None:
+        """The forge's webhook, to a Receiver of each cluster, a moment after the push."""
+        while True:
+            await self._webhook.wait(None)
+            self._is_announcing = True
+            await self.clock.sleep(self._webhook_dice.uniform(0.05, 0.6))
+            for cluster in self.clusters.values():
+                cluster.request_fetch()
+            # The controllers hear of it through their watch, in a later turn of the loop.
+            await asyncio.sleep(0.01)
+            self._is_announcing = False
+
+    async def _play(self) -> None:
+        await self.begun.wait()
+        await self.player.play()
