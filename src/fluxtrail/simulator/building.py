@@ -69,9 +69,7 @@ def reached_folders(files: Mapping[str, str], path: str) -> frozenset[str]:
         if folder in found:
             continue
         found.add(folder)
-        for entry in _entries(files, folder) or ():
-            if entry not in files:
-                waiting.append(entry)
+        waiting.extend(entry for entry in _entries(files, folder) or () if entry not in files)
     return frozenset(found)
 
 

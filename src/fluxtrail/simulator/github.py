@@ -1,4 +1,4 @@
-"""GitHub's REST API, as much of it as is asked: commits, pull requests, file contents; with ETags, limits and faults."""
+"""GitHub's REST API, as much of it as is asked: commits, pull requests, file contents; ETags, limits, faults."""
 
 from __future__ import annotations
 

@@ -169,6 +169,12 @@ class World:
             self._check_tasks()
             await asyncio.sleep(0.02)
 
+    async def until_failed(self) -> None:
+        """Wait for ever, unless a part of the world breaks: then raise what broke it."""
+        while True:
+            self._check_tasks()
+            await asyncio.sleep(0.2)
+
     def report(self) -> list[dict[str, Any]]:
         """Return the truth about every commit pushed by the script so far."""
         judge = Judge(self.truth, source=self.source_repository, manifests=self.manifests_repository)

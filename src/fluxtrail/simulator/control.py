@@ -1,0 +1,99 @@
+"""The world's remote control, on loopback: how far the script is, the truth so far, and trouble on demand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from fluxtrail.simulator.world import World
+
+_MAX_BODY_BYTES = 64 * 1024
+
+
+class GitHubFault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /faults/github`: the next `count` answers are this one."""
+
+    status: int
+    count: int = 1
+    retry_after_seconds: int | None = None
+
+
+class NetworkFault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /faults/network`: whether a cluster reaches its git server."""
+
+    cluster: str
+    is_down: bool
+
+
+class Control:
+    """Serves `/status`, `/truth`, `/begin`, `/poke` and `/faults/…`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        app.router.add_get("/status", self._status)
+        app.router.add_get("/truth", self._truth)
+        app.router.add_post("/begin", self._begin)
+        app.router.add_post("/poke", self._poke)
+        app.router.add_post("/faults/github", self._fail_github)
+        app.router.add_post("/faults/network", self._fail_network)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _status(self, request: web.Request) -> web.Response:
+        del request
+        return _json(self._world.status())
+
+    async def _truth(self, request: web.Request) -> web.Response:
+        del request
+        return _json({"commits": self._world.report()} | self._world.status())
+
+    async def _begin(self, request: web.Request) -> web.Response:
+        del request
+        self._world.begin()
+        return _json(self._world.status())
+
+    async def _poke(self, request: web.Request) -> web.Response:
+        """Tell all clusters of the branch, as the forge's webhook would."""
+        del request
+        self._world.announce()
+        return _json(self._world.status())
+
+    async def _fail_github(self, request: web.Request) -> web.Response:
+        try:
+            fault = msgspec.json.decode(await request.read(), type=GitHubFault)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        self._world.github.fail(fault.status, count=fault.count, retry_after_seconds=fault.retry_after_seconds)
+        return _json({})
+
+    async def _fail_network(self, request: web.Request) -> web.Response:
+        try:
+            fault = msgspec.json.decode(await request.read(), type=NetworkFault)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        cluster = self._world.clusters.get(fault.cluster)
+        if cluster is None:
+            return _json({"error": f"no cluster {fault.cluster!r}; there are {sorted(self._world.clusters)}"}, status=404)
+        cluster.network.is_down = fault.is_down
+        return _json({})
+
+
+def _json(value: Any, *, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value) + b"\n", content_type="application/json", status=status)
