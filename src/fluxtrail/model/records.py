@@ -182,6 +182,8 @@ class SyncRecord(Record, frozen=True, kw_only=True):
     manifests_digest: str | None = None
     is_unchanged: bool = False
     """The manifests and the spec's generation are the same immediately before and after: nobody is affected."""
+    has_new_manifests: bool = False
+    """Other manifests than before, from the same spec: something in the revision made them."""
     started: Moment
     fetched: Moment | None = None
     applied: Moment | None = None

@@ -8,7 +8,7 @@ applied; Ready=True `Applied revision: R`; and only then, in a write of its own,
 A failure is Ready=False, retried for ever.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -19,7 +19,6 @@ from fluxtrail.model.records import UNSAVED, Attribution, Cause, SourceRecord, S
 from fluxtrail.model.revision import find_revision
 
 SUCCEEDED_STATUS = "ReconciliationSucceeded"
-CLOCK_TOLERANCE = timedelta(seconds=2)
 
 replace = msgspec.structs.replace
 
@@ -145,6 +144,10 @@ def _succeed(
         succeeded=moment,
         failed=None,
         manifests_digest=digest,
+        has_new_manifests=digest is not None
+        and before.applied_digest is not None
+        and digest != before.applied_digest
+        and seen.generation == before.applied_generation,
         is_unchanged=sync.cause is Cause.REVISION and _is_unchanged(before, seen, digest, look),
     )
 
@@ -170,8 +173,7 @@ def _late_moment(
     if ready_at is not None:
         latest.append(ready_at)
     if snapshot is not None and _is_of(snapshot, seen) and snapshot.first_reconciled and snapshot.last_reconciled:
-        is_new = not_before is not None and snapshot.first_reconciled > not_before - CLOCK_TOLERANCE
-        if is_new and snapshot.total == 1:
+        if snapshot.total == 1 and _is_only_success(seen):
             return exact(snapshot.first_reconciled, Evidence.STATUS_HISTORY)
         # Every success with these manifests, so this one too, came after the snapshot's first.
         not_before = max(filter(None, (not_before, snapshot.first_reconciled)))
@@ -292,6 +294,13 @@ def _same(left: str | None, right: str | None) -> bool:
 
 def _success_snapshot(seen: Kustomization) -> Snapshot | None:
     return next((item for item in seen.history if item.status == SUCCEEDED_STATUS), None)
+
+
+def _is_only_success(seen: Kustomization) -> bool:
+    """True if one snapshot alone tells of a success of the applied revision: its manifests never changed under it."""
+    return (
+        sum(item.status == SUCCEEDED_STATUS and _same(item.revision, seen.last_applied) for item in seen.history) == 1
+    )
 
 
 def _is_of(snapshot: Snapshot, seen: Kustomization) -> bool:

@@ -99,6 +99,9 @@ class Unit(Protocol):
 
     async def put_exports(self, records: Sequence[ExportRecord]) -> None: ...
 
+    async def put_repository_exports(self, source: RepositoryId, manifests: Sequence[RepositoryId]) -> None:
+        """State into which manifests repositories a source repository is exported; replaces what was stated."""
+
     async def exports_of(self, carriers: Sequence[CommitId]) -> list[ExportRecord]: ...
 
     # sources and targets
@@ -173,6 +176,15 @@ class Heads(Protocol):
     def missing(self) -> frozenset[str] | set[str]: ...
 
 
+class TreeEntry(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def type(self) -> str:
+        """`tree`, `blob` or `commit`."""
+
+
 class RepositoryReader(Protocol):
     """One repository's history. Shas are full hex. Raises UpstreamError and its kin; never hangs."""
 
@@ -199,7 +211,8 @@ class RepositoryReader(Protocol):
 
     async def read_file(self, sha: str, path: str, *, limit_bytes: int) -> bytes | None: ...
 
-    async def tree_id(self, sha: str, path: str) -> str | None: ...
+    async def list_tree(self, sha: str, path: str) -> Sequence[TreeEntry] | None:
+        """The entries of a directory, or None where there is no such directory."""
 
     async def pin(self, name: str, sha: str) -> None: ...
 
@@ -223,15 +236,15 @@ class PullRequestFacts(Protocol):
     def merge_commit_sha(self) -> str | None: ...
 
     @property
-    def base_ref(self) -> str: ...
+    def head_sha(self) -> str: ...
 
 
 class Forge(Protocol):
-    """What a forge knows of a commit that git does not."""
+    """What a forge knows of one repository's commits that git does not."""
 
-    async def find_pull_requests(self, owner: str, repo: str, sha: str) -> Sequence[PullRequestFacts]: ...
+    async def find_pull_requests(self, sha: str) -> Sequence[PullRequestFacts]: ...
 
-    async def pull_request_commits(self, owner: str, repo: str, number: int) -> list[str]: ...
+    async def pull_request_commits(self, number: int) -> list[str]: ...
 
 
 class Forges(Protocol):

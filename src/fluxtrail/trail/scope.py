@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from fluxtrail.model.errors import WireError
+from fluxtrail.trail.ports import TreeEntry
 
 KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 FILE_LIMIT_BYTES = 1024 * 1024
@@ -38,8 +39,7 @@ class TreeReader(Protocol):
 
     async def read_file(self, sha: str, path: str, *, limit_bytes: int) -> bytes | None: ...
 
-    async def list_names(self, sha: str, path: str) -> Sequence[tuple[str, bool]] | None:
-        """(name, is a directory) of a directory's entries, or None where there is no such directory."""
+    async def list_tree(self, sha: str, path: str) -> Sequence[TreeEntry] | None: ...
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -126,13 +126,15 @@ class _Walk:
                 continue
             self._visited.add(current)
             self._directories.add(current)
-            names = await self._reader.list_names(self._sha, current)
-            if names is None:
+            entries = await self._reader.list_tree(self._sha, current)
+            if entries is None:
                 continue
-            file_name = next((name for name, is_tree in names if not is_tree and name in KUSTOMIZATION_FILES), None)
+            file_name = next(
+                (entry.name for entry in entries if entry.type == "blob" and entry.name in KUSTOMIZATION_FILES), None
+            )
             if file_name is None:
                 # Flux generates a kustomization over everything below.
-                pending += [_join(current, name) for name, is_tree in names if is_tree]
+                pending += [_join(current, entry.name) for entry in entries if entry.type == "tree"]
             else:
                 pending += await self._references(current, file_name)
 
@@ -157,7 +159,7 @@ class _Walk:
         path = normal_path(_join(directory, reference))
         if path is None or is_remote(reference):
             return []
-        if await self._reader.list_names(self._sha, path) is not None:
+        if await self._reader.list_tree(self._sha, path) is not None:
             return [path]
         self._files.add(path)
         return []

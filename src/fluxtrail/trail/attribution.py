@@ -1,0 +1,363 @@
+"""Which commits a sync carried, and what that makes of them: a durable job over the ledger.
+
+A sync that changed is looked at until the ledger says that this version of it has been dealt with; a restart goes on
+where it stopped. Reading git comes first, one unit then decides and writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, NotFoundError
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import (
+    UNSAVED,
+    Attribution,
+    Cause,
+    CommitId,
+    CommitRecord,
+    DeliveryRecord,
+    RepositoryId,
+    RepositoryRecord,
+    SyncId,
+    SyncRecord,
+    TargetRecord,
+)
+from fluxtrail.model.stage import INVERSION_TOLERANCE
+from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.trail.exports import ExportBook
+from fluxtrail.trail.lookback import Found, Lookback
+from fluxtrail.trail.outcomes import Carried, apply_outcome, roll_back
+from fluxtrail.trail.ports import Clock, Ledger, Repositories, RepositoryReader, Unit
+from fluxtrail.trail.recorder import Recorder
+from fluxtrail.trail.registry import Registry
+
+log = structlog.get_logger(__name__)
+replace = msgspec.structs.replace
+
+BATCH = 100
+ROLLBACK_LIMIT = 1_000
+GIVE_UP_AFTER = timedelta(hours=24)
+RETRY_SECONDS = (1.0, 60.0)
+FETCH_PATIENCE = timedelta(seconds=5)
+"""How long a sync waits for the source's own stream to say when its revision was fetched."""
+FETCH_PATIENCE_SECONDS = 0.25
+SOURCE_PATIENCE_SECONDS = 1.0
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What git says of a sync, before the unit that decides."""
+
+    sync: SyncRecord
+    is_on_branch: bool
+    dropped: tuple[str, ...] = ()
+    """Shas that the previous revision contained and this one does not, oldest first, capped."""
+    found: Found | None = None
+    """Commits ahead of a new baseline, or commits it carried that stand on no followed branch."""
+
+
+class Attributor:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        ledger: Ledger,
+        repositories: Repositories,
+        recorder: Recorder,
+        exports: ExportBook,
+        lookback: Lookback,
+        clock: Clock,
+    ) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._repositories = repositories
+        self._recorder = recorder
+        self._exports = exports
+        self._lookback = lookback
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._parked: dict[SyncId, float] = {}
+        """Syncs that wait for something, until when (monotonic)."""
+        self._failures: dict[RepositoryId, int] = {}
+        self.gaps = 0
+        """Syncs given up since the start."""
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Attribute for ever. Never ends by itself; a repository that fails does not hold up the others."""
+        while True:
+            self._wake.clear()
+            busy = await self.work()
+            if not busy:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        soonest = min(self._parked.values(), default=self._clock.monotonic() + RETRY_SECONDS[1])
+        try:
+            async with asyncio.timeout(max(soonest - self._clock.monotonic(), 0.05)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def work(self) -> bool:
+        """Deal with what is waiting, once; returns whether anything was dealt with."""
+        plain: list[SyncRecord] = []
+        by_repository: dict[RepositoryId, list[SyncRecord]] = {}
+        for sync in await self._ready():
+            target = self._registry.target(sync.target_id)
+            if target is None or target.repository_id is None or sync.sha is None or sync.cause is Cause.CONFIGURATION:
+                plain.append(sync)
+            else:
+                by_repository.setdefault(target.repository_id, []).append(sync)
+        done = await self._close_plain(plain)
+        for repository_id, syncs in by_repository.items():
+            done |= await self._attribute_repository(self._registry.repositories[repository_id], syncs)
+        return done
+
+    async def _ready(self) -> list[SyncRecord]:
+        """Return what can be dealt with now; the rest is parked."""
+        now = self._clock.monotonic()
+        self._parked = {sync_id: until for sync_id, until in self._parked.items() if until > now}
+        async with self._ledger.unit() as unit:
+            waiting = await unit.unattributed_syncs(limit=BATCH + len(self._parked))
+            ready = []
+            for sync in waiting:
+                if sync.id in self._parked:
+                    continue
+                patience = await self._patience(unit, sync)
+                if patience is None:
+                    ready.append(sync)
+                else:
+                    self._parked[sync.id] = now + patience
+        return ready
+
+    async def _patience(self, unit: Unit, sync: SyncRecord) -> float | None:
+        """Return for how long a sync should wait for what its source's stream has yet to say, or None."""
+        target = self._registry.target(sync.target_id)
+        if target is None or sync.sha is None or target.source.kind != "GitRepository":
+            return None
+        age = self._clock.now() - sync.started.latest
+        if target.repository_id is None or target.branch is None:
+            return SOURCE_PATIENCE_SECONDS if age < GIVE_UP_AFTER else None
+        source = self._registry.source_of(target)
+        if source is None or age > FETCH_PATIENCE or await unit.find_fetch(source.id, sync.revision) is not None:
+            return None
+        return FETCH_PATIENCE_SECONDS
+
+    async def _close_plain(self, syncs: Sequence[SyncRecord]) -> bool:
+        """Close syncs that carry no commit, and those whose revision names none."""
+        if not syncs:
+            return False
+        async with self._ledger.unit() as unit:
+            for sync in syncs:
+                is_gap = sync.sha is None and sync.cause is Cause.REVISION
+                problem = f"the revision {sync.revision!r} names no commit" if is_gap else None
+                self.gaps += is_gap
+                await self._close(unit, sync, Attribution.GAP if is_gap else Attribution.DONE, problem)
+        return True
+
+    async def _attribute_repository(self, repository: RepositoryRecord, syncs: Sequence[SyncRecord]) -> bool:
+        async with self._recorder.lock(repository):
+            try:
+                reader = self._repositories.open(repository.url)
+                readings = await self._read_all(repository, reader, syncs)
+            except FluxtrailError as exc:
+                await self._postpone(repository, syncs, exc)
+                return False
+            self._failures.pop(repository.id, None)
+            async with self._ledger.unit() as unit:
+                for reading in readings:
+                    await self._decide(unit, reading)
+        return True
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def _read_all(
+        self, repository: RepositoryRecord, reader: RepositoryReader, syncs: Sequence[SyncRecord]
+    ) -> list[Reading]:
+        await self._fetch_unknown(repository, reader, syncs)
+        return [await self._read(repository, reader, sync) for sync in syncs]
+
+    async def _fetch_unknown(
+        self, repository: RepositoryRecord, reader: RepositoryReader, syncs: Sequence[SyncRecord]
+    ) -> None:
+        """Bring the branches up to the newest revision that Flux works on."""
+        for branch in {target.branch for sync in syncs if (target := self._registry.target(sync.target_id))}:
+            if branch is None:
+                continue
+            mine = [sync for sync in syncs if self._branch_of(sync) == branch and sync.sha]
+            positions = await self._positions(repository, branch, [sync.sha for sync in mine if sync.sha])
+            missing = [sha for sha, position in positions.items() if position is None]
+            unknown = [sha for sha in missing if not await reader.has(sha)]
+            if unknown or (repository.id, branch) not in self._registry.branches:
+                await self._recorder.advance(repository, branch, want=unknown)
+            elif missing:
+                await self._recorder.advance(repository, branch)
+
+    async def _positions(self, repository: RepositoryRecord, branch: str, shas: Sequence[str]) -> dict[str, int | None]:
+        async with self._ledger.unit() as unit:
+            return {sha: await unit.chain_position(repository.id, branch, sha) for sha in set(shas)}
+
+    def _branch_of(self, sync: SyncRecord) -> str | None:
+        target = self._registry.target(sync.target_id)
+        return target.branch if target else None
+
+    async def _read(self, repository: RepositoryRecord, reader: RepositoryReader, sync: SyncRecord) -> Reading:
+        assert sync.sha is not None
+        branch = self._branch_of(sync)
+        wanted = [sha for sha in (sync.sha, sync.previous_sha) if sha]
+        positions = await self._positions(repository, branch, wanted) if branch else {}
+        here = positions.get(sync.sha)
+        before = positions.get(sync.previous_sha or "")
+        if here is not None and sync.cause is Cause.BASELINE:
+            found = await self._lookback.read_ahead(repository, reader, sync)
+            return Reading(sync=sync, is_on_branch=True, found=found, dropped=await self._dropped(reader, sync))
+        if here is not None and (before is not None or sync.previous_sha is None):
+            return Reading(sync=sync, is_on_branch=True)
+        dropped = await self._dropped(reader, sync)
+        if here is not None:
+            return Reading(sync=sync, is_on_branch=True, dropped=dropped)
+        beside = await self._lookback.read_beside(repository, reader, sync)
+        return Reading(sync=sync, is_on_branch=False, dropped=dropped, found=beside)
+
+    async def _dropped(self, reader: RepositoryReader, sync: SyncRecord) -> tuple[str, ...]:
+        if not sync.previous_sha or not sync.sha or not await reader.has(sync.previous_sha):
+            return ()
+        facts = await reader.log(sync.previous_sha, exclude=[sync.sha], limit=ROLLBACK_LIMIT, with_paths=False)
+        return tuple(item.sha for item in facts)
+
+    # -- deciding ------------------------------------------------------------------------------------------------
+
+    async def _decide(self, unit: Unit, reading: Reading) -> None:
+        """Give every commit that the sync carries or drops its verdict, and note that this version is dealt with."""
+        target = self._registry.target(reading.sync.target_id)
+        sync = await self._with_fetch(unit, (await unit.syncs([reading.sync.id]))[reading.sync.id], target)
+        if target is not None and sync.cause is not Cause.CONFIGURATION:
+            found = await self._lookback.keep(unit, reading.found) if _is_final(sync) else []
+            await self._roll_back(unit, target, sync, reading)
+            carried = await self._carried(unit, target, sync, reading, found)
+            await apply_outcome(unit, target, sync, carried, now=self._clock.now())
+        await self._close(unit, sync, Attribution.DONE, None)
+
+    async def _carried(
+        self, unit: Unit, target: TargetRecord, sync: SyncRecord, reading: Reading, found: list[CommitId]
+    ) -> Carried:
+        if not reading.is_on_branch or target.repository_id is None or target.branch is None:
+            return Carried(rows=list((await unit.deliveries(target.id, found)).values()), range_ids=[])
+        assert sync.sha is not None
+        here = await unit.chain_position(target.repository_id, target.branch, sync.sha)
+        verdicts = [*OPEN, Verdict.ROLLED_BACK]
+        rows = await unit.open_deliveries(target.id, verdicts=verdicts, through=here)
+        return Carried(rows=rows, range_ids=await self._range_if_unscoped(unit, target, sync, here, rows))
+
+    async def _range_if_unscoped(
+        self, unit: Unit, target: TargetRecord, sync: SyncRecord, here: int | None, rows: Sequence[DeliveryRecord]
+    ) -> list[CommitId]:
+        """Return the whole range where the manifests changed and nobody in it is in scope: scope unknown."""
+        if (
+            rows
+            or sync.outcome is not Outcome.SUCCEEDED
+            or sync.cause is not Cause.REVISION
+            or not sync.has_new_manifests
+        ):
+            return []
+        if target.repository_id is None or target.branch is None or sync.previous_sha is None:
+            return []
+        before = await unit.chain_position(target.repository_id, target.branch, sync.previous_sha)
+        if before is None or here is None or before >= here:
+            return []
+        commits = await unit.chain_slice(
+            target.repository_id, target.branch, after=before, through=here, limit=ROLLBACK_LIMIT
+        )
+        there = await unit.deliveries(target.id, [commit.id for commit in commits])
+        return [] if there else [commit.id for commit in commits]
+
+    async def _roll_back(self, unit: Unit, target: TargetRecord, sync: SyncRecord, reading: Reading) -> None:
+        """What was deployed and is no longer contained in what is applied, is rolled back."""
+        if sync.outcome is not Outcome.SUCCEEDED or target.repository_id is None:
+            return
+        ids = [record.id for record in (await unit.commits_by_sha(target.repository_id, reading.dropped)).values()]
+        if target.branch is not None and sync.sha and sync.previous_sha and not reading.dropped:
+            here = await unit.chain_position(target.repository_id, target.branch, sync.sha)
+            before = await unit.chain_position(target.repository_id, target.branch, sync.previous_sha)
+            if here is not None and before is not None and here < before:
+                commits = await unit.chain_slice(
+                    target.repository_id, target.branch, after=here, through=before, limit=ROLLBACK_LIMIT
+                )
+                ids = [commit.id for commit in commits]
+        if not ids:
+            return
+        rows = list((await unit.deliveries(target.id, ids)).values())
+        rows += [row for row in await self._exports.carried(unit, ids) if row.target_id == target.id]
+        await roll_back(unit, rows, sync, now=self._clock.now())
+
+    async def _with_fetch(self, unit: Unit, sync: SyncRecord, target: TargetRecord | None) -> SyncRecord:
+        """Date the fetch of the sync's revision. One that is later than the apply was another fetch of it: absent."""
+        source = self._registry.source_of(target) if target else None
+        if sync.fetched is not None or source is None:
+            return sync
+        fetched = await unit.find_fetch(source.id, sync.revision)
+        if fetched is None or (sync.applied is not None and fetched.at > sync.applied.latest + INVERSION_TOLERANCE):
+            return sync
+        return await unit.put_sync(replace(sync, fetched=fetched))
+
+    # -- closing -------------------------------------------------------------------------------------------------
+
+    async def _close(self, unit: Unit, sync: SyncRecord, state: Attribution, problem: str | None) -> None:
+        current = (await unit.syncs([sync.id]))[sync.id]
+        await unit.put_sync(
+            replace(current, attribution=state, attribution_problem=problem, attributed_version=sync.version)
+        )
+
+    async def _postpone(self, repository: RepositoryRecord, syncs: Sequence[SyncRecord], exc: FluxtrailError) -> None:
+        """Note why it cannot be read now; the revision's own commit is followed all the same. After a day: a gap."""
+        failures = self._failures[repository.id] = self._failures.get(repository.id, 0) + 1
+        low, high = RETRY_SECONDS
+        wait = exc.retry_after_seconds or min(high, low * 2 ** min(failures - 1, 10))
+        until = self._clock.monotonic() + wait
+        self._parked.update((sync.id, until) for sync in syncs)
+        log.warning("repository unreadable", repository=repository.canonical, error=str(exc), retry_in_seconds=wait)
+        closed_to_us = isinstance(exc, AuthError | NotFoundError | ConfigError)
+        now = self._clock.now()
+        async with self._ledger.unit() as unit:
+            for sync in syncs:
+                if closed_to_us:
+                    await self._follow_own_commit(unit, repository, sync, now)
+                if now - sync.started.latest > GIVE_UP_AFTER:
+                    self.gaps += 1
+                    await self._close(unit, sync, Attribution.GAP, str(exc))
+                elif sync.attribution_problem != str(exc):
+                    current = (await unit.syncs([sync.id]))[sync.id]
+                    await unit.put_sync(replace(current, attribution_problem=str(exc)))
+
+    async def _follow_own_commit(
+        self, unit: Unit, repository: RepositoryRecord, sync: SyncRecord, now: datetime
+    ) -> None:
+        target = self._registry.target(sync.target_id)
+        if target is None or sync.sha is None or sync.cause is not Cause.REVISION:
+            return
+        known = (await unit.commits_by_sha(repository.id, [sync.sha])).get(sync.sha)
+        if known is None:
+            record = CommitRecord(id=CommitId(UNSAVED), repository_id=repository.id, sha=sync.sha)
+            known = (await unit.put_commits([record]))[0]
+        row = (await unit.deliveries(target.id, [known.id])).get(known.id) or DeliveryRecord(
+            commit_id=known.id,
+            target_id=target.id,
+            verdict=Verdict.PENDING,
+            since=sync.started.at,
+            is_scope_unknown=True,
+        )
+        await unit.put_deliveries([row])
+        await apply_outcome(unit, target, sync, Carried(rows=[row], range_ids=[]), now=now)
+
+
+def _is_final(sync: SyncRecord) -> bool:
+    """A baseline counts once it is reached; what stands beside a branch is carried from the first sign."""
+    return sync.cause is not Cause.BASELINE or sync.outcome is Outcome.SUCCEEDED

@@ -1,0 +1,185 @@
+"""What a sync's outcome makes of the deliveries it carries: verdicts, latched moments, reverts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import (
+    CommitId,
+    CommitRecord,
+    DeliveryRecord,
+    SyncRecord,
+    TargetRecord,
+    Transition,
+    TransitionKind,
+)
+from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.trail.ports import Unit
+
+replace = msgspec.structs.replace
+
+
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """The deliveries a sync carries."""
+
+    rows: list[DeliveryRecord]
+    """Those of commits that it contains, and that are not deployed yet."""
+    range_ids: list[CommitId]
+    """Commits that get a row with scope unknown, if the sync ends well."""
+
+
+def next_delivery(row: DeliveryRecord, sync: SyncRecord, *, now: datetime) -> DeliveryRecord:
+    """Return what a delivery is, given the sync that contains its commit. Pure; the same answer however often asked.
+
+    - Applied is set once, by the first sync that applied it, and kept if health fails then.
+    - A sync that changed nothing leaves commits unaffected, unless an earlier attempt had applied them.
+    - A new attempt reopens a failure; the same attempt's endless retries do not.
+    """
+    after = row
+    if sync.applied is not None and row.applied_sync is None and not sync.is_unchanged:
+        after = replace(after, applied_sync=sync.id)
+    if sync.outcome is Outcome.SUCCEEDED:
+        since = sync.succeeded.at if sync.succeeded else now
+        if sync.is_unchanged and row.applied_sync is None:
+            return replace(after, verdict=Verdict.UNAFFECTED, since=since, reason="")
+        return replace(
+            after,
+            verdict=Verdict.DEPLOYED,
+            since=since,
+            reason="",
+            applied_sync=after.applied_sync or sync.id,
+            healthy_sync=after.healthy_sync or sync.id,
+        )
+    if row.verdict not in OPEN:
+        return row
+    if sync.outcome is Outcome.FAILED:
+        failed_at = sync.failed.at if sync.failed else now
+        return replace(after, verdict=Verdict.FAILED, since=failed_at, reason=sync.reason)
+    if row.verdict is Verdict.FAILED:
+        return replace(after, verdict=Verdict.PENDING, since=sync.started.at, reason="")
+    return after
+
+
+async def apply_outcome(unit: Unit, target: TargetRecord, sync: SyncRecord, carried: Carried, *, now: datetime) -> None:
+    """Write what became of the carried deliveries, with their history."""
+    rows = list(carried.rows)
+    if sync.outcome is Outcome.SUCCEEDED and not rows:
+        rows += [
+            DeliveryRecord(
+                commit_id=commit, target_id=target.id, verdict=Verdict.PENDING, since=now, is_scope_unknown=True
+            )
+            for commit in carried.range_ids
+        ]
+    changed = [(row, after) for row in rows if (after := next_delivery(row, sync, now=now)) != row]
+    if not changed:
+        return
+    await unit.put_deliveries([after for _, after in changed])
+    await unit.add_transitions([item for before, after in changed for item in _transitions(before, after, sync)])
+    await _freeze_merge_times(unit, [after for before, after in changed if after.applied_sync != before.applied_sync])
+    await _mark_undone(unit, target, [after for _, after in changed if after.verdict is Verdict.DEPLOYED], now)
+
+
+async def roll_back(unit: Unit, rows: Sequence[DeliveryRecord], sync: SyncRecord, *, now: datetime) -> None:
+    """Deployed deliveries that the applied revision does not contain any more; what they undid is whole again."""
+    deployed = [row for row in rows if row.verdict is Verdict.DEPLOYED]
+    if not deployed:
+        return
+    since = sync.succeeded.at if sync.succeeded else now
+    await unit.put_deliveries([replace(row, verdict=Verdict.ROLLED_BACK, since=since) for row in deployed])
+    await unit.add_transitions(
+        [
+            Transition(
+                at=since,
+                kind=TransitionKind.VERDICT,
+                target_id=row.target_id,
+                commit_id=row.commit_id,
+                sync_id=sync.id,
+                before=row.verdict.value,
+                after=Verdict.ROLLED_BACK.value,
+            )
+            for row in deployed
+        ]
+    )
+    await _clear_undone(unit, deployed)
+
+
+def _transitions(before: DeliveryRecord, after: DeliveryRecord, sync: SyncRecord) -> list[Transition]:
+    found = []
+    if after.applied_sync != before.applied_sync and sync.applied is not None:
+        found.append(
+            Transition(
+                at=sync.applied.at,
+                kind=TransitionKind.APPLIED,
+                target_id=after.target_id,
+                commit_id=after.commit_id,
+                sync_id=sync.id,
+                after=sync.revision,
+            )
+        )
+    if after.verdict is not before.verdict or after.reason != before.reason:
+        found.append(
+            Transition(
+                at=after.since,
+                kind=TransitionKind.VERDICT,
+                target_id=after.target_id,
+                commit_id=after.commit_id,
+                sync_id=sync.id,
+                before=before.verdict.value,
+                after=after.verdict.value,
+                detail={"reason": after.reason} if after.reason else {},
+            )
+        )
+    return found
+
+
+async def _freeze_merge_times(unit: Unit, rows: Sequence[DeliveryRecord]) -> None:
+    """A figure is made from these now: their merge time may not change under it."""
+    ids = sorted({row.commit_id for row in rows} | {row.carrier_id for row in rows if row.carrier_id})
+    commits = (await unit.commits_by_id(ids)).values()
+    await unit.put_commits([replace(item, merged_is_final=True) for item in commits if not item.merged_is_final])
+
+
+async def _mark_undone(unit: Unit, target: TargetRecord, deployed: Sequence[DeliveryRecord], now: datetime) -> None:
+    """Where a deployed commit reverts another that is deployed here, say so; a reverted revert is undone itself."""
+    ids = [row.commit_id for row in deployed]
+    for reverter in (await unit.commits_by_id(ids)).values():
+        if not reverter.reverts:
+            continue
+        for reverted in await _find_reverted(unit, reverter):
+            row = (await unit.deliveries(target.id, [reverted.id])).get(reverted.id)
+            if row is None or row.verdict is not Verdict.DEPLOYED or row.undone_by == reverter.id:
+                continue
+            await unit.put_deliveries([replace(row, undone_by=reverter.id)])
+            await unit.add_transitions(
+                [
+                    Transition(
+                        at=now,
+                        kind=TransitionKind.UNDONE,
+                        target_id=target.id,
+                        commit_id=reverted.id,
+                        after=reverter.sha,
+                    )
+                ]
+            )
+            await _clear_undone(unit, [row])
+
+
+async def _find_reverted(unit: Unit, reverter: CommitRecord) -> list[CommitRecord]:
+    return list((await unit.commits_by_sha(reverter.repository_id, list(reverter.reverts))).values())
+
+
+async def _clear_undone(unit: Unit, gone: Sequence[DeliveryRecord]) -> None:
+    """What these deliveries had undone is no longer undone."""
+    commits = await unit.commits_by_id([row.commit_id for row in gone])
+    for row in gone:
+        reverter = commits.get(row.commit_id)
+        if reverter is None or not reverter.reverts:
+            continue
+        for reverted in await _find_reverted(unit, reverter):
+            other = (await unit.deliveries(row.target_id, [reverted.id])).get(reverted.id)
+            if other is not None and other.undone_by == reverter.id:
+                await unit.put_deliveries([replace(other, undone_by=None)])

@@ -1,0 +1,424 @@
+"""Records the commits of a followed branch as soon as it moves, and which targets they may change.
+
+One commit's record, its place on the branch, its aliases, its exports and its pending deliveries are kept in one
+unit: a commit that is in the ledger has been scoped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from fluxtrail.model.commit import CommitFacts
+from fluxtrail.model.errors import FluxtrailError
+from fluxtrail.model.records import (
+    UNSAVED,
+    AliasKind,
+    BranchRecord,
+    CommitId,
+    CommitRecord,
+    DeliveryRecord,
+    RepositoryRecord,
+    TargetId,
+    TargetRecord,
+    Transition,
+    TransitionKind,
+)
+from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.trail.exports import ExportBook, ReadExport
+from fluxtrail.trail.merged import better, from_branch, from_pull_request
+from fluxtrail.trail.ports import Clock, Forge, Forges, Ledger, Repositories, RepositoryReader, Unit
+from fluxtrail.trail.registry import BranchKey, Registry
+from fluxtrail.trail.scopes import Scopes, scope_key
+
+log = structlog.get_logger(__name__)
+replace = msgspec.structs.replace
+
+FIRST_HISTORY = 500
+"""Commits of a branch that are read when it is first followed: enough to place what targets have applied."""
+RANGE_LIMIT = 10_000
+FORGE_LOOKUPS = 50
+"""Commits of one move that a forge is asked about; older ones of a longer move keep git's evidence."""
+FORGE_CONCURRENCY = 4
+ALIAS_LIMIT = 500
+DEFAULT_BRANCH = "main"
+
+
+class Merge(msgspec.Struct, frozen=True, kw_only=True):
+    """The pull request that a commit merged, with the commits that a squash or rebase left behind."""
+
+    number: int
+    merged_at: datetime
+    commits: tuple[str, ...] = ()
+
+
+class Advance(msgspec.Struct, frozen=True, kw_only=True):
+    """How a branch moved since the last look, read from git before anything is written."""
+
+    head: str
+    fork: str | None
+    """The commit of the known chain that the new ones stand on; None for a branch read for the first time."""
+    is_rewritten: bool
+    commits: tuple[CommitFacts, ...]
+
+
+class Recorder:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        ledger: Ledger,
+        repositories: Repositories,
+        forges: Forges,
+        exports: ExportBook,
+        clock: Clock,
+        watch_gap: timedelta,
+    ) -> None:
+        """Args:
+        watch_gap: looks closer together than this count as watching the branch.
+        """
+        self._registry = registry
+        self._ledger = ledger
+        self._repositories = repositories
+        self._forges = forges
+        self._exports = exports
+        self._clock = clock
+        self._watch_gap = watch_gap
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._scopes: defaultdict[BranchKey, Scopes] = defaultdict(Scopes)
+
+    def lock(self, repository: RepositoryRecord) -> asyncio.Lock:
+        """What reads a repository's history and writes what follows from it holds this."""
+        return self._locks[repository.id]
+
+    def scopes(self, branch: BranchKey) -> Scopes:
+        return self._scopes[branch]
+
+    async def advance(self, repository: RepositoryRecord, branch: str, *, want: Sequence[str] = ()) -> BranchRecord:
+        """Fetch, and record what is new on the branch. The caller holds the repository's lock.
+
+        Raises:
+            FluxtrailError: the repository cannot be read; nothing was recorded.
+        """
+        reader = self._repositories.open(repository.url)
+        heads = await reader.refresh(want=want)
+        seen_at = self._clock.now()
+        head = heads.branches.get(branch)
+        known = self._registry.branches.get((repository.id, branch)) or BranchRecord(
+            repository_id=repository.id, name=branch, head=None, looked_at=None
+        )
+        if head is None:
+            return await self._note_look(known, seen_at, problem=f"the repository has no branch {branch!r}")
+        if head == known.head:
+            return await self._note_look(known, seen_at, problem=None)
+        move = await read_advance(reader, known.head, head)
+        return await self._record(repository, reader, known, move, seen_at)
+
+    async def _note_look(self, known: BranchRecord, seen_at: datetime, *, problem: str | None) -> BranchRecord:
+        record = replace(known, looked_at=seen_at, problem=problem)
+        async with self._ledger.unit() as unit:
+            await unit.put_branch(record)
+        self._registry.put_branch(record)
+        return record
+
+    # -- reading, before anything is written ---------------------------------------------------------------------
+
+    async def _record(
+        self,
+        repository: RepositoryRecord,
+        reader: RepositoryReader,
+        known: BranchRecord,
+        move: Advance,
+        seen_at: datetime,
+    ) -> BranchRecord:
+        branch = (repository.id, known.name)
+        is_first = known.head is None
+        merges = {} if is_first else await self._ask_forge(repository, move.commits)
+        aliases = {} if is_first else await self._read_aliases(reader, move.commits)
+        exports = {} if is_first else await self._exports.read(repository, reader, move.commits, now=seen_at)
+        # Unrelated history claims nothing, like a branch that is read for the first time.
+        affected = {} if move.fork is None else await self._affected(branch, reader, move.commits)
+        records = [
+            self._commit_record(repository, known, facts, move, seen_at, merges.get(facts.sha), facts.sha in exports)
+            for facts in move.commits
+        ]
+        after = replace(known, head=move.head, looked_at=seen_at, problem=None)
+        async with self._ledger.unit() as unit:
+            returning = await self._cut(unit, repository, known, move, seen_at) if move.is_rewritten else set()
+            there = await unit.commits_by_sha(repository.id, [record.sha for record in records])
+            saved = await unit.put_commits([reconcile(there.get(record.sha), record) for record in records])
+            await unit.extend_chain(repository.id, known.name, [record.id for record in saved])
+            await self._keep_aliases(unit, repository, saved, aliases, merges)
+            made = await self._exports.keep(unit, repository, saved, exports)
+            targets = {target.id: target for target in self._registry.targets_on(branch)}
+            await self._keep_pending(unit, saved, affected, targets, made, returning)
+            await unit.put_branch(after)
+            if not is_first:
+                await unit.add_transitions(
+                    [
+                        Transition(at=seen_at, kind=TransitionKind.COMMIT_SEEN, commit_id=record.id, after=record.sha)
+                        for record in saved
+                    ]
+                )
+        self._registry.put_branch(after)
+        log.info(
+            "branch moved",
+            repository=repository.canonical,
+            branch=known.name,
+            commits=len(records),
+            rewritten=move.is_rewritten,
+        )
+        return after
+
+    def _commit_record(
+        self,
+        repository: RepositoryRecord,
+        known: BranchRecord,
+        facts: CommitFacts,
+        move: Advance,
+        seen_at: datetime,
+        merge: Merge | None,
+        is_carrier: bool,
+    ) -> CommitRecord:
+        merged = from_branch(
+            facts.committed_at,
+            looked_at=known.looked_at,
+            seen_at=seen_at,
+            fetched_at=self._fetched_at(repository, known.name, facts.sha, move),
+            was_watched=known.looked_at is not None and seen_at - known.looked_at <= self._watch_gap,
+        )
+        if merge is not None:
+            merged = from_pull_request(merge.merged_at)
+        return CommitRecord(
+            id=CommitId(UNSAVED),
+            repository_id=repository.id,
+            sha=facts.sha,
+            subject=facts.subject,
+            author=facts.author,
+            committed_at=facts.committed_at,
+            merged=merged,
+            pull_request=merge.number if merge else facts.pull_request,
+            reverts=facts.reverts,
+            is_carrier=is_carrier,
+        )
+
+    def _fetched_at(self, repository: RepositoryRecord, branch: str, sha: str, move: Advance) -> datetime | None:
+        """Return when Flux had fetched this commit or a later one of the move, if we saw that it did."""
+        order = {facts.sha: index for index, facts in enumerate(move.commits)}
+        times = [
+            self._registry.fetched_at.get(source.id)
+            for source in self._registry.sources_on((repository.id, branch))
+            if source.revision and order.get(source.revision[-len(sha) :], -1) >= order[sha]
+        ]
+        return min((time for time in times if time is not None), default=None)
+
+    async def _ask_forge(self, repository: RepositoryRecord, commits: Sequence[CommitFacts]) -> dict[str, Merge]:
+        """Return the merged pull request of each commit that has one. A failing forge costs evidence, not commits."""
+        forge = self._forges.find(repository.canonical)
+        if forge is None:
+            return {}
+        found: dict[str, Merge] = {}
+        gate = asyncio.Semaphore(FORGE_CONCURRENCY)
+
+        async def ask(facts: CommitFacts) -> None:
+            async with gate:
+                try:
+                    merge = await find_merge(forge, facts)
+                except FluxtrailError as exc:
+                    log.warning("pull request unknown", repository=repository.canonical, sha=facts.sha, error=str(exc))
+                    return
+            if merge is not None:
+                found[facts.sha] = merge
+
+        async with asyncio.TaskGroup() as group:
+            for facts in commits[-FORGE_LOOKUPS:]:
+                group.create_task(ask(facts), name=f"pull request of {facts.sha}")
+        return found
+
+    async def _read_aliases(self, reader: RepositoryReader, commits: Sequence[CommitFacts]) -> dict[str, list[str]]:
+        return {
+            facts.sha: (await reader.merged_commits(facts.sha))[:ALIAS_LIMIT] for facts in commits if facts.is_merge
+        }
+
+    async def _affected(
+        self, branch: BranchKey, reader: RepositoryReader, commits: Sequence[CommitFacts]
+    ) -> dict[str, set[TargetId]]:
+        """Return the targets in scope of each commit. Targets without a baseline claim nothing yet."""
+        targets = [target for target in self._registry.targets_on(branch) if not target.awaits_baseline]
+        keyed: defaultdict[object, set[TargetId]] = defaultdict(set)
+        keys = set()
+        for target in targets:
+            key = scope_key(target, self._registry.source_of(target))
+            keys.add(key)
+            keyed[key].add(target.id)
+        found: dict[str, set[TargetId]] = {}
+        for facts in commits:
+            hit = await self._scopes[branch].affected(reader, facts, keys)
+            found[facts.sha] = {target_id for key in hit for target_id in keyed[key]}
+        return found
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    async def _cut(
+        self, unit: Unit, repository: RepositoryRecord, known: BranchRecord, move: Advance, seen_at: datetime
+    ) -> set[str]:
+        """Take rewritten history off the branch: what was never delivered of it is lost.
+
+        Returns the shas of what was taken off and comes back with the same move.
+        """
+        fork = None
+        if move.fork is not None and await unit.chain_position(repository.id, known.name, move.fork) is not None:
+            fork = (await unit.commits_by_sha(repository.id, [move.fork]))[move.fork].id
+        cut = await unit.cut_chain(repository.id, known.name, after=fork)
+        shas = {commit: record.sha for commit, record in (await unit.commits_by_id(cut)).items()}
+        returning = {facts.sha for facts in move.commits} & set(shas.values())
+        gone = [commit for commit in cut if shas[commit] not in returning]
+        rows = await unit.deliveries_of(gone)
+        rows += await self._exports.carried(unit, gone)
+        lost = [row for row in rows if row.verdict in OPEN]
+        await unit.put_deliveries([replace(row, verdict=Verdict.LOST, since=seen_at, reason="") for row in lost])
+        await unit.add_transitions(
+            [
+                Transition(
+                    at=seen_at,
+                    kind=TransitionKind.BRANCH_REWRITTEN,
+                    before=known.head or "",
+                    after=move.head,
+                    detail={"repository": repository.canonical, "branch": known.name, "commits": str(len(gone))},
+                ),
+                *(verdict_transition(row, Verdict.LOST, seen_at) for row in lost),
+            ]
+        )
+        return returning
+
+    async def _keep_aliases(
+        self,
+        unit: Unit,
+        repository: RepositoryRecord,
+        saved: Sequence[CommitRecord],
+        aliases: dict[str, list[str]],
+        merges: dict[str, Merge],
+    ) -> None:
+        for record in saved:
+            merged = [sha for sha in aliases.get(record.sha, ()) if sha != record.sha]
+            if merged:
+                await unit.put_aliases(repository.id, record.id, AliasKind.MERGED, merged)
+            merge = merges.get(record.sha)
+            squashed = [sha for sha in merge.commits if sha not in (record.sha, *merged)] if merge else []
+            if squashed:
+                await unit.put_aliases(repository.id, record.id, AliasKind.PULL_REQUEST, squashed)
+
+    async def _keep_pending(
+        self,
+        unit: Unit,
+        saved: Sequence[CommitRecord],
+        affected: dict[str, set[TargetId]],
+        targets: dict[TargetId, TargetRecord],
+        exports: dict[CommitId, ReadExport],
+        returning: Collection[str],
+    ) -> None:
+        """Make the pending deliveries of new commits, and of the source commits that a carrier exports.
+
+        A commit that was on the branch before only has its lost deliveries opened again.
+        """
+        rows: list[DeliveryRecord] = []
+        reopened: list[DeliveryRecord] = []
+        for record in saved:
+            made = reopened if record.sha in returning else rows
+            for target_id in affected.get(record.sha, ()):
+                target = targets.get(target_id)
+                if target is None or target.awaits_baseline:
+                    continue  # deleted or re-pointed while we read
+                made += pending_rows(record, target_id, exports.get(record.id), self._clock.now())
+        await keep_rows(unit, rows)
+        await keep_rows(unit, reopened, only_known=True)
+
+
+def pending_rows(
+    commit: CommitRecord, target_id: TargetId, export: ReadExport | None, now: datetime
+) -> list[DeliveryRecord]:
+    since = commit.merged.at if commit.merged else now
+    own = DeliveryRecord(commit_id=commit.id, target_id=target_id, verdict=Verdict.PENDING, since=since)
+    carried = [
+        replace(own, commit_id=source, carrier_id=commit.id)
+        for source in (export.source_ids if export else ())
+        if source != commit.id
+    ]
+    return [own, *carried]
+
+
+REPLACEABLE = frozenset({Verdict.LOST, Verdict.UNAFFECTED, Verdict.ABANDONED})
+"""Verdicts that a commit which comes (back) into scope leaves behind."""
+
+
+def reconcile(there: CommitRecord | None, found: CommitRecord) -> CommitRecord:
+    """Return a commit with the best of what was known and what was found; a merge time never gets worse."""
+    if there is None:
+        return found
+    return replace(
+        found,
+        id=there.id,
+        merged=there.merged if there.merged_is_final else better(there.merged, found.merged),
+        merged_is_final=there.merged_is_final,
+        is_carrier=there.is_carrier or found.is_carrier,
+    )
+
+
+async def find_merge(forge: Forge, facts: CommitFacts) -> Merge | None:
+    for request in await forge.find_pull_requests(facts.sha):
+        if request.merged_at is not None and request.merge_commit_sha == facts.sha:
+            commits = [] if facts.is_merge else await forge.pull_request_commits(request.number)
+            return Merge(number=request.number, merged_at=request.merged_at, commits=tuple(commits[:ALIAS_LIMIT]))
+    return None
+
+
+async def keep_rows(unit: Unit, rows: Sequence[DeliveryRecord], *, only_known: bool = False) -> None:
+    """Keep new pending rows; a row that is there already stays, unless its end no longer holds."""
+    by_target: defaultdict[TargetId, list[DeliveryRecord]] = defaultdict(list)
+    for row in rows:
+        by_target[row.target_id].append(row)
+    fresh: list[DeliveryRecord] = []
+    for target_id, mine in by_target.items():
+        there = await unit.deliveries(target_id, [row.commit_id for row in mine])
+        for row in mine:
+            known = there.get(row.commit_id)
+            if known is None:
+                fresh += [] if only_known else [row]
+            elif known.verdict in REPLACEABLE or (known.carrier_id != row.carrier_id and known.verdict in OPEN):
+                fresh.append(replace(known, verdict=Verdict.PENDING, since=row.since, carrier_id=row.carrier_id))
+    await unit.put_deliveries(fresh)
+
+
+def verdict_transition(row: DeliveryRecord, after: Verdict, at: datetime, **detail: str) -> Transition:
+    return Transition(
+        at=at,
+        kind=TransitionKind.VERDICT,
+        target_id=row.target_id,
+        commit_id=row.commit_id,
+        before=row.verdict.value,
+        after=after.value,
+        detail=detail,
+    )
+
+
+async def read_advance(reader: RepositoryReader, known: str | None, head: str) -> Advance:
+    """Read how a branch came from `known` to `head`: straight on, or rewritten from a fork."""
+    if known is None:
+        commits = await reader.log(head, limit=FIRST_HISTORY, with_paths=False)
+        return Advance(head=head, fork=None, is_rewritten=False, commits=tuple(commits))
+    if await reader.has(known):
+        commits = await reader.log(head, exclude=[known], limit=RANGE_LIMIT)
+        if commits and commits[0].parents[:1] == (known,):
+            return Advance(head=head, fork=known, is_rewritten=False, commits=tuple(commits))
+        fork = await reader.merge_base(known, head)
+        if fork is not None:
+            commits = await reader.log(head, exclude=[fork], limit=RANGE_LIMIT)
+            if not commits or commits[0].parents[:1] == (fork,):
+                return Advance(head=head, fork=fork, is_rewritten=True, commits=tuple(commits))
+    commits = await reader.log(head, limit=FIRST_HISTORY)
+    return Advance(head=head, fork=None, is_rewritten=True, commits=tuple(commits))

@@ -1,0 +1,126 @@
+"""What the trail holds in memory: the newest records of clusters' objects and of branches, by the keys it asks for.
+
+A cache of the ledger, filled at start, and changed only together with a committed unit; nothing is known here that is
+not in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from fluxtrail.model.observation import ClusterUid, ObjectKey
+from fluxtrail.model.records import (
+    BranchRecord,
+    RepositoryId,
+    RepositoryRecord,
+    SourceId,
+    SourceRecord,
+    TargetId,
+    TargetRecord,
+)
+from fluxtrail.trail.ports import Ledger
+
+BranchKey = tuple[RepositoryId, str]
+ObjectRef = tuple[ClusterUid, ObjectKey]
+
+
+class Registry:
+    def __init__(self) -> None:
+        self.sources: dict[ObjectRef, SourceRecord] = {}
+        self.branches: dict[BranchKey, BranchRecord] = {}
+        self.repositories: dict[RepositoryId, RepositoryRecord] = {}
+        self.fetched_at: dict[SourceId, datetime] = {}
+        """When each source had fetched its present revision, as far as it was seen since the start."""
+        self.stream_marks: dict[tuple[ClusterUid, str], datetime] = {}
+        self._targets: dict[ObjectRef, TargetRecord] = {}
+        self._by_id: dict[TargetId, ObjectRef] = {}
+        self._on_branch: defaultdict[BranchKey, set[ObjectRef]] = defaultdict(set)
+        self._of_source: defaultdict[ObjectRef, set[ObjectRef]] = defaultdict(set)
+        self._by_canonical: dict[str, RepositoryId] = {}
+
+    async def load(self, ledger: Ledger) -> None:
+        async with ledger.unit() as unit:
+            self.put_repositories(await unit.repositories())
+            for branch in await unit.branches():
+                self.put_branch(branch)
+            for source in await unit.sources():
+                self.put_source(source)
+            for target in await unit.targets():
+                self.put_target(target)
+            self.stream_marks = dict(await unit.stream_marks())
+
+    # repositories and branches
+
+    def put_repositories(self, records: Iterable[RepositoryRecord]) -> None:
+        for record in records:
+            self.repositories[record.id] = record
+            self._by_canonical[record.canonical] = record.id
+
+    def find_repository(self, canonical: str) -> RepositoryRecord | None:
+        found = self._by_canonical.get(canonical)
+        return None if found is None else self.repositories[found]
+
+    def put_branch(self, record: BranchRecord) -> None:
+        self.branches[record.repository_id, record.name] = record
+
+    # sources and targets
+
+    def put_source(self, record: SourceRecord) -> None:
+        self.sources[record.cluster, record.key] = record
+
+    def forget_source(self, record: SourceRecord) -> None:
+        self.sources.pop((record.cluster, record.key), None)
+
+    def forget_target(self, record: TargetRecord) -> None:
+        ref = (record.cluster, record.key)
+        before = self._targets.pop(ref, None)
+        if before is not None:
+            self._unlink(ref, before)
+            self._by_id.pop(before.id, None)
+
+    def find_target(self, cluster: ClusterUid, key: ObjectKey) -> TargetRecord | None:
+        return self._targets.get((cluster, key))
+
+    def target(self, target_id: TargetId) -> TargetRecord | None:
+        ref = self._by_id.get(target_id)
+        return None if ref is None else self._targets[ref]
+
+    def put_target(self, record: TargetRecord) -> None:
+        ref = (record.cluster, record.key)
+        before = self._targets.get(ref)
+        if before is not None:
+            self._unlink(ref, before)
+        self._targets[ref] = record
+        self._by_id[record.id] = ref
+        if record.deleted_at is None:
+            self._of_source[record.cluster, record.source].add(ref)
+            if record.repository_id is not None and record.branch is not None:
+                self._on_branch[record.repository_id, record.branch].add(ref)
+
+    def _unlink(self, ref: ObjectRef, record: TargetRecord) -> None:
+        self._of_source[record.cluster, record.source].discard(ref)
+        if record.repository_id is not None and record.branch is not None:
+            self._on_branch[record.repository_id, record.branch].discard(ref)
+
+    @property
+    def targets(self) -> Sequence[TargetRecord]:
+        return list(self._targets.values())
+
+    def targets_of_source(self, cluster: ClusterUid, source: ObjectKey) -> list[TargetRecord]:
+        return [self._targets[ref] for ref in self._of_source.get((cluster, source), ())]
+
+    def targets_on(self, branch: BranchKey) -> list[TargetRecord]:
+        """Live targets whose manifests come from the branch."""
+        return [self._targets[ref] for ref in self._on_branch.get(branch, ())]
+
+    def source_of(self, target: TargetRecord) -> SourceRecord | None:
+        return self.sources.get((target.cluster, target.source))
+
+    def sources_on(self, branch: BranchKey) -> list[SourceRecord]:
+        return [
+            source
+            for source in self.sources.values()
+            if source.deleted_at is None and (source.repository_id, source.branch) == branch
+        ]
