@@ -23,6 +23,9 @@ class Catalog:
         definition = self._definitions.get((group, plural))
         return definition if definition is not None and version in definition.versions else None
 
+    def find_any(self, resource_id: tuple[str, str]) -> ResourceDefinition | None:
+        return self._definitions.get(resource_id)
+
     def get(self, resource: str | ResourceDefinition) -> ResourceDefinition:
         """Return the present definition of `resource`: a plural, `plural.group`, or a definition.
 

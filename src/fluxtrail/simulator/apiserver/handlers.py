@@ -12,7 +12,7 @@ from aiohttp import web
 
 from fluxtrail.simulator.apiserver.access import Access
 from fluxtrail.simulator.apiserver.faults import MALFORMED_ITEM, Faults, RequestFault, with_nulls
-from fluxtrail.simulator.apiserver.lists import entry_test, listing_pieces, object_head, read_listing, wait_until_fresh
+from fluxtrail.simulator.apiserver.lists import Listing, entry_test, listing_pieces, object_head, read_listing
 from fluxtrail.simulator.apiserver.options import parse_list_options
 from fluxtrail.simulator.apiserver.patches import json_patch, merge_patch
 from fluxtrail.simulator.apiserver.resources import NAMESPACES
@@ -98,8 +98,6 @@ class ResourceHandler:
     async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
         options = parse_list_options(request.query)
         is_selected = entry_test(options, target.definition)
-        if options.send_initial_events and options.resource_version:
-            await wait_until_fresh(self._store, options.resource_version)
         stream = WatchStream(
             self._store,
             target.definition,
@@ -165,12 +163,14 @@ class ResourceHandler:
         if apply is None or (is_strategic and target.definition.custom):
             accepted = [kind for kind in _PATCHES if not (target.definition.custom and "strategic" in kind)]
             raise unsupported_media_type(accepted)
-        patch = _decode(await request.read())
+        patch = _decode(await request.read(), "error decoding patch")
+        if apply is merge_patch and not isinstance(patch, dict):
+            raise bad_request("error decoding patch: a merge patch is an object")
         entry = self._store.update_entry(
             target.definition,
             target.name,
             target.namespace,
-            lambda old: apply(old, patch),
+            lambda old: _checked(target, old, apply(old, patch)),
             subresource=target.subresource,
         )
         return self._answer(target, entry)
@@ -191,14 +191,10 @@ class ResourceHandler:
         options = parse_list_options(request.query)
         test = entry_test(options, target.definition)
         page = self._store.table(target.definition).page(namespace=target.namespace, is_selected=test)
-        head = object_head(target.definition, target.version)
-        items = []
         for entry in page.entries:
-            last, _ = self._store.delete_entry(target.definition, entry.name, entry.namespace)
-            items.append(msgspec.Raw(head + last.tail))
-        kind, api_version = f"{target.definition.kind}List", target.definition.api_version(target.version)
-        metadata = {"resourceVersion": str(self._store.resource_version)}
-        return _json({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items})
+            self._store.delete_entry(target.definition, entry.name, entry.namespace)
+        listing = Listing(page, self._store.resource_version, "", None)
+        return _whole(listing_pieces(target.definition, target.version, listing))
 
     def _answer(self, target: Target, entry: Entry, *, status: int = 200) -> web.Response:
         body = object_head(target.definition, target.version) + entry.tail + b"\n"
@@ -247,30 +243,53 @@ async def _read_object(request: web.Request, target: Target) -> Object:
     kind = obj.get("kind") or definition.kind
     obj["metadata"] = obj.get("metadata") or {}
     if kind != definition.kind:
-        cause = ("FieldValueInvalid", "kind", f'Invalid value: "{kind}": must be {definition.kind}')
-        raise invalid(definition.group, str(kind), str(obj["metadata"].get("name", "")), [cause])
+        raise _wrong_kind(target, str(kind), str(obj["metadata"].get("name", "")))
     return obj
+
+
+def _checked(target: Target, old: Object, new: Any) -> Any:
+    """Pass on a patched object, unless the patch touched what says which object it is."""
+    if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+        return new
+    definition, metadata = target.definition, new["metadata"]
+    if metadata.get("name") != target.name:
+        name = metadata.get("name", "")
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
+    if metadata.get("uid") != old["metadata"]["uid"]:
+        cause = ("FieldValueInvalid", "metadata.uid", f'Invalid value: "{metadata.get("uid")}": field is immutable')
+        raise invalid(definition.group, definition.kind, target.name, [cause])
+    if new.get("kind") != definition.kind:
+        raise _wrong_kind(target, str(new.get("kind")), target.name)
+    return new
+
+
+def _wrong_kind(target: Target, kind: str, name: str) -> StatusError:
+    cause = ("FieldValueInvalid", "kind", f'Invalid value: "{kind}": must be {target.definition.kind}')
+    return invalid(target.definition.group, kind, name, [cause])
 
 
 def _check_preconditions(target: Target, entry: Entry, options: Any) -> None:
     preconditions = (options.get("preconditions") if isinstance(options, dict) else None) or {}
     uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
     if uid and uid != entry.uid:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {entry.uid}"
+        why = (
+            f"the UID in the precondition ({uid}) does not match the UID in record ({entry.uid}). "
+            "The object might have been deleted and then recreated"
+        )
         raise conflict(target.definition, target.name, why)
     if version and version != str(entry.resource_version):
         why = (
-            f"Precondition failed: ResourceVersion in precondition: {version}, "
-            f"ResourceVersion in object meta: {entry.resource_version}"
+            f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
+            f"({entry.resource_version}). The object might have been modified"
         )
         raise conflict(target.definition, target.name, why)
 
 
-def _decode(body: bytes) -> Any:
+def _decode(body: bytes, what: str = "the object provided is unrecognized: json parse error") -> Any:
     try:
         return msgspec.json.decode(body)
     except msgspec.MsgspecError as exc:
-        raise bad_request(f"the body of the request is not JSON: {exc}") from exc
+        raise bad_request(f"{what}: {exc}") from exc
 
 
 def _json(value: Any) -> web.Response:
@@ -278,12 +297,16 @@ def _json(value: Any) -> web.Response:
     return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
 
+def _whole(pieces: list[bytes]) -> web.Response:
+    body = pieces[0] + b",".join(pieces[1:-1]) + pieces[-1]
+    return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
+
 async def _send_pieces(request: web.Request, pieces: list[bytes]) -> web.StreamResponse:
     """Send a list: whole when it is small, else in chunks, so that no second copy of it is ever made."""
     opening, items, closing = pieces[0], pieces[1:-1], pieces[-1]
     if sum(map(len, items)) <= _WHOLE_BODY_BYTES:
-        body = opening + b",".join(items) + closing
-        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+        return _whole(pieces)
     response = web.StreamResponse(headers=_HEADERS | {"Content-Type": "application/json"})
     response.enable_chunked_encoding()
     await response.prepare(request)

@@ -71,7 +71,8 @@ async def read_listing(store: Store, definition: ResourceDefinition, namespace: 
         StatusError: 400 for a wrong token or selector, 410 for a state that is gone, 504 for one yet to come.
     """
     is_selected = entry_test(options, definition)
-    limit = max(0, options.limit)
+    # A list at 0 is answered from the cache of the real server, which knows no pages.
+    limit = 0 if options.resource_version == 0 else max(0, options.limit)
     start, at = "", None
     if options.continue_token:
         start, at = _resume(options)
@@ -79,8 +80,6 @@ async def read_listing(store: Store, definition: ResourceDefinition, namespace: 
         if options.match == "Exact" or (limit and not options.match):
             at = options.resource_version
         await wait_until_fresh(store, options.resource_version)
-    elif options.resource_version == 0:
-        limit = 0
     shown = at or store.resource_version
     try:
         page = store.table(definition).page(

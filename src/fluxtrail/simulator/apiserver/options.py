@@ -52,10 +52,10 @@ def parse_list_options(query: Mapping[str, str]) -> ListOptions:
         send_initial_events=_boolean(query, "sendInitialEvents"),
     )
     version = query.get("resourceVersion", "")
-    causes = _watch_causes(options) if options.is_watch else _list_causes(options, version)
+    causes = _watch_causes(options, version) if options.is_watch else _list_causes(options, version)
     if causes:
         raise invalid("meta.k8s.io", "ListOptions", "", causes)
-    return options._replace(resource_version=_parse_version(version))
+    return options._replace(resource_version=_parse_version(version, is_watch=options.is_watch))
 
 
 def _list_causes(options: ListOptions, version: str) -> list[Cause]:
@@ -74,11 +74,13 @@ def _list_causes(options: ListOptions, version: str) -> list[Cause]:
     return causes
 
 
-def _watch_causes(options: ListOptions) -> list[Cause]:
+def _watch_causes(options: ListOptions, version: str) -> list[Cause]:
     causes: list[Cause] = []
     if options.send_initial_events is not None and options.match != "NotOlderThan":
         message = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         causes.append(("FieldValueForbidden", "resourceVersionMatch", message))
+    if options.continue_token and not options.match and version in ("", "0"):
+        causes.append(_forbidden("resourceVersionMatch", "is forbidden when continue is provided"))
     if options.match:
         if options.send_initial_events is None:
             message = "is forbidden for watch unless sendInitialEvents is provided"
@@ -99,12 +101,14 @@ def _unsupported(value: str, supported: str) -> Cause:
     return ("FieldValueNotSupported", "resourceVersionMatch", message)
 
 
-def _parse_version(text: str) -> int | None:
+def _parse_version(text: str, *, is_watch: bool) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,19}", text):
         why = f'Invalid value: "{text[:100]}": strconv.ParseUint: parsing "{text[:100]}": invalid syntax'
-        raise StatusError(500, "", f"resourceVersion: {why}")
+        if is_watch:
+            raise StatusError(500, "", f"resourceVersion: {why}")
+        raise bad_request(f"invalid resource version: resourceVersion: {why}")
     return int(text)
 
 
@@ -147,4 +151,4 @@ def parse_continue_token(text: str) -> ContinueToken:
         )
         return ContinueToken(max(0, int(value["rv"])), str(value["start"]))
     except (binascii.Error, ValueError, KeyError, TypeError, msgspec.MsgspecError) as exc:
-        raise bad_request("continue key is not valid") from exc
+        raise bad_request("invalid continue token: continue key is not valid") from exc

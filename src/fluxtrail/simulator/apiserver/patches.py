@@ -33,9 +33,8 @@ def json_patch(target: Any, operations: Any) -> Any:
     for operation in operations:
         try:
             document = _apply(document, operation)
-        except (KeyError, IndexError, ValueError, TypeError) as exc:
-            path = operation.get("path")
-            why = f"the server rejected our request due to an error in our request: {operation.get('op')} at {path}"
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as exc:
+            why = "the server rejected our request due to an error in our request"
             raise StatusError(422, "Invalid", why, details={}) from exc
     return document
 

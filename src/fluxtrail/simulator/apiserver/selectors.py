@@ -105,7 +105,7 @@ def parse_field_selector(text: str, *, namespaced: bool) -> FieldTest | None:
 def _parse_field(text: str, *, namespaced: bool) -> tuple[str, bool, str]:
     match = re.match(r"^([^=!]+)(==|=|!=)(.*)$", text)
     if match is None:
-        raise bad_request(f"invalid field selector: '{text[:100]}'; can't understand '{text[:100]}'")
+        raise bad_request(f"invalid selector: '{text[:100]}'; can't understand '{text[:100]}'")
     field, operator, value = match.groups()
     if field != "metadata.name" and not (namespaced and field == "metadata.namespace"):
         raise bad_request(f"field label not supported: {field[:100]}")

@@ -20,7 +20,7 @@ from fluxtrail.simulator.apiserver.control import CONTROL_PATH, describe_error, 
 from fluxtrail.simulator.apiserver.faults import Faults
 from fluxtrail.simulator.apiserver.handlers import ResourceHandler
 from fluxtrail.simulator.apiserver.resources import BUILTIN_RESOURCES, FLUX_RESOURCES, ResourceDefinition
-from fluxtrail.simulator.apiserver.statuses import StatusError
+from fluxtrail.simulator.apiserver.statuses import StatusError, method_not_allowed
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.apiserver.targets import find_target, split_path
 
@@ -62,12 +62,12 @@ class ApiServer:
         seed: int | None = None,
     ) -> None:
         self.name = name
-        self.store = Store(
-            Catalog([*BUILTIN_RESOURCES, *resources]), clock=clock, history_limit=history_limit, seed=seed
-        )
+        self.store = Store(Catalog(BUILTIN_RESOURCES), clock=clock, history_limit=history_limit, seed=seed)
         self.store.insert_namespace("kube-system", uid=cluster_uid or str(uuid.uuid4()))
         for namespace in ("default", "flux-system"):
             self.store.insert_namespace(namespace)
+        for definition in resources:
+            self.store.install(definition)
         self.access = Access(tokens or {})
         self._handler = ResourceHandler(self.store, self.access, bookmark_seconds=bookmark_seconds)
         self._runner: web.AppRunner | None = None
@@ -100,7 +100,7 @@ class ApiServer:
     async def stop(self) -> None:
         """End all streams and close the listener. A later `start` takes the same port again."""
         for stream in tuple(self._handler.streams):
-            stream.break_off()
+            stream.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -125,10 +125,14 @@ class ApiServer:
 
     async def _route(self, request: web.Request, user: str) -> web.StreamResponse:
         path = request.path.rstrip("/")
+        if request.method == "HEAD":
+            raise method_not_allowed()
         if path in _HEALTH_PATHS:
             return web.Response(text="ok")
         document = self._document(path, request)
         if document is not None:
+            if request.method != "GET":
+                raise method_not_allowed()
             return document
         split = split_path(path)
         if split is None:

@@ -16,11 +16,9 @@ import msgspec
 
 from fluxtrail.simulator.apiserver import writes
 from fluxtrail.simulator.apiserver.catalog import Catalog
+from fluxtrail.simulator.apiserver.crds import crd_object, definition_of, established_status
 from fluxtrail.simulator.apiserver.patches import merge_patch
-from fluxtrail.simulator.apiserver.resources import (
-    NAMESPACES,
-    ResourceDefinition,
-)
+from fluxtrail.simulator.apiserver.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, ResourceDefinition
 from fluxtrail.simulator.apiserver.selectors import parse_label_selector
 from fluxtrail.simulator.apiserver.statuses import already_exists, bad_request, invalid, not_found
 from fluxtrail.simulator.apiserver.subscription import Subscription
@@ -129,21 +127,16 @@ class Store:
     # What is served.
 
     def install(self, definition: ResourceDefinition) -> None:
-        """Begin to serve a custom resource, or serve it as `definition` now says."""
-        known = definition.id in {d.id for d in self.catalog}
-        self.catalog.put(definition)
-        if known:
-            self.table(definition).epoch += 1
-            self.table(definition).wake()
+        """Begin to serve a custom resource, or serve it as `definition` now says: watches on it end."""
+        crd = crd_object(definition)
+        if definition.qualified in self.table(CUSTOM_RESOURCE_DEFINITIONS).objects:
+            self.update_entry(CUSTOM_RESOURCE_DEFINITIONS, definition.qualified, "", lambda old: old | crd)
+        else:
+            self.create_entry(CUSTOM_RESOURCE_DEFINITIONS, crd)
 
     def uninstall(self, resource: Resource) -> None:
         """Stop serving a custom resource: its objects are deleted, its watches end."""
-        definition = self.catalog.get(resource)
-        table = self.table(definition)
-        for key in list(table.objects):
-            self._remove(definition, table.objects[key])
-        self.catalog.remove(definition)
-        self._tables.pop(definition.id).close()
+        self.delete_entry(CUSTOM_RESOURCE_DEFINITIONS, self.catalog.get(resource).qualified, "")
 
     def set_versions(self, resource: Resource, *versions: str) -> None:
         """Serve a resource in these versions only, the preferred one first; its storage stays."""
@@ -165,6 +158,10 @@ class Store:
         self.resource_version = snapshot.resource_version
         for key, table in self._tables.items():
             table.replace(snapshot.objects.get(key, {}), floor=snapshot.resource_version)
+
+    def advance(self) -> None:
+        """Let the resourceVersion grow without a change, as a real server's own lease does every ten seconds."""
+        self.resource_version += 1
 
     # The side that speaks HTTP.
 
@@ -269,6 +266,9 @@ class Store:
         return self._commit(definition, "DELETED", _body(previous), previous)
 
     def _commit(self, definition: ResourceDefinition, kind: ChangeType, body: Object, previous: Entry | None) -> Entry:
+        declared = definition_of(body) if definition.id == CUSTOM_RESOURCE_DEFINITIONS.id else None
+        if declared is not None and kind == "ADDED":
+            body["status"] = established_status(body, self._now())
         self.resource_version += 1
         metadata = body["metadata"]
         metadata["resourceVersion"] = str(self.resource_version)
@@ -282,7 +282,23 @@ class Store:
             tail=encoder.encode(body)[1:],
         )
         self.table(definition).apply(Change(kind, entry, previous))
+        if declared is not None:
+            self._serve(declared, is_gone=kind == "DELETED")
         return entry
+
+    def _serve(self, declared: ResourceDefinition, *, is_gone: bool) -> None:
+        """Follow a CustomResourceDefinition. The real server ends a resource's watches at every change of it."""
+        present = self.catalog.find_any(declared.id)
+        if is_gone:
+            if present is not None:
+                table = self.table(present)
+                for key in list(table.objects):
+                    self._remove(present, table.objects[key])
+                self.catalog.remove(present)
+                self._tables.pop(present.id).close()
+        elif present != declared:
+            self.catalog.put(declared)
+            self.table(declared).restart()
 
     def _generated_name(self, definition: ResourceDefinition, prefix: Any) -> str:
         if not isinstance(prefix, str) or not prefix:

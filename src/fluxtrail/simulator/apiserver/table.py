@@ -66,7 +66,7 @@ def watch_line(kind: str, entry: Entry, head: bytes) -> bytes:
 class Page(NamedTuple):
     entries: list[Entry]
     next_key: str
-    """Where the following page starts; empty after the last page."""
+    """Where the following page starts, selected or not (as with the real one, it may turn out empty); else ''."""
     remaining: int
     """Objects after this page, whether selected or not."""
 
@@ -85,7 +85,7 @@ class Table:
         self.floor = floor
         self.is_closed = False
         self.epoch = 0
-        """Grows when the past was replaced (a restore): whoever follows the changes must start again."""
+        """Grows when whoever follows the changes must start again: a restore, another version served."""
         self._history_limit = history_limit
         self._keys: list[str] = []
         self._changes: list[Change] = []
@@ -129,6 +129,10 @@ class Table:
         self._keys = sorted(objects)
         self._changes.clear()
         self.floor = floor
+        self.restart()
+
+    def restart(self) -> None:
+        """End all streams; the objects and their history stay."""
         self.epoch += 1
         self.wake()
 
@@ -173,11 +177,12 @@ class Table:
         entries: list[Entry] = []
         for position, key in enumerate(keys):
             entry = overlay[key] if key in overlay else self.objects[key]
-            if entry is None or (is_selected is not None and not is_selected(entry)):
+            if entry is None:
                 continue
             if limit and len(entries) == limit:
                 return Page(entries, key, self._count(keys, position, overlay))
-            entries.append(entry)
+            if is_selected is None or is_selected(entry):
+                entries.append(entry)
         return Page(entries, "", 0)
 
     def _keys_between(self, namespace: str, start: str, overlay: dict[str, Entry | None]) -> list[str]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import msgspec
 from aiohttp import web
 
-from fluxtrail.simulator.apiserver.lists import EntryTest, object_head
+from fluxtrail.simulator.apiserver.lists import EntryTest, object_head, wait_until_fresh
 from fluxtrail.simulator.apiserver.options import ListOptions
 from fluxtrail.simulator.apiserver.resources import ResourceDefinition
 from fluxtrail.simulator.apiserver.statuses import StatusError
@@ -55,7 +55,7 @@ class WatchStream:
         self._options = options
         self._is_selected = is_selected
         self._bookmark_seconds = bookmark_seconds
-        self._position = options.resource_version or 0
+        self._started_at = self._position = options.resource_version or 0
         self._news = asyncio.Event()
         self._injected: deque[bytes] = deque()
         self._is_ending = False
@@ -69,6 +69,13 @@ class WatchStream:
         """End the stream as a server does that had enough: 200, no error."""
         self._is_ending = True
         self._news.set()
+
+    def stop(self) -> None:
+        """The server goes away: end the stream, or cut it where it no longer speaks."""
+        if self._is_frozen:
+            self.break_off()
+        else:
+            self.end()
 
     def inject(self, line: bytes, *, is_last: bool = False) -> None:
         """Send a line out of turn; `is_last` ends the stream after it."""
@@ -122,6 +129,8 @@ class WatchStream:
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_seconds()
+        if self._options.send_initial_events and self._options.resource_version:
+            await wait_until_fresh(self._store, self._options.resource_version)
         await self._send(self._initial_lines())
         bookmark_at = self._next_bookmark(deadline)
         while True:
@@ -131,7 +140,7 @@ class WatchStream:
             if now >= deadline or self._is_over():
                 return
             if self._options.has_bookmarks and now >= bookmark_at:
-                await self._send(self._bookmark_lines())
+                await self._send([*self._pending_lines(), *self._bookmark_lines()])
                 bookmark_at = self._next_bookmark(deadline)
                 continue
             wake_at = min(deadline, bookmark_at) if self._options.has_bookmarks else deadline
@@ -157,17 +166,17 @@ class WatchStream:
     def _initial_lines(self) -> Iterator[bytes]:
         """The present state as ADDED events, where the request asks for it, else nothing."""
         options = self._options
+        state = self._store.resource_version
         if options.send_initial_events is False or (options.send_initial_events is None and options.resource_version):
             if not options.resource_version:
-                self._position = self._store.resource_version
+                self._started_at = self._position = state
             self._table.changes_since(self._position)
             return
-        state = self._store.resource_version
         entries = self._table.page(namespace=self._namespace, is_selected=self._is_selected).entries
-        self._position = state
+        self._started_at = self._position = state
         for entry in entries:
             yield watch_line("ADDED", entry, self._head)
-        if options.send_initial_events and options.has_bookmarks:
+        if options.has_bookmarks:
             yield self._bookmark(state, annotations={"k8s.io/initial-events-end": "true"})
 
     def _pending_lines(self) -> Iterator[bytes]:
@@ -212,15 +221,17 @@ class WatchStream:
 
     def _bookmark_lines(self) -> Iterator[bytes]:
         # A watch from the future (a restored etcd) hears nothing, not even bookmarks, until its version is reached.
+        # Nor is there one for the very version a watch began at; a real cluster always moves on by itself.
+        if self._store.resource_version == self._started_at:
+            self._store.advance()
         current = self._store.resource_version
-        if not self._is_frozen and current >= self._position:
+        if not self._is_frozen and current > self._started_at:
             self._position = current
             yield self._bookmark(current)
 
     def _bookmark(self, resource_version: int, *, annotations: dict[str, str] | None = None) -> bytes:
-        metadata: dict[str, object] = {"resourceVersion": str(resource_version)}
-        if annotations:
-            metadata["annotations"] = annotations
+        metadata: dict[str, object] = {"annotations": annotations} if annotations else {}
+        metadata["resourceVersion"] = str(resource_version)
         return b'{"type":"BOOKMARK","object":%s"metadata":%s}}\n' % (self._head, msgspec.json.encode(metadata))
 
     async def _send(self, lines: Iterator[bytes] | list[bytes]) -> None:

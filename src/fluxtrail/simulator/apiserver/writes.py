@@ -85,7 +85,7 @@ def changed_object(definition: ResourceDefinition, old: Object, given: Object, *
         if given.get("status") is not None:
             body["status"] = given["status"]
         return with_defaults(definition, body)
-    body = {"metadata": _updated_metadata(old["metadata"], _metadata(given))} | _content(given)
+    body = {"metadata": _updated_metadata(definition, old["metadata"], _metadata(given))} | _content(given)
     if definition.status_subresource:
         body.pop("status", None)
         if "status" in old:
@@ -120,11 +120,21 @@ def _is_new_generation(definition: ResourceDefinition, old: Object, new: Object)
     )
 
 
-def _updated_metadata(old: Object, given: Object) -> Object:
+def _updated_metadata(definition: ResourceDefinition, old: Object, given: Object) -> Object:
     metadata = {key: value for key, value in given.items() if key not in _KEPT_FIELDS and key != "selfLink"}
     metadata |= {key: old[key] for key in _KEPT_FIELDS if key in old}
     metadata |= {key: old[key] for key in ("name", "namespace", "resourceVersion") if key in old}
+    if "deletionTimestamp" in old:
+        _check_finalizers(definition, old, metadata)
     return metadata
+
+
+def _check_finalizers(definition: ResourceDefinition, old: Object, new: Object) -> None:
+    added = sorted(set(new.get("finalizers") or []) - set(old.get("finalizers") or []))
+    if added:
+        why = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added}"
+        cause = ("FieldValueForbidden", "metadata.finalizers", why)
+        raise invalid(definition.group, definition.kind, old["name"], [cause])
 
 
 def _check_preconditions(definition: ResourceDefinition, old: Object, given: Object) -> None:
