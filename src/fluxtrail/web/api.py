@@ -1,0 +1,210 @@
+"""The JSON API under `/api/v1` (docs/api.md): questions to the ledger, and nothing that changes anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from litestar import Request, get
+from litestar.params import PathParameter, QueryParameter
+
+from fluxtrail.model.records import Transition
+from fluxtrail.model.verdict import Verdict
+from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, TrailView
+from fluxtrail.web.ports import Answers, SelfReport
+from fluxtrail.web.problems import ambiguous, documented, invalid, not_found
+from fluxtrail.web.shapes import Page, TargetDetail
+from fluxtrail.web.status import StatusView
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+MAX_ID = 2**63 - 1
+_SHA = re.compile(r"[0-9a-f]{4,64}")
+
+AnyRequest = Request[Any, Any, Any]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="How many items at most.")]
+Cursor = Annotated[str | None, QueryParameter(max_length=512, description="`next` of the page before.")]
+Text = Annotated[str | None, QueryParameter(min_length=1, max_length=512)]
+OneVerdict = Annotated[Verdict | None, QueryParameter()]
+Sha = Annotated[str, PathParameter(description="At least four hexadecimal digits.")]
+Since = Annotated[datetime | None, QueryParameter(description="Only what is not older; RFC 3339 with an offset.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every handler asks, reachable as `request.app.state.context`."""
+
+    answers: Answers
+    report: SelfReport
+    now: Callable[[], datetime]
+    settle_after: timedelta
+
+
+def _context(request: AnyRequest) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+@get("/commits", operation_id="list_commits", summary="Commits, the newest first", responses=documented())
+async def list_commits(
+    request: AnyRequest,
+    *,
+    repository: Text = None,
+    verdict: OneVerdict = None,
+    since: Since = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[CommitView]:
+    """`repository` is canonical (`github.com/acme/shop`); `verdict` keeps those that have it on some target."""
+    context = _context(request)
+    found = await context.answers.list_commits(
+        now=context.now(),
+        settle_after=context.settle_after,
+        repository=repository,
+        verdict=verdict,
+        since=_aware(since),
+        limit=limit,
+        cursor=cursor,
+    )
+    return Page(items=list(found.items), next=found.next)
+
+
+@get("/commits/{sha:str}", operation_id="get_commit", summary="The trail of one commit", responses=documented(404, 409))
+async def get_commit(request: AnyRequest, sha: Sha) -> TrailView:
+    """`sha` is whole or a prefix of at least four digits; an alias leads to its commit."""
+    if not _SHA.fullmatch(sha.lower()):
+        raise invalid("sha", sha, "4 to 64 hexadecimal digits; other forms are understood by /api/v1/trail?q=")
+    return await _find_trail(_context(request), sha.lower())
+
+
+@get("/trail", operation_id="find_trail", summary="The trail of whatever `q` means", responses=documented(404, 409))
+async def find_trail(
+    request: AnyRequest,
+    q: Annotated[
+        str,
+        QueryParameter(
+            min_length=1,
+            max_length=512,
+            description="A sha or a prefix of one, `#12`, `owner/repo#12`, `kind/namespace/name` or `kind/name`.",
+        ),
+    ],
+) -> TrailView:
+    return await _find_trail(_context(request), q.strip())
+
+
+@get(
+    "/deliveries", operation_id="list_deliveries", summary="Deliveries, what changed last first", responses=documented()
+)
+async def list_deliveries(
+    request: AnyRequest,
+    *,
+    cluster: Text = None,
+    namespace: Text = None,
+    target: Text = None,
+    repository: Text = None,
+    verdict: OneVerdict = None,
+    since: Since = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[DeliveryView]:
+    """`cluster` is a name or uid, `target` a name or `<Kind>/<namespace>/<name>`."""
+    context = _context(request)
+    found = await context.answers.list_deliveries(
+        now=context.now(),
+        settle_after=context.settle_after,
+        cluster=cluster,
+        namespace=namespace,
+        target=target,
+        repository=repository,
+        verdict=verdict,
+        since=_aware(since),
+        limit=limit,
+        cursor=cursor,
+    )
+    return Page(items=list(found.items), next=found.next)
+
+
+@get("/targets", operation_id="list_targets", summary="Targets, by cluster, namespace and name", responses=documented())
+async def list_targets(
+    request: AnyRequest,
+    *,
+    cluster: Text = None,
+    namespace: Text = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[TargetView]:
+    context = _context(request)
+    found = await context.answers.list_targets(
+        now=context.now(), cluster=cluster, namespace=namespace, limit=limit, cursor=cursor
+    )
+    return Page(items=list(found.items), next=found.next)
+
+
+@get(
+    "/targets/{target_id:int}",
+    operation_id="get_target",
+    summary="One target and its newest syncs",
+    responses=documented(404),
+)
+async def get_target(request: AnyRequest, target_id: Annotated[int, PathParameter(ge=1, le=MAX_ID)]) -> TargetDetail:
+    context = _context(request)
+    found = await context.answers.target(target_id, now=context.now())
+    if found is None:
+        raise not_found(f"no target has the id {target_id}", "Ids are listed by /api/v1/targets")
+    return TargetDetail(target=found[0], syncs=list(found[1]))
+
+
+@get("/clusters", operation_id="list_clusters", summary="Clusters", responses=documented())
+async def list_clusters(request: AnyRequest) -> Page[ClusterView]:
+    return Page(items=list(await _context(request).answers.list_clusters()))
+
+
+@get("/transitions", operation_id="list_transitions", summary="The history, the oldest first", responses=documented())
+async def list_transitions(
+    request: AnyRequest,
+    after: Annotated[int, QueryParameter(ge=0, le=MAX_ID, description="Only those with a larger id.")] = 0,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[Transition]:
+    """A reader who keeps the largest id seen, and asks again with it as `after`, misses nothing."""
+    found = list(await _context(request).answers.transitions(after_id=after, limit=limit))
+    return Page(items=found, next=str(found[-1].id) if len(found) == limit else None)
+
+
+@get("/status", operation_id="get_status", summary="How this server is", responses=documented())
+async def get_status(request: AnyRequest) -> StatusView:
+    """What is watched and how far it has been seen, what is still to be attributed, and what cannot be read."""
+    return _context(request).report.status()
+
+
+HANDLERS = (
+    list_commits,
+    get_commit,
+    find_trail,
+    list_deliveries,
+    list_targets,
+    get_target,
+    list_clusters,
+    list_transitions,
+    get_status,
+)
+
+
+async def _find_trail(context: Context, query: str) -> TrailView:
+    found = await context.answers.find_trail(query, now=context.now(), settle_after=context.settle_after)
+    if found is None:
+        raise not_found(
+            f"nothing known is {query[:120]!r}",
+            "Commits are known from the moment a followed branch has them; /api/v1/status tells which cannot be read",
+        )
+    if isinstance(found, list):
+        raise ambiguous(query, found)
+    return found
+
+
+def _aware(since: datetime | None) -> datetime | None:
+    if since is not None and since.tzinfo is None:
+        raise invalid("since", since.isoformat(), "a time with an offset, such as 2026-11-20T10:00:00Z")
+    return since.astimezone(UTC) if since is not None else None

@@ -1,0 +1,112 @@
+"""The API as one ASGI application: handlers, problem details, OpenAPI, and the guard around them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, cast
+
+import msgspec
+from litestar import Litestar, Request, Router, get
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, License, SecurityScheme
+
+from fluxtrail import __version__
+from fluxtrail.model.errors import FluxtrailError
+from fluxtrail.web.access import BODY_LIMIT_BYTES, AsgiApp, Guard
+from fluxtrail.web.api import HANDLERS, Context
+from fluxtrail.web.ports import Answers, SelfReport
+from fluxtrail.web.problems import (
+    ProblemError,
+    invalid,
+    on_fluxtrail,
+    on_http,
+    on_problem,
+    on_unexpected,
+    on_validation,
+)
+
+API_PATH = "/api/v1"
+DEFAULT_SETTLE_AFTER = timedelta(minutes=30)
+
+
+def create_app(
+    *,
+    answers: Answers,
+    report: SelfReport,
+    now: Callable[[], datetime],
+    token: str | None = None,
+    allowed_hosts: Iterable[str] = (),
+    settle_after: timedelta = DEFAULT_SETTLE_AFTER,
+) -> AsgiApp:
+    """Return the guarded API.
+
+    Args:
+        token: what `Authorization: Bearer` must carry; None where only this machine can ask (`check_binding`).
+        allowed_hosts: names beyond loopback that the `Host` header may carry; `*` admits all.
+        settle_after: how long failed and rolled back must stay so to be settled.
+    """
+    context = Context(answers=answers, report=report, now=now, settle_after=settle_after)
+    return Guard(cast("AsgiApp", create_unguarded(context)), token=token, allowed_hosts=allowed_hosts)
+
+
+def create_unguarded(context: Context) -> Litestar:
+    """Return the API without the guard around it, for tests that ask it without a connection."""
+    return _litestar([*HANDLERS, get_openapi], state=State({"context": context}, deep_copy=False), openapi=None)
+
+
+@cache
+def describe() -> bytes:
+    """Return the OpenAPI document as JSON.
+
+    It is made by an application that serves nothing, because the framework's own pages around the document
+    would answer everything below its path with HTML.
+    """
+    config = OpenAPIConfig(
+        title="Fluxtrail",
+        version=__version__,
+        description="Where is my commit, when did it get there, and what is holding it up?",
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        use_handler_docstrings=True,
+        security=[{}, {"token": []}],
+        components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
+    )
+    schema = _litestar(HANDLERS, state=State(), openapi=config).openapi_schema.to_schema()
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2)
+
+
+@get("/openapi.json", include_in_schema=False, media_type="application/json", sync_to_thread=False)
+def get_openapi() -> bytes:
+    return describe()
+
+
+def _litestar(handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: OpenAPIConfig | None) -> Litestar:
+    return Litestar(
+        [Router(API_PATH, route_handlers=list(handlers), before_request=_refuse_unknown_parameters)],
+        state=state,
+        request_max_body_size=BODY_LIMIT_BYTES,
+        logging_config=None,
+        exception_handlers={
+            ProblemError: on_problem,
+            FluxtrailError: on_fluxtrail,
+            ValidationException: on_validation,
+            HTTPException: on_http,
+            Exception: on_unexpected,
+        },
+        openapi_config=openapi,
+    )
+
+
+async def _refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
+    """A misspelt filter must not silently become no filter."""
+    known = [n for n in inspect.signature(request.route_handler.fn).parameters if n != "request"]
+    accepted = [name for name in known if name not in request.path_params]
+    for name, value in request.query_params.items():
+        if name not in accepted:
+            remedy = f"accepted here: {', '.join(accepted)}" if accepted else "no parameters are accepted here"
+            raise invalid(name, value, remedy)

@@ -1,0 +1,101 @@
+"""Turns figures, counts and self-metrics into prometheus_client's families. Everything is read when it is scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from prometheus_client import Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from fluxtrail.model.figures import BUCKETS_SECONDS, COUNTERS, HISTOGRAMS, CounterSeries, Figures, HistogramSeries
+from fluxtrail.web.measures import Kind, Measure
+from fluxtrail.web.ports import Counts
+
+_BOUNDS = (*(f"{bound}.0" for bound in BUCKETS_SECONDS), "+Inf")
+_TARGET = ("cluster", "namespace", "name")
+
+
+class Snapshot(Collector):
+    """Everything `/metrics` says, taken at one instant in the event loop and rendered elsewhere."""
+
+    def __init__(
+        self, *, figures: Figures, counts: Counts, measures: Iterable[Measure], created_at: datetime, now: datetime
+    ) -> None:
+        self._histograms = list(figures.histograms())
+        self._counters = list(figures.counters())
+        self._counts = counts
+        self._measures = list(measures)
+        self._created = created_at.timestamp()
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _histograms(self._histograms, self._created)
+        yield from _counters(self._counters, self._created)
+        yield from _counted(self._counts, self._created, self._now)
+        for measure in self._measures:
+            yield _measured(measure)
+
+
+def _histograms(series: Sequence[HistogramSeries], created: float) -> Iterator[Metric]:
+    families = {f.name: HistogramMetricFamily(f.name, f.help, labels=f.labels) for f in HISTOGRAMS}
+    for one in series:
+        family = families[one.family.name]
+        buckets = list(zip(_BOUNDS, (float(count) for count in one.cumulative), strict=True))
+        family.add_metric(one.labels, buckets, one.sum_seconds)
+        labels = dict(zip(one.family.labels, one.labels, strict=True))
+        family.samples.append(Sample(f"{family.name}_created", labels, created))
+    return iter(families.values())
+
+
+def _counters(series: Sequence[CounterSeries], created: float) -> Iterator[Metric]:
+    families = {f.name: CounterMetricFamily(f.name, f.help, labels=f.labels) for f in COUNTERS}
+    for one in series:
+        families[one.family.name].add_metric(one.labels, one.value, created=created)
+    return iter(families.values())
+
+
+def _counted(counts: Counts, created: float, now: datetime) -> Iterator[Metric]:
+    """The gauges over what is on its way, and how attribution stands."""
+    inflight = GaugeMetricFamily("fluxtrail_commits_inflight", "Commits that are pending on a target.", labels=_TARGET)
+    oldest = GaugeMetricFamily(
+        "fluxtrail_commits_oldest_age_seconds",
+        "Age of the oldest commit pending on a target; what is suspended or awaits a tag does not count.",
+        labels=_TARGET,
+    )
+    for row in counts.inflight:
+        labels = (row.cluster, row.namespace, row.name)
+        inflight.add_metric(labels, row.commits)
+        age = (now - row.oldest_since).total_seconds() if row.oldest_since else 0.0
+        oldest.add_metric(labels, max(age, 0.0))
+    yield inflight
+    yield oldest
+    yield GaugeMetricFamily(
+        "fluxtrail_attribution_pending", "Syncs whose commits are still to be found out.", counts.attribution_pending
+    )
+    yield CounterMetricFamily(
+        "fluxtrail_attribution_gaps",
+        "Syncs whose commits will stay unknown.",
+        counts.attribution_gaps,
+        created=created,
+    )
+
+
+def _measured(measure: Measure) -> Metric:
+    if measure.kind is Kind.INFO:
+        info = InfoMetricFamily(measure.name, measure.help, labels=[])
+        for labels, _ in measure.values:
+            info.add_metric([], dict(zip(measure.labels, labels, strict=True)))
+        return info
+    kind = CounterMetricFamily if measure.kind is Kind.COUNTER else GaugeMetricFamily
+    family = kind(measure.name, measure.help, labels=measure.labels)
+    for labels, value in measure.values:
+        family.add_metric(labels, value)
+    return family

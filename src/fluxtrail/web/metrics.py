@@ -1,0 +1,146 @@
+"""`/metrics`, on a listener of its own: text or OpenMetrics by `Accept`, gzip where asked for (docs/metrics.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+import structlog
+from prometheus_client import CollectorRegistry, GCCollector, Metric, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from fluxtrail import __version__
+from fluxtrail.model.errors import FluxtrailError
+from fluxtrail.model.figures import Figures
+from fluxtrail.web.access import AsgiApp, Receive, Scope, Send
+from fluxtrail.web.collectors import Snapshot
+from fluxtrail.web.measures import Kind, Measure, MetricSource
+from fluxtrail.web.ports import Answers
+
+GZIP_LEVEL = 1
+"""Four times faster than the best level for a tenth more bytes."""
+GZIP_FROM_BYTES = 1024
+RENDERINGS_AT_ONCE = 2
+
+_log = structlog.get_logger(__name__)
+
+
+class Metrics:
+    """Collects at each scrape, in the loop; renders in a thread, at most two at a time.
+
+    Args:
+        figures: the fold as it stands now; not copied, so it must be changed in this event loop only.
+        created_at: when the ledger began: what all counters are cumulative since.
+        sources: self-metrics of other parts of the process. Names must differ from each other's.
+    """
+
+    def __init__(
+        self,
+        *,
+        figures: Callable[[], Figures],
+        answers: Answers,
+        created_at: datetime,
+        now: Callable[[], datetime],
+        sources: Sequence[MetricSource] = (),
+    ) -> None:
+        self._figures = figures
+        self._answers = answers
+        self._created_at = created_at
+        self._now = now
+        self._sources = tuple(sources)
+        self._rendering = asyncio.Semaphore(RENDERINGS_AT_ONCE)
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        GCCollector(registry=self._process)
+
+    async def render(self, *, accept: str = "") -> tuple[bytes, str]:
+        """Return the body and its content type.
+
+        Raises:
+            StoreError: the ledger could not be read.
+        """
+        async with self._rendering:
+            now = self._now()
+            counts = await self._answers.counts(now=now)
+            measures = [build_info(), *(m for source in self._sources for m in source.measures())]
+            snapshot = Snapshot(
+                figures=self._figures(), counts=counts, measures=measures, created_at=self._created_at, now=now
+            )
+            return await asyncio.to_thread(_render, snapshot, self._process, accept)
+
+
+def build_info() -> Measure:
+    """Which version this is: joined to everything else in queries."""
+    return Measure(
+        name="fluxtrail_build",
+        help="The version of Fluxtrail that runs here.",
+        kind=Kind.INFO,
+        labels=("version", "python"),
+        values=[((__version__, platform.python_version()), 1.0)],
+    )
+
+
+def create_metrics_app(metrics: Metrics) -> AsgiApp:
+    """Return the ASGI application that answers `/metrics` and nothing else."""
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"].rstrip("/") != "/metrics" or scope["method"] not in ("GET", "HEAD"):
+            await _send(send, 404, b"GET /metrics is answered here\n", "text/plain; charset=utf-8")
+            return
+        headers = dict(scope["headers"])
+        try:
+            body, content_type = await metrics.render(accept=headers.get(b"accept", b"").decode("latin-1"))
+        except FluxtrailError as exc:
+            _log.error("metrics_failed", error=str(exc))
+            await _send(send, 503, f"{exc}\n".encode(), "text/plain; charset=utf-8")
+            return
+        wants_gzip = b"gzip" in headers.get(b"accept-encoding", b"") and len(body) >= GZIP_FROM_BYTES
+        if wants_gzip:
+            body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL)
+        await _send(send, 200, body, content_type, is_gzipped=wants_gzip)
+
+    return app
+
+
+class _Both(Collector):
+    """The snapshot first, then what the process collectors read."""
+
+    def __init__(self, *parts: Collector) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterator[Metric]:
+        for part in self._parts:
+            yield from part.collect()
+
+
+def _render(snapshot: Collector, process: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    registry = _Both(snapshot, process)
+    if _wants_openmetrics(accept):
+        body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return body, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def _wants_openmetrics(accept: str) -> bool:
+    return any(part.split(";")[0].strip() == "application/openmetrics-text" for part in accept.lower().split(","))
+
+
+async def _send(send: Send, status: int, body: bytes, content_type: str, *, is_gzipped: bool = False) -> None:
+    headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"accept, accept-encoding"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    if is_gzipped:
+        headers.append((b"content-encoding", b"gzip"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,130 @@
+"""What the web side asks for: answers of the ledger, and what the process knows of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from fluxtrail.model.records import Transition
+from fluxtrail.model.views import (
+    Candidate,
+    ClusterView,
+    CommitView,
+    DeliveryView,
+    SyncView,
+    TargetView,
+    TrailView,
+)
+from fluxtrail.web.status import Check, StatusView
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Listing(Protocol[T_co]):
+    """One piece of a list, in a stable order. `next` continues it; None at its end."""
+
+    @property
+    def items(self) -> Sequence[T_co]: ...
+
+    @property
+    def next(self) -> str | None: ...
+
+
+class Inflight(Protocol):
+    """What is on its way to one target now."""
+
+    @property
+    def cluster(self) -> str: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def commits(self) -> int:
+        """Pending deliveries, whatever they wait for."""
+
+    @property
+    def oldest_since(self) -> datetime | None:
+        """When the oldest pending commit was merged; what waits by somebody's will does not count."""
+
+
+class Counts(Protocol):
+    @property
+    def inflight(self) -> Sequence[Inflight]: ...
+
+    @property
+    def attribution_pending(self) -> int: ...
+
+    @property
+    def attribution_gaps(self) -> int: ...
+
+
+class Answers(Protocol):
+    """Read-only questions to the ledger. Each call reads one consistent state. Raises StoreError and its kin.
+
+    A cursor that is not one of its own raises ConfigError with the subject `cursor`.
+    """
+
+    async def find_trail(
+        self, query: str, *, now: datetime, settle_after: timedelta
+    ) -> TrailView | list[Candidate] | None:
+        """Return the trail of what `query` means, its candidates where it means several things, None for nothing.
+
+        Args:
+            query: a sha, a prefix of one, `#12`, `owner/repo#12`, `kind/namespace/name` or `kind/name`.
+        """
+
+    async def list_commits(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta,
+        repository: str | None,
+        verdict: str | None,
+        since: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Listing[CommitView]: ...
+
+    async def list_deliveries(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta,
+        cluster: str | None,
+        namespace: str | None,
+        target: str | None,
+        repository: str | None,
+        verdict: str | None,
+        since: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Listing[DeliveryView]: ...
+
+    async def list_targets(
+        self, *, now: datetime, cluster: str | None, namespace: str | None, limit: int, cursor: str | None
+    ) -> Listing[TargetView]: ...
+
+    async def target(self, target_id: int, *, now: datetime) -> tuple[TargetView, Sequence[SyncView]] | None:
+        """Return a target and its newest syncs, or None where there is none with this id."""
+
+    async def list_clusters(self) -> Sequence[ClusterView]: ...
+
+    async def transitions(self, *, after_id: int, limit: int) -> Sequence[Transition]: ...
+
+    async def counts(self, *, now: datetime) -> Counts: ...
+
+
+class SelfReport(Protocol):
+    """What the running process knows of itself. Neither call waits for anything."""
+
+    def status(self) -> StatusView: ...
+
+    def checks(self) -> Sequence[Check]:
+        """Everything that must be well before questions are answered: a check for each stream of each cluster,
+        and one for the ledger.
+        """

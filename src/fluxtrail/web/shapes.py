@@ -1,0 +1,40 @@
+"""The envelopes of the API: pages of lists, and problem details. What is inside them is in `model/views.py`."""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from fluxtrail.model.views import Candidate, SyncView, TargetView, View
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One piece of a list. `next` goes into the next request's `cursor` (`after`, for transitions); null at the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class TargetDetail(View, frozen=True, kw_only=True):
+    target: TargetView
+    syncs: list[SyncView]
+    """The newest first."""
+
+
+class InvalidParameter(msgspec.Struct, frozen=True, kw_only=True):
+    parameter: str
+    value: str
+    message: str
+    """What would be accepted."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Problem details (RFC 9457). `code` is stable and for programs, `detail` is for people."""
+
+    code: str
+    title: str
+    status: int
+    detail: str
+    errors: list[InvalidParameter] = []
+    candidates: list[Candidate] = []

@@ -1,0 +1,396 @@
+"""A small world to ask about: five commits on three clusters, kept in memory behind the `Answers` port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from fluxtrail.model.errors import ConfigError, StoreError
+from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
+from fluxtrail.model.records import TargetId, Transition, TransitionKind
+from fluxtrail.model.views import (
+    Candidate,
+    ClusterView,
+    CommitView,
+    DeliveryView,
+    ExportView,
+    SyncView,
+    TargetView,
+    TrailView,
+)
+from fluxtrail.web.shapes import Page
+from fluxtrail.web.status import AttributionStatus, Check, ClusterStatus, RepositoryProblem, StatusView, StreamView
+
+NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+SHOP, MANIFESTS = "github.com/acme/shop", "github.com/acme/manifests"
+TARGET = "Kustomization/flux-system/apps"
+ON_ITS_WAY = "9f3c1ab27de45061cc8a3b9d04e7f21a6b5c8d90"
+EVERYWHERE = "4e1f0a2c3b5d697887a6b5c4d3e2f10918273645"
+FAILED = "b70d5e4f6a8192a3b4c5d6e7f8091a2b3c4d5e6f"
+TWIN_A = "c0ffee11223344556677889900aabbccddeeff00"
+TWIN_B = "c0ffee99887766554433221100ffeeddccbbaa99"
+EXPORT = "77aa88bb99cc00dd11ee22ff33445566778899aa"
+INFRA_CHANGE = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
+
+T = TypeVar("T")
+
+
+def at(seconds: float) -> datetime:
+    """So long after 10:00:00."""
+    return datetime(2026, 11, 20, 10, 0, tzinfo=UTC) + timedelta(seconds=seconds)
+
+
+def commit(sha: str, subject: str, seconds: float, **known: Any) -> CommitView:
+    base = CommitView(
+        sha=sha,
+        repository=SHOP,
+        subject=subject,
+        author="Jane Doe",
+        committed_at=at(seconds - 90),
+        merged=exact(at(seconds), Evidence.PULL_REQUEST),
+        pull_request=None,
+        is_carrier=False,
+        web_url=f"https://{SHOP}/commit/{sha}",
+        verdicts={},
+    )
+    return msgspec.structs.replace(base, **known)
+
+
+def stages(merged: float, *steps: tuple[str, float], estimated: Sequence[str] = ()) -> dict[str, Moment]:
+    found = {"merged": exact(at(merged), Evidence.PULL_REQUEST)}
+    evidence = {
+        "exported": Evidence.BRANCH_MOVED,
+        "fetched": Evidence.ARTIFACT,
+        "applied": Evidence.HEALTH_CHECKS_STARTED,
+        "healthy": Evidence.READY_CONDITION,
+    }
+    for stage, seconds in steps:
+        if stage in estimated:
+            found[stage] = bracket(at(seconds - 40), at(seconds))
+        elif stage == "applied":
+            found[stage] = observed(at(seconds), evidence[stage], not_before=at(seconds - 1))
+        else:
+            found[stage] = exact(at(seconds), evidence[stage])
+    return found
+
+
+def delivery(sha: str, cluster: str, verdict: str, **known: Any) -> DeliveryView:
+    base = DeliveryView(
+        sha=sha,
+        repository=SHOP,
+        cluster=cluster,
+        cluster_uid=f"uid-{cluster}",
+        target=TARGET,
+        target_id={"prod-eu": 1, "prod-us": 2, "staging": 3}[cluster],
+        verdict=verdict,
+        since=at(200),
+    )
+    return msgspec.structs.replace(base, **known)
+
+
+def target(target_id: int, cluster: str, name: str = "apps", **known: Any) -> TargetView:
+    base = TargetView(
+        id=target_id,
+        cluster=cluster,
+        cluster_uid=f"uid-{cluster}",
+        target=f"Kustomization/flux-system/{name}",
+        lands_on=f"uid-{cluster}",
+        source="GitRepository/flux-system/manifests",
+        repository=MANIFESTS,
+        branch="main",
+        path=f"./clusters/{cluster}/{name}",
+        applied=f"main@sha1:{EXPORT}",
+        attempted=f"main@sha1:{EXPORT}",
+        phase="succeeded",
+        is_suspended=False,
+        observed_at=at(1790),
+    )
+    return msgspec.structs.replace(base, **known)
+
+
+def trails() -> dict[str, TrailView]:
+    export = ExportView(
+        sha=EXPORT, repository=MANIFESTS, committed_at=at(62), build_link="https://ci.acme.dev/builds/4711"
+    )
+    on_its_way = TrailView(
+        commit=commit(
+            ON_ITS_WAY,
+            "Raise the checkout timeout to 30 seconds (#12)",
+            0,
+            pull_request=12,
+            verdicts={"deployed": 1, "pending": 2},
+            oldest_pending_seconds=1800.0,
+        ),
+        queried=ON_ITS_WAY,
+        exports=[export],
+        deliveries=[
+            delivery(
+                ON_ITS_WAY,
+                "prod-eu",
+                "deployed",
+                is_settled=True,
+                via=EXPORT,
+                carrier=EXPORT,
+                revision=f"main@sha1:{EXPORT}",
+                stages=stages(
+                    0, ("exported", 62), ("fetched", 76), ("applied", 133), ("healthy", 145), estimated=["applied"]
+                ),
+            ),
+            delivery(
+                ON_ITS_WAY,
+                "prod-us",
+                "pending",
+                reason="suspended",
+                carrier=EXPORT,
+                since=at(0),
+                stages=stages(0, ("exported", 62), ("fetched", 79)),
+            ),
+            delivery(
+                ON_ITS_WAY,
+                "staging",
+                "pending",
+                reason="syncing",
+                message="Running health checks for revision main@sha1:77aa88bb with a timeout of 4m30s",
+                carrier=EXPORT,
+                since=at(0),
+                revision=f"main@sha1:{EXPORT}",
+                stages=stages(0, ("exported", 62), ("fetched", 75), ("applied", 90)),
+            ),
+        ],
+    )
+    everywhere = TrailView(
+        commit=commit(EVERYWHERE, "Translate the order mail", -7200, verdicts={"deployed": 3}),
+        queried=EVERYWHERE,
+        deliveries=[
+            delivery(
+                EVERYWHERE,
+                name,
+                "deployed",
+                is_settled=True,
+                revision=f"main@sha1:{EVERYWHERE}",
+                stages=stages(-7200, ("fetched", -7150), ("applied", -7139 + 7 * index)),
+                undone_by=TWIN_A if name == "staging" else None,
+            )
+            for index, name in enumerate(("prod-eu", "prod-us", "staging"))
+        ],
+        is_settled=True,
+    )
+    failed = TrailView(
+        commit=commit(FAILED, "Move the cart to its own deployment", 600, verdicts={"failed": 1, "lost": 1}),
+        queried=FAILED,
+        deliveries=[
+            delivery(
+                FAILED,
+                "prod-eu",
+                "failed",
+                reason="BuildFailed",
+                message="kustomize build failed: accumulating resources: missing file 'cart.yaml'",
+                since=at(700),
+                revision=f"main@sha1:{FAILED}",
+                stages=stages(600, ("fetched", 640)),
+            ),
+            delivery(FAILED, "prod-us", "lost", is_settled=True, since=at(800), stages=stages(600)),
+            delivery(FAILED, "staging", "unaffected", is_settled=True, since=None),
+        ],
+    )
+    twins = {
+        sha: TrailView(commit=commit(sha, f"Twin {name}", 900), queried=sha, is_settled=True)
+        for name, sha in (("one", TWIN_A), ("two", TWIN_B))
+    }
+    return {ON_ITS_WAY: on_its_way, EVERYWHERE: everywhere, FAILED: failed, **twins}
+
+
+@dataclass(frozen=True)
+class InflightRow:
+    cluster: str
+    namespace: str
+    name: str
+    commits: int
+    oldest_since: datetime | None
+
+
+@dataclass(frozen=True)
+class CountsNow:
+    inflight: list[InflightRow]
+    attribution_pending: int = 2
+    attribution_gaps: int = 1
+
+
+@dataclass
+class World:
+    """Implements `Answers` and `SelfReport`; tests change its fields while it is served."""
+
+    now: datetime = NOW
+    trails: dict[str, TrailView] = field(default_factory=trails)
+    targets: list[TargetView] = field(default_factory=list)
+    checks_now: list[Check] = field(default_factory=list)
+    fails: bool = False
+
+    def __post_init__(self) -> None:
+        self.targets = self.targets or [
+            target(1, "prod-eu"),
+            target(
+                2, "prod-us", is_suspended=True, phase="waiting", reason="Suspended", pending=1,
+                oldest_pending_seconds=1800.0,
+            ),
+            target(
+                3, "staging", phase="checking", pending=1, oldest_pending_seconds=1800.0,
+                message="Running health checks for revision main@sha1:77aa88bb with a timeout of 4m30s",
+            ),
+            target(4, "prod-eu", "infra", phase="failed", reason="BuildFailed", failed=1, applied=None),
+        ]  # fmt: skip
+        self.checks_now = self.checks_now or [
+            Check(name="ledger", is_ok=True),
+            Check(name="cluster/prod-eu/Kustomization", is_ok=True),
+        ]
+
+    # Answers
+
+    async def find_trail(
+        self, query: str, *, now: datetime, settle_after: timedelta
+    ) -> TrailView | list[Candidate] | None:
+        self._check()
+        found = [t for sha, t in self.trails.items() if sha.startswith(query.lower())]
+        if query in ("#12", "acme/shop#12"):
+            found = [self.trails[ON_ITS_WAY]]
+        if query in ("Kustomization/flux-system/apps", "kustomization/apps"):
+            found = [self.trails[EVERYWHERE]]
+        if len(found) > 1:
+            return [
+                Candidate(sha=t.commit.sha, repository=t.commit.repository, subject=t.commit.subject) for t in found
+            ]
+        return msgspec.structs.replace(found[0], queried=query) if found else None
+
+    async def list_commits(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta,
+        repository: str | None,
+        verdict: str | None,
+        since: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[CommitView]:
+        self._check()
+        commits = [
+            t.commit
+            for t in self.trails.values()
+            if repository in (None, t.commit.repository)
+            and (verdict is None or verdict in t.commit.verdicts)
+            and (since is None or (t.commit.merged is not None and t.commit.merged.at >= since))
+        ]
+        return _page(commits, limit, cursor)
+
+    async def list_deliveries(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta,
+        cluster: str | None,
+        namespace: str | None,
+        target: str | None,
+        repository: str | None,
+        verdict: str | None,
+        since: datetime | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[DeliveryView]:
+        self._check()
+        deliveries = [
+            d
+            for t in self.trails.values()
+            for d in t.deliveries
+            if cluster in (None, d.cluster, d.cluster_uid)
+            and namespace in (None, d.target.split("/")[1])
+            and target in (None, d.target, d.target.split("/")[2])
+            and repository in (None, d.repository)
+            and verdict in (None, d.verdict)
+            and (since is None or (d.since is not None and d.since >= since))
+        ]
+        return _page(deliveries, limit, cursor)
+
+    async def list_targets(
+        self, *, now: datetime, cluster: str | None, namespace: str | None, limit: int, cursor: str | None
+    ) -> Page[TargetView]:
+        self._check()
+        targets = [
+            t for t in self.targets if cluster in (None, t.cluster) and namespace in (None, t.target.split("/")[1])
+        ]
+        return _page(targets, limit, cursor)
+
+    async def target(self, target_id: int, *, now: datetime) -> tuple[TargetView, list[SyncView]] | None:
+        self._check()
+        sync = SyncView(
+            id=7,
+            revision=f"main@sha1:{EXPORT}",
+            cause="revision",
+            outcome="succeeded",
+            attribution="done",
+            started=exact(at(76), Evidence.STATUS_OBSERVED),
+        )
+        return next(((t, [sync]) for t in self.targets if t.id == target_id), None)
+
+    async def list_clusters(self) -> list[ClusterView]:
+        self._check()
+        return [
+            ClusterView(uid=f"uid-{name}", name=name, targets=n, pending=p, failed=f, current_at=at(1795))
+            for name, n, p, f in (("prod-eu", 2, 0, 1), ("prod-us", 1, 1, 0), ("staging", 1, 1, 0))
+        ]
+
+    async def transitions(self, *, after_id: int, limit: int) -> list[Transition]:
+        self._check()
+        history = [
+            Transition(id=n, at=at(n), kind=TransitionKind.VERDICT, target_id=TargetId(1), before="pending",
+                       after="deployed")
+            for n in range(1, 6)
+        ]  # fmt: skip
+        return [t for t in history if t.id > after_id][:limit]
+
+    async def counts(self, *, now: datetime) -> CountsNow:
+        self._check()
+        return CountsNow(
+            [
+                InflightRow("prod-us", "flux-system", "apps", 1, None),
+                InflightRow("staging", "flux-system", "apps", 1, at(0)),
+            ]
+        )
+
+    def _check(self) -> None:
+        if self.fails:
+            raise StoreError("the ledger is locked by another process", subject="ledger")
+
+    # SelfReport
+
+    def status(self) -> StatusView:
+        return StatusView(
+            version="0.1.0",
+            instance="2f0c1c1e",
+            started_at=at(-3600),
+            uptime_seconds=5400.0,
+            clusters=[
+                ClusterStatus(
+                    uid="uid-prod-eu",
+                    name="prod-eu",
+                    streams=[StreamView(kind="Kustomization", state="current", current_at=at(1795))],
+                )
+            ],
+            attribution=AttributionStatus(pending=2, gaps=1),
+            repository_problems=[RepositoryProblem(repository=SHOP, branch="main", problem="no credentials")],
+            checks=self.checks_now,
+        )
+
+    def checks(self) -> list[Check]:
+        return self.checks_now
+
+
+def _page(items: list[T], limit: int, cursor: str | None) -> Page[T]:
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+        raise ConfigError(f"{cursor[:40]!r} is no cursor of this list; start without one", subject="cursor")
+    start = int(cursor or 0)
+    end = start + limit
+    return Page(items=items[start:end], next=str(end) if end < len(items) else None)
