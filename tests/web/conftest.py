@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.cli.golden import golden
 from tests.web.worlds import NOW, World, at
 
 from fluxtrail.model.figures import Figures
@@ -24,6 +25,7 @@ class Answer:
     json: Any
 
 
+__all__ = ["golden"]
 Ask = Callable[..., Awaitable[Answer]]
 
 

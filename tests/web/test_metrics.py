@@ -77,8 +77,8 @@ async def values(ask: Ask) -> dict[tuple[str, frozenset[tuple[str, str]]], float
     }
 
 
-def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
-    return name, frozenset(labels.items())
+def key(metric: str, /, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return metric, frozenset(labels.items())
 
 
 async def test_figures_are_served_with_escaped_labels(ask: Ask) -> None:

@@ -24,10 +24,14 @@ _MEANINGS = {
     401: "A token is needed.",
     404: "Not known here.",
     409: "The query means several commits: `candidates` lists them.",
+    413: "The request's body is too large, or of unstated length.",
+    414: "The query is too long.",
+    421: "This server does not answer under the name in `Host`.",
     500: "A defect; the server's log has more.",
     503: "The ledger cannot be read now.",
 }
 
+_ANYWHERE = (400, 401, 413, 414, 421, 500, 503)
 _MISSING = re.compile(r"[Mm]issing required \w+ parameter '(\w+)'")
 
 _log = structlog.get_logger(__name__)
@@ -42,7 +46,7 @@ def documented(*statuses: int) -> dict[int, ResponseSpec]:
             media_type=PROBLEM_MEDIA_TYPE,
             generate_examples=False,
         )
-        for status in (*statuses, 400, 401, 500, 503)
+        for status in (*statuses, *_ANYWHERE)
     }
 
 
