@@ -44,7 +44,7 @@ async def test_an_error_is_shared_and_not_kept() -> None:
     work.error = UpstreamError("down")
     flight = SharedFlight(work)
     answers = await asyncio.gather(flight.run(), flight.run(), return_exceptions=True)
-    assert answers == [work.error, work.error]
+    assert list(answers) == [work.error, work.error]
     assert len(work.runs) == 1
     work.error = None
     assert await flight.run() == 2
