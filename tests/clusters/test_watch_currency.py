@@ -39,21 +39,22 @@ async def test_listed_is_dated_by_the_question_not_by_the_last_page(api: Scripte
 
 
 async def test_what_happened_during_a_long_list_does_not_count_as_seen_when_it_happened(api: ScriptedApi) -> None:
-    await api.put("a")
-    await api.put("b")
-    async with watching(api, page_limit=1) as at:
+    for name in "abc":
+        await api.put(name)
+    async with watching(api, page_limit=2) as at:
 
         async def change_meanwhile() -> None:
             at.collector.gate = None
             at.clock.advance(40)
-            api.next_lists.append(Answer(body=b'{"items":[],"metadata":{"resourceVersion":"102"}}'))
+            api.next_lists.append(Answer(body=b'{"items":[],"metadata":{"resourceVersion":"103"}}'))
             await api.put("a", "blue")
 
         at.collector.gate = change_meanwhile
         await at.collector.until_said("a blue")
         await api.put("a", "green")
         await at.collector.until_said("a green held")
-    assert "a blue held" not in at.collector.told()
+    assert at.collector.told() == ["a red", "b red", "listed", "a blue", "a green held"]
+    assert at.stats.relists == 0
 
 
 async def test_backlog_proves_no_currency_before_its_end(api: ScriptedApi) -> None:
@@ -94,3 +95,17 @@ async def test_refusals_of_different_kinds_are_each_said_once(api: ScriptedApi) 
     async with watching(api) as at:
         await at.collector.until_listed()
     assert at.collector.told() == ["forbidden", "unauthorized", "forbidden", "a red", "listed"]
+
+
+async def test_bookmark_of_a_quiet_kind_need_not_reach_the_newest_version(api: ScriptedApi) -> None:
+    """Another kind's writes moved the server on; this kind's bookmarks follow minutes later."""
+    await api.put("a")
+    async with watching(api) as at:
+        await at.collector.until_listed()
+        await api.wait_for_watch()
+        api.version = 500
+        await api.end_watches()
+        await api.wait_for_watch(2)
+        at.clock.advance(60)
+        await api.publish(bookmark(300))
+        await at.collector.until(lambda _: at.collector.of(Current))

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from fluxtrail.clusters.endpoint import Endpoint
 from fluxtrail.clusters.kubeentries import ClusterEntry, ContextEntry, KubeFile, UserEntry, read_kubefile
-from fluxtrail.clusters.kubelogin import certificate_pair, login_of, pem_of, server_of
+from fluxtrail.clusters.kubelogin import certificate_pair, is_private, login_of, pem_of, server_of
 from fluxtrail.model.errors import ConfigError
 
 E = TypeVar("E")
@@ -144,7 +144,7 @@ def _endpoint(
         who = f"{user.file}: users[{context.user}].user"
         login = login_of(user.entry, user.file, who, entry)
         certificate, key = certificate_pair(user.entry, user.file, who)
-    if server.startswith("http:") and (login is not None or certificate is not None):
+    if (login is not None or certificate is not None) and not is_private(server):
         message = "is plain http and the user has credentials, which would travel readable; use https"
         raise ConfigError(message, subject=f"{where}.server")
     return Endpoint(

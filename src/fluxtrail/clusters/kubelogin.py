@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,6 +32,17 @@ def server_of(server: str | None, subject: str) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigError("must not hold a user, a query or a fragment; remove them", subject=subject)
     return server.rstrip("/")
+
+
+def is_private(server: str) -> bool:
+    """Whether nobody can read along: TLS, or a connection that does not leave the machine."""
+    parts = urlsplit(server)
+    if parts.scheme == "https" or parts.hostname == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
 
 
 def resolved(path: str, file: Path) -> Path:

@@ -141,7 +141,7 @@ class Tracker(Generic[T]):
         gone.append(Listed(group=self._subject.group, kind=self._subject.kind, observed_at=started_at))
         await self._emit(gone)
         self._position.version = self._position.last_version = version
-        self._position.complete_at = started
+        self._position.complete(started_at, started)
         self._stats.lists += 1
         self._is_paged_next = False
         self._is_resume = False
@@ -189,17 +189,18 @@ class Tracker(Generic[T]):
         and where the backlog ends that gathered while nobody watched.
         """
         version = self._position.version or ""
-        gap_seconds = self._clock.monotonic() - self._position.complete_at
+        gap_seconds = self._clock.monotonic() - self._position.complete_seconds
         is_late = gap_seconds > self._options.gap_tolerance_seconds
         if not self._is_resume and not is_late:
             return None
+        asked_at = self._clock.now()
         newest = await newest_version(self._connection, path, self._selectors())
         if is_older(newest, version):
             raise RelistError(
                 f"the server is at resourceVersion {newest}, behind {version}: its storage was restored",
                 forgets_versions=True,
             )
-        return Fence(newest, is_late) if newest != version else None
+        return Fence(newest, asked_at, is_late) if newest != version else None
 
     def _after_silence(self, watch: WatchPass[T], error: SilenceError) -> None:
         if watch.is_initial:

@@ -48,8 +48,13 @@ class Position:
     """The resourceVersion to resume from; None when only a listing can tell what there is."""
     last_version: str | None = None
     """The newest ever seen, kept over listings, to notice a history that went back."""
-    complete_at: float = 0.0
+    complete_seconds: float = 0.0
     """Monotonic seconds up to which nothing is missing."""
+    complete_at: datetime | None = None
+    """The same instant as wall time."""
+
+    def complete(self, at: datetime, seconds: float) -> None:
+        self.complete_at, self.complete_seconds = at, seconds
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Fence:
     """Where the backlog of a resumed stream ends: what the server had when we came back."""
 
     version: str
+    asked_at: datetime
+    """When the server was there: who has seen all up to the fence has seen all up to this instant."""
     is_late: bool
     """The backlog waited longer than the tolerance: its changes did not happen just now."""
 
@@ -91,10 +98,12 @@ class WatchPass(Generic[T]):
         self._on_alive = on_alive
         self._splitter = LineSplitter(limit_bytes=options.line_limit_bytes)
         self._version = position.version or ""
-        self._fresh_at: datetime | None = None
+        # A WatchList shows a state no older than the request for it.
+        self._fresh_at = clock.now() if is_initial else position.complete_at
         self._current_at: float | None = None
         self._has_bookmark = False
         self._initial_seconds = 0.0
+        self._opened = clock.monotonic()
         self.is_initial = is_initial
         """Whether the WatchList's initial events are still coming."""
         self.has_bytes = False
@@ -112,7 +121,8 @@ class WatchPass(Generic[T]):
             now = self._clock.now()
             if stream.has_waited:
                 self._fresh_at = now
-                self._position.complete_at = self._clock.monotonic()
+                if self._fence is None:
+                    self._position.complete(now, self._clock.monotonic())
             if not chunk:
                 return
             self.has_bytes = True
@@ -191,7 +201,24 @@ class WatchPass(Generic[T]):
         elif version:
             self._advance(version)
             self._has_bookmark = True
-            self._fence = None if self._fence and not is_older(version, self._fence.version) else self._fence
+            self._pass_fence(version)
+
+    def _pass_fence(self, version: str) -> None:
+        """A bookmark at the fence, or any that comes once a backlog would be through, ends the backlog.
+
+        On a quiet kind a bookmark may stay behind the fence for minutes: the server's cache learns of a higher
+        version only from etcd's progress notifications.
+        """
+        if self._fence is None:
+            return
+        is_through = self._clock.monotonic() - self._opened >= self._options.gap_tolerance_seconds
+        if is_through or not is_older(version, self._fence.version):
+            self._end_backlog(self._fence)
+
+    def _end_backlog(self, fence: Fence) -> None:
+        self._fence = None
+        if self._fresh_at is None or self._fresh_at < fence.asked_at:
+            self._fresh_at = fence.asked_at
 
     def _end_initial(self, version: str, now: datetime, batch: list[Observation[T]]) -> None:
         if is_older(version, self._position.last_version or ""):
@@ -216,7 +243,7 @@ class WatchPass(Generic[T]):
             raise RelistError("the stream's resourceVersions went back", forgets_versions=True)
         self._version = version
         if self._fence is not None and is_older(self._fence.version, version):
-            self._fence = None
+            self._end_backlog(self._fence)
 
     def _is_late(self, raw: msgspec.Raw) -> bool:
         fence = self._fence
