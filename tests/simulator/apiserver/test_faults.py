@@ -203,3 +203,22 @@ async def test_wrong_commands_are_refused(api: Api, command: object) -> None:
     status, answer = await api.call("POST", "/_simulator/faults", body=command)
     assert status == 400
     assert answer["error"]
+
+
+async def test_compaction_does_not_disturb_who_listens(api: Api) -> None:
+    version = api.server.store.resource_version
+    async with api.watch(APPS, resourceVersion=version) as watch:
+        await until(lambda: api.server.watch_count == 1)
+        api.server.store.create("configmaps", {"metadata": {"name": "unrelated"}})
+        api.server.faults.compact()
+        api.server.store.create("kustomizations", kustomization("a"))
+        assert await watch.brief() == ("ADDED", "a")
+
+
+async def test_frozen_watch_outlives_its_timeout(api: Api) -> None:
+    async with api.watch(APPS, timeoutSeconds=1) as watch:
+        await until(lambda: api.server.watch_count == 1)
+        api.server.faults.freeze_watches()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.3):
+                await watch.response.content.readline()

@@ -205,3 +205,15 @@ async def test_closed_client_is_forgotten(api: Api) -> None:
     async with api.watch(APPS):
         await until(lambda: api.server.watch_count == 1)
     await until(lambda: api.server.watch_count == 0)
+
+
+async def test_reader_slower_than_the_history_is_cut_off_silently(session: aiohttp.ClientSession) -> None:
+    async with ApiServer(history_limit=5) as server:
+        server.store.create("kustomizations", kustomization("a", namespace="default"))
+        api = Api(server, session)
+        async with api.watch(KUSTOMIZATIONS, resourceVersion=server.store.resource_version) as watch:
+            await until(lambda: server.watch_count == 1)
+            for number in range(20):
+                server.store.patch_status("kustomizations", "a", "default", {"n": number})
+            assert await watch.rest() == []
+        assert watch.response.status == 200

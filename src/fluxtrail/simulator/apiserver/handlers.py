@@ -19,7 +19,7 @@ from fluxtrail.simulator.apiserver.resources import NAMESPACES
 from fluxtrail.simulator.apiserver.statuses import (
     StatusError,
     bad_request,
-    conflict,
+    failed_precondition,
     invalid,
     method_not_allowed,
     not_found,
@@ -161,8 +161,7 @@ class ResourceHandler:
         apply = _PATCHES.get(request.content_type)
         is_strategic = request.content_type.startswith("application/strategic")
         if apply is None or (is_strategic and target.definition.custom):
-            accepted = [kind for kind in _PATCHES if not (target.definition.custom and "strategic" in kind)]
-            raise unsupported_media_type(accepted)
+            raise unsupported_media_type(["application/json-patch+json", "application/merge-patch+json"])
         patch = _decode(await request.read(), "error decoding patch")
         if apply is merge_patch and not isinstance(patch, dict):
             raise bad_request("error decoding patch: a merge patch is an object")
@@ -276,13 +275,13 @@ def _check_preconditions(target: Target, entry: Entry, options: Any) -> None:
             f"the UID in the precondition ({uid}) does not match the UID in record ({entry.uid}). "
             "The object might have been deleted and then recreated"
         )
-        raise conflict(target.definition, target.name, why)
+        raise failed_precondition(target.definition, target.name, why)
     if version and version != str(entry.resource_version):
         why = (
             f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
             f"({entry.resource_version}). The object might have been modified"
         )
-        raise conflict(target.definition, target.name, why)
+        raise failed_precondition(target.definition, target.name, why)
 
 
 def _decode(body: bytes, what: str = "the object provided is unrecognized: json parse error") -> Any:

@@ -129,10 +129,9 @@ def listing_pieces(definition: ResourceDefinition, version: str, listing: Listin
 
 
 def _list_metadata(definition: ResourceDefinition, listing: Listing) -> bytes:
-    metadata: dict[str, str | int] = {}
+    metadata: dict[str, str | int] = {"resourceVersion": str(listing.resource_version)}
     if listing.continue_token or definition.custom:
         metadata["continue"] = listing.continue_token
     if listing.remaining is not None:
         metadata["remainingItemCount"] = listing.remaining
-    metadata["resourceVersion"] = str(listing.resource_version)
     return msgspec.json.encode(metadata)

@@ -75,6 +75,14 @@ def already_exists(definition: ResourceDefinition, name: str) -> StatusError:
     return StatusError(409, "AlreadyExists", message, details=object_details(definition, name))
 
 
+def failed_precondition(definition: ResourceDefinition, name: str, why: str) -> StatusError:
+    """Return the 409 of a delete whose preconditions do not hold; it names the kind, not the resource."""
+    kind = f"{definition.kind}.{definition.group}" if definition.group else definition.kind
+    details = object_details(definition, name) | {"kind": definition.kind}
+    message = f'Operation cannot be fulfilled on {kind} "{name}": {why}'
+    return StatusError(409, "Conflict", message, details=details)
+
+
 def conflict(definition: ResourceDefinition, name: str, why: str | None = None) -> StatusError:
     why = why or "the object has been modified; please apply your changes to the latest version and try again"
     message = f'Operation cannot be fulfilled on {definition.qualified} "{name}": {why}'

@@ -68,14 +68,14 @@ class Subscription:
 
     def _has_news(self) -> bool:
         try:
-            has_changes = bool(self._table.changes_since(self._position))
+            has_changes = bool(self._table.changes_since(self._position, is_live=True))
         except StatusError:
             return True
         return has_changes or self._table.epoch != self._epoch or self._table.is_closed
 
     def _collect(self) -> list[StoreEvent]:
         try:
-            changes = self._table.changes_since(self._position)
+            changes = self._table.changes_since(self._position, is_live=True)
         except StatusError:
             changes = None
         if changes is None or self._table.epoch != self._epoch:

@@ -87,6 +87,7 @@ class Table:
         self.epoch = 0
         """Grows when whoever follows the changes must start again: a restore, another version served."""
         self._history_limit = history_limit
+        self._last_forgotten = 0
         self._keys: list[str] = []
         self._changes: list[Change] = []
         self._waiters: set[asyncio.Event] = set()
@@ -102,17 +103,20 @@ class Table:
             self.objects[key] = change.entry
         self._changes.append(change)
         if len(self._changes) > 2 * self._history_limit:
-            self.floor = self._changes[-self._history_limit - 1].resource_version
-            del self._changes[: -self._history_limit]
+            self.compact(self._changes[-self._history_limit - 1].resource_version)
         self.wake()
 
-    def changes_since(self, resource_version: int) -> list[Change]:
+    def changes_since(self, resource_version: int, *, is_live: bool = False) -> list[Change]:
         """Return the changes after `resource_version`, oldest first.
+
+        Args:
+            resource_version: the last one the caller knows of.
+            is_live: the caller followed the table until now: a compaction of what it heard does not concern it.
 
         Raises:
             StatusError: 410, they are no longer known.
         """
-        if resource_version < self.floor:
+        if resource_version < (self._last_forgotten if is_live else self.floor):
             raise too_old(resource_version, self.floor)
         if not self._changes or self._changes[-1].resource_version <= resource_version:
             return []
@@ -121,13 +125,17 @@ class Table:
     def compact(self, resource_version: int) -> None:
         """Forget every change up to and including `resource_version`."""
         self.floor = max(self.floor, resource_version)
-        del self._changes[: bisect_right(self._changes, resource_version, key=_version_of)]
+        count = bisect_right(self._changes, resource_version, key=_version_of)
+        if count:
+            self._last_forgotten = self._changes[count - 1].resource_version
+            del self._changes[:count]
 
     def replace(self, objects: dict[str, Entry], *, floor: int) -> None:
         """Put another state in place, without a word to anybody who watches: a restored backup."""
         self.objects = dict(objects)
         self._keys = sorted(objects)
         self._changes.clear()
+        self._last_forgotten = 0
         self.floor = floor
         self.restart()
 

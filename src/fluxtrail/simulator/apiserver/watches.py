@@ -114,17 +114,25 @@ class WatchStream:
         self._table.subscribe(self._news)
         try:
             await response.prepare(request)
-            await self._follow()
-        except StatusError as exc:
-            await self._send([self.error_line(exc)])
-        except StreamEndedError:
+            await self._speak()
+            await self._hang_while_frozen()
+        except (StreamEndedError, ConnectionError):
             pass
         finally:
             self._table.unsubscribe(self._news)
-        if not self._is_frozen:
-            with suppress(ConnectionError):
-                await response.write_eof()
         return response
+
+    async def _speak(self) -> None:
+        try:
+            await self._follow()
+        except StatusError as exc:
+            await self._send([self.error_line(exc)])
+
+    async def _hang_while_frozen(self) -> None:
+        """Keep a half-open connection open, past its timeout too, until the client or the server goes away."""
+        while self._is_frozen and not self._is_ending:
+            self._news.clear()
+            await self._news.wait()
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
@@ -157,9 +165,7 @@ class WatchStream:
         return last if now < last < regular else regular
 
     def _is_over(self) -> bool:
-        if self._is_frozen:
-            return self._is_ending
-        return self._is_ending or self._table.is_closed or self._table.epoch != self._epoch
+        return self._is_frozen or self._is_ending or self._table.is_closed or self._table.epoch != self._epoch
 
     # What is sent.
 
@@ -185,10 +191,17 @@ class WatchStream:
         while self._injected:
             yield self._injected.popleft()
         if self._table.epoch == self._epoch:
-            for change in self._table.changes_since(self._position):
+            for change in self._heard():
                 self._position = change.resource_version
                 if line := self._line(change):
                     yield line
+
+    def _heard(self) -> list[Change]:
+        """Return what is new; a reader too slow for the history is cut off without a word, as the real one does."""
+        try:
+            return self._table.changes_since(self._position, is_live=True)
+        except StatusError as exc:
+            raise StreamEndedError from exc
 
     def _line(self, change: Change) -> bytes | None:
         """Return how this watcher sees a change: one that leaves its selector is a DELETED for it."""
@@ -253,4 +266,5 @@ class WatchStream:
             async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
                 await self._response.write(data)
         except (TimeoutError, ConnectionError) as exc:
+            self.break_off()
             raise StreamEndedError from exc
