@@ -90,7 +90,8 @@ class Control:
             return _json({"error": str(exc)}, status=400)
         cluster = self._world.clusters.get(fault.cluster)
         if cluster is None:
-            return _json({"error": f"no cluster {fault.cluster!r}; there are {sorted(self._world.clusters)}"}, status=404)
+            known = sorted(self._world.clusters)
+            return _json({"error": f"there is no cluster {fault.cluster!r}, only {known}"}, status=404)
         cluster.network.is_down = fault.is_down
         return _json({})
 

@@ -36,6 +36,8 @@ class Outcome:
     undone_by: str | None = None
     carrier: str | None = None
     times: dict[str, datetime] = field(default_factory=dict)
+    succeeded_at: datetime | None = None
+    """When a reconciliation that contains it first succeeded, if it changed anything."""
 
 
 class Judge:
@@ -64,6 +66,7 @@ class Judge:
             "repository": pushed.repository,
             "subject": pushed.commit.subject,
             "is_export": pushed.is_export,
+            "is_exported": pushed.commit.sha in self._truth.exports,
             "deliveries": deliveries,
         }
 
@@ -77,6 +80,7 @@ class Judge:
             "via": outcome.via,
             "undone_by": outcome.undone_by,
             "carrier": outcome.carrier,
+            "succeeded_at": precise_time(outcome.succeeded_at) if outcome.succeeded_at else None,
             "stages": {stage: precise_time(at) for stage, at in times.items()},
         }
 
@@ -116,6 +120,7 @@ class Judge:
             Verdict.ROLLED_BACK if is_gone else Verdict.DEPLOYED,
             via=success.commit.sha if success.commit.sha != commit.sha else None,
             times=self._times(commit, target, success),
+            succeeded_at=success.succeeded_at,
         )
 
     def _judge_undelivered(self, commit: Commit, target: TargetTruth) -> Outcome:

@@ -201,6 +201,7 @@ class World:
             "is_begun": self.begun.is_set(),
             "is_finished": self.player.is_finished,
             "is_quiet": self.is_settled(),
+            "pushed": [{"sha": p.commit.sha, "is_export": p.is_export} for p in self.truth.pushed],
         }
 
     def _forge(self, repository: Repository, dice: random.Random) -> Forge:

@@ -1,0 +1,163 @@
+"""`fluxtrail demo`: a simulated world and the real `fluxtrail run` on it, as two processes, with a live picture."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from fluxtrail.simulator.observer import Observer
+    from fluxtrail.simulator.processes import RunProcess, SimulatorProcess
+
+HEADLESS_CHANGES = 50
+LIVE_CHANGES = 1000
+"""As good as endless: half an hour of commits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on the command line."""
+
+    port: int
+    metrics_address: str
+    health_address: str
+    seed: int
+    time_scale: float
+    changes: int
+    hold_seconds: float
+    is_headless: bool
+    directory: Path
+
+
+@click.command("demo", short_help="Watch commits travel through a simulated world.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Of the API; 0: any.")
+@click.option("--metrics-addr", default="127.0.0.1:8888", show_default=True, help="host:port of /metrics.")
+@click.option("--health-addr", default="127.0.0.1:9440", show_default=True, help="host:port of /readyz.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides what happens.")
+@click.option("--time-scale", type=click.FloatRange(0.1, 1000), default=1.0, show_default=True, help="Speed of time.")
+@click.option("--changes", type=click.IntRange(1, 100_000), help="Commits to push. [default: 50 headless, else 1000]")
+@click.option("--hold", type=click.FloatRange(0, 600), default=6.0, hidden=True, help="Seconds a state stays.")
+@click.option("--headless", is_flag=True, help="No picture: run until all is settled, print the result, end.")
+@click.option("-o", "--output", type=click.Choice(["json"]), help="With --headless: the form of the result.")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the world and the ledger here.")
+def demo(
+    *,
+    port: int,
+    metrics_addr: str,
+    health_addr: str,
+    seed: int,
+    time_scale: float,
+    changes: int | None,
+    hold: float,
+    headless: bool,
+    output: str | None,
+    keep: Path | None,
+) -> None:
+    """Watch commits travel through a simulated world.
+
+    Three clusters with Flux, a source repository, an exporter and a manifests repository are simulated; what
+    follows the commits is the real `fluxtrail run`. Things go wrong on the way: see docs/demo.md.
+    """
+    if output and not headless:
+        raise click.UsageError("-o needs --headless")
+    with tempfile.TemporaryDirectory(prefix="fluxtrail-demo-") as temporary:
+        options = Options(
+            port=port,
+            metrics_address=metrics_addr,
+            health_address=health_addr,
+            seed=seed,
+            time_scale=time_scale,
+            changes=changes or (HEADLESS_CHANGES if headless else LIVE_CHANGES),
+            hold_seconds=hold,
+            is_headless=headless,
+            directory=(keep or Path(temporary)).resolve(),
+        )
+        sys.exit(_run(options))
+
+
+def _run(options: Options) -> int:
+    from fluxtrail.model.errors import FluxtrailError
+
+    try:
+        return asyncio.run(_demo(options))
+    except KeyboardInterrupt:
+        return 0
+    except (FluxtrailError, BaseExceptionGroup) as error:
+        first = _first(error)
+        if not isinstance(first, FluxtrailError):
+            raise
+        click.echo(f"fluxtrail demo: {first}", err=True)
+        return 1
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _demo(options: Options) -> int:
+    from fluxtrail.simulator.observer import Observer
+
+    click.echo("Building a world: three clusters, two repositories, a pipeline …", err=True)
+    async with _both(options) as (simulator, run):
+        observer = Observer(run)
+        await simulator.begin()
+        if options.is_headless:
+            return await _headless(simulator, observer)
+        from fluxtrail.cli.demo_live import show
+
+        await show(simulator, run, observer, seed=options.seed)
+        return 0
+
+
+@asynccontextmanager
+async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunProcess]]:
+    """Start the world, then what watches it; end them the other way round."""
+    from fluxtrail.simulator.processes import Listeners, RunProcess, SimulatorProcess, write_settings
+
+    options.directory.mkdir(parents=True, exist_ok=True)
+    listeners = Listeners(f"127.0.0.1:{options.port}", options.metrics_address, options.health_address).with_ports()
+    arguments = [
+        f"--directory={options.directory / 'world'}",
+        f"--seed={options.seed}",
+        f"--changes={options.changes}",
+        f"--time-scale={options.time_scale}",
+        f"--hold={options.hold_seconds}",
+    ]
+    async with SimulatorProcess(*arguments) as simulator:
+        settings = options.directory / "fluxtrail.yaml"
+        write_settings(settings, simulator.description, listeners=listeners)
+        run = RunProcess(settings, simulator.clock, listeners, log=options.directory / "run.log")
+        try:
+            await run.start()
+            await run.until_ready()
+            yield simulator, run
+        finally:
+            await run.stop()
+
+
+async def _headless(simulator: SimulatorProcess, observer: Observer) -> int:
+    from fluxtrail.simulator.observer import as_answer
+
+    last = ""
+
+    def report(status: dict[str, Any], settled: int) -> None:
+        nonlocal last
+        line = f"{status['changes_done']} of {status['changes']} changes pushed, {settled} settled on every cluster"
+        if line != last:
+            click.echo(line, err=True)
+            last = line
+
+    trails = await observer.until_settled(simulator, progress=report)
+    click.echo(json.dumps(as_answer(trails), indent=2))
+    return 0

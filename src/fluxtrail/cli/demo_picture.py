@@ -1,0 +1,235 @@
+"""How the demo looks: commits as rows, clusters as columns, what holds things up below. Pure: facts in, text out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Json = Mapping[str, Any]
+
+_STAGES = ("merged", "exported", "fetched", "applied", "healthy")
+_MARKS = {
+    "deployed": ("✔", "green"),
+    "pending": ("▸", "yellow"),
+    "failed": ("✘", "bold red"),
+    "rolled_back": ("↺", "magenta"),
+    "lost": ("∅", "magenta"),
+    "abandoned": ("–", "dim"),
+    "unaffected": ("·", "dim"),
+}
+_WORST_FIRST = ("failed", "pending", "rolled_back", "deployed", "lost", "abandoned", "unaffected")
+_NARROW = 96
+"""Columns from which on authors are shown and clusters get more room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, as a line."""
+
+    at: str
+    mark: str
+    style: str
+    text: str
+
+    @classmethod
+    def of(cls, commit: Json, delivery: Json) -> Event:
+        mark, style = _MARKS.get(delivery["verdict"], ("?", ""))
+        via = f" via {delivery['via'][:7]}" if delivery.get("via") else ""
+        target = f"{delivery['cluster']}/{delivery['target'].rpartition('/')[2]}"
+        verdict = delivery["verdict"].replace("_", " ")
+        text = f"{commit['sha'][:7]} {verdict} on {target}{via} · {commit['subject']}"
+        return cls(at=_clock(delivery.get("since")), mark=mark, style=style, text=text)
+
+    def plain(self) -> str:
+        return f"{self.at} {self.mark} {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """All that is drawn."""
+
+    url: str
+    seed: int
+    clusters: tuple[str, ...]
+    status: Json = field(default_factory=dict)
+    trails: tuple[Json, ...] = ()
+    overview: tuple[Json, ...] = ()
+    events: tuple[Event, ...] = ()
+    problem: str = ""
+
+    def with_problem(self, problem: str) -> Picture:
+        return replace(self, problem=problem)
+
+
+def draw(picture: Picture, *, width: int, height: int) -> RenderableType:
+    """Return the picture for a terminal of this size."""
+    held_up = list(_held_up(picture.trails))[:4]
+    rows = max(height - 9 - max(len(held_up), 1) - _event_rows(height), 3)
+    return Group(
+        _header(picture, width),
+        _commits(picture, width, rows),
+        Text(""),
+        _trouble(held_up, width),
+        Text(""),
+        _events(picture, width, _event_rows(height)),
+        _footer(picture, width),
+    )
+
+
+def _event_rows(height: int) -> int:
+    return 5 if height >= 36 else 3 if height >= 26 else 1
+
+
+def _header(picture: Picture, width: int) -> RenderableType:
+    status = picture.status
+    left = Text.assemble(("▲ Fluxtrail", "bold cyan"), ("  where is my commit?", "dim"))
+    pushed = f"{status.get('changes_done', 0)}/{status.get('changes', 0)} changes"
+    right = Text(f"seed {picture.seed} · {pushed}" + (f" · {picture.url}" if width >= _NARROW else ""), style="dim")
+    line = Table.grid(expand=True)
+    line.add_column(justify="left")
+    line.add_column(justify="right")
+    line.add_row(left, right)
+    line.add_row(_counts(picture), Text(""))
+    return Group(line, Text("─" * width, style="dim"))
+
+
+def _counts(picture: Picture) -> Text:
+    counted = Counter(d["verdict"] for trail in picture.trails for d in trail["deliveries"])
+    text = Text()
+    for verdict in ("deployed", "pending", "failed", "rolled_back", "lost"):
+        mark, style = _MARKS[verdict]
+        text.append(f"{mark} {counted[verdict]} ", style=style if counted[verdict] else "dim")
+        text.append(f"{verdict.replace('_', ' ')}   ", style="dim")
+    return text
+
+
+def _commits(picture: Picture, width: int, rows: int) -> Table:
+    is_wide = width >= _NARROW
+    table = Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("commit", no_wrap=True, width=7)
+    table.add_column("subject", no_wrap=True, ratio=1, overflow="ellipsis")
+    if is_wide:
+        table.add_column("by", no_wrap=True, width=7, overflow="ellipsis")
+    for cluster in picture.clusters:
+        table.add_column(cluster, no_wrap=True, width=17 if is_wide else 13, overflow="ellipsis")
+    for trail in picture.trails[:rows]:
+        commit = trail["commit"]
+        cells: list[Text] = [Text(commit["sha"][:7], style="cyan"), Text(commit["subject"])]
+        if is_wide:
+            cells.append(Text(commit["author"].partition(" ")[0], style="dim"))
+        cells += [_cell(trail, cluster, is_wide=is_wide) for cluster in picture.clusters]
+        table.add_row(*cells)
+    if not picture.trails:
+        table.add_row(Text(""), Text("waiting for the first commit …", style="dim"))
+    return table
+
+
+def _cell(trail: Json, cluster: str, *, is_wide: bool) -> Text:
+    """Return how a commit stands on a cluster: the state of whichever target is furthest behind."""
+    deliveries = [d for d in trail["deliveries"] if d["cluster"] == cluster]
+    concerned = [d for d in deliveries if d["verdict"] != "unaffected"]
+    if not deliveries:
+        return Text("…", style="dim")
+    if not concerned:
+        return Text("·", style="dim")
+    worst = min(concerned, key=lambda d: (_WORST_FIRST.index(d["verdict"]), len(d.get("stages") or {})))
+    mark, style = _MARKS[worst["verdict"]]
+    text = Text(f"{mark} ", style=style)
+    text.append(_dots(worst), style=style)
+    text.append(f" {_word(worst, is_wide=is_wide)}", style="dim" if worst["verdict"] == "deployed" else style)
+    return text
+
+
+def _dots(delivery: Json) -> str:
+    """One dot a stage, filled where it was reached: ●●●○ is fetched, not applied."""
+    stages = delivery.get("stages") or {}
+    has_checks = "healthy" in stages or delivery["verdict"] != "deployed"
+    order = [s for s in _STAGES if s in stages or s in ("fetched", "applied") or (s == "healthy" and has_checks)]
+    return "".join("●" if stage in stages else "○" for stage in order if stage != "merged")
+
+
+def _word(delivery: Json, *, is_wide: bool) -> str:
+    verdict = delivery["verdict"]
+    if verdict == "deployed":
+        if delivery.get("undone_by"):
+            return "undone"
+        return _lead(delivery) or ("via " + delivery["via"][:5] if delivery.get("via") else "")
+    if verdict == "pending":
+        reason = str(delivery.get("reason") or "").replace("waiting_for_", "").replace("awaiting_", "awaits ")
+        return reason.replace("_", " ")
+    word: str = {"rolled_back": "rolled back"}.get(verdict, verdict)
+    return word if is_wide else word.split(" ", maxsplit=1)[0]
+
+
+def _lead(delivery: Json) -> str:
+    """Return the time from merged to the last stage reached, as `12s` or `3m`."""
+    stages = delivery.get("stages") or {}
+    end = stages.get("healthy") or stages.get("applied")
+    if not end or "merged" not in stages:
+        return ""
+    seconds = (_time(end["at"]) - _time(stages["merged"]["at"])).total_seconds()
+    return f"{max(seconds, 0):.0f}s" if seconds < 100 else f"{seconds / 60:.0f}m"
+
+
+def _held_up(trails: Iterable[Json]) -> Iterable[tuple[Json, Json]]:
+    """Yield what is failing or waiting, one for each target: the newest commit stands for those behind it."""
+    seen = set()
+    open_ones = [(t["commit"], d) for t in trails for d in t["deliveries"] if d["verdict"] in ("failed", "pending")]
+    for commit, delivery in sorted(open_ones, key=lambda pair: pair[1]["verdict"]):
+        key = (delivery["cluster"], delivery["target"])
+        if key not in seen:
+            seen.add(key)
+            yield commit, delivery
+
+
+def _trouble(held_up: list[tuple[Json, Json]], width: int) -> RenderableType:
+    title = Text("what holds things up", style="dim")
+    if not held_up:
+        return Group(title, Text("  nothing: all is where it should be", style="green"))
+    lines = [title]
+    for commit, delivery in held_up:
+        mark, style = _MARKS[delivery["verdict"]]
+        where = f"{delivery['cluster']}/{delivery['target'].rpartition('/')[2]}"
+        line = Text(f"  {mark} {where:<20} ", style=style)
+        line.append(commit["sha"][:7], style="cyan")
+        why = str(delivery.get("reason") or delivery["verdict"]).replace("_", " ")
+        message = " ".join(str(delivery.get("message") or "").split())
+        line.append(f"  {why}" + (f": {message}" if message else ""))
+        line.truncate(width, overflow="ellipsis")
+        lines.append(line)
+    return Group(*lines)
+
+
+def _events(picture: Picture, width: int, rows: int) -> RenderableType:
+    lines = [Text("what happened", style="dim")]
+    for event in picture.events[:rows]:
+        line = Text(f"  {event.at} ", style="dim")
+        line.append(f"{event.mark} ", style=event.style)
+        line.append(event.text)
+        line.truncate(width, overflow="ellipsis")
+        lines.append(line)
+    return Group(*lines)
+
+
+def _footer(picture: Picture, width: int) -> RenderableType:
+    if picture.problem:
+        line = Text(f"⚠ {picture.problem}", style="bold red")
+    else:
+        line = Text(f"q quits · fluxtrail trace <commit> --server {picture.url}", style="dim")
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def _clock(text: str | None) -> str:
+    return text[11:19] if text else "        "
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

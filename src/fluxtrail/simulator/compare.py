@@ -1,0 +1,127 @@
+"""Where what Fluxtrail says differs from the truth: one comparison for the demo, the tests and the benchmarks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from fluxtrail.simulator.clock import parse_precise_time
+
+RESOLUTION = timedelta(seconds=1)
+"""Kubernetes, git and GitHub write whole seconds, cut."""
+
+Json = Mapping[str, Any]
+
+_DATED = frozenset({"deployed", "rolled_back", "failed"})
+"""Verdicts whose moments are compared: the others have reached nothing."""
+
+
+def compare(truth: Sequence[Json], commits: Sequence[Json], *, slack_seconds: float = 0.5) -> list[str]:
+    """Return every difference, one line each; empty means that all is as it was.
+
+    Args:
+        truth: `commits` of the simulator's `/truth`.
+        commits: `commits` of `fluxtrail demo -o json`.
+        slack_seconds: simulated seconds that pass between a deed and its note in the truth log.
+    """
+    slack = timedelta(seconds=slack_seconds)
+    told = {commit["sha"]: commit for commit in commits}
+    differences = []
+    for true in truth:
+        name = f"{true['sha'][:9]} ({true['subject']})"
+        found = told.get(true["sha"])
+        if found is None:
+            differences.append(f"{name}: unknown to Fluxtrail")
+            continue
+        differences += [f"{name} {line}" for line in _compare_commit(true, found, slack)]
+    return differences
+
+
+def expected_counts(truth: Sequence[Json]) -> dict[str, Counter[tuple[str, str]]]:
+    """Return how many samples each of flux-commit-tracker's histograms has, by (cluster, Kustomization)."""
+    carriers: Counter[tuple[str, str]] = Counter()
+    sources: Counter[tuple[str, str]] = Counter()
+    for commit in truth:
+        for delivery in commit["deliveries"]:
+            if delivery["succeeded_at"] is None:
+                continue
+            key = (delivery["cluster"], delivery["target"].rpartition("/")[2])
+            if commit["is_export"]:
+                carriers[key] += 1
+            elif commit["is_exported"]:
+                sources[key] += 1
+    return {
+        "flux_commit_tracker_kube_manifests_exporter_export_time_seconds": sources,
+        "flux_commit_tracker_flux_reconcile_time_seconds": carriers,
+        "flux_commit_tracker_e2e_export_time_seconds": sources,
+    }
+
+
+def compare_counts(truth: Sequence[Json], told: Mapping[tuple[str, str, str], int]) -> list[str]:
+    """Return where histogram counts differ.
+
+    Args:
+        truth: `commits` of the simulator's `/truth`.
+        told: (family, cluster, Kustomization) -> count, as `/metrics` has it.
+    """
+    differences = []
+    for family, counts in expected_counts(truth).items():
+        keys = set(counts) | {(cluster, name) for other, cluster, name in told if other == family}
+        for cluster, name in sorted(keys):
+            said = told.get((family, cluster, name), 0)
+            if said != counts[cluster, name]:
+                differences.append(f"{family} of {name} on {cluster}: {said}, true is {counts[cluster, name]}")
+    return differences
+
+
+def _compare_commit(true: Json, found: Json, slack: timedelta) -> Iterator[str]:
+    told = {(delivery["cluster"], delivery["target"]): delivery for delivery in found["deliveries"]}
+    for delivery in true["deliveries"]:
+        key = (delivery["cluster"], delivery["target"])
+        said = told.pop(key, None)
+        where = f"on {key[0]} {key[1]}"
+        if said is None:
+            yield f"{where}: no delivery, true is {delivery['verdict']}"
+            continue
+        yield from (f"{where}: {line}" for line in _compare_delivery(delivery, said, slack))
+    for key in told:
+        yield f"on {key[0]} {key[1]}: there is no such target"
+
+
+def _compare_delivery(true: Json, said: Json, slack: timedelta) -> Iterator[str]:
+    if said["verdict"] != true["verdict"]:
+        yield f"verdict {said['verdict']}, true is {true['verdict']}"
+        return
+    for field in ("via", "undone_by"):
+        if said.get(field) != true[field]:
+            yield f"{field} {said.get(field)}, true is {true[field]}"
+    if true["verdict"] not in _DATED:
+        return
+    for stage, text in true["stages"].items():
+        moment = (said.get("stages") or {}).get(stage)
+        if moment is None:
+            yield f"no {stage}, true is {text}"
+        else:
+            yield from _compare_moment(stage, moment, parse_precise_time(text), slack)
+    for stage in said.get("stages") or {}:
+        if stage not in true["stages"]:
+            yield f"{stage} {said['stages'][stage]['at']}, in truth it has no such stage"
+
+
+def _compare_moment(stage: str, moment: Json, true: datetime, slack: timedelta) -> Iterator[str]:
+    """A moment promises more or less by its precision, and must keep that."""
+    at = parse_precise_time(moment["at"])
+    earliest = parse_precise_time(moment["not_before"]) if moment.get("not_before") else None
+    latest = parse_precise_time(moment["not_after"]) if moment.get("not_after") else at
+    match moment["precision"]:
+        case "exact":
+            is_kept = abs(at - true) <= RESOLUTION + slack
+        case "observed":
+            is_kept = true <= at + slack and (earliest is None or earliest - RESOLUTION - slack <= true)
+        case _:
+            is_kept = true <= latest + slack and (earliest is None or earliest - RESOLUTION - slack <= true)
+    if not is_kept:
+        between = f" ({earliest} to {latest})" if earliest else ""
+        yield f"{stage} {at} {moment['precision']} by {moment['evidence']}{between}, true is {true}"

@@ -1,0 +1,280 @@
+"""The two processes of a demo: the simulated world, and the real `fluxtrail run` that watches it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import aiohttp
+import yaml
+
+from fluxtrail.model.errors import ConfigError, UpstreamError
+from fluxtrail.simulator.clock import CLOCK_VARIABLE
+from fluxtrail.simulator.layout import MANIFESTS_REPOSITORY, SOURCE_REPOSITORY
+
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 15.0
+_REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_LINE_LIMIT = 1024 * 1024
+_FOREIGN = ("FLUXTRAIL_", "KUBE", "METRICS_ADDR", "HEALTH_ADDR", "TELEMETRY_", "LOG_LEVEL", "RUNTIME_NAMESPACE")
+"""Beginnings of variables by which somebody may have set up another Fluxtrail."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Where `run` serves; port 0 is replaced by a free one before it starts, so that restarts keep it."""
+
+    api: str = "127.0.0.1:0"
+    metrics: str = "127.0.0.1:0"
+    health: str = "127.0.0.1:0"
+
+    def with_ports(self) -> Listeners:
+        return Listeners(*(_with_port(address) for address in (self.api, self.metrics, self.health)))
+
+
+class SimulatorProcess:
+    """`python -m fluxtrail.simulator` as a child. Use as `async with`."""
+
+    def __init__(self, *arguments: str, log: IO[bytes] | int | None = None) -> None:
+        self._arguments = arguments
+        self._log = asyncio.subprocess.DEVNULL if log is None else log
+        self._process: asyncio.subprocess.Process | None = None
+        self.description: Json = {}
+        """What it printed when it was ready."""
+
+    async def __aenter__(self) -> SimulatorProcess:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "fluxtrail.simulator",
+            *self._arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self._log,
+            limit=_LINE_LIMIT,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_SECONDS):
+                assert self._process.stdout is not None
+                line = await self._process.stdout.readline()
+        except BaseException:
+            await stop_process(self._process)
+            raise
+        if not line:
+            await stop_process(self._process)
+            raise UpstreamError("the simulator ended before it was ready; run it by hand to see why")
+        self.description = json.loads(line)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._process is not None:
+            await stop_process(self._process)
+
+    @property
+    def clock(self) -> str:
+        return str(self.description["clock"])
+
+    async def begin(self) -> None:
+        """Let the script start."""
+        await request_json("POST", f"{self.description['control']}/begin")
+
+    async def status(self) -> Json:
+        return await request_json("GET", f"{self.description['control']}/status")
+
+    async def truth(self) -> list[Json]:
+        answer = await request_json("GET", f"{self.description['control']}/truth")
+        commits: list[Json] = answer["commits"]
+        return commits
+
+
+@dataclass
+class RunProcess:
+    """`fluxtrail run` as a child; may be killed and started again, on the same ledger and the same ports."""
+
+    settings: Path
+    clock: str
+    listeners: Listeners
+    log: Path | None = None
+    """What it says on stdout and stderr is appended here."""
+    starts: int = 0
+    _process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+
+    @property
+    def api(self) -> str:
+        return f"http://{self.listeners.api}"
+
+    @property
+    def metrics(self) -> str:
+        return f"http://{self.listeners.metrics}/metrics"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode if self._process else None
+
+    async def start(self) -> None:
+        output = asyncio.subprocess.DEVNULL if self.log is None else os.open(
+            self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )  # fmt: skip
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                "import sys; from fluxtrail.cli.main import main; sys.exit(main())",
+                "run",
+                "--config",
+                str(self.settings),
+                env=_environment(self.clock),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        finally:
+            if self.log is not None:
+                os.close(output)
+        self.starts += 1
+
+    async def until_ready(self, *, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
+        """Wait for `/readyz`.
+
+        Raises:
+            UpstreamError: it ended instead, or was not ready in time; the message has its last words.
+        """
+        url = f"http://{self.listeners.health}/readyz"
+        last = "no answer yet"
+        try:
+            async with asyncio.timeout(timeout_seconds), aiohttp.ClientSession(timeout=_REQUEST_TIMEOUT) as session:
+                while True:
+                    if self.returncode is not None:
+                        raise UpstreamError(f"`fluxtrail run` ended with {self.returncode}: {self.last_words()}")
+                    try:
+                        async with session.get(url) as answer:
+                            last = await answer.text()
+                            if answer.status == 200:
+                                return
+                    except aiohttp.ClientError as exc:
+                        last = str(exc)
+                    await asyncio.sleep(0.05)
+        except TimeoutError as exc:
+            why = f"{last.strip()[:500]} {self.last_words()}"
+            raise UpstreamError(f"`fluxtrail run` was not ready after {timeout_seconds:g} s: {why}") from exc
+
+    async def kill(self) -> None:
+        """SIGKILL, as the kernel does when memory is short."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            await stop_process(self._process)
+
+    def last_words(self) -> str:
+        if self.log is None or not self.log.exists():
+            return ""
+        return self.log.read_text(errors="replace")[-1500:]
+
+
+def write_settings(
+    path: Path,
+    description: Mapping[str, Any],
+    *,
+    listeners: Listeners,
+    settle_seconds: float = 5.0,
+    poll_seconds: float = 2.0,
+) -> None:
+    """Write the settings file of a `run` that watches the described world. Its ledger lies beside it."""
+    repositories = description["repositories"]
+    source, manifests = repositories[SOURCE_REPOSITORY], repositories[MANIFESTS_REPOSITORY]
+    settings = {
+        "ledger": {"path": str(path.parent / "ledger.sqlite")},
+        "kubeconfig": description["kubeconfig"],
+        "kube_contexts": description["contexts"],
+        "repositories": [
+            {
+                "url": source,
+                "branch": "main",
+                "exports_to": [manifests],
+                "forge": _forge(SOURCE_REPOSITORY),
+            },
+            {"url": manifests, "branch": "main", "forge": _forge(MANIFESTS_REPOSITORY)},
+        ],
+        "git": {
+            "directory": str(path.parent / "clones"),
+            "allow_file_protocol": True,
+            "poll_seconds": poll_seconds,
+        },
+        "github": {"base_url": description["github"]},
+        "allow": ["127.0.0.1"],
+        "api": {"listen": listeners.api},
+        "metrics": {"listen": listeners.metrics},
+        "health": {"listen": listeners.health},
+        "settle_seconds": settle_seconds,
+    }
+    path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
+async def request_json(method: str, url: str) -> Json:
+    """Call a loopback server of ours.
+
+    Raises:
+        UpstreamError: it does not answer, or not with 200.
+    """
+    try:
+        async with aiohttp.ClientSession(timeout=_REQUEST_TIMEOUT) as session, session.request(method, url) as answer:
+            if answer.status != 200:
+                raise UpstreamError(f"{url} answered {answer.status}", status=answer.status, subject=url)
+            body: Json = await answer.json()
+            return body
+    except (aiohttp.ClientError, TimeoutError) as exc:
+        raise UpstreamError(f"{url} does not answer: {exc}", subject=url) from exc
+
+
+async def stop_process(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, and SIGKILL for what does not end by it."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _forge(name: str) -> Json:
+    owner, _, repo = name.partition("/")
+    return {"kind": "github", "owner": owner, "repo": repo}
+
+
+def _environment(clock: str) -> dict[str, str]:
+    """Nothing that a person set for another Fluxtrail, or for their own clusters, reaches the demo's."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+    return kept | {CLOCK_VARIABLE: clock}
+
+
+def _with_port(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ConfigError(f"{address!r} is not host:port", subject="listen")
+    if port != "0":
+        return address
+    with socket.socket() as probe:
+        probe.bind((host or "127.0.0.1", 0))
+        return f"{host or '127.0.0.1'}:{probe.getsockname()[1]}"
