@@ -84,6 +84,8 @@ class Attributor:
         self._parked: dict[SyncId, float] = {}
         """Syncs that wait for something, until when (monotonic)."""
         self._failures: dict[RepositoryId, int] = {}
+        self.pending = 0
+        """Syncs that waited at the last look."""
         self.gaps = 0
         """Syncs given up since the start."""
 
@@ -127,6 +129,7 @@ class Attributor:
         self._parked = {sync_id: until for sync_id, until in self._parked.items() if until > now}
         async with self._ledger.unit() as unit:
             waiting = await unit.unattributed_syncs(limit=BATCH + len(self._parked))
+            self.pending = len(waiting)
             ready = []
             for sync in waiting:
                 if sync.id in self._parked:

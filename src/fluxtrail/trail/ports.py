@@ -235,8 +235,6 @@ class PullRequestFacts(Protocol):
     @property
     def merge_commit_sha(self) -> str | None: ...
 
-    @property
-    def head_sha(self) -> str: ...
 
 
 class Forge(Protocol):

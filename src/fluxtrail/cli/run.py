@@ -1,0 +1,85 @@
+"""`fluxtrail run`: everything in one process. Takes flux-commit-tracker's flags and variables as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+MODES = ("stdout-logs", "stdout-all", "stdout-logs+otlp", "stdout-all+otlp", "otlp")
+FLAGS = {
+    "kubeconfig": "kubeconfig",
+    "kube_contexts": "kube_contexts",
+    "namespaces": "namespaces",
+    "ledger": "ledger.path",
+    "api_addr": "api.listen",
+    "metrics_addr": "metrics.listen",
+    "health_addr": "health.listen",
+    "telemetry_mode": "telemetry.mode",
+    "telemetry_endpoint": "telemetry.endpoint",
+    "telemetry_insecure": "telemetry.insecure",
+    "log_level": "log_level",
+}
+"""Which setting each flag is."""
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(dir_okay=False, path_type=Path), envvar="FLUXTRAIL_CONFIG", help="Settings file (YAML)."
+)
+@click.option("--kubeconfig", help="Kubeconfig to use, several separated by ':'. Default: KUBECONFIG, ~/.kube/config.")
+@click.option(
+    "--kube-context",
+    "kube_contexts",
+    multiple=True,
+    help="Context to follow; repeat for several clusters. Without it: the pod's own cluster, else the current context.",
+)
+@click.option("-n", "--namespace", "namespaces", multiple=True, help="Follow Kustomizations of this namespace only.")
+@click.option("--ledger", help="Where everything is kept (a file). Default: fluxtrail.sqlite.")
+@click.option("--api-addr", help="API listener. Default: 127.0.0.1:8080.")
+@click.option("--metrics-addr", help="Prometheus listener. Default: :8888.")
+@click.option("--health-addr", help="/healthz and /readyz listener. Default: :9440.")
+@click.option("--telemetry-mode", type=click.Choice(MODES), help="Default: stdout-logs.")
+@click.option("--telemetry-endpoint", help="OTLP endpoint (host:port).")
+@click.option(
+    "--telemetry-insecure", is_flag=False, flag_value="true", type=click.BOOL, help="OTLP without TLS; =false for TLS."
+)
+@click.option("--log-level", help="TRACE, DEBUG, INFO, WARN or ERROR, in any letter case.")
+def run(config: Path | None, **flags: Any) -> None:
+    """Follow clusters and answer where each commit is."""
+    from fluxtrail.model.errors import FluxtrailError
+    from fluxtrail.runtime.settings import load_settings
+
+    try:
+        settings = load_settings(path=config, flags={FLAGS[name]: value for name, value in flags.items()})
+        _run(settings)
+    except FluxtrailError as exc:
+        click.echo(f"Error: {exc}", err=True)
+        sys.exit(1)
+
+
+def _run(settings: Any) -> None:
+    import uvloop
+
+    from fluxtrail.runtime.logs import configure_logs
+    from fluxtrail.runtime.service import open_service
+
+    mode = settings.telemetry.mode
+    configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
+    if "otlp" in mode:
+        click.echo(
+            f"Warning: telemetry mode {mode}: this version sends nothing by OTLP; use /metrics and logs", err=True
+        )
+
+    async def serve() -> None:
+        async with open_service(settings, os.environ) as service:
+            gc.freeze()
+            await service.run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())

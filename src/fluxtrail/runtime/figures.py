@@ -1,0 +1,51 @@
+"""Keeps the delivery figures: rebuilt from the ledger at start, then folded on after every committed unit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fluxtrail.ledger.ledger import SqlLedger
+from fluxtrail.ledger.unit import SqlUnit
+from fluxtrail.model.figures import Figures
+from fluxtrail.model.records import CommitId, TargetId
+
+BASE_NOTE = "figures_base"
+"""What pruned deliveries contributed; kept by retention in the unit that prunes them."""
+
+
+class FoldedLedger:
+    """The ledger, with the figures kept in step: what a unit wrote is folded once it is committed."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        self._ledger = ledger
+        self._touched: set[tuple[CommitId, TargetId]] = set()
+        self._wake = asyncio.Event()
+        self.figures = Figures()
+
+    async def rebuild(self) -> None:
+        """Fold the whole ledger. Raises StoreError."""
+        async with self._ledger.unit() as unit:
+            base = await unit.get_note(BASE_NOTE)
+        figures = Figures.load(base.encode("latin-1")) if base else Figures()
+        async for rows in self._ledger.delivery_facts(None):
+            figures.add_all(rows)
+        self.figures = figures
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[SqlUnit]:
+        async with self._ledger.unit() as unit:
+            yield unit
+        if unit.touched_deliveries:
+            self._touched |= unit.touched_deliveries
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Fold what was committed, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            touched, self._touched = sorted(self._touched), set()
+            async for rows in self._ledger.delivery_facts(touched):
+                self.figures.add_all(rows)

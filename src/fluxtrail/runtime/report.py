@@ -1,0 +1,90 @@
+"""What the process says of itself: status, readiness, self-metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from fluxtrail import __version__
+from fluxtrail.runtime.streams import ClusterStreams
+from fluxtrail.trail.attribution import Attributor
+from fluxtrail.trail.exports import ExportBook
+from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.registry import Registry
+from fluxtrail.web.measures import Measure, counter, watch_measures
+from fluxtrail.web.status import AttributionStatus, Check, ClusterStatus, RepositoryProblem, StatusView, StreamView
+
+
+class ProcessReport:
+    """Satisfies the web side's `SelfReport` and `MetricSource`. Nothing here waits."""
+
+    def __init__(
+        self,
+        *,
+        instance_id: str,
+        clusters: Sequence[ClusterStreams],
+        registry: Registry,
+        attributor: Attributor,
+        exports: ExportBook,
+        clock: Clock,
+    ) -> None:
+        self._instance_id = instance_id
+        self._clusters = clusters
+        self._registry = registry
+        self._attributor = attributor
+        self._exports = exports
+        self._clock = clock
+        self._started_at: datetime = clock.now()
+        self.store_problem = ""
+        """Why the ledger cannot be written now; empty while it can."""
+
+    def status(self) -> StatusView:
+        return StatusView(
+            version=__version__,
+            instance=self._instance_id,
+            started_at=self._started_at,
+            uptime_seconds=(self._clock.now() - self._started_at).total_seconds(),
+            clusters=[self._cluster(cluster) for cluster in self._clusters],
+            attribution=AttributionStatus(pending=self._attributor.pending, gaps=self._attributor.gaps),
+            repository_problems=list(self._problems()),
+            checks=list(self.checks()),
+        )
+
+    def _cluster(self, cluster: ClusterStreams) -> ClusterStatus:
+        return ClusterStatus(
+            uid=cluster.uid,
+            name=cluster.name,
+            streams=[
+                StreamView(kind=item.kind, state=item.state, message=item.message, current_at=item.current_at)
+                for item in cluster.streams.values()
+            ],
+        )
+
+    def _problems(self) -> Iterable[RepositoryProblem]:
+        for branch in self._registry.branches.values():
+            if branch.problem:
+                repository = self._registry.repositories[branch.repository_id]
+                yield RepositoryProblem(repository=repository.canonical, branch=branch.name, problem=branch.problem)
+
+    def checks(self) -> Sequence[Check]:
+        """A stream counts from its first complete list on; a kind that is not installed has nothing to wait for."""
+        found = [Check(name="ledger", is_ok=not self.store_problem, reason=self.store_problem)]
+        for cluster in self._clusters:
+            for stream in cluster.streams.values():
+                is_ok = stream.has_listed or stream.state == "not_installed"
+                reason = "" if is_ok else f"{stream.state}{': ' + stream.message if stream.message else ''}"
+                found.append(Check(name=f"cluster/{cluster.name}/{stream.kind}", is_ok=is_ok, reason=reason))
+        return found
+
+    def measures(self) -> Iterable[Measure]:
+        yield from watch_measures(
+            (cluster.name, stream.kind, stream.stats)
+            for cluster in self._clusters
+            for stream in cluster.streams.values()
+            if stream.stats is not None
+        )
+        yield counter(
+            "fluxtrail_exporter_info_problems",
+            "Exporter payloads and entries that could not be used.",
+            self._exports.problems,
+        )

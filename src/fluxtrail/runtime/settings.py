@@ -1,0 +1,221 @@
+"""Settings: one YAML file < environment < flags, and the environment names of the tools that are replaced.
+
+Every field can be set as `FLUXTRAIL_<FIELD>`, a nested one as `FLUXTRAIL_<FIELD>__<NAME>`. The table of all of them,
+and of which name wins where two tools used the same, is docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from fluxtrail.model.errors import ConfigError
+from fluxtrail.model.redaction import redact
+
+REPLACED_NAMES = {
+    "KUBE_CONTEXT": "kube_context",
+    "METRICS_ADDR": "metrics.listen",
+    "HEALTH_ADDR": "health.listen",
+    "TELEMETRY_MODE": "telemetry.mode",
+    "TELEMETRY_ENDPOINT": "telemetry.endpoint",
+    "TELEMETRY_INSECURE": "telemetry.insecure",
+    "LOG_LEVEL": "log_level",
+    "RUNTIME_NAMESPACE": "runtime_namespace",
+}
+"""flux-commit-tracker's variables and the setting each one is. They lose to `FLUXTRAIL_…` and to flags."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ForgeSetting(Section):
+    """Where pull requests of a repository are looked up, when its URL does not tell."""
+
+    kind: Literal["github"] = "github"
+    owner: str
+    repo: str
+
+
+class RepositorySetting(Section):
+    url: str
+    branch: str | None = None
+    exports_to: tuple[str, ...] = ()
+    """URLs of the manifests repositories that this one is exported into."""
+    forge: ForgeSetting | None = None
+
+
+class LedgerSetting(Section):
+    path: Path = Path("fluxtrail.sqlite")
+    synchronous: Literal["normal", "full"] = "normal"
+
+
+class GitSetting(Section):
+    directory: Path | None = None
+    """Clones; next to the ledger by default."""
+    poll_seconds: float = Field(default=60.0, ge=0.1, le=86_400)
+    quota_bytes: int = Field(default=20 * 1024**3, ge=1024**2)
+    allow_file_protocol: bool = False
+
+
+class GitHubSetting(Section):
+    base_url: str = "https://api.github.com"
+
+
+class ApiSetting(Section):
+    listen: str = "127.0.0.1:8080"
+    token_file: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class MetricsSetting(Section):
+    listen: str = ":8888"
+
+
+class HealthSetting(Section):
+    listen: str = ":9440"
+
+
+class TelemetrySetting(Section):
+    mode: Literal["stdout-logs", "stdout-all", "stdout-logs+otlp", "stdout-all+otlp", "otlp"] = "stdout-logs"
+    endpoint: str = "localhost:4317"
+    insecure: bool = True
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="FLUXTRAIL_", env_nested_delimiter="__", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    kubeconfig: str | None = None
+    """Path, or several with `:`; else KUBECONFIG, else ~/.kube/config."""
+    kube_context: str | None = None
+    kube_contexts: tuple[str, ...] = ()
+    """Several clusters, one context each."""
+    cluster_names: dict[str, str] = {}
+    """What to call the cluster of a context."""
+    namespaces: tuple[str, ...] = ()
+    """Watch these only; all by default."""
+    runtime_namespace: str | None = None
+    repositories: tuple[RepositorySetting, ...] = ()
+    credentials: tuple[dict[str, Any], ...] = ()
+    allow: tuple[str, ...] = ()
+    ledger: LedgerSetting = LedgerSetting()
+    git: GitSetting = GitSetting()
+    github: GitHubSetting = GitHubSetting()
+    api: ApiSetting = ApiSetting()
+    metrics: MetricsSetting = MetricsSetting()
+    health: HealthSetting = HealthSetting()
+    telemetry: TelemetrySetting = TelemetrySetting()
+    log_level: str = "INFO"
+    settle_seconds: float = Field(default=1_800.0, ge=0)
+    retention_days: float = Field(default=365.0, gt=0)
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        level = value.upper()
+        level = {"WARN": "WARNING", "TRACE": "DEBUG"}.get(level, level)
+        if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("must be one of TRACE, DEBUG, INFO, WARN, ERROR")
+        return level
+
+    @property
+    def contexts(self) -> tuple[str | None, ...]:
+        """The contexts to watch; None is the pod's own cluster, or the current context."""
+        named = tuple(dict.fromkeys((*self.kube_contexts, *([self.kube_context] if self.kube_context else []))))
+        return named or (None,)
+
+
+def load_settings(*, path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of a run.
+
+    Args:
+        flags: dotted names (`metrics.listen`) and values; None is "not given".
+
+    Raises:
+        ConfigError: naming the field, its value and what is expected.
+    """
+    below = _read_file(path) if path else {}
+    for name, field in REPLACED_NAMES.items():
+        if value := (os.environ if environ is None else environ).get(name):
+            _set(below, field, value)
+    above: dict[str, Any] = {}
+    for field, value in flags.items():
+        if value not in (None, ()):
+            _set(above, field, value)
+    unknown = set(below) - set(Settings.model_fields)
+    if unknown:
+        known = ", ".join(sorted(Settings.model_fields))
+        raise ConfigError(f"there is no such setting; known are {known}", subject=f"{path}: {sorted(unknown)[0]}")
+    try:
+        return _over(below)(**above)
+    except ValidationError as exc:
+        raise _explain(exc) from exc
+
+
+def _over(below: dict[str, Any]) -> type[Settings]:
+    """Return the settings as a class whose values stand over `below`: pydantic-settings takes its sources by class."""
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, below))
+
+    return Layered
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"cannot be read: {exc.strerror}", subject=str(path)) from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"is not YAML: {redact(str(exc), limit_bytes=300)}", subject=str(path)) from exc
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"must hold a mapping of settings, not a {type(document).__name__}", subject=str(path))
+    return {str(key): value for key, value in document.items()}
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, name = dotted.split(".")
+    for parent in parents:
+        inner = values.get(parent)
+        if not isinstance(inner, dict):
+            inner = values[parent] = {}
+        values = inner
+    values[name] = value
+
+
+def _explain(exc: ValidationError) -> ConfigError:
+    """Turn the first problem into a sentence. Values of secrets are never repeated: only short scalars are."""
+    problem = exc.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in problem["loc"])
+    given = problem.get("input")
+    is_secret = any(word in field for word in ("token", "password", "secret", "credentials"))
+    shown = (
+        f" (given: {redact(str(given), limit_bytes=80)!r})"
+        if isinstance(given, str | int | float) and not is_secret
+        else ""
+    )
+    return ConfigError(f"{problem['msg']}{shown}", subject=f"setting {field}")
