@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +55,9 @@ class Origin:
         assert ended.returncode == 0, ended.stderr.decode()
         return ended.stdout.decode("utf-8", "backslashreplace").strip()
 
-    def commit(self, message: str = "change", *, files: dict[str, str | bytes] | None = None, push: bool = True) -> str:
+    def commit(
+        self, message: str = "change", *, files: Mapping[str, str | bytes] | None = None, push: bool = True
+    ) -> str:
         self.seconds += 1
         for name, content in (files or {}).items():
             target = self.work / name

@@ -158,6 +158,22 @@ async def test_log_survives_unusual_names_and_messages(origin: Origin, make_stor
         assert await repository.commits_touching(name, latin) == [sha], name
 
 
+async def test_a_mailmap_and_attributes_in_the_repository_change_nothing(
+    origin: Origin, make_store: StoreMaker
+) -> None:
+    files = {
+        ".mailmap": "Eve <eve@example.com> <ada@example.com>\n",
+        ".gitattributes": "* diff=evil filter=evil\n",
+        "a": "1",
+    }
+    sha = origin.commit("one", files=files)
+    repository = make_store().open(origin.url)
+    await repository.refresh()
+    (facts,) = await repository.log(sha)
+    assert (facts.author, facts.paths) == ("Ada", (".gitattributes", ".mailmap", "a"))
+    assert await repository.commits_touching("a", sha) == [sha]
+
+
 async def test_commits_touching_a_path_counts_a_merge_that_brings_it(origin: Origin, make_store: StoreMaker) -> None:
     base = origin.commit("base", files={"exporter-info.json": "0"})
     origin.git("checkout", "-q", "-b", "feature")

@@ -280,3 +280,48 @@ async def test_a_failing_remote_says_so_to_all_who_wait(tmp_path: Path, make_sto
     assert all(isinstance(answer, UpstreamError) for answer in answers)
     assert answers[1] is answers[2]
     assert not list((tmp_path / "clones" / "incoming").iterdir())
+
+
+async def test_a_full_disk_says_so_and_the_clone_stays_good(
+    origin: Origin, make_store: StoreMaker, tmp_path: Path
+) -> None:
+    one = origin.commit("one")
+    full = tmp_path / "full"
+    # Stands for git on a full disk: fetches fail as git's own do there while the file `full` exists.
+    wrapper = tmp_path / "git-wrapper"
+    wrapper.write_text(
+        f'#!/bin/sh\ncase " $* " in *" fetch "*) if [ -e {full} ]; then\n'
+        "echo 'fatal: write error: No space left on device' >&2; exit 128; fi;; esac\n"
+        'exec git "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    repository = make_store(git_program=str(wrapper)).open(origin.url)
+    await repository.refresh()
+    full.touch()
+    two = origin.commit("two")
+    with pytest.raises(StoreError, match="No space left on device") as caught:
+        await repository.refresh()
+    assert caught.value.retryable
+    assert (await repository.heads()).branches == {"main": one}
+    full.unlink()
+    assert (await repository.refresh()).branches == {"main": two}
+
+
+async def test_readers_of_many_repositories_are_few(
+    tmp_path: Path, make_store: StoreMaker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fluxtrail.remotes.git.store.OPEN_READERS", 2)
+    store = make_store()
+    repositories = []
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name).mkdir()
+        origin = Origin(tmp_path / name)
+        sha = origin.commit("one", files={"f": name})
+        repository = store.open(origin.url)
+        await repository.refresh()
+        assert await repository.read_file(sha, "f", limit_bytes=9) == name.encode()
+        repositories.append((repository, sha, name))
+        clock.forward(1)
+    assert sum(repository.reader.is_open for repository, _, _ in repositories) <= 3
+    for repository, sha, name in repositories:
+        assert await repository.read_file(sha, "f", limit_bytes=9) == name.encode()

@@ -84,7 +84,7 @@ class GitCommand:
                 cwd=env["HOME"],
             )
         except (FileNotFoundError, PermissionError) as exc:
-            raise ConfigError("the git command cannot be run: install git", subject=str(exc.filename)) from exc
+            raise ConfigError("the git command cannot be run: install git", subject=arguments[0]) from exc
         except OSError as exc:
             raise StoreError(f"git cannot be started: {exc.strerror}", retryable=True) from exc
 

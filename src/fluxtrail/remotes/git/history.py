@@ -16,7 +16,16 @@ from fluxtrail.model.commit import SUBJECT_LIMIT, CommitFacts, find_pull_request
 from fluxtrail.model.redaction import redact
 
 LOG_FORMAT = "--format=%x00%H%x00%P%x00%an%x00%ae%x00%ct%x00%at%x00%s%x00%b"
-LOG_OPTIONS = ("log", "-z", "--no-show-signature", "--no-decorate", "--no-notes", "--no-color", "--encoding=UTF-8")
+LOG_OPTIONS = (
+    "log",
+    "-z",
+    "--no-show-signature",
+    "--no-mailmap",
+    "--no-decorate",
+    "--no-notes",
+    "--no-color",
+    "--encoding=UTF-8",
+)
 PATHS_OPTIONS = ("--name-only", "--no-renames", "--diff-merges=first-parent", "--no-ext-diff", "--no-textconv")
 
 PATHS_LIMIT = 10_000

@@ -55,8 +55,10 @@ class Mirror:
         command: GitCommand,
         environment: GitEnvironment,
         credentials: CredentialSource,
+        limit_bytes: int,
     ) -> None:
         self.path = path
+        self._disk_limit = DiskLimit(path, limit_bytes)
         self.url = url
         self._command, self._environment, self._credentials = command, environment, credentials
         self._address = url
@@ -117,11 +119,11 @@ class Mirror:
         arguments = [*_FETCH, "--prune", "--force", "--no-tags", "--quiet", "--end-of-options", "origin", *_REFSPECS]
         await self._write_url()
         try:
-            await self._network(arguments)
+            await self._network(arguments, disk_limit=self._disk_limit)
         except MovedError as exc:
             await self._follow(exc)
             await self._write_url()
-            await self._network(arguments)
+            await self._network(arguments, disk_limit=self._disk_limit)
         self._mark_fetched()
 
     async def _write_url(self) -> None:
@@ -173,6 +175,7 @@ class Mirror:
             [*_FETCH, "--no-tags", "--quiet", "--stdin", "--end-of-options", "origin"],
             stdin="".join(f"{oid}\n" for oid in oids).encode(),
             configuration=algorithm,
+            disk_limit=self._disk_limit,
         )
 
     async def find_remote_default_branch(self) -> str | None:

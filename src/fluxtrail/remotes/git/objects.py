@@ -130,6 +130,7 @@ class ObjectReader:
                     ConnectionResetError,
                     TimeoutError,
                     ValueError,
+                    RuntimeError,  # uvloop's word for a pipe that is closed
                 ) as exc:
                     await self._end()
                     if attempt == 2:
@@ -145,6 +146,8 @@ class ObjectReader:
         raise AssertionError("unreachable")
 
     async def _converse(self, verb: str, expression: str, limit_bytes: int) -> tuple[ObjectInfo | None, bytes | None]:
+        if self._process is not None and self._process.returncode is not None:
+            await self._end()
         process = self._process or await self._start()
         assert process.stdin is not None
         assert process.stdout is not None

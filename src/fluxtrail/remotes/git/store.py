@@ -109,7 +109,12 @@ class GitStore:
             return known
         path = self._root / "repositories" / f"{_folder_name(key)}.git"
         mirror = Mirror(
-            path, parsed, command=self._command, environment=self._environment, credentials=self._credentials
+            path,
+            parsed,
+            command=self._command,
+            environment=self._environment,
+            credentials=self._credentials,
+            limit_bytes=self._quota_bytes,
         )
         if mirror.exists:
             mirror.remove_stale_locks()

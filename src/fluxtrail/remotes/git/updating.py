@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from fluxtrail.model.errors import FluxtrailError, NotFoundError, UpstreamError
-from fluxtrail.remotes.git.failures import CorruptCloneError, LockedCloneError
+from fluxtrail.remotes.git.failures import CorruptCloneError, LockedCloneError, OutOfRoomError
 from fluxtrail.remotes.git.mirror import Mirror
 from fluxtrail.remotes.git.objects import ObjectReader
 from fluxtrail.remotes.git.refs import PIN_PREFIX, Heads, RefList
@@ -100,6 +100,9 @@ class Updater:
                 raise
             log.warning("stale git lock removed", repository=self._mirror.url.canonical, lock=exc.lock)
             await self._mirror.fetch()
+        except OutOfRoomError:
+            self._mirror.remove_stale_locks()  # and the half pack that was in its way
+            raise
         except CorruptCloneError as exc:
             await self._clone_again(str(exc))
 
