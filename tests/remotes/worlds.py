@@ -115,6 +115,8 @@ class GitServer:
     renamed: dict[str, str] = field(default_factory=dict)
     """Paths that redirect to others of this server, relative as GitHub does not."""
     status: int | None = None
+    refuse_after: int | None = None
+    """How many requests are served before all others are 403."""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     """(method, path with query, authorization)."""
     gate: asyncio.Event | None = None
@@ -132,6 +134,8 @@ class GitServer:
         for old, new in self.renamed.items():
             if request.path.startswith(old + "/"):
                 return web.Response(status=301, headers={"Location": request.path_qs.replace(old, new, 1)})
+        if self.refuse_after is not None and len(self.requests) > self.refuse_after:
+            return web.Response(status=403, text="no")
         if self.status is not None:
             return web.Response(status=self.status, text="no")
         expected = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()

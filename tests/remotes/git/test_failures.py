@@ -14,6 +14,7 @@ SAID: list[tuple[str, type[FluxtrailError], bool]] = [
     ("remote: Repository not found.\nfatal: repository 'https://github.com/acme/x/' not found", NotFoundError, False),
     ("fatal: '/srv/x.git' does not appear to be a git repository", NotFoundError, False),
     ("fatal: remote error: upload-pack: not our ref 1212", NotFoundError, False),
+    ("remote: TF401035: The object '1212' does not exist.", NotFoundError, False),
     ("error: Server does not allow request for unadvertised object 1212", NotFoundError, False),
     ("fatal: unable to access 'https://x/': The requested URL returned error: 429", RateLimitedError, True),
     ("fatal: unable to access 'https://x/': The requested URL returned error: 503", UpstreamError, True),

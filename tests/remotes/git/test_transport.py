@@ -110,6 +110,20 @@ async def test_statuses(
     assert caught.value.retryable is retryable
 
 
+async def test_a_refused_wanted_commit_is_an_error_and_not_missing(
+    origin: Origin, git_server: GitServer, make_store: StoreMaker
+) -> None:
+    origin.commit("one")
+    repository = make_store(patterns=LOOPBACK).open(f"{git_server.base_url}/origin.git")
+    await repository.refresh()
+    served = git_server.requests.copy()
+    git_server.refuse_after = len(served) + 2  # the fetch of refs passes, the one of the commit does not
+    with pytest.raises(AuthError):
+        await repository.refresh(want=["12" * 20])
+    git_server.refuse_after = None
+    assert (await repository.refresh(want=["12" * 20])).missing == {"12" * 20}
+
+
 async def test_a_host_that_does_not_answer_is_retryable(make_store: StoreMaker) -> None:
     repository = make_store(patterns=LOOPBACK).open("http://127.0.0.1:1/acme/shop")
     with pytest.raises(UpstreamError) as caught:

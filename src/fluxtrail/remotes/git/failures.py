@@ -61,7 +61,7 @@ _ABSENT = re.compile(
     r"Repository not found|repository '[^']*' not found|does not appear to be a git repository"
     r"|returned error: 4(?:04|10)|repository .*does not exist|could not be found or you don't have permission"
     r"|not our ref|unadvertised object"
-    r"|couldn't find remote ref|could not find remote ref",
+    r"|object \S+ does not exist|couldn't find remote ref|could not find remote ref",
     re.IGNORECASE,
 )
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from fluxtrail.model.errors import FluxtrailError, NotFoundError, UpstreamError
+from fluxtrail.model.errors import FluxtrailError, NotFoundError
 from fluxtrail.remotes.git.failures import CorruptCloneError, LockedCloneError, OutOfRoomError
 from fluxtrail.remotes.git.mirror import Mirror
 from fluxtrail.remotes.git.objects import ObjectReader
@@ -47,7 +47,7 @@ class Updater:
         self._missing_since: dict[str, datetime] = {}
         self._recloned_at: datetime | None = None
         self._default_branch_at: datetime | None = None
-        self._tips: RefList | None = None
+        self._tips: tuple[dict[str, str], dict[str, str]] | None = None
         self.is_damaged = False
         """Set by a reader that met damage: the next update clones anew."""
 
@@ -77,16 +77,17 @@ class Updater:
         return await self._heads(await self._mirror.refs(), missing)
 
     async def _heads(self, refs: RefList, missing: frozenset[str]) -> Heads:
+        tags = dict(refs.tags)
         for name, oid in refs.nested_tags.items():
             commit = await self._reader.find_info(f"{oid}^{{commit}}")
             if commit is not None:
-                refs.tags[name] = commit.oid
+                tags[name] = commit.oid
         seconds = self._mirror.fetched_at_seconds
         head = (self._mirror.path / "HEAD").read_text("utf-8", "replace").strip()
         default = head.removeprefix("ref: refs/heads/")
         return Heads(
             branches=refs.branches,
-            tags=refs.tags,
+            tags=tags,
             default_branch=default if default != head else None,
             fetched_at=None if seconds is None else datetime.fromtimestamp(seconds, UTC),
             missing=missing,
@@ -110,10 +111,10 @@ class Updater:
         missing = frozenset(await self._obtain(want))
         refs = await self._mirror.refs()
         await self._follow_default_branch(refs)
-        if refs != self._tips:
+        if (refs.branches, refs.tags) != self._tips:
             await self._mirror.upkeep()
             await self._keeper.settle(self._mirror)
-            self._tips = refs
+            self._tips = (refs.branches, refs.tags)
         return await self._heads(refs, missing)
 
     async def _obtain(self, want: Iterable[str]) -> list[str]:
@@ -135,9 +136,7 @@ class Updater:
     async def _fetch_wanted(self, shas: list[str]) -> None:
         try:
             await self._mirror.fetch_objects(shas, negotiate=True)
-        except (NotFoundError, UpstreamError) as exc:
-            if exc.retryable and not isinstance(exc, NotFoundError):
-                raise
+        except NotFoundError:
             # One commit that is gone fails the whole request: ask for each alone.
             for sha in shas if len(shas) > 1 else ():
                 try:
