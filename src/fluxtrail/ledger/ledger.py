@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -13,13 +13,17 @@ import structlog
 from sqlalchemy import insert, select
 
 from fluxtrail.ledger import schema
+from fluxtrail.ledger.backup import Progress, copy_ledger
 from fluxtrail.ledger.catalog import Catalog
+from fluxtrail.ledger.facts import Key, stream_facts
 from fluxtrail.ledger.migrate import upgrade
 from fluxtrail.ledger.place import FileLock, prepare_place
+from fluxtrail.ledger.queries.answers import Answers
 from fluxtrail.ledger.session import Session, finish
 from fluxtrail.ledger.sqlite import SqliteEngine, Synchronous
 from fluxtrail.ledger.unit import SqlUnit
 from fluxtrail.model.errors import ConfigError
+from fluxtrail.model.views import DeliveryFacts
 
 log = structlog.get_logger(__name__)
 
@@ -30,16 +34,16 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
 
-class SqlLedger:
+class SqlLedger(Answers):
     """What keeps everything. One process at a time; open it with `SqlLedger.open`, and close it."""
 
     def __init__(
         self, engine: SqliteEngine, lock: FileLock, clock: Clock, *, instance_id: str, created_at: datetime
     ) -> None:
-        self._engine = engine
+        super().__init__(engine, Catalog())
         self._lock = lock
         self._clock = clock
-        self._catalog = Catalog()
+        self.path = engine.path
         self.instance_id = instance_id
         """A random id given when the ledger was made: what its figures are the figures of."""
         self.created_at = created_at
@@ -83,6 +87,26 @@ class SqlLedger:
         async with self._engine.write() as connection:
             session = Session(connection, self._engine.subject)
             yield SqlUnit(session, now=self._clock.now, catalog=self._catalog)
+
+    async def delivery_facts(self, keys: Sequence[Key] | None = None) -> AsyncIterator[list[DeliveryFacts]]:
+        """Yield what the figures need of deliveries, of all for None, in batches; those never applied are left out.
+
+        Args:
+            keys: (commit, target) of the deliveries, such as a unit's `touched_deliveries`.
+        """
+        async with self._situation() as (_, situation):
+            pass
+        async with aclosing(stream_facts(self._engine, situation, keys)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def backup(self, destination: Path, progress: Progress | None = None) -> None:
+        """Copy everything committed to a new file, while work goes on.
+
+        Raises:
+            StoreError: it exists, or cannot be written.
+        """
+        await copy_ledger(self.path, destination, progress)
 
     async def close(self) -> None:
         """Close the file and let others have it."""

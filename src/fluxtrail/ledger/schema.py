@@ -273,6 +273,7 @@ syncs = Table(
     Column("artifact_digest", Text),
     Column("manifests_digest", Text),
     Column("is_unchanged", Boolean, nullable=False),
+    Column("has_new_manifests", Boolean, nullable=False),
     Column("started", MomentText, nullable=False),
     Column("fetched", MomentText),
     Column("applied", MomentText),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -61,38 +61,39 @@ class SqliteEngine:
         Raises:
             StoreError: the database refused to begin or to commit; nothing was kept.
         """
-        async with self._lock:
+        async with self._lock, self._connected(self._writer) as connection:
             with translated(self.subject):
-                connection = await finish(self._writer.connect())
-            try:
-                with translated(self.subject):
-                    await finish(connection.begin().start())
-                yield connection
-                with translated(self.subject):
-                    await finish(connection.commit())
-            finally:
-                with translated(self.subject):
-                    await finish(connection.close())  # rolls back what was not committed
+                await finish(connection.begin().start())
+            yield connection
+            with translated(self.subject):
+                await finish(connection.commit())
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Session]:
         """Yield a session on one snapshot of everything committed."""
-        with translated(self.subject):
-            connection = await finish(self._readers.connect())
-        try:
+        async with self._connected(self._readers) as connection:
             yield Session(connection, self.subject)
-        finally:
+
+    @asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        connection = engine.connect()
+        try:
             with translated(self.subject):
-                await finish(connection.close())
+                await finish(connection.start())
+            yield connection
+        finally:
+            if connection.sync_connection is not None:
+                with translated(self.subject):
+                    await finish(connection.close())  # rolls back what was not committed
 
     async def stream(
         self, query: str, parameters: Sequence[Any], *, batch: int
-    ) -> AsyncIterator[list[tuple[Any, ...]]]:
+    ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
         """Yield the rows of `query` as plain tuples, `batch` at a time, from a connection of its own.
 
         For millions of rows: nothing between sqlite3 and the caller but one thread switch a batch.
         """
-        connection = await asyncio.to_thread(self._connect_raw)
+        connection = self._connect_raw()
         try:
             with translated(self.subject):
                 cursor = await finish(asyncio.to_thread(connection.execute, query, tuple(parameters)))

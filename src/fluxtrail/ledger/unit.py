@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fluxtrail.ledger.retention import RetentionPart
 from fluxtrail.ledger.units.chains import ChainPart
 from fluxtrail.ledger.units.clusters import ClusterPart
 from fluxtrail.ledger.units.commits import CommitPart
@@ -11,7 +12,7 @@ from fluxtrail.ledger.units.repositories import RepositoryPart
 from fluxtrail.ledger.units.syncs import SyncPart
 
 
-class SqlUnit(ClusterPart, RepositoryPart, CommitPart, ChainPart, ObjectPart, SyncPart, DeliveryPart):
+class SqlUnit(ClusterPart, RepositoryPart, CommitPart, ChainPart, ObjectPart, SyncPart, DeliveryPart, RetentionPart):
     """Everything that can be written, and read back, inside one transaction.
 
     Batches are sets: no method runs a statement for each record. Not for use after the unit has ended.

@@ -56,3 +56,15 @@ def applied_sha(target: TargetRecord) -> str | None:
     """Return the commit that is applied on the target now, where its revision names one."""
     revision = find_revision(target.applied)
     return revision.commit_sha if revision else None
+
+
+def open_message(target: TargetRecord, source: SourceRecord | None, reason: PendingReason | None) -> str:
+    """Return what Flux says now about a commit that is pending (for `reason`) or failed (no reason) on a target."""
+    if reason is PendingReason.SOURCE_FAILING and source is not None:
+        return source.problem or ""
+    if reason is PendingReason.AWAITING_EXPORT:
+        return ""
+    if target.applied is None:
+        text = not_ready_text(target)
+        return f"{text}: {target.message}" if target.message else text
+    return "" if target.phase is Outcome.SUCCEEDED else target.message

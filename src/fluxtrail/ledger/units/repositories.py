@@ -35,13 +35,13 @@ class RepositoryPart(UnitPart):
         found = await self._session.all(select(schema.repositories).order_by(schema.repositories.c.id))
         return [rows.repository_of(row) for row in found]
 
-    async def put_repository_exports(self, source_id: RepositoryId, manifests_ids: Sequence[RepositoryId]) -> None:
+    async def put_repository_exports(self, source: RepositoryId, manifests: Sequence[RepositoryId]) -> None:
         """State which manifests repositories a source repository is exported to; replaces what was stated."""
         table = schema.repository_exports
-        await self._session.run(delete(table).where(table.c.source_repository_id == source_id))
+        await self._session.run(delete(table).where(table.c.source_repository_id == source))
         stated = [
-            {"source_repository_id": source_id, "manifests_repository_id": manifests}
-            for manifests in dict.fromkeys(manifests_ids)
+            {"source_repository_id": source, "manifests_repository_id": repository_id}
+            for repository_id in dict.fromkeys(manifests)
         ]
         await self._session.run(insert(table), stated)
 

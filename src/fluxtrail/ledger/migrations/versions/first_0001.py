@@ -361,6 +361,7 @@ def _create_syncs() -> None:
         sa.Column("artifact_digest", sa.Text()),
         sa.Column("manifests_digest", sa.Text()),
         sa.Column("is_unchanged", sa.Boolean(), nullable=False),
+        sa.Column("has_new_manifests", sa.Boolean(), nullable=False),
         sa.Column("started", sa.Text(), nullable=False),
         sa.Column("fetched", sa.Text()),
         sa.Column("applied", sa.Text()),

@@ -1,0 +1,122 @@
+"""What the figures need of deliveries, row by row, as fast as the engine gives it.
+
+All of them are read at each start. Beyond the join itself a row costs one small object: moments are decoded once a
+sync and once a commit, and names come from the catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from fluxtrail.ledger.columns import from_micros, unpack_moment
+from fluxtrail.ledger.queries.situation import Situation
+from fluxtrail.ledger.session import Session, chunks
+from fluxtrail.ledger.sqlite import SqliteEngine
+from fluxtrail.model.moment import Moment
+from fluxtrail.model.records import CommitId, TargetId, TargetRecord
+from fluxtrail.model.views import DeliveryFacts
+
+BATCH = 5000
+_KEPT_MOMENTS = 50_000
+_PAIRS = 250
+
+_ROWS = """
+    SELECT d.commit_id, d.target_id, d.carrier_id, d.is_scope_unknown,
+           c.merged, c.is_carrier, c.committed_at,
+           k.merged, k.committed_at, e.stated_at,
+           a.fetched, a.applied, a.succeeded, h.healthy, h.succeeded
+    FROM deliveries AS d
+    JOIN commits AS c ON c.id = d.commit_id
+    LEFT JOIN commits AS k ON k.id = d.carrier_id
+    LEFT JOIN exports AS e ON e.carrier_id = d.carrier_id AND e.source_id = d.commit_id
+    LEFT JOIN syncs AS a ON a.id = d.applied_sync
+    LEFT JOIN syncs AS h ON h.id = d.healthy_sync
+    WHERE d.applied_sync IS NOT NULL
+"""
+
+Key = tuple[CommitId, TargetId]
+
+
+async def stream_facts(
+    engine: SqliteEngine, situation: Situation, keys: Sequence[Key] | None
+) -> AsyncGenerator[list[DeliveryFacts], None]:
+    """Yield the facts of these deliveries, of all for None, in batches; those never applied are left out."""
+    decoder = FactsDecoder(situation)
+    if keys is None:
+        async with aclosing(engine.stream(_ROWS, (), batch=BATCH)) as batches:
+            async for batch in batches:
+                yield list(decoder.decode(batch))
+        return
+    for chunk in chunks(keys, BATCH):
+        async with engine.read() as session:
+            yield await read_facts(session, decoder, chunk)
+
+
+async def read_facts(session: Session, decoder: FactsDecoder, keys: Sequence[Key]) -> list[DeliveryFacts]:
+    """Return the facts of these deliveries as the session sees them."""
+    facts: list[DeliveryFacts] = []
+    for chunk in chunks(keys, _PAIRS):
+        names = [f"(:t{index}, :c{index})" for index in range(len(chunk))]
+        values: dict[str, int] = {f"c{index}": commit_id for index, (commit_id, _) in enumerate(chunk)}
+        values |= {f"t{index}": target_id for index, (_, target_id) in enumerate(chunk)}
+        query = text(f"{_ROWS} AND (d.target_id, d.commit_id) IN (VALUES {', '.join(names)})")
+        facts.extend(decoder.decode(await session.all(query, values)))
+    return facts
+
+
+class FactsDecoder:
+    """Makes facts of raw rows."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._targets: Mapping[TargetId, TargetRecord] = situation.targets
+        self._names = {target.id: situation.cluster_name(target.cluster) for target in situation.targets.values()}
+        self._moments: dict[str, Moment] = {}
+
+    def decode(self, found: Iterable[Sequence[Any]]) -> Iterator[DeliveryFacts]:
+        targets, names, moment = self._targets, self._names, self._moment
+        for row in found:
+            (
+                commit_id, target_id, carrier_id, is_scope_unknown,
+                merged, is_carrier, committed_at,
+                exported, carrier_committed_at, stated_at,
+                fetched, applied, succeeded, healthy, healthy_succeeded,
+            ) = row  # fmt: skip
+            key = targets[target_id].key
+            yield DeliveryFacts(
+                commit_id=commit_id,
+                target_id=target_id,
+                cluster=names[target_id],
+                namespace=key.namespace,
+                name=key.name,
+                kind=key.kind,
+                is_carrier=bool(is_carrier),
+                has_carrier=carrier_id is not None,
+                merged=moment(merged),
+                exported=moment(exported),
+                stated_at=_instant(stated_at),
+                carrier_committed_at=_instant(committed_at if is_carrier else carrier_committed_at),
+                fetched=moment(fetched),
+                applied=moment(applied),
+                healthy=moment(healthy),
+                succeeded=moment(healthy_succeeded or succeeded),
+                is_scope_unknown=bool(is_scope_unknown),
+            )
+
+    def _moment(self, packed: str | None) -> Moment | None:
+        if packed is None:
+            return None
+        known = self._moments.get(packed)
+        if known is None:
+            if len(self._moments) >= _KEPT_MOMENTS:
+                self._moments.clear()
+            known = self._moments[packed] = unpack_moment(packed)
+        return known
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)

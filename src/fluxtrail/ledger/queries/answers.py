@@ -1,0 +1,182 @@
+"""Every question the ledger answers, each on one snapshot of everything committed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.catalog import Catalog
+from fluxtrail.ledger.queries import commits, deliveries, targets, trails
+from fluxtrail.ledger.queries.counts import Counts, count
+from fluxtrail.ledger.queries.deliveries import DeliveryFilter
+from fluxtrail.ledger.queries.pages import Page, bounded
+from fluxtrail.ledger.queries.rendering import Renderer
+from fluxtrail.ledger.queries.resolving import find_targets
+from fluxtrail.ledger.queries.situation import Situation
+from fluxtrail.ledger.session import Session
+from fluxtrail.ledger.sqlite import SqliteEngine
+from fluxtrail.model.errors import ConfigError
+from fluxtrail.model.records import Transition
+from fluxtrail.model.verdict import Verdict
+from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryView, SyncView, TargetView, TrailView
+
+LIMIT = 100
+
+
+class Answers:
+    """The reading side of a ledger. Answers run beside each other and beside the unit that writes.
+
+    Every method raises StoreError where the ledger cannot be read; lists raise ConfigError for a cursor that is
+    none of theirs (subject `cursor`) and for a verdict that does not exist.
+    """
+
+    def __init__(self, engine: SqliteEngine, catalog: Catalog) -> None:
+        self._engine = engine
+        self._catalog = catalog
+
+    async def find_trail(
+        self, query: str, *, now: datetime, settle_after: timedelta, limit_targets: int | None = None
+    ) -> TrailView | list[Candidate] | None:
+        """Return the trail of what `query` means, its candidates where it means several things, None for nothing.
+
+        Args:
+            query: a sha, a prefix of one (4 digits or more), `owner/repo@<sha>`, `#12`, `owner/repo#12`,
+                `kind/name` or `kind/namespace/name` (what is applied there).
+            limit_targets: shows no more deliveries than this; whether it is settled goes by all.
+        """
+        async with self._situation() as (session, situation):
+            renderer = Renderer(situation, now=now, settle_after=settle_after)
+            return await trails.find_trail(session, renderer, query, now=now, limit_targets=limit_targets)
+
+    async def list_commits(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta | None = None,
+        repository: str | None = None,
+        branch: str | None = None,
+        author: str | None = None,
+        verdict: str | None = None,
+        since: datetime | None = None,
+        carriers: bool = True,
+        limit: int = LIMIT,
+        cursor: str | None = None,
+    ) -> Page[CommitView]:
+        """Return commits, the last merged first.
+
+        Args:
+            repository: its canonical name, or the end of it (`acme/shop`).
+            author: a part of the name, in any case.
+            verdict: only commits with such a delivery.
+        """
+        async with self._situation() as (session, situation):
+            return await commits.list_commits(
+                session,
+                situation,
+                now=now,
+                repository=repository,
+                branch=branch,
+                author=author,
+                verdict=_verdict(verdict),
+                since=since,
+                carriers=carriers,
+                limit=limit,
+                cursor=cursor,
+            )
+
+    async def list_deliveries(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta,
+        cluster: str | None = None,
+        namespace: str | None = None,
+        target: str | None = None,
+        repository: str | None = None,
+        sha: str | None = None,
+        verdict: str | None = None,
+        since: datetime | None = None,
+        limit: int = LIMIT,
+        cursor: str | None = None,
+    ) -> Page[DeliveryView]:
+        """Return stored deliveries, what changed last first."""
+        wanted = DeliveryFilter(
+            cluster=cluster,
+            namespace=namespace,
+            target=target,
+            repository=repository,
+            sha=sha,
+            verdict=_verdict(verdict),
+            since=since,
+        )
+        async with self._situation() as (session, situation):
+            renderer = Renderer(situation, now=now, settle_after=settle_after)
+            return await deliveries.list_deliveries(session, renderer, wanted, limit=limit, cursor=cursor)
+
+    async def list_targets(
+        self,
+        *,
+        now: datetime,
+        cluster: str | None = None,
+        namespace: str | None = None,
+        target: str | None = None,
+        limit: int = LIMIT,
+        cursor: str | None = None,
+    ) -> Page[TargetView]:
+        """Return live targets by cluster, namespace and name."""
+        async with self._situation() as (session, situation):
+            return await targets.list_targets(
+                session,
+                situation,
+                now=now,
+                cluster=cluster,
+                namespace=namespace,
+                target=target,
+                limit=limit,
+                cursor=cursor,
+            )
+
+    async def target(self, target_id: int, *, now: datetime) -> tuple[TargetView, Sequence[SyncView]] | None:
+        """Return a target, deleted ones too, and its newest syncs; None where there is none with this id."""
+        async with self._situation() as (session, situation):
+            return await targets.find_target(session, situation, target_id, now=now)
+
+    async def find_targets(self, query: str, *, now: datetime) -> list[TargetView]:
+        """Return the live targets that `kind/name`, `kind/namespace/name` or a bare name means, over all clusters."""
+        async with self._situation() as (session, situation):
+            return await targets.target_views(session, situation, find_targets(situation, query.strip()), now=now)
+
+    async def list_clusters(self) -> list[ClusterView]:
+        async with self._situation() as (session, situation):
+            return await targets.list_clusters(session, situation)
+
+    async def transitions(self, *, after_id: int, limit: int = LIMIT) -> list[Transition]:
+        """Return the history behind `after_id`, oldest first."""
+        table = schema.transitions
+        wanted = select(table).where(table.c.id > after_id).order_by(table.c.id).limit(bounded(limit))
+        async with self._engine.read() as session:
+            return [rows.transition_of(row) for row in await session.all(wanted)]
+
+    async def counts(self, *, now: datetime | None = None) -> Counts:
+        """Return the numbers behind the gauges; `now` is not needed: ages are given as times."""
+        async with self._situation() as (session, situation):
+            return await count(session, situation)
+
+    @asynccontextmanager
+    async def _situation(self) -> AsyncIterator[tuple[Session, Situation]]:
+        async with self._engine.read() as session:
+            yield session, await Situation.load(session, self._catalog)
+
+
+def _verdict(text: str | None) -> Verdict | None:
+    if text is None:
+        return None
+    try:
+        return Verdict(text)
+    except ValueError as exc:
+        known = ", ".join(verdict.value for verdict in Verdict)
+        raise ConfigError(f"{text[:40]!r} is no verdict; use one of {known}", subject="verdict") from exc

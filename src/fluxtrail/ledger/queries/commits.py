@@ -1,0 +1,142 @@
+"""Commits as they are shown, and the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, exists, func, select, tuple_
+
+from fluxtrail.ledger import schema
+from fluxtrail.ledger.columns import from_micros, to_micros
+from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
+from fluxtrail.ledger.queries.resolving import repositories_named
+from fluxtrail.ledger.queries.situation import Situation
+from fluxtrail.ledger.session import Session
+from fluxtrail.model.records import CommitId
+from fluxtrail.model.verdict import WAITING_BY_WILL, Verdict
+from fluxtrail.model.views import CommitView
+
+_C = schema.commits
+_D = schema.deliveries
+
+
+async def list_commits(
+    session: Session,
+    situation: Situation,
+    *,
+    now: datetime,
+    repository: str | None,
+    branch: str | None,
+    author: str | None,
+    verdict: Verdict | None,
+    since: datetime | None,
+    carriers: bool,
+    limit: int,
+    cursor: str | None,
+) -> Page[CommitView]:
+    """Return commits, the last merged first."""
+    wanted = select(_C).order_by(_C.c.at.desc(), _C.c.id.desc()).limit(bounded(limit) + 1)
+    if cursor is not None:
+        micros, last = read_cursor(cursor, tuple[int, int])
+        wanted = wanted.where(tuple_(_C.c.at, _C.c.id) < tuple_(from_micros(micros), last))
+    if repository is not None:
+        wanted = wanted.where(_C.c.repository_id.in_(repositories_named(situation, repository)))
+    if branch is not None:
+        wanted = wanted.where(_stands_on(branch))
+    if author is not None:
+        wanted = wanted.where(func.lower(_C.c.author).contains(author.lower(), autoescape=True))
+    if verdict is not None:
+        wanted = wanted.where(exists().where(_D.c.commit_id == _C.c.id, _D.c.verdict == verdict))
+    if since is not None:
+        wanted = wanted.where(_C.c.at >= since)
+    if not carriers:
+        wanted = wanted.where(_C.c.is_carrier.is_(False))
+    return await _page(session, situation, wanted, now=now, limit=bounded(limit))
+
+
+def _stands_on(branch: str) -> ColumnElement[bool]:
+    links, chains = schema.links, schema.chains
+    return exists().where(
+        links.c.commit_id == _C.c.id,
+        links.c.cut_at.is_(None),
+        chains.c.id == links.c.chain_id,
+        chains.c.repository_id == _C.c.repository_id,
+        chains.c.branch == branch,
+    )
+
+
+async def _page(
+    session: Session, situation: Situation, wanted: Select[Any], *, now: datetime, limit: int
+) -> Page[CommitView]:
+    found = await session.all(wanted)
+    shown = found[:limit]
+    last = write_cursor((to_micros(shown[-1].at), shown[-1].id)) if len(found) > limit else None
+    return Page(items=await commit_views(session, situation, shown, now=now), next=last)
+
+
+async def commit_views(
+    session: Session, situation: Situation, found: Sequence[Row[Any]], *, now: datetime
+) -> list[CommitView]:
+    """Return the views of rows of `commits`, in their order."""
+    counts = await _counts(session, [row.id for row in found])
+    pending = [row.id for row in found if counts.get(row.id, {}).get(Verdict.PENDING.value)]
+    waiting = await _waiting(session, situation, pending)
+    return [
+        CommitView(
+            sha=row.sha,
+            repository=situation.canonical(row.repository_id),
+            subject=row.subject,
+            author=row.author,
+            committed_at=row.committed_at,
+            merged=row.merged,
+            pull_request=row.pull_request,
+            is_carrier=row.is_carrier,
+            web_url=situation.commit_url(row.repository_id, row.sha),
+            verdicts=counts.get(row.id, {}),
+            oldest_pending_seconds=max((now - row.at).total_seconds(), 0.0) if row.id in waiting else None,
+        )
+        for row in found
+    ]
+
+
+async def _counts(session: Session, commits: Sequence[CommitId]) -> Mapping[CommitId, dict[str, int]]:
+    wanted = (
+        select(_D.c.commit_id, _D.c.verdict, func.count().label("number"))
+        .where(_D.c.commit_id.in_(commits))
+        .group_by(_D.c.commit_id, _D.c.verdict)
+    )
+    counts: dict[CommitId, dict[str, int]] = {}
+    for row in await session.all(wanted):
+        counts.setdefault(row.commit_id, {})[row.verdict.value] = row.number
+    return counts
+
+
+async def _waiting(session: Session, situation: Situation, commits: Sequence[CommitId]) -> set[CommitId]:
+    """The commits that are pending somewhere though nobody wants them to wait."""
+    if not commits:
+        return set()
+    wanted = select(_D.c.commit_id, _D.c.carrier_id, _D.c.target_id).where(
+        _D.c.commit_id.in_(commits), _D.c.verdict == Verdict.PENDING
+    )
+    waiting: set[CommitId] = set()
+    unclear = []
+    by_will = {}
+    for row in await session.all(wanted):
+        if row.target_id not in by_will:
+            by_will[row.target_id] = situation.waits_by_will(situation.targets[row.target_id])
+        if by_will[row.target_id] is False:
+            waiting.add(row.commit_id)
+        elif by_will[row.target_id] is None:
+            unclear.append(row)
+    unclear = [row for row in unclear if row.commit_id not in waiting]
+    await situation.locate(situation.targets[row.target_id] for row in unclear)
+    places = await situation.standing([row.carrier_id or row.commit_id for row in unclear])
+    for row in unclear:
+        target = situation.targets[row.target_id]
+        branch = situation.branch_of(target)
+        position = places.get(row.carrier_id or row.commit_id, {}).get(branch) if branch else None
+        if situation.reason(target, position=position, sha="") not in WAITING_BY_WILL:
+            waiting.add(row.commit_id)
+    return waiting

@@ -1,0 +1,224 @@
+"""The list of stored deliveries, what changed last first.
+
+One page must cost about the same whatever it is filtered by, with millions of rows. So it never sorts: within one
+verdict (and one repository, or one target) an index holds the rows in the order of the list, and a page is merged
+from the first rows of each. Among many targets, only those count whose newest row is among the newest: a
+page of n rows comes from at most n targets, and none of its rows is older than the newest row of the last of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, func, select, tuple_, union_all
+
+from fluxtrail.ledger import schema
+from fluxtrail.ledger.columns import VERDICT_CODES, from_micros, to_micros
+from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
+from fluxtrail.ledger.queries.rendering import Renderer, stored
+from fluxtrail.ledger.queries.resolving import find_commits, repositories_named
+from fluxtrail.ledger.queries.targets import named_targets
+from fluxtrail.ledger.session import Session, chunks
+from fluxtrail.model.records import CommitId, RepositoryId, TargetId
+from fluxtrail.model.verdict import Verdict
+from fluxtrail.model.views import DeliveryView
+
+_D = schema.deliveries
+_ROUNDS = 20
+"""A page filtered by targets and by repository may need several looks; after these it comes short, with a cursor."""
+
+Key = tuple[datetime, CommitId, TargetId]
+
+
+class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What the list is narrowed to; None for everything."""
+
+    cluster: str | None = None
+    """A name or a uid."""
+    namespace: str | None = None
+    target: str | None = None
+    """A name, `kind/name` or `kind/namespace/name`."""
+    repository: str | None = None
+    sha: str | None = None
+    """A sha or a prefix of one."""
+    verdict: Verdict | None = None
+    since: datetime | None = None
+
+
+async def list_deliveries(
+    session: Session, renderer: Renderer, wanted: DeliveryFilter, *, limit: int, cursor: str | None
+) -> Page[DeliveryView]:
+    limit = bounded(limit)
+    after = _read(cursor)
+    listing = await _Listing.prepare(session, renderer, wanted)
+    keys, more = await listing.keys(after, limit)
+    rows = await _rows(session, keys)
+    last = write_cursor((to_micros(keys[-1][0]), keys[-1][1], keys[-1][2])) if more and keys else None
+    return Page(items=await renderer.render(rows), next=last)
+
+
+def _read(cursor: str | None) -> Key | None:
+    if cursor is None:
+        return None
+    micros, commit_id, target_id = read_cursor(cursor, tuple[int, int, int])
+    return from_micros(micros), CommitId(commit_id), TargetId(target_id)
+
+
+async def _rows(session: Session, keys: Sequence[Key]) -> list[Any]:
+    found = {}
+    for chunk in chunks(keys, 250):
+        pairs = [(target_id, commit_id) for _, commit_id, target_id in chunk]
+        for row in await session.all(stored().where(tuple_(_D.c.target_id, _D.c.commit_id).in_(pairs))):
+            found[row.commit_id, row.target_id] = row
+    return [found[commit_id, target_id] for _, commit_id, target_id in keys]
+
+
+class _Listing:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        verdicts: Sequence[Verdict],
+        since: datetime | None,
+        targets: list[TargetId] | None,
+        repositories: list[RepositoryId] | None,
+        commits: list[CommitId] | None,
+    ) -> None:
+        self._session = session
+        self._verdicts = verdicts
+        self._since = since
+        self._targets = targets
+        self._repositories = repositories
+        self._commits = commits
+
+    @classmethod
+    async def prepare(cls, session: Session, renderer: Renderer, wanted: DeliveryFilter) -> _Listing:
+        situation = renderer.situation
+        repositories = None if wanted.repository is None else repositories_named(situation, wanted.repository)
+        return cls(
+            session,
+            verdicts=list(VERDICT_CODES) if wanted.verdict is None else [wanted.verdict],
+            since=wanted.since,
+            targets=named_targets(situation, cluster=wanted.cluster, namespace=wanted.namespace, target=wanted.target),
+            repositories=repositories,
+            commits=None if wanted.sha is None else await find_commits(session, wanted.sha, repositories),
+        )
+
+    async def keys(self, after: Key | None, limit: int) -> tuple[list[Key], bool]:
+        """Return the keys of one page, and whether there are more."""
+        if self._commits is not None:
+            found = await self._of_commits(self._commits, after, limit + 1)
+        elif self._targets is None:
+            found = await self._of_all(after, limit + 1)
+        else:
+            return await self._of_targets_in_rounds(self._targets, after, limit)
+        return found[:limit], len(found) > limit
+
+    async def _of_all(self, after: Key | None, limit: int) -> list[Key]:
+        """Merge the first rows of each verdict, in each repository where some are named."""
+        if self._repositories is None:
+            parts = [(_D.c.verdict == verdict,) for verdict in self._verdicts]
+            return await self._merge([(*part, *self._bounds(after)) for part in parts], limit)
+        conditions = [
+            (_D.c.repository_id == repository, _D.c.verdict == verdict, *self._bounds(after))
+            for repository in self._repositories
+            for verdict in self._verdicts
+        ]
+        return await self._merge(conditions, limit)
+
+    async def _of_commits(self, commits: list[CommitId], after: Key | None, limit: int) -> list[Key]:
+        """All rows of a few commits: as many as there are targets."""
+        condition = [_D.c.commit_id.in_(commits), _D.c.verdict.in_(self._verdicts), *self._bounds(after)]
+        if self._targets is not None:
+            condition.append(_D.c.target_id.in_(self._targets))
+        return await self._merge([tuple(condition)], limit)
+
+    async def _of_targets_in_rounds(
+        self, targets: list[TargetId], after: Key | None, limit: int
+    ) -> tuple[list[Key], bool]:
+        page: list[Key] = []
+        for _ in range(_ROUNDS):
+            found = await self._of_targets(targets, after, limit + 1)
+            page.extend(await self._in_repositories(found))
+            if len(page) > limit or len(found) <= limit:
+                return page[:limit], len(page) > limit
+            after = found[-1]
+        return page, True
+
+    async def _of_targets(self, targets: list[TargetId], after: Key | None, limit: int) -> list[Key]:
+        newest = sorted(await self._newest(targets, after), reverse=True)[:limit]
+        if not newest:
+            return []
+        floor = newest[-1][0] if len(newest) == limit else None
+        chosen = [target_id for _, target_id in newest]
+        bounds = self._bounds(after)
+        if floor is not None:
+            bounds = (*bounds, _D.c.since >= from_micros(floor))
+        conditions = [
+            (_D.c.target_id.in_(chunk), _D.c.verdict.in_(self._verdicts), *bounds) for chunk in chunks(chosen)
+        ]
+        return await self._merge(conditions, limit)
+
+    async def _newest(self, targets: list[TargetId], after: Key | None) -> list[tuple[int, TargetId]]:
+        """Return (newest change in microseconds, target) of the targets that have any, at or before the cursor."""
+        targets_table = schema.targets
+        found = []
+        for chunk in chunks(targets):
+            newest = [
+                select(func.max(_D.c.since))
+                .where(_D.c.target_id == targets_table.c.id, _D.c.verdict == verdict, *self._coarse_bounds(after))
+                .scalar_subquery()
+                for verdict in self._verdicts
+            ]
+            for row in await self._session.all(
+                select(targets_table.c.id, *newest).where(targets_table.c.id.in_(chunk))
+            ):
+                instants: list[datetime | None] = list(row[1:])
+                known = [to_micros(since) for since in instants if since is not None]
+                if known:
+                    found.append((max(known), TargetId(row[0])))
+        return found
+
+    async def _in_repositories(self, keys: list[Key]) -> list[Key]:
+        if self._repositories is None or not keys:
+            return keys
+        commits = schema.commits
+        inside: set[CommitId] = set()
+        for chunk in chunks([key[1] for key in keys]):
+            wanted = select(commits.c.id).where(
+                commits.c.id.in_(chunk), commits.c.repository_id.in_(self._repositories)
+            )
+            inside.update(row.id for row in await self._session.all(wanted))
+        return [key for key in keys if key[1] in inside]
+
+    async def _merge(self, conditions: Sequence[tuple[ColumnElement[bool], ...]], limit: int) -> list[Key]:
+        """Return the first rows that meet any of `conditions`, which exclude each other."""
+        found: list[Key] = []
+        order = (_D.c.since.desc(), _D.c.commit_id.desc(), _D.c.target_id.desc())
+        for chunk in chunks(conditions, 100):
+            parts = [
+                select(_D.c.since, _D.c.commit_id, _D.c.target_id).where(*part).order_by(*order).limit(limit).subquery()
+                for part in chunk
+            ]
+            merged = union_all(*(select(part) for part in parts))
+            found.extend((row.since, row.commit_id, row.target_id) for row in await self._session.all(merged))
+        return sorted(found, reverse=True)[:limit]
+
+    def _bounds(self, after: Key | None) -> tuple[ColumnElement[bool], ...]:
+        bounds: tuple[ColumnElement[bool], ...] = ()
+        if self._since is not None:
+            bounds = (*bounds, _D.c.since >= self._since)
+        if after is not None:
+            bounds = (*bounds, tuple_(_D.c.since, _D.c.commit_id, _D.c.target_id) < tuple_(*after))
+        return bounds
+
+    def _coarse_bounds(self, after: Key | None) -> tuple[ColumnElement[bool], ...]:
+        bounds: tuple[ColumnElement[bool], ...] = ()
+        if self._since is not None:
+            bounds = (*bounds, _D.c.since >= self._since)
+        if after is not None:
+            bounds = (*bounds, _D.c.since <= after[0])
+        return bounds

@@ -1,0 +1,164 @@
+"""Deliveries as they are shown: the stored row with its moments, its reason and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from fluxtrail.ledger import schema
+from fluxtrail.ledger.queries.situation import Situation
+from fluxtrail.model.derive import open_message
+from fluxtrail.model.moment import Moment
+from fluxtrail.model.records import TargetRecord
+from fluxtrail.model.stage import Stage
+from fluxtrail.model.verdict import PendingReason, Verdict, is_settled
+from fluxtrail.model.views import DeliveryView
+
+_D = schema.deliveries
+_APPLIED = schema.syncs.alias("applied_with")
+_HEALTHY = schema.syncs.alias("healthy_with")
+_COMMIT = schema.commits.alias("own")
+_CARRIER = schema.commits.alias("carried_by")
+_UNDOING = schema.commits.alias("undone_with")
+
+
+def stored() -> Select[Any]:
+    """Select deliveries with everything a view needs, in one row each."""
+    return (
+        select(
+            _D,
+            _COMMIT.c.sha,
+            _COMMIT.c.merged,
+            _CARRIER.c.sha.label("carrier_sha"),
+            _CARRIER.c.merged.label("exported"),
+            _UNDOING.c.sha.label("undone_sha"),
+            _APPLIED.c.sha.label("applied_sha"),
+            _APPLIED.c.revision.label("applied_revision"),
+            _APPLIED.c.fetched,
+            _APPLIED.c.applied,
+            _HEALTHY.c.sha.label("healthy_sha"),
+            _HEALTHY.c.revision.label("healthy_revision"),
+            _HEALTHY.c.healthy,
+        )
+        .join(_COMMIT, _COMMIT.c.id == _D.c.commit_id)
+        .outerjoin(_CARRIER, _CARRIER.c.id == _D.c.carrier_id)
+        .outerjoin(_UNDOING, _UNDOING.c.id == _D.c.undone_by)
+        .outerjoin(_APPLIED, _APPLIED.c.id == _D.c.applied_sync)
+        .outerjoin(_HEALTHY, _HEALTHY.c.id == _D.c.healthy_sync)
+    )
+
+
+class Renderer:
+    """Makes views in one situation, as of one instant."""
+
+    def __init__(self, situation: Situation, *, now: datetime, settle_after: timedelta) -> None:
+        self.situation = situation
+        self._now = now
+        self._settle_after = settle_after
+
+    async def render(self, found: Sequence[Row[Any]]) -> list[DeliveryView]:
+        """Return the views of rows of `stored`, in their order."""
+        reasons = await self._reasons(found)
+        return [self.stored_view(row, reasons.get((row.commit_id, row.target_id))) for row in found]
+
+    async def _reasons(self, found: Sequence[Row[Any]]) -> dict[tuple[int, int], PendingReason]:
+        pending = [row for row in found if row.verdict is Verdict.PENDING]
+        if not pending:
+            return {}
+        situation = self.situation
+        await situation.locate(situation.targets[row.target_id] for row in pending)
+        places = await situation.standing([row.carrier_id or row.commit_id for row in pending])
+        reasons = {}
+        for row in pending:
+            target = situation.targets[row.target_id]
+            branch = situation.branch_of(target)
+            position = places.get(row.carrier_id or row.commit_id, {}).get(branch) if branch else None
+            reasons[row.commit_id, row.target_id] = situation.reason(
+                target, position=position, sha=row.carrier_sha or row.sha
+            )
+        return reasons
+
+    def stored_view(self, row: Row[Any], reason: PendingReason | None) -> DeliveryView:
+        target = self.situation.targets[row.target_id]
+        carried_by = row.applied_sha or row.healthy_sha
+        return self._view(
+            target,
+            row.verdict,
+            sha=row.sha,
+            repository=self.situation.canonical(row.repository_id),
+            reason=reason,
+            failure=row.reason,
+            since=row.since,
+            via=None if carried_by in (row.sha, row.carrier_sha) else carried_by,
+            carrier=row.carrier_sha,
+            undone_by=row.undone_sha,
+            is_scope_unknown=row.is_scope_unknown,
+            revision=row.applied_revision or row.healthy_revision,
+            stages=stages(
+                merged=row.merged,
+                exported=row.exported,
+                fetched=row.fetched,
+                applied=row.applied,
+                healthy=row.healthy,
+            ),
+        )
+
+    def derived_view(
+        self,
+        target: TargetRecord,
+        verdict: Verdict,
+        *,
+        sha: str,
+        repository: str,
+        reason: PendingReason | None,
+        merged: Moment | None,
+        exported: Moment | None = None,
+        carrier: str | None = None,
+        is_before_baseline: bool = False,
+    ) -> DeliveryView:
+        """Return the view of a delivery that has no row."""
+        return self._view(
+            target,
+            verdict,
+            sha=sha,
+            repository=repository,
+            reason=reason,
+            carrier=carrier,
+            is_before_baseline=is_before_baseline,
+            stages=stages(merged=merged, exported=exported),
+        )
+
+    def _view(
+        self,
+        target: TargetRecord,
+        verdict: Verdict,
+        *,
+        reason: PendingReason | None,
+        since: datetime | None = None,
+        failure: str = "",
+        **fields: Any,
+    ) -> DeliveryView:
+        situation = self.situation
+        message = ""
+        if verdict in (Verdict.PENDING, Verdict.FAILED):
+            message = open_message(target, situation.source_of(target), reason)
+        return DeliveryView(
+            cluster=situation.cluster_name(target.cluster),
+            cluster_uid=target.cluster,
+            target=str(target.key),
+            target_id=target.id,
+            verdict=verdict.value,
+            reason=reason.value if reason else failure,
+            message=message,
+            since=since,
+            is_settled=is_settled(verdict, since=since or self._now, now=self._now, settle_after=self._settle_after),
+            **fields,
+        )
+
+
+def stages(**known: Moment | None) -> dict[str, Moment]:
+    """Return the moments that are known, in the order of the stages."""
+    return {stage.value: moment for stage in Stage if (moment := known.get(stage.value)) is not None}

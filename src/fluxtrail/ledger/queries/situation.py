@@ -1,0 +1,195 @@
+"""How everything stands at the moment of an answer, and what follows from it for a commit that is not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+
+from sqlalchemy import select
+
+from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.catalog import Catalog
+from fluxtrail.ledger.session import Session, chunks
+from fluxtrail.model.derive import pending_reason
+from fluxtrail.model.errors import WireError
+from fluxtrail.model.observation import ClusterUid, ObjectKey
+from fluxtrail.model.records import (
+    CommitId,
+    RepositoryId,
+    RepositoryRecord,
+    SourceRecord,
+    TargetId,
+    TargetRecord,
+)
+from fluxtrail.model.repository import RepositoryUrl, parse_repository
+from fluxtrail.model.revision import find_revision
+from fluxtrail.model.verdict import WAITING_BY_WILL, PendingReason
+
+Branch = tuple[RepositoryId, str]
+"""A branch of a repository."""
+
+
+class Situation:
+    """Targets, sources, clusters and repositories in one snapshot; positions on branches when they are asked for."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        targets: Mapping[TargetId, TargetRecord],
+        sources: Iterable[SourceRecord],
+        names: Mapping[ClusterUid, str],
+        repositories: Mapping[RepositoryId, RepositoryRecord],
+        pruned_before: datetime | None,
+    ) -> None:
+        self._session = session
+        self.targets = targets
+        self.names = names
+        self.repositories = repositories
+        self.pruned_before = pruned_before
+        """Deliveries that were settled before this may be gone."""
+        self._sources: dict[tuple[ClusterUid, ObjectKey], SourceRecord] = {
+            (source.cluster, source.key): source for source in sources if source.deleted_at is None
+        }
+        self._positions: dict[tuple[Branch, str], int] = {}
+        self._asked: set[tuple[Branch, str]] = set()
+
+    @classmethod
+    async def load(cls, session: Session, catalog: Catalog) -> Situation:
+        clusters = await session.all(select(schema.clusters.c.uid, schema.clusters.c.name))
+        repositories = await session.all(select(schema.repositories))
+        return cls(
+            session,
+            targets=await catalog.targets(session),
+            sources=(await catalog.sources(session)).values(),
+            names={ClusterUid(row.uid): row.name for row in clusters},
+            repositories={RepositoryId(row.id): rows.repository_of(row) for row in repositories},
+            pruned_before=await session.scalar(select(schema.meta.c.pruned_before)),
+        )
+
+    def cluster_name(self, uid: ClusterUid) -> str:
+        return self.names.get(uid) or uid
+
+    def canonical(self, repository_id: RepositoryId | None) -> str:
+        record = self.repositories.get(repository_id) if repository_id is not None else None
+        return record.canonical if record else ""
+
+    def commit_url(self, repository_id: RepositoryId, sha: str) -> str | None:
+        record = self.repositories.get(repository_id)
+        known = _parsed(record.url or f"https://{record.canonical}") if record else None
+        return known.commit_url(sha) if known else None
+
+    def source_of(self, target: TargetRecord) -> SourceRecord | None:
+        return self._sources.get((target.cluster, target.source))
+
+    def branch_of(self, target: TargetRecord) -> Branch | None:
+        """The branch whose order decides on a target: the one followed, else its repository's default."""
+        if target.repository_id is None:
+            return None
+        repository = self.repositories.get(target.repository_id)
+        name = target.branch or (repository.default_branch if repository else None)
+        return (target.repository_id, name) if name else None
+
+    def followers(self, branches: set[Branch]) -> list[TargetRecord]:
+        """The live targets on one of `branches`."""
+        return [
+            target
+            for target in self.targets.values()
+            if target.deleted_at is None and self.branch_of(target) in branches
+        ]
+
+    # positions
+
+    async def locate(self, targets: Iterable[TargetRecord]) -> None:
+        """Find where the baselines, fetched and attempted revisions of these targets stand, in one go a branch."""
+        wanted: dict[Branch, set[str]] = {}
+        for target in targets:
+            branch = self.branch_of(target)
+            if branch is None:
+                continue
+            shas = (target.baseline_sha, self._fetched_sha(target), commit_sha(target.attempted))
+            wanted.setdefault(branch, set()).update(sha for sha in shas if sha and (branch, sha) not in self._asked)
+        for branch, shas_of in wanted.items():
+            self._asked.update((branch, sha) for sha in shas_of)
+            await self._find_positions(branch, sorted(shas_of))
+
+    async def _find_positions(self, branch: Branch, shas: Sequence[str]) -> None:
+        links, chains, commits = schema.links, schema.chains, schema.commits
+        for chunk in chunks(shas):
+            wanted = (
+                select(commits.c.sha, links.c.position)
+                .join(links, links.c.commit_id == commits.c.id)
+                .join(chains, chains.c.id == links.c.chain_id)
+                .where(commits.c.repository_id == branch[0], commits.c.sha.in_(chunk))
+                .where(chains.c.repository_id == branch[0], chains.c.branch == branch[1])
+                .order_by(links.c.cut_at.is_(None), links.c.position)
+            )
+            for row in await self._session.all(wanted):  # where it stands now comes last, and wins over old cuts
+                self._positions[branch, row.sha] = row.position
+
+    def position(self, target: TargetRecord, sha: str | None) -> int | None:
+        """Where a located commit stands (or last stood) on the branch of a target."""
+        branch = self.branch_of(target)
+        return self._positions.get((branch, sha)) if branch and sha else None
+
+    async def standing(self, commits: Sequence[CommitId]) -> dict[CommitId, dict[Branch, int]]:
+        """Return where commits stand now: position by branch."""
+        links, chains = schema.links, schema.chains
+        found: dict[CommitId, dict[Branch, int]] = {}
+        for chunk in chunks(list(dict.fromkeys(commits))):
+            wanted = (
+                select(links.c.commit_id, links.c.position, chains.c.repository_id, chains.c.branch)
+                .join(chains, chains.c.id == links.c.chain_id)
+                .where(links.c.commit_id.in_(chunk), links.c.cut_at.is_(None))
+            )
+            for row in await self._session.all(wanted):
+                found.setdefault(CommitId(row.commit_id), {})[row.repository_id, row.branch] = row.position
+        return found
+
+    # what a pending commit waits for
+
+    def reason(self, target: TargetRecord, *, position: int | None, sha: str) -> PendingReason:
+        """Return what a commit at `position` of the target's branch waits for; the target must be located."""
+        fetched, attempted = self._fetched_sha(target), commit_sha(target.attempted)
+        return pending_reason(
+            target,
+            self.source_of(target),
+            is_fetched=_reaches(self.position(target, fetched), position) or fetched == sha,
+            is_attempted=_reaches(self.position(target, attempted), position) or attempted == sha,
+        )
+
+    def waits_by_will(self, target: TargetRecord) -> bool | None:
+        """Whether what is pending on a target waits because somebody wants it to; None: only what is not fetched."""
+        source = self.source_of(target)
+        fetched, unfetched = (
+            pending_reason(target, source, is_fetched=is_fetched, is_attempted=False) in WAITING_BY_WILL
+            for is_fetched in (True, False)
+        )
+        return fetched if fetched == unfetched else None
+
+    def fetched_position(self, target: TargetRecord) -> int | None:
+        return self.position(target, self._fetched_sha(target))
+
+    def _fetched_sha(self, target: TargetRecord) -> str | None:
+        source = self.source_of(target)
+        return commit_sha(source.revision) if source else None
+
+
+def _reaches(head: int | None, position: int | None) -> bool:
+    return head is not None and position is not None and position <= head
+
+
+@lru_cache(maxsize=8192)
+def commit_sha(revision: str | None) -> str | None:
+    """Return the commit of a revision, where it names one."""
+    parsed = find_revision(revision)
+    return parsed.commit_sha if parsed else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> RepositoryUrl | None:
+    try:
+        return parse_repository(url)
+    except WireError:
+        return None

@@ -1,0 +1,216 @@
+"""The trail of one commit: everything known of it on every target that it is, or will be, delivered to.
+
+Rows are stored only where a target is affected, so a trail is the stored rows and what follows from there
+being none (`model/derive.py`). A source commit also goes wherever its exports go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, select
+
+from fluxtrail.ledger import schema
+from fluxtrail.ledger.queries.commits import commit_views
+from fluxtrail.ledger.queries.rendering import Renderer, stages, stored
+from fluxtrail.ledger.queries.resolving import CANDIDATES, Match, resolve
+from fluxtrail.ledger.queries.situation import Branch
+from fluxtrail.ledger.session import Session, chunks
+from fluxtrail.model.derive import absent_verdict
+from fluxtrail.model.records import CommitId, RepositoryId, TargetId, TargetRecord
+from fluxtrail.model.verdict import PendingReason, Verdict, union
+from fluxtrail.model.views import Candidate, DeliveryView, ExportView, TrailView
+
+_C = schema.commits
+
+Rows = dict[CommitId, dict[TargetId, DeliveryView]]
+Places = dict[CommitId, dict[Branch, int]]
+
+
+async def find_trail(
+    session: Session, renderer: Renderer, query: str, *, now: Any, limit_targets: int | None
+) -> TrailView | list[Candidate] | None:
+    """Return the trail of what `query` means, its candidates where it means several things, None for nothing."""
+    situation = renderer.situation
+    matches = await resolve(session, situation, query)
+    if not matches:
+        return None
+    found = await session.all(select(_C).where(_C.c.id.in_([match.commit_id for match in matches])))
+    if len(found) > 1:
+        return [
+            Candidate(sha=row.sha, repository=situation.canonical(row.repository_id), subject=row.subject)
+            for row in found[:CANDIDATES]
+        ]
+    return await _Trail(session, renderer, found[0]).make(matches[0], query, now=now, limit_targets=limit_targets)
+
+
+class _Trail:
+    def __init__(self, session: Session, renderer: Renderer, commit: Row[Any]) -> None:
+        self._session = session
+        self._renderer = renderer
+        self._situation = renderer.situation
+        self._commit = commit
+
+    async def make(self, match: Match, query: str, *, now: Any, limit_targets: int | None) -> TrailView:
+        commit = self._commit
+        carriers = await self._carriers()
+        everywhere = [commit.id, *(row.id for row in carriers)]
+        rows = await self._stored(everywhere)
+        places = await self._situation.standing(everywhere)
+        deliveries = dict(rows.get(commit.id, {}))
+        await self._add_own(deliveries, places.get(commit.id, {}))
+        if carriers:
+            await self._add_carried(deliveries, carriers, rows, places)
+        elif not commit.is_carrier and places.get(commit.id):
+            await self._add_awaiting_export(deliveries)
+        shown = sorted(deliveries.values(), key=_order)
+        return TrailView(
+            commit=(await commit_views(self._session, self._situation, [commit], now=now))[0],
+            queried=query,
+            via=match.via,
+            exports=[self._export_view(row) for row in carriers],
+            deliveries=shown if limit_targets is None else shown[:limit_targets],
+            is_settled=bool(shown) and all(delivery.is_settled for delivery in shown),
+        )
+
+    async def _carriers(self) -> Sequence[Row[Any]]:
+        exports = schema.exports
+        wanted = (
+            select(_C, exports.c.build_link)
+            .join(exports, exports.c.carrier_id == _C.c.id)
+            .where(exports.c.source_id == self._commit.id)
+            .order_by(_C.c.at, _C.c.id)
+        )
+        return await self._session.all(wanted)
+
+    async def _stored(self, commits: Sequence[CommitId]) -> Rows:
+        found: Rows = {}
+        for chunk in chunks(commits):
+            rows = await self._session.all(stored().where(schema.deliveries.c.commit_id.in_(chunk)))
+            for row, view in zip(rows, await self._renderer.render(rows), strict=True):
+                found.setdefault(row.commit_id, {})[row.target_id] = view
+        return found
+
+    async def _add_own(self, deliveries: dict[TargetId, DeliveryView], places: dict[Branch, int]) -> None:
+        """Add the targets that follow a branch the commit stands on."""
+        commit = self._commit
+        targets = [target for target in self._situation.followers(set(places)) if target.id not in deliveries]
+        await self._situation.locate(targets)
+        for target in targets:
+            absent = self._absent(target, commit, places)
+            if absent is not None:
+                verdict, is_before, reason = absent
+                deliveries[target.id] = self._derived(target, verdict, reason=reason, is_before_baseline=is_before)
+
+    async def _add_carried(
+        self, deliveries: dict[TargetId, DeliveryView], carriers: Sequence[Row[Any]], rows: Rows, places: Places
+    ) -> None:
+        """Add the targets that the exports go to, each with the union of what became of them there."""
+        branches = {branch for row in carriers for branch in places.get(row.id, {})}
+        targets = {target.id: target for target in self._situation.followers(branches)}
+        stored_there = {target_id for row in carriers for target_id in rows.get(row.id, {})}
+        targets |= {id_: self._situation.targets[id_] for id_ in stored_there}
+        await self._situation.locate(targets.values())
+        for target in targets.values():
+            if target.id not in deliveries:
+                view = self._carried(target, carriers, rows, places)
+                if view is not None:
+                    deliveries[target.id] = view
+
+    def _carried(
+        self, target: TargetRecord, carriers: Sequence[Row[Any]], rows: Rows, places: Places
+    ) -> DeliveryView | None:
+        views = []
+        for carrier in carriers:
+            row = rows.get(carrier.id, {}).get(target.id)
+            if row is not None:
+                views.append(self._as_source(row, carrier))
+                continue
+            absent = self._absent(target, carrier, places.get(carrier.id, {}))
+            if absent is not None:
+                verdict, is_before, reason = absent
+                views.append(
+                    self._derived(target, verdict, reason=reason, carrier=carrier, is_before_baseline=is_before)
+                )
+        if not views:
+            return None
+        verdict = union([Verdict(view.verdict) for view in views])
+        return next(view for view in views if view.verdict == verdict.value)
+
+    async def _add_awaiting_export(self, deliveries: dict[TargetId, DeliveryView]) -> None:
+        """Add the targets of the repositories that this one is exported to, while no export names the commit."""
+        table = schema.repository_exports
+        found = await self._session.all(
+            select(table.c.manifests_repository_id).where(table.c.source_repository_id == self._commit.repository_id)
+        )
+        manifests: set[RepositoryId] = {row.manifests_repository_id for row in found}
+        for target in self._situation.targets.values():
+            if target.repository_id in manifests and target.deleted_at is None and target.id not in deliveries:
+                reason = PendingReason.AWAITING_EXPORT
+                deliveries[target.id] = self._derived(target, Verdict.PENDING, reason=reason)
+
+    def _absent(
+        self, target: TargetRecord, commit: Row[Any], places: dict[Branch, int]
+    ) -> tuple[Verdict, bool, PendingReason | None] | None:
+        """What no row means; None where the row may have been pruned, or the commit left the target's branch."""
+        branch = self._situation.branch_of(target)
+        position = places.get(branch) if branch else None
+        if position is None:
+            return None
+        verdict, is_before, reason = absent_verdict(
+            position=position,
+            baseline_position=self._situation.position(target, target.baseline_sha),
+            has_baseline=target.baseline_sha is not None and not target.awaits_baseline,
+        )
+        pruned_before = self._situation.pruned_before
+        if verdict is Verdict.UNAFFECTED and pruned_before is not None and commit.at < pruned_before:
+            return None
+        return verdict, is_before, reason
+
+    def _derived(
+        self,
+        target: TargetRecord,
+        verdict: Verdict,
+        *,
+        reason: PendingReason | None,
+        carrier: Row[Any] | None = None,
+        is_before_baseline: bool = False,
+    ) -> DeliveryView:
+        return self._renderer.derived_view(
+            target,
+            verdict,
+            sha=self._commit.sha,
+            repository=self._situation.canonical(self._commit.repository_id),
+            reason=reason,
+            merged=self._commit.merged,
+            exported=carrier.merged if carrier else None,
+            carrier=carrier.sha if carrier else None,
+            is_before_baseline=is_before_baseline,
+        )
+
+    def _as_source(self, view: DeliveryView, carrier: Row[Any]) -> DeliveryView:
+        """A carrier's delivery as its source commit's."""
+        known = view.stages | stages(merged=self._commit.merged, exported=carrier.merged)
+        known = {name: known[name] for name in known if name != "merged" or self._commit.merged is not None}
+        return msgspec.structs.replace(
+            view,
+            sha=self._commit.sha,
+            repository=self._situation.canonical(self._commit.repository_id),
+            carrier=carrier.sha,
+            stages=stages(**known),
+        )
+
+    def _export_view(self, row: Row[Any]) -> ExportView:
+        return ExportView(
+            sha=row.sha,
+            repository=self._situation.canonical(row.repository_id),
+            committed_at=row.committed_at,
+            build_link=row.build_link,
+        )
+
+
+def _order(view: DeliveryView) -> tuple[bool, str, str]:
+    """Where something happens first, then by name."""
+    return view.verdict == Verdict.UNAFFECTED.value, view.cluster, view.target

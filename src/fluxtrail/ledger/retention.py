@@ -1,0 +1,160 @@
+"""Forgets what is old and over, a bounded bite at a time.
+
+Never taken: what is open (pending, failed), the newest sync of a target, syncs that attribution is not done
+with, and what these need: their commits, carriers and syncs; nor the commits that branches and targets stand on.
+What the figures had counted of a delivery is handed back, so that the caller keeps it in the same unit.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, text, tuple_, update
+
+from fluxtrail.ledger import schema
+from fluxtrail.ledger.facts import FactsDecoder, Key, read_facts
+from fluxtrail.ledger.queries.situation import Situation, commit_sha
+from fluxtrail.ledger.schema import HEALED_LATER
+from fluxtrail.ledger.session import chunks
+from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.model.records import CommitId, RepositoryId, SyncId
+from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.model.views import DeliveryFacts
+
+_C, _D, _E = schema.commits, schema.deliveries, schema.exports
+_S, _F, _T = schema.syncs, schema.fetches, schema.transitions
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """What one bite took."""
+
+    facts: list[DeliveryFacts]
+    """Of the deliveries taken that the figures may have counted."""
+    deliveries: int
+    syncs: int
+    commits: int
+    fetches: int
+    transitions: int
+    is_complete: bool
+    """Nothing older is left to take now."""
+
+
+class RetentionPart(UnitPart):
+    async def prune(self, before: datetime, *, limit: int = 1000) -> Pruned:
+        """Take at most `limit` of each kind that was over before `before`; call again until it is complete."""
+        situation = await Situation.load(self._session, self._catalog)
+        keys = await self._settled_deliveries(before, limit)
+        facts = await read_facts(self._session, FactsDecoder(situation), keys)
+        for chunk in chunks(keys, 250):
+            pairs = [(target_id, commit_id) for commit_id, target_id in chunk]
+            await self._session.run(delete(_D).where(tuple_(_D.c.target_id, _D.c.commit_id).in_(pairs)))
+        syncs = await self._prune_syncs(before, limit)
+        commits = await self._prune_commits(before, limit, await self._footholds(situation))
+        fetches = await self._prune_fetches(before, limit)
+        transitions = await self._prune_transitions(before, limit)
+        meta = schema.meta
+        later = or_(meta.c.pruned_before.is_(None), meta.c.pruned_before < before)
+        await self._session.run(update(meta).where(later).values(pruned_before=before))
+        return Pruned(
+            facts=facts,
+            deliveries=len(keys),
+            syncs=syncs,
+            commits=commits,
+            fetches=fetches,
+            transitions=transitions,
+            is_complete=max(len(keys), syncs, commits, fetches, transitions) < limit,
+        )
+
+    async def _settled_deliveries(self, before: datetime, limit: int) -> list[Key]:
+        keys: list[Key] = []
+        for verdict in Verdict:
+            if verdict in OPEN or len(keys) >= limit:
+                continue
+            wanted = (
+                select(_D.c.commit_id, _D.c.target_id)
+                .where(_D.c.verdict == verdict, _D.c.since < before)
+                .order_by(_D.c.since)
+                .limit(limit - len(keys))
+            )
+            keys.extend((row.commit_id, row.target_id) for row in await self._session.all(wanted))
+        return keys
+
+    async def _prune_syncs(self, before: datetime, limit: int) -> int:
+        targets = schema.targets
+        wanted = (
+            select(_S.c.id)
+            .where(_S.c.started_at < before)
+            .where(text("NOT (syncs.attributed_version < syncs.version AND syncs.attribution <> 'gap')"))
+            .where(~exists().where(targets.c.id == _S.c.target_id, targets.c.sync_id == _S.c.id))
+            .where(~exists().where(_D.c.applied_sync == _S.c.id))
+            .where(~exists().where(_D.c.healthy_sync == _S.c.id, text(HEALED_LATER)))
+            .order_by(_S.c.started_at)
+            .limit(limit)
+        )
+        found = [SyncId(row.id) for row in await self._session.all(wanted)]
+        for chunk in chunks(found):
+            await self._session.run(delete(_S).where(_S.c.id.in_(chunk)))
+        return len(found)
+
+    async def _footholds(self, situation: Situation) -> set[tuple[RepositoryId, str]]:
+        """The commits that branches end with, and that live targets and sources are at."""
+        branches = schema.branches
+        heads = await self._session.all(select(branches.c.repository_id, branches.c.head))
+        held = {(row.repository_id, row.head) for row in heads if row.head}
+        for target in situation.targets.values():
+            if target.deleted_at is None and target.repository_id is not None:
+                shas = (target.baseline_sha, commit_sha(target.applied), commit_sha(target.attempted))
+                held.update((target.repository_id, sha) for sha in shas if sha)
+                source = situation.source_of(target)
+                fetched = commit_sha(source.revision) if source else None
+                if fetched:
+                    held.add((target.repository_id, fetched))
+        return held
+
+    async def _prune_commits(self, before: datetime, limit: int, held: set[tuple[RepositoryId, str]]) -> int:
+        wanted = (
+            select(_C.c.id, _C.c.repository_id, _C.c.sha)
+            .where(_C.c.at < before)
+            .where(*_is_needed_by_none())
+            .order_by(_C.c.at, _C.c.id)
+            .limit(limit + len(held))
+        )
+        found = [row for row in await self._session.all(wanted) if (row.repository_id, row.sha) not in held][:limit]
+        for chunk in chunks([CommitId(row.id) for row in found]):
+            await self._forget(chunk)
+        return len(found)
+
+    async def _forget(self, commits: Sequence[CommitId]) -> None:
+        links, aliases = schema.links, schema.aliases
+        await self._session.run(delete(_E).where(_E.c.carrier_id.in_(commits)))
+        await self._session.run(delete(links).where(links.c.commit_id.in_(commits)))
+        await self._session.run(delete(aliases).where(aliases.c.commit_id.in_(commits)))
+        await self._session.run(delete(_C).where(_C.c.id.in_(commits)))
+
+    async def _prune_fetches(self, before: datetime, limit: int) -> int:
+        sources = schema.sources
+        present = exists().where(sources.c.id == _F.c.source_id, sources.c.revision == _F.c.revision)
+        wanted = select(_F.c.source_id, _F.c.revision, _F.c.digest).where(_F.c.at < before, ~present).order_by(_F.c.at)
+        found = [tuple(row) for row in await self._session.all(wanted.limit(limit))]
+        for chunk in chunks(found, 250):
+            key = tuple_(_F.c.source_id, _F.c.revision, _F.c.digest)
+            await self._session.run(delete(_F).where(key.in_(chunk)))
+        return len(found)
+
+    async def _prune_transitions(self, before: datetime, limit: int) -> int:
+        """Take the oldest lines, up to the first one that is young enough: what is left has no holes."""
+        oldest = select(_T.c.id, _T.c.at).order_by(_T.c.id).limit(limit).subquery()
+        young = select(func.min(oldest.c.id)).where(oldest.c.at >= before).scalar_subquery()
+        last = select(func.max(oldest.c.id)).where(oldest.c.id < func.coalesce(young, oldest.c.id + 1))
+        through = await self._session.scalar(last)
+        return await self._session.run(delete(_T).where(_T.c.id <= through)) if through is not None else 0
+
+
+def _is_needed_by_none() -> list[ColumnElement[bool]]:
+    """No delivery is of it, carried or undone by it, and no export of it is left."""
+    return [
+        ~exists().where(_D.c.commit_id == _C.c.id),
+        ~exists().where(_D.c.carrier_id == _C.c.id),
+        ~exists().where(_D.c.undone_by == _C.c.id),
+        ~exists().where(_E.c.source_id == _C.c.id),
+    ]

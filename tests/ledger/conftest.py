@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.ledger.world import StillClock
+
+from fluxtrail.ledger.ledger import SqlLedger
+
+
+@pytest.fixture
+def clock() -> StillClock:
+    return StillClock()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "ledger.sqlite"
+
+
+@pytest.fixture
+async def ledger(place: Path, clock: StillClock) -> AsyncIterator[SqlLedger]:
+    opened = await SqlLedger.open(place, clock=clock)
+    try:
+        yield opened
+    finally:
+        await opened.close()
