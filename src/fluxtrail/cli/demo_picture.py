@@ -156,7 +156,7 @@ def _dots(delivery: Json) -> str:
 
 
 def _word(delivery: Json, *, is_wide: bool) -> str:
-    verdict = delivery["verdict"]
+    verdict = str(delivery["verdict"])
     if verdict == "deployed":
         if delivery.get("undone_by"):
             return "undone"
@@ -164,7 +164,7 @@ def _word(delivery: Json, *, is_wide: bool) -> str:
     if verdict == "pending":
         reason = str(delivery.get("reason") or "").replace("waiting_for_", "").replace("awaiting_", "awaits ")
         return reason.replace("_", " ")
-    word: str = {"rolled_back": "rolled back"}.get(verdict, verdict)
+    word = verdict.replace("_", " ")
     return word if is_wide else word.split(" ", maxsplit=1)[0]
 
 

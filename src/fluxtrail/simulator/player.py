@@ -62,7 +62,7 @@ class Player:
         self._world = world
         self._hold_seconds = hold_seconds
         self._dice = random.Random(seed)  # noqa: S311 - a script, not a secret
-        self._version = 1
+        self._version = 10
         self._actions: dict[Action, Callable[[Step], Awaitable[None]]] = {
             Action.FEATURE: self._feature,
             Action.DOCS: self._docs,
