@@ -101,6 +101,9 @@ async def test_lists_are_paged_by_cursor(ask: Ask) -> None:
         ("/deliveries?verdict=deployed&cluster=staging", 1),
         (f"/deliveries?target={TARGET}&namespace=flux-system&repository={SHOP}", 9),
         ("/targets?cluster=prod-eu&namespace=flux-system", 2),
+        ("/commits?author=jane&branch=main&carriers=false", 5),
+        ("/deliveries?sha=9f3c1ab", 3),
+        ("/targets?target=infra", 1),
         ("/clusters", 3),
         ("/transitions", 5),
         ("/transitions?after=3", 2),
@@ -160,6 +163,7 @@ async def test_every_answer_is_private_and_inert(ask: Ask) -> None:
     for path in (f"{API}/commits", f"{API}/commits/none", "/", f"{API}/openapi.json"):
         headers = (await ask("api", path)).headers
         assert headers["cache-control"] == "no-store"
+        assert headers["date"] == "Fri, 20 Nov 2026 10:30:00 GMT"
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "server" not in headers

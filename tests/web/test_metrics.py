@@ -105,8 +105,8 @@ async def test_the_old_tools_histograms_have_its_names(ask: Ask) -> None:
 
 async def test_gauges_tell_what_is_on_its_way(ask: Ask) -> None:
     found = await values(ask)
-    us = {"cluster": "prod-us", "namespace": "flux-system", "name": "apps"}
-    staging = {"cluster": "staging", "namespace": "flux-system", "name": "apps"}
+    us = {"cluster": "prod-us", "namespace": "flux-system", "name": "apps", "kind": "Kustomization"}
+    staging = {"cluster": "staging", "namespace": "flux-system", "name": "apps", "kind": "Kustomization"}
     assert found[key("fluxtrail_commits_inflight", **us)] == 1
     assert found[key("fluxtrail_commits_oldest_age_seconds", **us)] == 0
     assert found[key("fluxtrail_commits_oldest_age_seconds", **staging)] == 1800
@@ -172,7 +172,7 @@ async def test_a_ledger_that_cannot_be_read_fails_the_scrape(ask: Ask, world: Wo
 
 async def test_age_never_is_negative(ask: Ask, world: World) -> None:
     world.now = at(0) - timedelta(seconds=5)
-    staging = {"cluster": "staging", "namespace": "flux-system", "name": "apps"}
+    staging = {"cluster": "staging", "namespace": "flux-system", "name": "apps", "kind": "Kustomization"}
     assert (await values(ask))[key("fluxtrail_commits_oldest_age_seconds", **staging)] == 0
 
 

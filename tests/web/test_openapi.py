@@ -43,5 +43,5 @@ def test_every_operation_is_described() -> None:
 
 @schema.parametrize()
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_answers_are_as_the_document_says(case: schemathesis.Case) -> None:
+def test_answers_are_as_the_document_says(case: schemathesis.Case[Any]) -> None:
     case.call_and_validate(checks=CHECKS)

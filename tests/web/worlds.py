@@ -209,6 +209,7 @@ class InflightRow:
     cluster: str
     namespace: str
     name: str
+    kind: str
     commits: int
     oldest_since: datetime | None
 
@@ -271,8 +272,11 @@ class World:
         now: datetime,
         settle_after: timedelta,
         repository: str | None,
+        branch: str | None,
+        author: str | None,
         verdict: str | None,
         since: datetime | None,
+        carriers: bool,
         limit: int,
         cursor: str | None,
     ) -> Page[CommitView]:
@@ -281,6 +285,9 @@ class World:
             t.commit
             for t in self.trails.values()
             if repository in (None, t.commit.repository)
+            and branch in (None, "main")
+            and (author is None or author.lower() in t.commit.author.lower())
+            and (carriers or not t.commit.is_carrier)
             and (verdict is None or verdict in t.commit.verdicts)
             and (since is None or (t.commit.merged is not None and t.commit.merged.at >= since))
         ]
@@ -295,6 +302,7 @@ class World:
         namespace: str | None,
         target: str | None,
         repository: str | None,
+        sha: str | None,
         verdict: str | None,
         since: datetime | None,
         limit: int,
@@ -309,17 +317,29 @@ class World:
             and namespace in (None, d.target.split("/")[1])
             and target in (None, d.target, d.target.split("/")[2])
             and repository in (None, d.repository)
+            and (sha is None or d.sha.startswith(sha))
             and verdict in (None, d.verdict)
             and (since is None or (d.since is not None and d.since >= since))
         ]
         return _page(deliveries, limit, cursor)
 
     async def list_targets(
-        self, *, now: datetime, cluster: str | None, namespace: str | None, limit: int, cursor: str | None
+        self,
+        *,
+        now: datetime,
+        cluster: str | None,
+        namespace: str | None,
+        target: str | None,
+        limit: int,
+        cursor: str | None,
     ) -> Page[TargetView]:
         self._check()
         targets = [
-            t for t in self.targets if cluster in (None, t.cluster) and namespace in (None, t.target.split("/")[1])
+            t
+            for t in self.targets
+            if cluster in (None, t.cluster)
+            and namespace in (None, t.target.split("/")[1])
+            and target in (None, t.target.split("/")[2])
         ]
         return _page(targets, limit, cursor)
 
@@ -342,7 +362,7 @@ class World:
             for name, n, p, f in (("prod-eu", 2, 0, 1), ("prod-us", 1, 1, 0), ("staging", 1, 1, 0))
         ]
 
-    async def transitions(self, *, after_id: int, limit: int) -> list[Transition]:
+    async def transitions(self, after_id: int, *, limit: int) -> list[Transition]:
         self._check()
         history = [
             Transition(id=n, at=at(n), kind=TransitionKind.VERDICT, target_id=TargetId(1), before="pending",
@@ -355,8 +375,8 @@ class World:
         self._check()
         return CountsNow(
             [
-                InflightRow("prod-us", "flux-system", "apps", 1, None),
-                InflightRow("staging", "flux-system", "apps", 1, at(0)),
+                InflightRow("prod-us", "flux-system", "apps", "Kustomization", 1, None),
+                InflightRow("staging", "flux-system", "apps", "Kustomization", 1, at(0)),
             ]
         )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 
 import msgspec
@@ -67,10 +69,22 @@ def check_binding(host: str, *, token: str | None) -> None:
 
 
 class Guard:
-    """Wraps an ASGI application with everything above. Answers problem details of its own."""
+    """Wraps an ASGI application with everything above. Answers problem details of its own.
 
-    def __init__(self, app: AsgiApp, *, token: str | None = None, allowed_hosts: Iterable[str] = ()) -> None:
+    It also dates every answer by `now`, our own clock, which a simulated world may scale: clients reckon
+    ages with it.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        now: Callable[[], datetime],
+        token: str | None = None,
+        allowed_hosts: Iterable[str] = (),
+    ) -> None:
         self._app = app
+        self._now = now
         self._token = token.encode() if token is not None else None
         self._hosts = LOOPBACK_HOSTS | {host.lower().strip("[]") for host in allowed_hosts}
 
@@ -81,7 +95,8 @@ class Guard:
 
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+                date = format_datetime(self._now(), usegmt=True).encode()
+                message["headers"] = [*message.get("headers", ()), (b"date", date), *SECURITY_HEADERS]
             await send(message)
 
         problem = self._find_problem(scope)

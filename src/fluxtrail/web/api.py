@@ -53,19 +53,27 @@ async def list_commits(
     request: AnyRequest,
     *,
     repository: Text = None,
+    branch: Text = None,
+    author: Text = None,
     verdict: OneVerdict = None,
     since: Since = None,
+    carriers: Annotated[bool, QueryParameter(description="Exports and other carriers too.")] = True,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[CommitView]:
-    """`repository` is canonical (`github.com/acme/shop`); `verdict` keeps those that have it on some target."""
+    """`repository` is its canonical name or the end of it (`acme/shop`), `author` a part of the name; `verdict`
+    keeps those that have it on some target.
+    """
     context = _context(request)
     found = await context.answers.list_commits(
         now=context.now(),
         settle_after=context.settle_after,
         repository=repository,
+        branch=branch,
+        author=author,
         verdict=verdict,
         since=_aware(since),
+        carriers=carriers,
         limit=limit,
         cursor=cursor,
     )
@@ -88,7 +96,8 @@ async def find_trail(
         QueryParameter(
             min_length=1,
             max_length=512,
-            description="A sha or a prefix of one, `#12`, `owner/repo#12`, `kind/namespace/name` or `kind/name`.",
+            description="A sha or a prefix of one, `owner/repo@<sha>`, `#12`, `owner/repo#12`, `kind/namespace/name` "
+            "or `kind/name`.",
         ),
     ],
 ) -> TrailView:
@@ -105,12 +114,16 @@ async def list_deliveries(
     namespace: Text = None,
     target: Text = None,
     repository: Text = None,
+    sha: Text = None,
     verdict: OneVerdict = None,
     since: Since = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[DeliveryView]:
-    """`cluster` is a name or uid, `target` a name or `<Kind>/<namespace>/<name>`."""
+    """`cluster` is a name or uid, `target` a name, `kind/name` or `kind/namespace/name`.
+
+    Targets that a commit does not concern have no delivery here; its trail has them.
+    """
     context = _context(request)
     found = await context.answers.list_deliveries(
         now=context.now(),
@@ -119,6 +132,7 @@ async def list_deliveries(
         namespace=namespace,
         target=target,
         repository=repository,
+        sha=sha,
         verdict=verdict,
         since=_aware(since),
         limit=limit,
@@ -133,12 +147,13 @@ async def list_targets(
     *,
     cluster: Text = None,
     namespace: Text = None,
+    target: Text = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[TargetView]:
     context = _context(request)
     found = await context.answers.list_targets(
-        now=context.now(), cluster=cluster, namespace=namespace, limit=limit, cursor=cursor
+        now=context.now(), cluster=cluster, namespace=namespace, target=target, limit=limit, cursor=cursor
     )
     return Page(items=list(found.items), next=found.next)
 
@@ -169,7 +184,7 @@ async def list_transitions(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[Transition]:
     """A reader who keeps the largest id seen, and asks again with it as `after`, misses nothing."""
-    found = list(await _context(request).answers.transitions(after_id=after, limit=limit))
+    found = list(await _context(request).answers.transitions(after, limit=limit))
     return Page(items=found, next=str(found[-1].id) if len(found) == limit else None)
 
 

@@ -52,7 +52,7 @@ def create_app(
         settle_after: how long failed and rolled back must stay so to be settled.
     """
     context = Context(answers=answers, report=report, now=now, settle_after=settle_after)
-    return Guard(cast("AsgiApp", create_unguarded(context)), token=token, allowed_hosts=allowed_hosts)
+    return Guard(cast("AsgiApp", create_unguarded(context)), now=now, token=token, allowed_hosts=allowed_hosts)
 
 
 def create_unguarded(context: Context) -> Litestar:

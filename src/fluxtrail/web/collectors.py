@@ -20,7 +20,7 @@ from fluxtrail.web.measures import Kind, Measure
 from fluxtrail.web.ports import Counts
 
 _BOUNDS = (*(f"{bound}.0" for bound in BUCKETS_SECONDS), "+Inf")
-_TARGET = ("cluster", "namespace", "name")
+_TARGET = ("cluster", "namespace", "name", "kind")
 
 
 class Snapshot(Collector):
@@ -71,7 +71,7 @@ def _counted(counts: Counts, created: float, now: datetime) -> Iterator[Metric]:
         labels=_TARGET,
     )
     for row in counts.inflight:
-        labels = (row.cluster, row.namespace, row.name)
+        labels = (row.cluster, row.namespace, row.name, row.kind)
         inflight.add_metric(labels, row.commits)
         age = (now - row.oldest_since).total_seconds() if row.oldest_since else 0.0
         oldest.add_metric(labels, max(age, 0.0))

@@ -44,6 +44,9 @@ class Inflight(Protocol):
     def name(self) -> str: ...
 
     @property
+    def kind(self) -> str: ...
+
+    @property
     def commits(self) -> int:
         """Pending deliveries, whatever they wait for."""
 
@@ -75,7 +78,8 @@ class Answers(Protocol):
         """Return the trail of what `query` means, its candidates where it means several things, None for nothing.
 
         Args:
-            query: a sha, a prefix of one, `#12`, `owner/repo#12`, `kind/namespace/name` or `kind/name`.
+            query: a sha, a prefix of one, `owner/repo@<sha>`, `#12`, `owner/repo#12`, `kind/namespace/name` or
+                `kind/name`.
         """
 
     async def list_commits(
@@ -84,8 +88,11 @@ class Answers(Protocol):
         now: datetime,
         settle_after: timedelta,
         repository: str | None,
+        branch: str | None,
+        author: str | None,
         verdict: str | None,
         since: datetime | None,
+        carriers: bool,
         limit: int,
         cursor: str | None,
     ) -> Listing[CommitView]: ...
@@ -99,6 +106,7 @@ class Answers(Protocol):
         namespace: str | None,
         target: str | None,
         repository: str | None,
+        sha: str | None,
         verdict: str | None,
         since: datetime | None,
         limit: int,
@@ -106,7 +114,14 @@ class Answers(Protocol):
     ) -> Listing[DeliveryView]: ...
 
     async def list_targets(
-        self, *, now: datetime, cluster: str | None, namespace: str | None, limit: int, cursor: str | None
+        self,
+        *,
+        now: datetime,
+        cluster: str | None,
+        namespace: str | None,
+        target: str | None,
+        limit: int,
+        cursor: str | None,
     ) -> Listing[TargetView]: ...
 
     async def target(self, target_id: int, *, now: datetime) -> tuple[TargetView, Sequence[SyncView]] | None:
@@ -114,7 +129,7 @@ class Answers(Protocol):
 
     async def list_clusters(self) -> Sequence[ClusterView]: ...
 
-    async def transitions(self, *, after_id: int, limit: int) -> Sequence[Transition]: ...
+    async def transitions(self, after_id: int, *, limit: int) -> Sequence[Transition]: ...
 
     async def counts(self, *, now: datetime) -> Counts: ...
 

@@ -127,6 +127,7 @@ def _config(app: Any, grace_seconds: int) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,
         proxy_headers=False,
         ws="none",
         backlog=BACKLOG,

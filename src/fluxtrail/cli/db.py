@@ -1,0 +1,72 @@
+"""`fluxtrail db`: care of the ledger's file. These read the file itself: run them where `fluxtrail run` keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT_LEDGER = "fluxtrail.sqlite"
+
+
+@click.group()
+def db() -> None:
+    """Upgrade or back up the ledger."""
+
+
+def ledger_option(function: F) -> F:
+    return click.option(
+        "--ledger",
+        metavar="PATH",
+        envvar="FLUXTRAIL_LEDGER__PATH",
+        default=DEFAULT_LEDGER,
+        show_default=True,
+        show_envvar=True,
+        help="The ledger's file.",
+    )(function)
+
+
+@db.command()
+@ledger_option
+def upgrade(*, ledger: str) -> None:
+    """Bring the ledger to this version's schema. `fluxtrail run` does so too when it starts."""
+    from fluxtrail.ledger.ledger import SqlLedger, parse_place
+
+    path = parse_place(ledger)
+    if not path.exists():
+        raise click.UsageError(f"there is no ledger at {path}; name its file by --ledger")
+
+    async def open_and_close() -> str:
+        opened = await SqlLedger.open(path, clock=_Clock())
+        await opened.close()
+        return opened.instance_id
+
+    instance = asyncio.run(open_and_close())
+    click.echo(f"{path} has this version's schema (instance {instance})", err=True)
+
+
+@db.command()
+@ledger_option
+@click.argument("destination", type=click.Path(dir_okay=False, path_type=Path))
+def backup(*, ledger: str, destination: Path) -> None:
+    """Copy the ledger to DESTINATION, of one instant and checked, also while `fluxtrail run` writes to it."""
+    from fluxtrail.ledger.backup import copy_ledger
+    from fluxtrail.ledger.ledger import parse_place
+
+    def progress(copied: int, total: int) -> None:
+        click.echo(f"\r{100 * copied // max(total, 1)} %", nl=False, err=True)
+
+    asyncio.run(copy_ledger(parse_place(ledger), destination, progress if sys.stderr.isatty() else None))
+    start = "\r" if sys.stderr.isatty() else ""
+    click.echo(f"{start}copied to {destination}", err=True)
+
+
+class _Clock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)

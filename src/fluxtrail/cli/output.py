@@ -1,0 +1,106 @@
+"""Tables as kubectl prints them, and `-o json|yaml|name`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import click
+import msgspec
+
+from fluxtrail.cli.terminal import Terminal, terminal
+from fluxtrail.cli.words import fit, printable, width_of
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+FORMATS = ("table", "wide", "json", "yaml", "name")
+GAP = 3
+FLEXIBLE_MIN = 12
+
+
+@dataclass(frozen=True)
+class Column(Generic[T]):
+    """One column: `text` of an item, and the style its cell has by `style` (a verdict's name, say)."""
+
+    title: str
+    text: Callable[[T], str]
+    style: Callable[[T], str | None] = lambda _: None
+    is_wide: bool = False
+    """Only with `-o wide`."""
+    is_flexible: bool = False
+    """Gives way where the terminal is narrow."""
+
+
+def output_option(function: F) -> F:
+    return click.option(
+        "-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="How it is printed."
+    )(function)
+
+
+def print_data(value: object, form: str) -> None:
+    """Print `value` as JSON or YAML: views have the API's own field names."""
+    if form == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+        return
+    import yaml
+
+    builtins = msgspec.to_builtins(value, builtin_types=())
+    click.echo(yaml.safe_dump(builtins, sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+def print_items(
+    items: Sequence[T],
+    columns: Sequence[Column[T]],
+    *,
+    form: str,
+    name: Callable[[T], str],
+    has_header: bool = True,
+    nothing: str,
+) -> None:
+    """Print a list in any of the formats. An empty table says so on stderr, so that a pipe stays empty."""
+    if form == "name":
+        for item in items:
+            click.echo(printable(name(item)))
+    elif form in ("json", "yaml"):
+        print_data({"items": list(items)}, form)
+    elif not items:
+        click.echo(nothing, err=True)
+    else:
+        shown = [column for column in columns if form == "wide" or not column.is_wide]
+        for line in table(items, shown, terminal(), has_header=has_header):
+            click.echo(line, color=terminal().has_color)
+
+
+def table(items: Sequence[T], columns: Sequence[Column[T]], out: Terminal, *, has_header: bool = True) -> list[str]:
+    """Return the lines of a table: upper-case titles, columns three spaces apart, cut to the terminal's width."""
+    cells = [[printable(column.text(item)) or "-" for column in columns] for item in items]
+    titles = [[column.title for column in columns]] if has_header else []
+    widths = [max(width_of(row[i]) for row in (*titles, *cells)) for i in range(len(columns))]
+    if out.is_cut:
+        _narrow(widths, columns, out.width)
+    lines = [_line(row, widths, [None] * len(columns), out) for row in titles]
+    for item, row in zip(items, cells, strict=True):
+        lines.append(_line(row, widths, [column.style(item) for column in columns], out))
+    return lines
+
+
+def _narrow(widths: list[int], columns: Sequence[Column[T]], width: int) -> None:
+    """Take what is too much from the flexible columns, the widest first."""
+    too_much = sum(widths) + GAP * (len(widths) - 1) - width
+    flexible = [i for i, column in enumerate(columns) if column.is_flexible]
+    while too_much > 0:
+        widest = max(flexible, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= FLEXIBLE_MIN:
+            return
+        widths[widest] -= 1
+        too_much -= 1
+
+
+def _line(row: Sequence[str], widths: Sequence[int], styles: Sequence[str | None], out: Terminal) -> str:
+    parts = []
+    for index, (cell, width, style) in enumerate(zip(row, widths, styles, strict=True)):
+        text = fit(cell, width)
+        is_last = index == len(row) - 1
+        parts.append(out.style(text, style) + " " * (0 if is_last else width - width_of(text)))
+    return (" " * GAP).join(parts).rstrip()

@@ -1,0 +1,272 @@
+"""A trail as a picture: a block for each target, its stages on a line, and in words what it waits for. Pure.
+
+    ✔ deployed   prod-eu   Kustomization/flux-system/apps                    2m25s
+      merged ──1m02s── exported ──14s── fetched ──~57s── applied ──12s── healthy
+      10:00:00         10:01:02         10:01:16         ~10:02:13       10:02:25
+      carried by 77aa88bb, then 0a1b2c3d
+
+Stages stand below each other over all blocks. What is not reached is dim, after a dotted line.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import datetime, tzinfo
+
+from fluxtrail.cli.terminal import Terminal
+from fluxtrail.cli.words import (
+    age,
+    clock,
+    duration,
+    fit,
+    pending_words,
+    printable,
+    short,
+    short_revision,
+    timestamp,
+    width_of,
+)
+from fluxtrail.model.moment import Moment, Precision
+from fluxtrail.model.stage import Interval, Stage, lead_time, stage_intervals
+from fluxtrail.model.views import DeliveryView, TrailView
+
+INDENT = "  "
+COLUMN_MAX = 22
+CONNECTOR_MIN = 8
+"""Room for a duration such as `~1h02m` between two stages; below it, the stages go one below the other."""
+UNAFFECTED_SHOWN = 3
+_ORDER = ("failed", "pending", "rolled_back", "lost", "deployed", "abandoned", "unaffected")
+_EXPECTED = (Stage.MERGED, Stage.FETCHED, Stage.APPLIED)
+"""Stages that every delivery comes by, shown though nobody has reached them yet."""
+
+
+class Picture:
+    """Draws one trail for one terminal at one instant."""
+
+    def __init__(self, trail: TrailView, out: Terminal, *, now: datetime, where: tzinfo | None, is_wide: bool) -> None:
+        self._trail = trail
+        self._out = out
+        self._now = now
+        self._where = where
+        self._is_wide = is_wide
+        self._width = out.width
+        self._columns = _columns(trail.deliveries)
+        self._near = trail.commit.merged.at if trail.commit.merged else now
+        self._notes: set[str] = set()
+
+    def lines(self) -> Iterator[str]:
+        yield from self._header()
+        ordered = sorted(self._trail.deliveries, key=lambda d: (_rank(d.verdict), d.cluster, d.target))
+        affected = [d for d in ordered if d.verdict != "unaffected"]
+        for delivery in affected:
+            yield ""
+            yield from self._block(delivery)
+        unaffected = [d for d in ordered if d.verdict == "unaffected"]
+        if unaffected:
+            yield ""
+            yield from self._unaffected(unaffected)
+        if not ordered:
+            yield ""
+            yield f"{INDENT}no target is known that it goes to"
+        if self._notes:
+            yield ""
+            yield from (self._out.style(fit(note, self._width), "dim") for note in sorted(self._notes))
+
+    # the commit
+
+    def _header(self) -> Iterator[str]:
+        commit, out = self._trail.commit, self._out
+        sha = short(commit.sha)
+        subject = fit(printable(commit.subject), self._width - len(sha) - 2)
+        yield f"{out.style(sha, 'sha')}  {out.style(subject, 'strong')}"
+        facts = [commit.repository]
+        if commit.author:
+            facts.append(printable(commit.author))
+        if commit.pull_request is not None:
+            facts.append(f"#{commit.pull_request}")
+        if commit.merged is not None:
+            facts.append(f"merged {_mark(commit.merged)}{timestamp(commit.merged.at, self._where)}")
+        yield from self._dim(f" {out.glyph('dot')} ".join(facts))
+        if self._trail.via:
+            yield from self._dim(f"{self._trail.queried} is part of it ({self._trail.via.replace('_', ' ')})")
+        for export in self._trail.exports:
+            link = f" {out.glyph('dot')} {printable(export.build_link)}" if export.build_link else ""
+            yield from self._dim(f"exported by {short(export.sha)} in {export.repository}{link}")
+        yield INDENT + self._summary()
+
+    def _summary(self) -> str:
+        counts: dict[str, int] = {}
+        for delivery in self._trail.deliveries:
+            counts[delivery.verdict] = counts.get(delivery.verdict, 0) + 1
+        parts = [
+            self._out.style(f"{counts[verdict]} {verdict.replace('_', ' ')}", verdict)
+            for verdict in _ORDER
+            if verdict in counts
+        ]
+        return ", ".join([*parts, "settled" if self._trail.is_settled else "not settled yet"])
+
+    # one target
+
+    def _block(self, delivery: DeliveryView) -> Iterator[str]:
+        yield self._title(delivery)
+        if delivery.is_before_baseline:
+            yield from self._dim("was there before this target was first seen; when it came is not known")
+        else:
+            yield from self._timeline(delivery)
+        yield from self._remarks(delivery)
+
+    def _title(self, delivery: DeliveryView) -> str:
+        out, verdict = self._out, delivery.verdict
+        left = f"{out.glyph(verdict)} {verdict.replace('_', ' ')}"
+        lasted = self._lasted(delivery)
+        room = self._width - width_of(left) - width_of(lasted) - 5
+        where = fit(f"{printable(delivery.cluster)}  {printable(delivery.target)}", room)
+        gap = " " * (self._width - width_of(left) - 2 - width_of(where) - width_of(lasted))
+        return f"{out.style(left, verdict)}  {out.style(where, 'strong')}{gap}{lasted}".rstrip()
+
+    def _lasted(self, delivery: DeliveryView) -> str:
+        """Lead time of what arrived, age of what is pending."""
+        moments = _moments(delivery)
+        if delivery.verdict == "pending":
+            merged = moments.get(Stage.MERGED)
+            return f"for {age(merged.at, self._now)}" if merged else ""
+        last = Stage.HEALTHY if Stage.HEALTHY in moments else Stage.APPLIED
+        lead = lead_time(moments, until=last)
+        return self._figure(lead) if lead is not None else ""
+
+    def _timeline(self, delivery: DeliveryView) -> Iterator[str]:
+        moments = _moments(delivery)
+        if not moments:
+            return
+        intervals = {interval.stage: interval for interval in stage_intervals(moments)}
+        stages = [s for s in self._columns if s in moments or _may_come(s, delivery, moments)]
+        if self._is_wide or self._step < max(len(stage) for stage in stages) + CONNECTOR_MIN:
+            yield from self._list(moments, intervals, stages)
+            return
+        yield INDENT + self._road(moments, intervals, stages)
+        yield INDENT + self._out.style(self._clocks(moments, stages), "dim")
+
+    @property
+    def _step(self) -> int:
+        last = max(len(self._columns[-1]), 9)
+        room = self._width - len(INDENT) - last
+        return min(room // max(len(self._columns) - 1, 1), COLUMN_MAX)
+
+    def _road(self, moments: dict[Stage, Moment], intervals: dict[Stage, Interval], stages: Sequence[Stage]) -> str:
+        """Stages at fixed columns; between two of them a line with the time it took."""
+        out, road, at = self._out, "", 0
+        for stage in stages:
+            column = self._columns.index(stage) * self._step
+            if road:
+                interval = intervals.get(stage)
+                label = self._figure(interval) if interval else ""
+                road += self._connector(column - at, label, is_open=stage not in moments)
+            road += stage.value if stage in moments else out.style(stage.value, "dim")
+            at = column + len(stage.value)
+        return road
+
+    def _connector(self, width: int, label: str, *, is_open: bool) -> str:
+        out = self._out
+        line = out.glyph("gap" if is_open else "line")
+        room = width - 2 - width_of(label)
+        left, right = line * (room // 2), line * (room - room // 2)
+        style = "estimated" if label.startswith("~") else "warn" if label.endswith("!") else None
+        return f" {out.style(left, 'line')}{out.style(label, style)}{out.style(right, 'line')} "
+
+    def _clocks(self, moments: dict[Stage, Moment], stages: Sequence[Stage]) -> str:
+        row = ""
+        for stage in stages:
+            if stage in moments:
+                moment = moments[stage]
+                cell = _mark(moment) + clock(moment.at, self._near, self._where)
+                row = row.ljust(self._columns.index(stage) * self._step) + cell
+        return row
+
+    def _list(
+        self, moments: dict[Stage, Moment], intervals: dict[Stage, Interval], stages: Sequence[Stage]
+    ) -> Iterator[str]:
+        """One line a stage, with its evidence: for `-o wide` and for narrow terminals."""
+        for stage in stages:
+            moment = moments.get(stage)
+            if moment is None:
+                yield self._out.style(f"{INDENT}{stage.value:<10}-", "dim")
+                continue
+            interval = intervals.get(stage)
+            took = f"+{self._figure(interval)}" if interval else ""
+            at = f"{_mark(moment)}{clock(moment.at, self._near, self._where)}"
+            evidence = f"{moment.precision.value}: {moment.evidence.value.replace('_', ' ')}{self._bracket(moment)}"
+            head = f"{INDENT}{stage.value:<10}{at:<18}{took:<10}"
+            yield head + self._out.style(fit(evidence, max(self._width - width_of(head), 10)), "dim")
+
+    def _bracket(self, moment: Moment) -> str:
+        if moment.precision is not Precision.ESTIMATED or moment.not_before is None:
+            return ""
+        return f", not before {clock(moment.not_before, self._near, self._where)}"
+
+    def _figure(self, interval: Interval) -> str:
+        """A duration with its marks: `~` estimated, `!` two clocks disagree."""
+        if interval.is_inverted:
+            self._notes.add("! dated before the stage before it: two clocks disagree, so it is in no figure")
+            return f"{duration(interval.seconds)}!"
+        if interval.is_estimated:
+            self._notes.add("~ estimated: it lies before the time shown, and is in no Fluxtrail figure")
+            return f"~{duration(interval.seconds)}"
+        return duration(interval.seconds)
+
+    def _remarks(self, delivery: DeliveryView) -> Iterator[str]:
+        if delivery.verdict == "pending":
+            yield from self._wrapped(pending_words(delivery.reason, delivery.target), "pending")
+        elif delivery.reason:
+            yield from self._wrapped(f"{delivery.reason}, {age(delivery.since, self._now)} ago", delivery.verdict)
+        if delivery.message:
+            yield from self._wrapped(printable(delivery.message), None)
+        carrier = delivery.carrier if len(self._trail.exports) > 1 else None
+        carried = [carrier, delivery.via if delivery.via != delivery.carrier else None]
+        if any(carried):
+            yield from self._dim("carried by " + ", then ".join(short(sha) for sha in carried if sha))
+        if delivery.undone_by:
+            yield from self._wrapped(f"undone by {short(delivery.undone_by)}", "warn")
+        if delivery.is_scope_unknown:
+            yield from self._dim("whether it concerns this target could not be found out")
+        if self._is_wide and delivery.revision:
+            yield from self._dim(f"revision {short_revision(delivery.revision)}")
+
+    def _unaffected(self, deliveries: Sequence[DeliveryView]) -> Iterator[str]:
+        shown = deliveries if self._is_wide else deliveries[:UNAFFECTED_SHOWN]
+        for delivery in shown:
+            yield self._out.style(self._title(delivery), "dim")
+        if len(shown) < len(deliveries):
+            rest = len(deliveries) - len(shown)
+            yield self._out.style(f"{self._out.glyph('unaffected')} and {rest} more that it does not concern", "dim")
+
+    def _wrapped(self, text: str, style: str | None) -> Iterator[str]:
+        for line in textwrap.wrap(text, width=max(self._width - len(INDENT), 20)):
+            yield INDENT + self._out.style(line, style)
+
+    def _dim(self, text: str) -> Iterator[str]:
+        return self._wrapped(text, "dim")
+
+
+def _columns(deliveries: Sequence[DeliveryView]) -> list[Stage]:
+    known = {stage for delivery in deliveries for stage in _moments(delivery)}
+    return [stage for stage in Stage if stage in known or stage in _EXPECTED]
+
+
+def _may_come(stage: Stage, delivery: DeliveryView, moments: dict[Stage, Moment]) -> bool:
+    """Only what is still on its way has stages to come; one that was passed by is absent."""
+    order = list(Stage)
+    return delivery.verdict == "pending" and all(order.index(stage) > order.index(known) for known in moments)
+
+
+def _moments(delivery: DeliveryView) -> dict[Stage, Moment]:
+    """The stages of a view, in order; one that this version does not know is left out."""
+    return {stage: delivery.stages[stage.value] for stage in Stage if stage.value in delivery.stages}
+
+
+def _mark(moment: Moment) -> str:
+    return "~" if moment.precision is Precision.ESTIMATED else ""
+
+
+def _rank(verdict: str) -> int:
+    return _ORDER.index(verdict) if verdict in _ORDER else 0

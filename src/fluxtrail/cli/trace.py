@@ -1,0 +1,101 @@
+"""`fluxtrail trace`: where a commit is, when it got there, and what holds it up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from fluxtrail.cli.client import AmbiguousError, Client, client_of
+from fluxtrail.cli.output import output_option, print_data
+from fluxtrail.cli.picture import Picture
+from fluxtrail.cli.terminal import terminal
+from fluxtrail.cli.words import printable, short, split_target, zone
+from fluxtrail.model.views import Candidate, DeliveryView, TrailView
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SHA = re.compile(r"[0-9a-fA-F]{4,64}")
+
+
+def narrowing_options(function: F) -> F:
+    """`--cluster` and `--target`, each given any number of times."""
+    function = click.option(
+        "--target", "targets", metavar="NAME", multiple=True, help="Only this target: name, ns/name or Kind/ns/name."
+    )(function)
+    return click.option("--cluster", "clusters", metavar="NAME", multiple=True, help="Only this cluster.")(function)
+
+
+@click.command()
+@click.argument("query", metavar="SHA|PREFIX|#PR|KIND/NAME")
+@narrowing_options
+@output_option
+@click.option("--utc", "is_utc", is_flag=True, help="Times in UTC instead of this machine's zone.")
+@click.pass_context
+def trace(
+    ctx: click.Context, *, query: str, clusters: tuple[str, ...], targets: tuple[str, ...], output: str, is_utc: bool
+) -> None:
+    """Show the trail of a commit over all targets.
+
+    QUERY is a sha or a prefix of one, a pull request (`#12`, `acme/shop#12`), or a target (`kustomization/apps`,
+    `kustomization/flux-system/apps`), which means the commit that is applied there.
+    """
+    client = client_of(ctx)
+    try:
+        trail = narrowed(find_trail(client, query), clusters=clusters, targets=targets)
+    except AmbiguousError as exc:
+        raise click.UsageError(candidates_text(exc.candidates, query)) from exc
+    if output == "name":
+        click.echo(f"commit/{trail.commit.sha}")
+    elif output in ("json", "yaml"):
+        print_data(trail, output)
+    else:
+        out = terminal()
+        picture = Picture(trail, out, now=client.now, where=zone(is_utc=is_utc), is_wide=output == "wide")
+        for line in picture.lines():
+            out.echo(line)
+
+
+def find_trail(client: Client, query: str) -> TrailView:
+    """Ask for the trail of `query`.
+
+    Raises:
+        NotFoundError: nothing known is called so.
+        AmbiguousError: several commits are.
+    """
+    if _SHA.fullmatch(query):
+        return client.get(f"/commits/{query}", TrailView)
+    return client.get("/trail", TrailView, q=query)
+
+
+def narrowed(trail: TrailView, *, clusters: tuple[str, ...], targets: tuple[str, ...]) -> TrailView:
+    """Return the trail with the deliveries asked for; is it settled then says whether these are."""
+    if not clusters and not targets:
+        return trail
+    kept = [d for d in trail.deliveries if is_meant(d, clusters=clusters, targets=targets)]
+    return msgspec.structs.replace(trail, deliveries=kept, is_settled=bool(kept) and all(d.is_settled for d in kept))
+
+
+def is_meant(delivery: DeliveryView, *, clusters: tuple[str, ...], targets: tuple[str, ...]) -> bool:
+    if clusters and delivery.cluster not in clusters and delivery.cluster_uid not in clusters:
+        return False
+    return not targets or any(_names(delivery.target, wanted) for wanted in targets)
+
+
+def _names(target: str, wanted: str) -> bool:
+    kind, namespace, name = split_target(target.lower())
+    return wanted.lower() in (name, f"{namespace}/{name}", f"{kind}/{name}", f"{kind}/{namespace}/{name}")
+
+
+def candidates_text(candidates: list[Candidate], query: str) -> str:
+    """Say what an ambiguous query may mean, in a form that can be given instead."""
+    lines = [f"{query!r} may mean several commits:"]
+    for candidate in candidates:
+        is_twin = sum(other.sha == candidate.sha for other in candidates) > 1
+        name = f"{candidate.repository}@{candidate.sha}" if is_twin else candidate.sha
+        repository = "" if is_twin else f"{candidate.repository}  "
+        lines.append(f"  {name}  {repository}{printable(candidate.subject)}")
+    lines.append(f"Give more of it than {short(query)!r}." if _SHA.fullmatch(query) else "Give one of these.")
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""What `fluxtrail wait` decides at each look at a trail. Pure: a trail in, a decision out (docs/cli.md, wait).
+
+The targets waited for are fixed at the first look at which the scope of each is known: one that comes into
+being later is not waited for, one that is deleted will not happen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from fluxtrail.cli.trace import is_meant
+from fluxtrail.cli.words import duration, pending_words, short
+from fluxtrail.model.views import DeliveryView, TrailView
+
+WILL_NOT_HAPPEN = frozenset({"lost", "abandoned", "rolled_back"})
+_SCOPE_OPEN = frozenset({"scoping", "awaiting_export"})
+"""Pending for a reason that leaves open which targets the commit will concern."""
+
+
+class Exit(IntEnum):
+    """The exit codes of `wait`; 2 is click's own for usage."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    TIMEOUT = 3
+    WILL_NOT_HAPPEN = 4
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`exit` is None while there is something to wait for; `reason` is for people either way."""
+
+    exit: Exit | None
+    reason: str
+
+
+class Waiter:
+    """Remembers which targets are waited for.
+
+    Args:
+        goal: `applied` or `healthy`. A target without health checks has no `healthy`: there it is reached by deploying.
+        fail_after: how long a failure must last to be the end; Flux retries for ever, and the next commit may mend it.
+    """
+
+    def __init__(
+        self, *, goal: str, clusters: tuple[str, ...] = (), targets: tuple[str, ...] = (), fail_after: timedelta
+    ) -> None:
+        self._goal = goal
+        self._clusters = clusters
+        self._targets = targets
+        self._fail_after = fail_after
+        self._waited_for: frozenset[int] | None = None
+
+    def look(self, trail: TrailView, *, now: datetime) -> Decision:
+        """Return what the trail as it is at `now` (the server's clock) means."""
+        chosen = [d for d in trail.deliveries if is_meant(d, clusters=self._clusters, targets=self._targets)]
+        if self._waited_for is None:
+            early = self._fix_scope(trail, chosen)
+            if early is not None:
+                return early
+        waited_for = self._waited_for or frozenset()
+        present = [d for d in trail.deliveries if d.target_id in waited_for]
+        return self._judge(present, missing=len(waited_for) - len(present), now=now)
+
+    def _fix_scope(self, trail: TrailView, chosen: list[DeliveryView]) -> Decision | None:
+        if not trail.deliveries:
+            return Decision(None, "no target is known yet that it goes to")
+        unscoped = [d for d in chosen if d.verdict == "pending" and d.reason in _SCOPE_OPEN]
+        if unscoped:
+            return Decision(None, _waiting_text(unscoped))
+        if not chosen:
+            known = ", ".join(sorted({f"{d.cluster} {d.target}" for d in trail.deliveries})[:10])
+            return Decision(Exit.USAGE, f"none of its targets is called so; it goes to: {known}")
+        affected = [d for d in chosen if d.verdict != "unaffected"]
+        if not affected:
+            return Decision(Exit.OK, f"it concerns none of the {len(chosen)} targets: nothing to wait for")
+        self._waited_for = frozenset(d.target_id for d in affected)
+        return None
+
+    def _judge(self, present: list[DeliveryView], *, missing: int, now: datetime) -> Decision:
+        ended = [d for d in present if d.verdict in WILL_NOT_HAPPEN]
+        if ended:
+            return Decision(Exit.WILL_NOT_HAPPEN, "; ".join(_ended_text(d) for d in ended))
+        if missing:
+            return Decision(Exit.WILL_NOT_HAPPEN, f"{missing} of its targets are no longer known")
+        behind = [d for d in present if not self._is_reached(d)]
+        if not behind:
+            return Decision(Exit.OK, f"{self._goal} on {_targets(len(present))}")
+        failed = [d for d in behind if d.verdict == "failed"]
+        final = [d for d in failed if d.since is None or now - d.since >= self._fail_after]
+        if final:
+            return Decision(Exit.FAILED, "; ".join(_failed_text(d) for d in final))
+        return Decision(None, f"{len(present) - len(behind)} of {_targets(len(present))}; {_waiting_text(behind)}")
+
+    def _is_reached(self, delivery: DeliveryView) -> bool:
+        if delivery.verdict in ("deployed", "unaffected"):
+            return True
+        return self._goal == "applied" and "applied" in delivery.stages
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """Return what `90`, `90s`, `10m`, `1h30m` or `2d` means, or None."""
+    units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+    total, number = 0.0, ""
+    for character in text.strip() + ("s" if text.strip()[-1:].isdigit() else ""):
+        if character in "0123456789.":
+            number += character
+            continue
+        if character not in units or number.count(".") > 1 or number in ("", "."):
+            return None
+        total += float(number) * units[character]
+        number = ""
+    return timedelta(seconds=total) if text.strip() and not number and total <= 10**9 else None
+
+
+def _targets(count: int) -> str:
+    return f"{count} target" if count == 1 else f"{count} targets"
+
+
+def _where(delivery: DeliveryView) -> str:
+    return f"{delivery.cluster} {delivery.target}"
+
+
+def _waiting_text(deliveries: list[DeliveryView]) -> str:
+    first = deliveries[0]
+    words = pending_words(first.reason, first.target) if first.verdict == "pending" else _failed_text(first)
+    more = f" (and {len(deliveries) - 1} more)" if len(deliveries) > 1 else ""
+    return f"{words}: {_where(first)}{more}" if first.verdict == "pending" else f"{words}{more}"
+
+
+def _failed_text(delivery: DeliveryView) -> str:
+    message = f": {delivery.message}" if delivery.message else ""
+    return f"failed on {_where(delivery)} ({delivery.reason or 'no reason given'}){message}"
+
+
+def _ended_text(delivery: DeliveryView) -> str:
+    words = {
+        "lost": "it is no longer on the branch, and was never deployed on",
+        "abandoned": "the target was deleted or follows something else now:",
+        "rolled_back": "it was rolled back on",
+    }
+    undone = f", by {short(delivery.undone_by)}" if delivery.undone_by else ""
+    return f"{words[delivery.verdict]} {_where(delivery)}{undone}"
+
+
+def timeout_text(seconds: float, last: str) -> str:
+    return f"not within {duration(seconds)}: {last}"

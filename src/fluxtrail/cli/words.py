@@ -1,0 +1,103 @@
+"""How things are said in a terminal: durations, times, verdicts, reasons. No colour here, and no layout."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime, tzinfo
+
+SHORT_SHA = 8
+
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
+
+PENDING_WORDS = {
+    "awaiting_export": "no export to a manifests repository names it yet",
+    "awaiting_fetch": "Flux has not fetched it yet",
+    "awaiting_tag": "the source follows tags, and none contains it yet",
+    "awaiting_sync": "fetched; the target has not begun with it",
+    "syncing": "Flux is at work on it",
+    "waiting_for_dependency": "a dependency is not ready",
+    "suspended": "the target is suspended",
+    "source_suspended": "its source is suspended",
+    "source_failing": "its source cannot be fetched",
+    "scoping": "it is being found out whether this target is concerned",
+}
+
+
+def duration(seconds: float) -> str:
+    """`14s`, `2m13s`, `30m`, `3h05m`, `4d`: two units at most, as kubectl prints ages."""
+    whole = round(abs(seconds))
+    sign = "-" if seconds < 0 and whole else ""
+    for size, unit, smaller_size, smaller_unit in _UNITS:
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{sign}{whole // size}{unit}" + (f"{rest:02}{smaller_unit}" if rest else "")
+    return f"{sign}{whole}s"
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    return duration(max((now - since).total_seconds(), 0.0)) if since is not None else "-"
+
+
+def short(sha: str | None) -> str:
+    return sha[:SHORT_SHA] if sha else "-"
+
+
+def short_revision(text: str | None) -> str:
+    """`main@sha1:5394cb7f`, as Flux's own commands print it."""
+    if not text:
+        return "-"
+    head, colon, digest = text.rpartition(":")
+    return f"{head}:{digest[:SHORT_SHA]}" if colon else text
+
+
+def zone(*, is_utc: bool) -> tzinfo | None:
+    """UTC, or None for the machine's own zone, as `astimezone` takes it."""
+    return UTC if is_utc else None
+
+
+def clock(at: datetime, near: datetime, where: tzinfo | None) -> str:
+    """The time of day, with its date where that is another day than `near`'s."""
+    local, other = at.astimezone(where), near.astimezone(where)
+    return local.strftime("%H:%M:%S" if local.date() == other.date() else "%b %d %H:%M:%S")
+
+
+def timestamp(at: datetime, where: tzinfo | None) -> str:
+    return at.astimezone(where).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def split_target(target: str) -> tuple[str, str, str]:
+    """(kind, namespace, name) of `<Kind>/<namespace>/<name>`; what is missing is empty."""
+    kind, namespace, name = ["", "", *target.split("/", 2)][-3:]
+    return kind, namespace, name
+
+
+def pending_words(reason: str, target: str) -> str:
+    """Why a delivery is pending, and the command that ends it where there is one."""
+    words = PENDING_WORDS.get(reason, reason.replace("_", " ") or "no reason known")
+    kind, namespace, name = split_target(target)
+    if reason == "suspended" and namespace:
+        return f"{words}: flux resume {kind.lower()} {name} -n {namespace}"
+    return words
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without anything that would steer a terminal: subjects are written by anybody."""
+    return "".join(c if c.isprintable() else " " if c in "\n\r\t" else "?" for c in text).strip()
+
+
+def width_of(text: str) -> int:
+    """Columns that `text` takes: East Asian characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) != 0 for c in text)
+
+
+def fit(text: str, width: int) -> str:
+    """Cut `text` to `width` columns, with an ellipsis where something is lost."""
+    if width_of(text) <= width:
+        return text
+    cut = text[: max(width - 1, 0)]
+    while cut and width_of(cut) > width - 1:
+        cut = cut[:-1]
+    return f"{cut.rstrip()}…" if width > 0 else ""
