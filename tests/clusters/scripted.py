@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from fluxtrail.clusters.connection import Connection
-from fluxtrail.clusters.endpoint import Endpoint
+from fluxtrail.clusters.endpoint import Endpoint, Login
 from fluxtrail.clusters.subjects import Problem, Subject, WatchOptions
 from fluxtrail.clusters.watcher import Watcher
 from fluxtrail.model.observation import Current, Gone, Listed, Observation, Seen, Unavailable
@@ -409,13 +409,18 @@ class Watching:
 
 @asynccontextmanager
 async def watching(
-    api: ScriptedApi, *, subject: Subject[Widget] | None = None, collector: Collector | None = None, **options: Any
+    api: ScriptedApi,
+    *,
+    subject: Subject[Widget] | None = None,
+    collector: Collector | None = None,
+    login: Login | None = None,
+    **options: Any,
 ) -> AsyncIterator[Watching]:
     """Run a watcher against `api`; what ends it, except the end of the block, fails the test."""
     clock, problems = FakeClock(), list[Problem]()
     collector = collector or Collector()
     options = {"uses_watch_list": False, "idle_seconds": 5.0} | options
-    async with Connection(Endpoint(name="scripted", server=api.url), clock=clock) as connection:
+    async with Connection(Endpoint(name="scripted", server=api.url, login=login), clock=clock) as connection:
         watcher = Watcher(
             connection,
             subject or widgets(),

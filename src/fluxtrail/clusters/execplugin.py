@@ -24,6 +24,7 @@ from fluxtrail.model.redaction import redact
 TIMEOUT_SECONDS = 60.0
 _OUTPUT_LIMIT_BYTES = 1024 * 1024
 _FAILURE_KEPT_SECONDS = 5.0
+_REAP_SECONDS = 5.0
 _EXPIRY_MARGIN = timedelta(seconds=10)
 
 Answer = tuple[Secret | None, CertificatePair | None]
@@ -204,9 +205,13 @@ async def _read_bounded(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _reap(process: asyncio.subprocess.Process) -> None:
-    """End the plugin and whatever it started (it leads its own process group), and wait for it."""
-    if process.returncode is not None:
+    """End the plugin and whatever it started (it leads its own process group), and wait until its pipes are closed."""
+    if process.stdout is None or process.stderr is None:
+        return
+    if process.returncode is not None and process.stdout.at_eof() and process.stderr.at_eof():
         return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_REAP_SECONDS):
+            await asyncio.gather(_read_bounded(process.stdout), _read_bounded(process.stderr), process.wait())

@@ -54,7 +54,7 @@ def pem_of(data: str | None, path: str | None, file: Path, subject: str) -> Pem 
     """Return the certificate or key of a pair of fields `x` and `x-data`; the data goes first, as in kubectl."""
     if data:
         try:
-            return Pem(subject=f"{subject}-data", data=base64.b64decode(data, validate=False))
+            return Pem(subject=f"{subject}-data", data=base64.b64decode("".join(data.split()), validate=True))
         except (binascii.Error, ValueError) as error:
             raise ConfigError("is not base64; copy it whole", subject=f"{subject}-data") from error
     if path:
