@@ -14,6 +14,9 @@ from rich.text import Text
 
 Json = Mapping[str, Any]
 
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+"""What the client commands ask unless told otherwise."""
+
 _STAGES = ("merged", "exported", "fetched", "applied", "healthy")
 _MARKS = {
     "deployed": ("✔", "green"),
@@ -25,6 +28,16 @@ _MARKS = {
     "unaffected": ("·", "dim"),
 }
 _WORST_FIRST = ("failed", "pending", "rolled_back", "deployed", "lost", "abandoned", "unaffected")
+_WAITS = {
+    "awaiting_export": "in CI",
+    "awaiting_fetch": "to fetch",
+    "awaiting_sync": "to sync",
+    "waiting_for_dependency": "queued",
+    "source_suspended": "paused",
+    "suspended": "paused",
+    "source_failing": "cut off",
+}
+"""Reasons in as few letters as a column has; the whole story is below the table."""
 _NARROW = 96
 """Columns from which on authors are shown and clusters get more room."""
 
@@ -96,8 +109,9 @@ def _header(picture: Picture, width: int) -> RenderableType:
     line.add_column(justify="left")
     line.add_column(justify="right")
     line.add_row(left, right)
-    line.add_row(_counts(picture), Text(""))
-    return Group(line, Text("─" * width, style="dim"))
+    counts = _counts(picture)
+    counts.truncate(width)
+    return Group(line, counts, Text("─" * width, style="dim"))
 
 
 def _counts(picture: Picture) -> Text:
@@ -106,11 +120,11 @@ def _counts(picture: Picture) -> Text:
     for verdict in ("deployed", "pending", "failed", "rolled_back", "lost"):
         mark, style = _MARKS[verdict]
         text.append(f"{mark} {counted[verdict]} ", style=style if counted[verdict] else "dim")
-        text.append(f"{verdict.replace('_', ' ')}   ", style="dim")
+        text.append(f"{verdict.replace('_', ' ')}  ", style="dim")
     return text
 
 
-def _commits(picture: Picture, width: int, rows: int) -> Table:
+def _commits(picture: Picture, width: int, rows: int) -> RenderableType:
     is_wide = width >= _NARROW
     table = Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="dim")
     table.add_column("commit", no_wrap=True, width=7)
@@ -126,9 +140,7 @@ def _commits(picture: Picture, width: int, rows: int) -> Table:
             cells.append(Text(commit["author"].partition(" ")[0], style="dim"))
         cells += [_cell(trail, cluster, is_wide=is_wide) for cluster in picture.clusters]
         table.add_row(*cells)
-    if not picture.trails:
-        table.add_row(Text(""), Text("waiting for the first commit …", style="dim"))
-    return table
+    return table if picture.trails else Text("waiting for the first commit …", style="dim")
 
 
 def _cell(trail: Json, cluster: str, *, is_wide: bool) -> Text:
@@ -143,16 +155,17 @@ def _cell(trail: Json, cluster: str, *, is_wide: bool) -> Text:
     mark, style = _MARKS[worst["verdict"]]
     text = Text(f"{mark} ", style=style)
     text.append(_dots(worst), style=style)
-    text.append(f" {_word(worst, is_wide=is_wide)}", style="dim" if worst["verdict"] == "deployed" else style)
+    text.append(f"{_word(worst, is_wide=is_wide)}", style="dim" if worst["verdict"] == "deployed" else style)
     return text
 
 
 def _dots(delivery: Json) -> str:
-    """One dot a stage, filled where it was reached: ●●●○ is fetched, not applied."""
+    """Return one dot a stage after merged, filled where it was reached; hollow ones are still to come."""
     stages = delivery.get("stages") or {}
-    has_checks = "healthy" in stages or delivery["verdict"] != "deployed"
-    order = [s for s in _STAGES if s in stages or s in ("fetched", "applied") or (s == "healthy" and has_checks)]
-    return "".join("●" if stage in stages else "○" for stage in order if stage != "merged")
+    reached = [stage for stage in _STAGES[1:] if stage in stages]
+    is_open = delivery["verdict"] in ("pending", "failed")
+    missing = [s for s in ("fetched", "applied") if s not in stages] if is_open else []
+    return "●" * len(reached) + "○" * len(missing) + (" " if reached or missing else "")
 
 
 def _word(delivery: Json, *, is_wide: bool) -> str:
@@ -162,8 +175,8 @@ def _word(delivery: Json, *, is_wide: bool) -> str:
             return "undone"
         return _lead(delivery) or ("via " + delivery["via"][:5] if delivery.get("via") else "")
     if verdict == "pending":
-        reason = str(delivery.get("reason") or "").replace("waiting_for_", "").replace("awaiting_", "awaits ")
-        return reason.replace("_", " ")
+        reason = str(delivery.get("reason") or "")
+        return _WAITS.get(reason, reason.replace("_", " "))
     word = verdict.replace("_", " ")
     return word if is_wide else word.split(" ", maxsplit=1)[0]
 
@@ -222,7 +235,8 @@ def _footer(picture: Picture, width: int) -> RenderableType:
     if picture.problem:
         line = Text(f"⚠ {picture.problem}", style="bold red")
     else:
-        line = Text(f"q quits · fluxtrail trace <commit> --server {picture.url}", style="dim")
+        server = "" if picture.url == DEFAULT_SERVER else f"--server {picture.url} "
+        line = Text(f"q quits · fluxtrail {server}trace <commit>", style="dim")
     line.truncate(width, overflow="ellipsis")
     return line
 

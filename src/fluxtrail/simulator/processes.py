@@ -92,6 +92,14 @@ class SimulatorProcess:
     async def status(self) -> Json:
         return await request_json("GET", f"{self.description['control']}/status")
 
+    async def until_finished(self) -> None:
+        """Wait until the script is over and the clusters are quiet."""
+        while True:
+            status = await self.status()
+            if status["is_finished"] and status["is_quiet"]:
+                return
+            await asyncio.sleep(0.1)
+
     async def truth(self) -> list[Json]:
         answer = await request_json("GET", f"{self.description['control']}/truth")
         commits: list[Json] = answer["commits"]

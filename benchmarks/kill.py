@@ -1,0 +1,142 @@
+"""SIGKILLs at seeded random moments, and then the one question: is everything as the simulator knows it was?
+
+    python -m benchmarks.kill --kills 200 --seed 1
+
+The simulated world is a process of its own that is not killed; `fluxtrail run` is, again and again, while the
+script plays. At the end every verdict, every moment and the counts of the histograms are compared with the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fluxtrail.simulator.compare import compare, compare_counts
+from fluxtrail.simulator.observer import Observer, as_answer
+from fluxtrail.simulator.processes import Listeners, RunProcess, SimulatorProcess, write_settings
+
+EARLY_CHANCE = 0.3
+EARLY_SECONDS = (0.05, 1.5)
+"""After a start: while it opens its ledger, lists, looks back."""
+LATE_SECONDS = (2.0, 5.0)
+"""After it was ready: while it follows."""
+HOLD_SECONDS = 8.0
+"""For which the world keeps a state that it will undo: longer than two restarts in a row."""
+
+
+@dataclass
+class Outcome:
+    """What one run of kills came to."""
+
+    kills: int
+    seed: int
+    changes: int
+    commits: int = 0
+    deliveries: int = 0
+    seconds: float = 0.0
+    ready_seconds: list[float] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        ready = sorted(self.ready_seconds)
+        return {
+            "kills": self.kills,
+            "seed": self.seed,
+            "changes": self.changes,
+            "commits": self.commits,
+            "deliveries": self.deliveries,
+            "differences": len(self.differences),
+            "seconds": round(self.seconds, 1),
+            "ready_seconds_median": round(ready[len(ready) // 2], 2) if ready else None,
+        }
+
+
+async def kill_repeatedly(
+    directory: Path,
+    *,
+    kills: int,
+    seed: int,
+    changes: int,
+    time_scale: float = 1.0,
+    hold_seconds: float = HOLD_SECONDS,
+    patience_seconds: float = 60.0,
+) -> Outcome:
+    """Play a world of `changes` commits, kill `run` so many times meanwhile, and compare at the end."""
+    outcome = Outcome(kills=kills, seed=seed, changes=changes)
+    began = time.monotonic()
+    listeners = Listeners().with_ports()
+    settings = directory / "fluxtrail.yaml"
+    arguments = [f"--seed={seed}", f"--changes={changes}", f"--time-scale={time_scale}", f"--hold={hold_seconds}"]
+    async with SimulatorProcess(f"--directory={directory / 'world'}", *arguments) as simulator:
+        write_settings(settings, simulator.description, listeners=listeners, settle_seconds=2.0, poll_seconds=0.5)
+        run = RunProcess(settings, simulator.clock, listeners, log=directory / "run.log")
+        try:
+            await _start(run, outcome)
+            await simulator.begin()
+            await _kill(run, outcome, random.Random(seed))
+            trails = await Observer(run).until_settled(simulator, patience_seconds=patience_seconds)
+            truth = await simulator.truth()
+            told = as_answer(trails)["commits"]
+            counts = await Observer(run).histogram_counts()
+            outcome.differences = compare(truth, told, slack_seconds=0.3 * time_scale) + compare_counts(truth, counts)
+            outcome.commits = len(truth)
+            outcome.deliveries = sum(len(commit["deliveries"]) for commit in truth)
+        finally:
+            await run.stop()
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+async def _start(run: RunProcess, outcome: Outcome) -> None:
+    began = time.monotonic()
+    await run.start()
+    await run.until_ready()
+    outcome.ready_seconds.append(time.monotonic() - began)
+
+
+async def _kill(run: RunProcess, outcome: Outcome, dice: random.Random) -> None:
+    """Kill and start again: while it follows, or early in its new life; never early twice in a row."""
+    is_early = False
+    for remaining in range(outcome.kills, 0, -1):
+        await asyncio.sleep(dice.uniform(*(EARLY_SECONDS if is_early else LATE_SECONDS)))
+        await run.kill()
+        is_early = not is_early and remaining > 1 and dice.random() < EARLY_CHANCE
+        if is_early:
+            await run.start()
+        else:
+            await _start(run, outcome)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--changes", type=int, help="default: as many as keep the world busy for so many kills")
+    parser.add_argument("--time-scale", type=float, default=1.0)
+    parser.add_argument("--keep", type=Path, help="keep the world, the ledger and the logs here")
+    options = parser.parse_args()
+    changes = options.changes or max(25, options.kills * 2)
+    with tempfile.TemporaryDirectory(prefix="fluxtrail-kill-") as temporary:
+        directory = options.keep or Path(temporary)
+        directory.mkdir(parents=True, exist_ok=True)
+        outcome = asyncio.run(
+            kill_repeatedly(
+                directory, kills=options.kills, seed=options.seed, changes=changes, time_scale=options.time_scale
+            )
+        )
+    for line in outcome.differences:
+        print(line, file=sys.stderr)
+    print(json.dumps(outcome.summary()))
+    return 1 if outcome.differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import pytest
+
+from fluxtrail.simulator.compare import compare, compare_counts
+
+Json = dict[str, Any]
+
+TARGET = "Kustomization/flux-system/apps"
+TRUE: Json = {
+    "sha": "a" * 40,
+    "subject": "Do it",
+    "is_export": False,
+    "is_exported": True,
+    "deliveries": [
+        {
+            "cluster": "staging",
+            "target": TARGET,
+            "verdict": "deployed",
+            "via": "b" * 40,
+            "undone_by": None,
+            "succeeded_at": "2026-03-01T12:00:20.500000Z",
+            "stages": {"merged": "2026-03-01T12:00:05.250000Z", "applied": "2026-03-01T12:00:20.500000Z"},
+        }
+    ],
+}
+MERGED = {"at": "2026-03-01T12:00:05Z", "evidence": "pull_request_merged", "precision": "exact"}
+APPLIED = {"at": "2026-03-01T12:00:20Z", "evidence": "ready_condition", "precision": "exact"}
+
+
+def said(**changes: Any) -> list[Json]:
+    delivery = {
+        "cluster": "staging",
+        "target": TARGET,
+        "verdict": "deployed",
+        "via": "b" * 40,
+        "undone_by": None,
+        "stages": {"merged": MERGED, "applied": APPLIED},
+    }
+    return [{"sha": "a" * 40, "repository": "acme/shop", "deliveries": [delivery | changes]}]
+
+
+def applied(**changes: Any) -> list[Json]:
+    return said(stages={"merged": MERGED, "applied": APPLIED | changes})
+
+
+def test_what_is_as_it_was_makes_no_difference() -> None:
+    assert compare([TRUE], said()) == []
+
+
+@pytest.mark.parametrize(
+    ("commits", "difference"),
+    [
+        ([], "unknown to Fluxtrail"),
+        ([{"sha": "a" * 40, "deliveries": []}], "no delivery, true is deployed"),
+        (said(cluster="other"), "no delivery"),
+        (said(verdict="failed"), "verdict failed, true is deployed"),
+        (said(via=None), "via None, true is bbb"),
+        (said(undone_by="c" * 40), "undone_by ccc"),
+        (said(stages={"merged": MERGED}), "no applied, true is"),
+        (said(stages={"merged": MERGED, "applied": APPLIED, "healthy": APPLIED}), "in truth it has no such stage"),
+        (applied(at="2026-03-01T12:00:18Z"), "applied .* exact"),
+        (applied(at="2026-03-01T12:00:19Z", precision="observed"), "applied .* observed"),
+        (
+            applied(at="2026-03-01T12:00:40Z", precision="observed", not_before="2026-03-01T12:00:30Z"),
+            "applied .* observed",
+        ),
+        (
+            applied(
+                at="2026-03-01T12:01:00Z",
+                precision="estimated",
+                not_before="2026-03-01T12:00:50Z",
+                not_after="2026-03-01T12:01:00Z",
+            ),
+            "applied .* estimated",
+        ),
+    ],
+)
+def test_every_difference_is_told(commits: list[Json], difference: str) -> None:
+    lines = compare([TRUE], commits)
+    assert any(re.search(difference, line) for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        {"at": "2026-03-01T12:00:21Z", "precision": "observed"},
+        {"at": "2026-03-01T12:00:40Z", "precision": "observed", "not_before": "2026-03-01T12:00:10Z"},
+        {
+            "at": "2026-03-01T12:09:00Z",
+            "precision": "estimated",
+            "not_before": "2026-03-01T12:00:00Z",
+            "not_after": "2026-03-01T12:09:00Z",
+        },
+    ],
+)
+def test_a_moment_that_keeps_its_promise_is_no_difference(moment: Json) -> None:
+    assert compare([TRUE], applied(**moment)) == []
+
+
+def test_moments_of_the_unaffected_are_not_compared() -> None:
+    true = copy.deepcopy(TRUE)
+    true["deliveries"][0] |= {"verdict": "unaffected", "via": None, "stages": {"merged": "2026-03-01T12:00:05Z"}}
+    assert compare([true], said(verdict="unaffected", via=None, stages={})) == []
+
+
+def test_histogram_counts_are_those_of_what_succeeded() -> None:
+    family = "flux_commit_tracker_e2e_export_time_seconds"
+    exact = {
+        (family, "staging", "apps"): 1,
+        ("flux_commit_tracker_kube_manifests_exporter_export_time_seconds", "staging", "apps"): 1,
+    }
+    assert compare_counts([TRUE], exact) == []
+    assert compare_counts([TRUE], exact | {(family, "staging", "apps"): 2}) == [
+        f"{family} of apps on staging: 2, true is 1"
+    ]
+    assert len(compare_counts([TRUE], {})) == 2
+    assert compare_counts([TRUE], exact | {(family, "staging", "other"): 1}) != []

@@ -1,0 +1,105 @@
+"""The demo's picture: facts in, text out, at the widths that matter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from fluxtrail.cli.demo_picture import Event, Picture, draw
+
+Json = dict[str, Any]
+
+CLUSTERS = ("prod-eu", "prod-us", "staging")
+
+
+def moment(seconds: int) -> Json:
+    return {"at": f"2026-03-01T12:00:{seconds:02}Z", "evidence": "bracket", "precision": "exact"}
+
+
+def delivery(cluster: str, name: str = "apps", verdict: str = "deployed", **more: Any) -> Json:
+    stages = {"merged": moment(1), "fetched": moment(3), "applied": moment(9)} if verdict == "deployed" else {}
+    base = {"cluster": cluster, "target": f"Kustomization/flux-system/{name}", "verdict": verdict, "stages": stages}
+    return base | {"since": "2026-03-01T12:00:09Z", "via": None, "undone_by": None} | more
+
+
+def trail(subject: str, *deliveries: Json, sha: str = "a" * 40) -> Json:
+    commit = {"sha": sha, "subject": subject, "author": "Ada Marsh", "repository": "acme/shop"}
+    return {"commit": commit, "deliveries": list(deliveries), "is_settled": False}
+
+
+def rendered(picture: Picture, width: int, height: int = 30) -> list[str]:
+    console = Console(width=width, height=height, color_system=None, force_terminal=True)
+    with console.capture() as capture:
+        console.print(draw(picture, width=width, height=height))
+    return capture.get().splitlines()
+
+
+BUSY = Picture(
+    url="http://127.0.0.1:8080",
+    seed=1,
+    clusters=CLUSTERS,
+    status={"changes": 50, "changes_done": 12},
+    trails=(
+        trail(
+            "Roll the storefront forward, with a subject much longer than any column could ever show",
+            delivery("prod-eu"),
+            delivery("prod-us", verdict="pending", reason="waiting_for_dependency", message="dependency is not ready"),
+            delivery("staging", verdict="failed", reason="BuildFailed", message="yaml: did not find\nexpected ','"),
+        ),
+        trail("Explain", *(delivery(cluster, verdict="unaffected") for cluster in CLUSTERS)),
+    ),
+    events=(Event(at="12:00:09", mark="✔", style="green", text="aaaaaaa deployed on prod-eu/apps"),),
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("height", [20, 24, 40])
+def test_it_fits_the_terminal(width: int, height: int) -> None:
+    many = Picture(**{f: getattr(BUSY, f) for f in BUSY.__slots__} | {"trails": BUSY.trails * 30})
+    lines = rendered(many, width, height)
+    assert len(lines) <= height
+    assert all(len(line.rstrip()) <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_it_tells_how_each_commit_stands_and_why(width: int) -> None:
+    text = "\n".join(rendered(BUSY, width))
+    row = next(line for line in text.splitlines() if "Roll the" in line)
+    assert "✔ ●● 8s" in row
+    assert "dependency" in row
+    assert "✘ ○○ failed" in row
+    assert "BuildFailed: yaml: did not find expected ','" in text
+    assert "12/50 changes" in text
+    assert "aaaaaaa deployed on prod-eu/apps" in text
+
+
+def test_the_target_furthest_behind_stands_for_the_cluster() -> None:
+    picture = Picture(
+        url="",
+        seed=1,
+        clusters=("prod-eu",),
+        trails=(trail("Two", delivery("prod-eu"), delivery("prod-eu", "backend", "failed")),),
+    )
+    assert "✘ ○○ failed" in "\n".join(rendered(picture, 100))
+
+
+def test_before_the_first_commit_it_says_what_it_waits_for() -> None:
+    text = "\n".join(rendered(Picture(url="", seed=1, clusters=CLUSTERS), 100))
+    assert "waiting for the first commit" in text
+    assert "nothing: all is where it should be" in text
+
+
+def test_a_problem_takes_the_footer() -> None:
+    assert "⚠ the API is away" in rendered(BUSY.with_problem("the API is away"), 80)[-1]
+
+
+def test_markup_in_a_subject_is_text() -> None:
+    picture = Picture(url="", seed=1, clusters=("prod-eu",), trails=(trail("Fix [bold]x[/bold]", delivery("prod-eu")),))
+    assert "Fix [bold]x[/bold]" in "\n".join(rendered(picture, 100))
+
+
+def test_an_event_names_commit_target_and_carrier() -> None:
+    event = Event.of(BUSY.trails[0]["commit"], delivery("prod-eu", via="b" * 40))
+    assert event.plain().startswith("12:00:09 ✔ aaaaaaa deployed on prod-eu/apps via bbbbbbb · Roll")
