@@ -38,7 +38,7 @@ def test_patterns(pattern: str, url: str, admitted: bool) -> None:
     if admitted:
         assert allow.check(url) == parse_repository(url)
     else:
-        with pytest.raises(ConfigError, match="allowed_repositories"):
+        with pytest.raises(ConfigError, match="allow"):
             allow.check(url)
 
 

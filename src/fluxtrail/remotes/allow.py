@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.repository import RepositoryUrl, parse_repository
 
-SETTING = "allowed_repositories"
+SETTING = "allow"
 LOOKUP_TIMEOUT_SECONDS = 5.0
 
 _PATTERN = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,15 @@ from fluxtrail.model.records import CommitId, TargetId
 
 BASE_NOTE = "figures_base"
 """What pruned deliveries contributed; kept by retention in the unit that prunes them."""
+
+
+async def read_base(unit: SqlUnit) -> Figures:
+    note = await unit.get_note(BASE_NOTE)
+    return Figures.load(base64.b64decode(note)) if note else Figures()
+
+
+async def write_base(unit: SqlUnit, base: Figures) -> None:
+    await unit.put_note(BASE_NOTE, base64.b64encode(base.dump(remember_deliveries=False)).decode())
 
 
 class FoldedLedger:
@@ -27,8 +37,7 @@ class FoldedLedger:
     async def rebuild(self) -> None:
         """Fold the whole ledger. Raises StoreError."""
         async with self._ledger.unit() as unit:
-            base = await unit.get_note(BASE_NOTE)
-        figures = Figures.load(base.encode("latin-1")) if base else Figures()
+            figures = await read_base(unit)
         async for rows in self._ledger.delivery_facts(None):
             figures.add_all(rows)
         self.figures = figures

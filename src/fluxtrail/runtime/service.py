@@ -242,7 +242,7 @@ async def _assemble(
         exports=exports,
         clock=clock,
     )
-    retention = Retention(ledger=store, figures=ledger, clock=clock, keep=timedelta(days=settings.retention_days))
+    retention = Retention(ledger=store, clock=clock, keep=timedelta(days=settings.retention_days))
     jobs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "branches": branches.run,
         "attribution": attributor.run,

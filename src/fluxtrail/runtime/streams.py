@@ -121,9 +121,7 @@ class ClusterStreams:
             await unit.put_cluster(self.uid, self.name, self._clock.now())
         namespaces, selector = await self._narrow(connection)
         async with asyncio.TaskGroup() as group:
-            group.create_task(
-                self._watch(connection, _sources, ()), name=f"{self.name}/GitRepository"
-            )
+            group.create_task(self._watch(connection, _sources, ()), name=f"{self.name}/GitRepository")
             group.create_task(
                 self._watch(connection, lambda chosen: _targets(chosen, selector), namespaces),
                 name=f"{self.name}/Kustomization",

@@ -54,13 +54,11 @@ class ExportBook:
         self, repository: RepositoryRecord, reader: RepositoryReader, commits: Sequence[CommitFacts], *, now: datetime
     ) -> dict[str, ExporterInfo]:
         """Return what the exporter says at every commit that wrote its file. A bad payload costs only itself."""
-        found: dict[str, ExporterInfo] = {}
-        for facts in commits:
-            if FILE_NAME in facts.paths:
-                info = await self.read_at(repository, reader, facts.sha, now=now)
-                if info is not None:
-                    found[facts.sha] = info
-        return found
+        written = [facts.sha for facts in commits if FILE_NAME in facts.paths]
+        if len(written) > 1:
+            await reader.prefetch((sha, FILE_NAME) for sha in written)
+        found = {sha: await self.read_at(repository, reader, sha, now=now) for sha in written}
+        return {sha: info for sha, info in found.items() if info is not None}
 
     async def read_at(
         self, repository: RepositoryRecord, reader: RepositoryReader, sha: str, *, now: datetime

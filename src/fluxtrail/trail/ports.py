@@ -5,7 +5,7 @@ The trail decides; these remember, fetch and look up. None of them holds a rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -209,10 +209,14 @@ class RepositoryReader(Protocol):
 
     async def merged_commits(self, sha: str) -> list[str]: ...
 
-    async def read_file(self, sha: str, path: str, *, limit_bytes: int) -> bytes | None: ...
+    async def read_file(self, sha: str, path: str, *, limit_bytes: int) -> bytes | None:
+        """None where there is no such file. Raises WireError if it is larger than the limit."""
 
-    async def list_tree(self, sha: str, path: str) -> Sequence[TreeEntry] | None:
-        """The entries of a directory, or None where there is no such directory."""
+    async def list_tree(self, sha: str, path: str) -> Sequence[TreeEntry]:
+        """The entries of a directory; none where there is no such directory."""
+
+    async def prefetch(self, files: Iterable[tuple[str, str]]) -> None:
+        """Bring the bytes of many (sha, path) in one round trip, before many `read_file`."""
 
     async def pin(self, name: str, sha: str) -> None: ...
 
@@ -234,7 +238,6 @@ class PullRequestFacts(Protocol):
 
     @property
     def merge_commit_sha(self) -> str | None: ...
-
 
 
 class Forge(Protocol):

@@ -39,7 +39,7 @@ class TreeReader(Protocol):
 
     async def read_file(self, sha: str, path: str, *, limit_bytes: int) -> bytes | None: ...
 
-    async def list_tree(self, sha: str, path: str) -> Sequence[TreeEntry] | None: ...
+    async def list_tree(self, sha: str, path: str) -> Sequence[TreeEntry]: ...
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -127,7 +127,7 @@ class _Walk:
             self._visited.add(current)
             self._directories.add(current)
             entries = await self._reader.list_tree(self._sha, current)
-            if entries is None:
+            if not entries:
                 continue
             file_name = next(
                 (entry.name for entry in entries if entry.type == "blob" and entry.name in KUSTOMIZATION_FILES), None
@@ -159,7 +159,7 @@ class _Walk:
         path = normal_path(_join(directory, reference))
         if path is None or is_remote(reference):
             return []
-        if await self._reader.list_tree(self._sha, path) is not None:
+        if await self._reader.list_tree(self._sha, path):
             return [path]
         self._files.add(path)
         return []

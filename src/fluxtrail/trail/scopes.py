@@ -14,7 +14,7 @@ from fluxtrail.model.errors import WireError
 from fluxtrail.model.records import SourceRecord, TargetRecord
 from fluxtrail.trail.artifact_paths import ArtifactPaths
 from fluxtrail.trail.ports import RepositoryReader
-from fluxtrail.trail.scope import Scope, ancestors, read_scope
+from fluxtrail.trail.scope import KUSTOMIZATION_FILES, Scope, ancestors, normal_path, read_scope
 
 SOURCE_IGNORE = ".sourceignore"
 SOURCE_IGNORE_LIMIT_BYTES = 64 * 1024
@@ -57,7 +57,15 @@ class Scopes:
         """
         wanted = set(keys)
         await self._read_source_ignore(reader, facts)
-        for key in wanted - self._scopes.keys():
+        unknown = wanted - self._scopes.keys()
+        if len(unknown) > 1:
+            paths = [normal_path(key.path) for key in unknown]
+            await reader.prefetch(
+                (facts.sha, f"{path}/{KUSTOMIZATION_FILES[0]}" if path else KUSTOMIZATION_FILES[0])
+                for path in paths
+                if path is not None
+            )
+        for key in unknown:
             await self._read(reader, facts.sha, key)
         if facts.paths_truncated:
             return wanted

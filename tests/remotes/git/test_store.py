@@ -27,7 +27,7 @@ async def test_all_spellings_open_one_repository(make_store: StoreMaker) -> None
     one = store.open("https://github.com/Acme/shop.git")
     assert store.open("git@github.com:acme/shop") is one
     assert store.open("https://github.com/acme/other") is not one
-    with pytest.raises(ConfigError, match="allowed_repositories"):
+    with pytest.raises(ConfigError, match="allow"):
         store.open("https://example.com/acme/shop")
 
 
