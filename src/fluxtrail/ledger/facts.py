@@ -16,21 +16,20 @@ from sqlalchemy import text
 from fluxtrail.ledger.columns import from_micros, unpack_moment
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session, chunks
-from fluxtrail.ledger.sqlite import SqliteEngine
+from fluxtrail.ledger.sqlite import KEYS, SqliteEngine, pack_keys
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, TargetId, TargetRecord
 from fluxtrail.model.views import DeliveryFacts
 
 BATCH = 5000
 _KEPT_MOMENTS = 50_000
-_PAIRS = 250
 
-_ROWS = """
+_SELECT = """
     SELECT d.commit_id, d.target_id, d.carrier_id, d.is_scope_unknown,
            c.merged, c.is_carrier, c.committed_at,
            k.merged, k.committed_at, e.stated_at,
            a.fetched, a.applied, a.succeeded, h.healthy, h.succeeded
-    FROM deliveries AS d
+    FROM {deliveries}
     JOIN commits AS c ON c.id = d.commit_id
     LEFT JOIN commits AS k ON k.id = d.carrier_id
     LEFT JOIN exports AS e ON e.carrier_id = d.carrier_id AND e.source_id = d.commit_id
@@ -38,6 +37,12 @@ _ROWS = """
     LEFT JOIN syncs AS h ON h.id = d.healthy_sync
     WHERE d.applied_sync IS NOT NULL
 """
+_ALL = _SELECT.format(deliveries="deliveries AS d")
+_SOME = text(
+    _SELECT.format(
+        deliveries=f"{KEYS} AS w JOIN deliveries AS d ON d.target_id = w.target_id AND d.commit_id = w.commit_id"
+    )
+)
 
 Key = tuple[CommitId, TargetId]
 
@@ -48,7 +53,7 @@ async def stream_facts(
     """Yield the facts of these deliveries, of all for None, in batches; those never applied are left out."""
     decoder = FactsDecoder(situation)
     if keys is None:
-        async with aclosing(engine.stream(_ROWS, (), batch=BATCH)) as batches:
+        async with aclosing(engine.stream(_ALL, (), batch=BATCH)) as batches:
             async for batch in batches:
                 yield list(decoder.decode(batch))
         return
@@ -59,14 +64,8 @@ async def stream_facts(
 
 async def read_facts(session: Session, decoder: FactsDecoder, keys: Sequence[Key]) -> list[DeliveryFacts]:
     """Return the facts of these deliveries as the session sees them."""
-    facts: list[DeliveryFacts] = []
-    for chunk in chunks(keys, _PAIRS):
-        names = [f"(:t{index}, :c{index})" for index in range(len(chunk))]
-        values: dict[str, int] = {f"c{index}": commit_id for index, (commit_id, _) in enumerate(chunk)}
-        values |= {f"t{index}": target_id for index, (_, target_id) in enumerate(chunk)}
-        query = text(f"{_ROWS} AND (d.target_id, d.commit_id) IN (VALUES {', '.join(names)})")
-        facts.extend(decoder.decode(await session.all(query, values)))
-    return facts
+    found = await session.all(_SOME, {"keys": pack_keys(keys)})
+    return list(decoder.decode(found))
 
 
 class FactsDecoder:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, text, update
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.facts import FactsDecoder, Key, read_facts
@@ -45,9 +45,8 @@ class RetentionPart(UnitPart):
         situation = await Situation.load(self._session, self._catalog)
         keys = await self._settled_deliveries(before, limit)
         facts = await read_facts(self._session, FactsDecoder(situation), keys)
-        for chunk in chunks(keys, 250):
-            pairs = [(target_id, commit_id) for commit_id, target_id in chunk]
-            await self._session.run(delete(_D).where(tuple_(_D.c.target_id, _D.c.commit_id).in_(pairs)))
+        taken = delete(_D).where(_D.c.target_id == bindparam("t"), _D.c.commit_id == bindparam("c"))
+        await self._session.run(taken, [{"c": commit_id, "t": target_id} for commit_id, target_id in keys])
         syncs = await self._prune_syncs(before, limit)
         commits = await self._prune_commits(before, limit, await self._footholds(situation))
         fetches = await self._prune_fetches(before, limit)
@@ -135,10 +134,11 @@ class RetentionPart(UnitPart):
         sources = schema.sources
         present = exists().where(sources.c.id == _F.c.source_id, sources.c.revision == _F.c.revision)
         wanted = select(_F.c.source_id, _F.c.revision, _F.c.digest).where(_F.c.at < before, ~present).order_by(_F.c.at)
-        found = [tuple(row) for row in await self._session.all(wanted.limit(limit))]
-        for chunk in chunks(found, 250):
-            key = tuple_(_F.c.source_id, _F.c.revision, _F.c.digest)
-            await self._session.run(delete(_F).where(key.in_(chunk)))
+        found = await self._session.all(wanted.limit(limit))
+        same = (_F.c.source_id == bindparam("s"), _F.c.revision == bindparam("r"), _F.c.digest == bindparam("d"))
+        await self._session.run(
+            delete(_F).where(*same), [{"s": row.source_id, "r": row.revision, "d": row.digest} for row in found]
+        )
         return len(found)
 
     async def _prune_transitions(self, before: datetime, limit: int) -> int:

@@ -17,7 +17,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import URL, Table, event
+import msgspec
+from sqlalchemy import URL, Integer, Table, TextualSelect, column, event, text
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -36,6 +37,28 @@ _LOG_LIMIT_BYTES = 64 * 1024 * 1024
 def upsert(table: Table) -> Insert:
     """Return an INSERT that can be given `on_conflict_do_…`."""
     return insert(table)
+
+
+KEYS = """(SELECT json_extract(value, '$[0]') AS commit_id, json_extract(value, '$[1]') AS target_id
+           FROM json_each(:keys))"""
+"""A table of (commit, target) from one parameter made by `pack_keys`.
+
+SQLite walks the whole table for `(a, b) IN (VALUES …)`; joined to this it looks each key up, and the text of the
+statement stays the same whatever their number.
+"""
+
+
+_KEY_TABLE = text("SELECT commit_id, target_id FROM " + KEYS)  # noqa: S608 - constants
+
+
+def pack_keys(keys: Sequence[tuple[int, int]]) -> str:
+    return msgspec.json.encode(keys).decode()
+
+
+def key_table(keys: Sequence[tuple[int, int]]) -> TextualSelect:
+    """Return the keys as something to join with: columns `commit_id` and `target_id`."""
+    wanted = _KEY_TABLE.bindparams(keys=pack_keys(keys))
+    return wanted.columns(column("commit_id", Integer), column("target_id", Integer))
 
 
 class SqliteEngine:

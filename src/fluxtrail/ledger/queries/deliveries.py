@@ -22,6 +22,7 @@ from fluxtrail.ledger.queries.rendering import Renderer, stored
 from fluxtrail.ledger.queries.resolving import find_commits, repositories_named
 from fluxtrail.ledger.queries.targets import named_targets
 from fluxtrail.ledger.session import Session, chunks
+from fluxtrail.ledger.sqlite import key_table
 from fluxtrail.model.records import CommitId, RepositoryId, TargetId
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryView
@@ -68,11 +69,9 @@ def _read(cursor: str | None) -> Key | None:
 
 
 async def _rows(session: Session, keys: Sequence[Key]) -> list[Any]:
-    found = {}
-    for chunk in chunks(keys, 250):
-        pairs = [(target_id, commit_id) for _, commit_id, target_id in chunk]
-        for row in await session.all(stored().where(tuple_(_D.c.target_id, _D.c.commit_id).in_(pairs))):
-            found[row.commit_id, row.target_id] = row
+    wanted = key_table([(commit_id, target_id) for _, commit_id, target_id in keys]).cte("wanted")
+    statement = stored().join(wanted, (wanted.c.target_id == _D.c.target_id) & (wanted.c.commit_id == _D.c.commit_id))
+    found = {(row.commit_id, row.target_id): row for row in await session.all(statement)}
     return [found[commit_id, target_id] for _, commit_id, target_id in keys]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select
+from sqlalchemy import Row, exists, select
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.commits import commit_views
@@ -56,9 +56,9 @@ class _Trail:
     async def make(self, match: Match, query: str, *, now: Any, limit_targets: int | None) -> TrailView:
         commit = self._commit
         carriers = await self._carriers()
-        everywhere = [commit.id, *(row.id for row in carriers)]
-        rows = await self._stored(everywhere)
-        places = await self._situation.standing(everywhere)
+        carrier_ids = [row.id for row in carriers]
+        rows = await self._stored(carrier_ids)
+        places = await self._situation.standing([commit.id, *carrier_ids])
         deliveries = dict(rows.get(commit.id, {}))
         await self._add_own(deliveries, places.get(commit.id, {}))
         if carriers:
@@ -85,10 +85,16 @@ class _Trail:
         )
         return await self._session.all(wanted)
 
-    async def _stored(self, commits: Sequence[CommitId]) -> Rows:
+    async def _stored(self, carriers: Sequence[CommitId]) -> Rows:
+        """Return the commit's own rows, and those of its carriers on targets where it has none of its own."""
+        own = schema.deliveries.alias("of_the_commit")
+        commit = schema.deliveries.c.commit_id
+        has_own = exists().where(own.c.commit_id == self._commit.id, own.c.target_id == schema.deliveries.c.target_id)
+        wanted = [stored().where(commit == self._commit.id)]
+        wanted += [stored().where(commit.in_(chunk), ~has_own) for chunk in chunks(carriers)]
         found: Rows = {}
-        for chunk in chunks(commits):
-            rows = await self._session.all(stored().where(schema.deliveries.c.commit_id.in_(chunk)))
+        for statement in wanted:
+            rows = await self._session.all(statement)
             for row, view in zip(rows, await self._renderer.render(rows), strict=True):
                 found.setdefault(row.commit_id, {})[row.target_id] = view
         return found
