@@ -32,16 +32,19 @@ def pending_reason(
 
 
 def absent_verdict(
-    *, position: int | None, baseline_position: int | None, has_baseline: bool
+    *, position: int | None, baseline_position: int | None, has_baseline: bool, was_scoped: bool
 ) -> tuple[Verdict, bool, PendingReason | None]:
     """Return (verdict, before baseline, reason) of a commit on a target that has no row for it.
 
     Rows are made when a commit is recorded, for every target in scope; so no row means that the target is
     not affected, unless the commit is older than the target's baseline (contained, with no claim of when), or
-    the target has no baseline yet (scope is still to be found out).
+    older than our knowledge of a target that has no baseline yet (scope is still to be found out).
+
+    Args:
+        was_scoped: the commit came when the target was known already.
     """
     if not has_baseline:
-        return Verdict.PENDING, False, PendingReason.SCOPING
+        return (Verdict.UNAFFECTED, False, None) if was_scoped else (Verdict.PENDING, False, PendingReason.SCOPING)
     if position is not None and baseline_position is not None and position <= baseline_position:
         return Verdict.DEPLOYED, True, None
     return Verdict.UNAFFECTED, False, None

@@ -178,7 +178,7 @@ async def _assemble(
             allow=allow,
             credentials=credentials,
             quota_bytes=settings.git.quota_bytes,
-            progress=_show_progress,
+            progress=_progress(),
         )
     )
     github = GitHubClient(session, credentials=credentials, base_url=settings.github.base_url)
@@ -305,5 +305,14 @@ def _read_token(settings: Settings) -> str | None:
         raise ConfigError(f"cannot be read: {exc.strerror}", subject=str(settings.api.token_file)) from exc
 
 
-def _show_progress(step: CloneProgress) -> None:
-    log.info("cloning", repository=step.repository, phase=step.phase, percent=step.percent)
+def _progress() -> Callable[[CloneProgress], None]:
+    """Tell of a first clone in quarters: enough to see that it goes on."""
+    told: set[tuple[str, str, int]] = set()
+
+    def show(step: CloneProgress) -> None:
+        quarter = (step.percent or 0) // 25 * 25
+        if (step.repository, step.phase, quarter) not in told:
+            told.add((step.repository, step.phase, quarter))
+            log.info("cloning", repository=step.repository, phase=step.phase, percent=quarter)
+
+    return show

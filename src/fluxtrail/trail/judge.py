@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 
 from fluxtrail.model.flux import Condition, Kustomization, Snapshot
-from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
+from fluxtrail.model.moment import Evidence, Moment, Precision, bracket, exact, observed
 from fluxtrail.model.reasons import HEALTH_CHECKS, Outcome, Work, names_success_of, outcome_of, work_of
 from fluxtrail.model.records import UNSAVED, Attribution, Cause, SourceRecord, SyncId, SyncRecord, TargetRecord
 from fluxtrail.model.revision import find_revision
@@ -108,6 +108,8 @@ def _judge_applied(before: TargetRecord, last: SyncRecord | None, seen: Kustomiz
         last if last and last.outcome is not Outcome.SUCCEEDED and _same(last.revision, seen.last_applied) else None
     )
     sync = open_sync or _begin(before, seen.last_applied, seen, look, cause)
+    if cause is Cause.BASELINE:
+        sync = replace(sync, cause=cause)  # re-pointed while this very revision was under way
     return _succeed(sync, before, seen, snapshot, look)
 
 
@@ -132,7 +134,7 @@ def _succeed(
     moment = _success_moment(sync, before, seen, snapshot, look)
     applied = sync.applied
     if applied is None:
-        applied = bracket(sync.started.earliest, moment.latest) if seen.has_checks else moment
+        applied = bracket(sync.started.not_before, moment.latest) if seen.has_checks else moment
     digest = snapshot.digest if snapshot and _is_of(snapshot, seen) else None
     return replace(
         sync,
@@ -217,6 +219,8 @@ def _judge_attempt(
         after = _note_checks(after, work, look)
     if target.phase is Outcome.FAILED and ready is not None:
         after = _fail(after, ready, look)
+    if not look.was_held:
+        after = replace(after, started=_with_gap(after.started))
     return after if is_new or after != sync else None
 
 
@@ -247,12 +251,11 @@ def _note_checks(sync: SyncRecord, work: Work, look: Look) -> SyncRecord:
     if sync.applied is not None:
         return sync
     began_at = work.condition.changed_at
-    if began_at is not None and look.was_held and work.is_checking:
+    if began_at is not None and look.was_held and _is_watched(sync) and work.is_checking:
         moment = exact(began_at, Evidence.HEALTH_CHECKS_STARTED)
     else:
-        not_before = sync.started.earliest if look.not_before is None else max(look.not_before, sync.started.earliest)
         latest = min(filter(None, (began_at, look.observed_at)))
-        moment = bracket(not_before, latest, evidence=Evidence.HEALTH_CHECKS_STARTED)
+        moment = bracket(_unseen_since(sync, look), latest, evidence=Evidence.HEALTH_CHECKS_STARTED)
     return replace(sync, applied=moment, outcome=Outcome.CHECKING if sync.outcome is Outcome.RUNNING else sync.outcome)
 
 
@@ -262,12 +265,12 @@ def _fail(sync: SyncRecord, ready: Condition, look: Look) -> SyncRecord:
     if failed is None:
         failed = (
             exact(ready.changed_at, Evidence.READY_CONDITION)
-            if look.was_held and ready.changed_at
-            else bracket(look.not_before, min(filter(None, (ready.changed_at, look.observed_at))))
+            if look.was_held and _is_watched(sync) and ready.changed_at
+            else bracket(_unseen_since(sync, look), min(filter(None, (ready.changed_at, look.observed_at))))
         )
     applied = sync.applied
     if applied is None and ready.reason == "HealthCheckFailed":
-        applied = bracket(sync.started.earliest, failed.latest)
+        applied = bracket(sync.started.not_before, failed.latest)
     message = sync.message if sync.reason == ready.reason else ready.message
     return replace(
         sync,
@@ -277,6 +280,23 @@ def _fail(sync: SyncRecord, ready: Condition, look: Look) -> SyncRecord:
         failed=failed,
         applied=applied,
     )
+
+
+def _is_watched(sync: SyncRecord) -> bool:
+    """True if the sync was watched from its first sign without a gap: then what is seen now, was not there before.
+
+    Flux retries for ever, and begins again after a restart: a step seen after a gap need not be its first time.
+    """
+    return sync.started.precision is Precision.OBSERVED
+
+
+def _with_gap(started: Moment) -> Moment:
+    return started if started.precision is Precision.ESTIMATED else bracket(started.not_before, started.at)
+
+
+def _unseen_since(sync: SyncRecord, look: Look) -> datetime | None:
+    """Return the instant after which something that was not seen of a sync until now must have happened."""
+    return look.not_before if _is_watched(sync) and sync.id != UNSAVED else sync.started.not_before
 
 
 # -- small facts ------------------------------------------------------------------------------------------------

@@ -248,8 +248,8 @@ class Recorder:
     async def _affected(
         self, branch: BranchKey, reader: RepositoryReader, commits: Sequence[CommitFacts]
     ) -> dict[str, set[TargetId]]:
-        """Return the targets in scope of each commit. Targets without a baseline claim nothing yet."""
-        targets = [target for target in self._registry.targets_on(branch) if not target.awaits_baseline]
+        """Return the targets in scope of each commit, those too that have applied nothing yet."""
+        targets = self._registry.targets_on(branch)
         keyed: defaultdict[object, set[TargetId]] = defaultdict(set)
         keys = set()
         for target in targets:
@@ -332,7 +332,7 @@ class Recorder:
             made = reopened if record.sha in returning else rows
             for target_id in affected.get(record.sha, ()):
                 target = targets.get(target_id)
-                if target is None or target.awaits_baseline:
+                if target is None:
                     continue  # deleted or re-pointed while we read
                 made += pending_rows(record, target_id, exports.get(record.id), self._clock.now())
         await keep_rows(unit, rows)

@@ -169,6 +169,7 @@ class _Trail:
             position=position,
             baseline_position=self._situation.position(target, target.baseline_sha),
             has_baseline=target.baseline_sha is not None and not target.awaits_baseline,
+            was_scoped=commit.at is not None and commit.at >= target.first_seen_at,
         )
         pruned_before = self._situation.pruned_before
         if verdict is Verdict.UNAFFECTED and pruned_before is not None and commit.at < pruned_before:
