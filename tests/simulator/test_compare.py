@@ -16,6 +16,7 @@ TRUE: Json = {
     "subject": "Do it",
     "is_export": False,
     "is_exported": True,
+    "is_dropped": False,
     "deliveries": [
         {
             "cluster": "staging",
@@ -106,6 +107,13 @@ def test_moments_of_the_unaffected_are_not_compared() -> None:
     true = copy.deepcopy(TRUE)
     true["deliveries"][0] |= {"verdict": "unaffected", "via": None, "stages": {"merged": "2026-03-01T12:00:05Z"}}
     assert compare([true], said(verdict="unaffected", via=None, stages={})) == []
+
+
+@pytest.mark.parametrize("is_dropped", [True, False])
+def test_who_was_never_concerned_need_not_be_named_for_a_dropped_commit(is_dropped: bool) -> None:
+    true = copy.deepcopy(TRUE) | {"is_dropped": is_dropped}
+    true["deliveries"][0]["verdict"] = "unaffected"
+    assert bool(compare([true], [{"sha": "a" * 40, "deliveries": []}])) is not is_dropped
 
 
 def test_histogram_counts_are_those_of_what_succeeded() -> None:

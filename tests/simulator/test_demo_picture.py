@@ -68,7 +68,8 @@ def test_it_tells_how_each_commit_stands_and_why(width: int) -> None:
     text = "\n".join(rendered(BUSY, width))
     row = next(line for line in text.splitlines() if "Roll the" in line)
     assert "✔ ●● 8s" in row
-    assert "dependency" in row
+    assert "▸ ○○ queued" in row
+    assert "waiting for dependency: dependency" in text
     assert "✘ ○○ failed" in row
     assert "BuildFailed: yaml: did not find expected ','" in text
     assert "12/50 changes" in text
@@ -76,12 +77,8 @@ def test_it_tells_how_each_commit_stands_and_why(width: int) -> None:
 
 
 def test_the_target_furthest_behind_stands_for_the_cluster() -> None:
-    picture = Picture(
-        url="",
-        seed=1,
-        clusters=("prod-eu",),
-        trails=(trail("Two", delivery("prod-eu"), delivery("prod-eu", "backend", "failed")),),
-    )
+    both = trail("Two", delivery("prod-eu"), delivery("prod-eu", "backend", "failed"))
+    picture = Picture(url="", seed=1, clusters=("prod-eu",), trails=(both,))
     assert "✘ ○○ failed" in "\n".join(rendered(picture, 100))
 
 

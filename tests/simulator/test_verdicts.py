@@ -83,6 +83,7 @@ async def test_an_unhealthy_release_was_applied_before_it_was_healthy(play: Play
         stages = delivery(bad, "staging", "backend")["stages"]
         repaired = delivery(commits(world, "Slow payments")[0], "staging", "backend")["stages"]
         assert verdicts(bad) == {"staging/backend": "deployed"}
+        assert delivery(bad, "staging", "backend")["via"] is None
         assert stages["applied"] < repaired["applied"]
         assert stages["healthy"] == repaired["healthy"]
 

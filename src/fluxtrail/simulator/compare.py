@@ -82,6 +82,8 @@ def _compare_commit(true: Json, found: Json, slack: timedelta) -> Iterator[str]:
         key = (delivery["cluster"], delivery["target"])
         said = told.pop(key, None)
         where = f"on {key[0]} {key[1]}"
+        if said is None and true["is_dropped"] and delivery["verdict"] == "unaffected":
+            continue  # a commit that is nowhere any more makes no claim on whom it never concerned
         if said is None:
             yield f"{where}: no delivery, true is {delivery['verdict']}"
             continue

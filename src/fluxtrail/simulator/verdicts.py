@@ -66,6 +66,7 @@ class Judge:
             "repository": pushed.repository,
             "subject": pushed.commit.subject,
             "is_export": pushed.is_export,
+            "is_dropped": self._is_dropped(pushed),
             "is_exported": pushed.commit.sha in self._truth.exports,
             "deliveries": deliveries,
         }
@@ -116,22 +117,20 @@ class Judge:
         if _is_same_output(before, success, target):
             return Outcome(Verdict.UNAFFECTED)
         is_gone = not target.successes()[-1].commit.contains(commit)
-        return Outcome(
-            Verdict.ROLLED_BACK if is_gone else Verdict.DEPLOYED,
-            via=success.commit.sha if success.commit.sha != commit.sha else None,
-            times=self._times(commit, target, success),
-            succeeded_at=success.succeeded_at,
-        )
+        outcome = self._applied(Verdict.ROLLED_BACK if is_gone else Verdict.DEPLOYED, commit, target)
+        outcome.succeeded_at = success.succeeded_at
+        if target.has_checks and success.succeeded_at is not None:
+            outcome.times["healthy"] = success.succeeded_at
+        return outcome
 
     def _judge_undelivered(self, commit: Commit, target: TargetTruth) -> Outcome:
         if not self._manifests.is_on_branch(commit):
             return Outcome(Verdict.LOST)
-        times = self._times(commit, target, None)
         finished = [attempt for attempt in target.attempts if attempt.succeeded_at or attempt.failed_at]
         last = finished[-1] if finished else None
         if last is not None and last.failed_at and last.commit.contains(commit):
-            return Outcome(Verdict.FAILED, times=times)
-        return Outcome(Verdict.PENDING, times=times)
+            return self._applied(Verdict.FAILED, commit, target)
+        return self._applied(Verdict.PENDING, commit, target)
 
     def _is_in_scope(self, commit: Commit, target: TargetTruth) -> bool:
         key = (commit.sha, target.path)
@@ -149,20 +148,20 @@ class Judge:
             before = success
         return None
 
-    def _times(self, commit: Commit, target: TargetTruth, success: Attempt | None) -> dict[str, datetime]:
-        """Return when the first applied attempt that contains the commit was fetched and applied, and when it was
-        first there in health. An attempt that failed its checks was applied all the same.
+    def _applied(self, verdict: Verdict, commit: Commit, target: TargetTruth) -> Outcome:
+        """Return the outcome with what the first applied attempt that contains the commit says: which revision
+        carried it, when that was fetched and applied. An attempt that failed its checks was applied all the same.
         """
-        applied = next((a for a in target.attempts if a.applied_at and a.commit.contains(commit)), None)
-        times: dict[str, datetime] = {}
-        if applied is not None and applied.applied_at is not None:
-            fetched = self._truth.fetches.get((target.cluster, target.source, applied.commit.sha))
-            if fetched is not None and fetched <= applied.applied_at:
-                times["fetched"] = fetched
-            times["applied"] = applied.applied_at
-        if success is not None and success.succeeded_at is not None and target.has_checks:
-            times["healthy"] = success.succeeded_at
-        return times
+        outcome = Outcome(verdict)
+        first = next((a for a in target.attempts if a.applied_at and a.commit.contains(commit)), None)
+        if first is None or first.applied_at is None:
+            return outcome
+        outcome.via = first.commit.sha if first.commit.sha != commit.sha else None
+        fetched = self._truth.fetches.get((target.cluster, target.source, first.commit.sha))
+        if fetched is not None and fetched <= first.applied_at:
+            outcome.times["fetched"] = fetched
+        outcome.times["applied"] = first.applied_at
+        return outcome
 
     def _find_undoing(self, pushed: Pushed, target: TargetTruth) -> str | None:
         """Return the newest contained commit that says it reverts this one."""
@@ -174,6 +173,11 @@ class Judge:
             if any(applied.contains(commit) for commit in self._carriers(other)):
                 found = other.commit.sha
         return found
+
+    def _is_dropped(self, pushed: Pushed) -> bool:
+        """Whether it, or an export of it, is no longer on its branch."""
+        is_on_source = pushed.repository != self._source.name or self._source.is_on_branch(pushed.commit)
+        return not (is_on_source and all(self._manifests.is_on_branch(commit) for commit in self._carriers(pushed)))
 
     def _carriers(self, pushed: Pushed) -> Iterator[Commit]:
         if pushed.repository == self._manifests.name:
