@@ -68,7 +68,8 @@ def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, limit: i
     columns: list[Column[CommitView]] = [
         Column("SHA", lambda c: short(c.sha), lambda _: "sha"),
         Column("SUBJECT", lambda c: c.subject, is_flexible=True),
-        Column("REPOSITORY", lambda c: c.repository, is_flexible=True),
+        Column("REPOSITORY", lambda c: c.repository.partition("/")[2] or c.repository, is_flexible=True),
+        Column("HOST", lambda c: c.repository.partition("/")[0], is_wide=True),
         Column("AUTHOR", lambda c: c.author, is_wide=True),
         Column("PR", lambda c: f"#{c.pull_request}" if c.pull_request else "-", is_wide=True),
         Column("CARRIER", lambda c: "yes" if c.is_carrier else "no", is_wide=True),
@@ -102,9 +103,10 @@ def get_deliveries(ctx: click.Context, /, *, output: str, no_header: bool, limit
     now = client.now
     columns: list[Column[DeliveryView]] = [
         Column("SHA", lambda d: short(d.sha), lambda _: "sha"),
-        Column("CLUSTER", lambda d: d.cluster),
-        Column("NAMESPACE", lambda d: split_target(d.target)[1]),
-        Column("TARGET", _kind_and_name),
+        Column("CLUSTER", lambda d: d.cluster, is_flexible=True),
+        Column("NAMESPACE", lambda d: split_target(d.target)[1], is_flexible=True),
+        Column("KIND", lambda t: split_target(t.target)[0], is_wide=True),
+        Column("NAME", lambda t: split_target(t.target)[2], is_flexible=True),
         Column("VERDICT", lambda d: d.verdict, lambda d: d.verdict),
         Column("STAGE", _last_stage),
         Column("REASON", lambda d: d.reason, is_flexible=True),
@@ -138,9 +140,10 @@ def get_targets(ctx: click.Context, /, *, output: str, no_header: bool, limit: i
     now = client.now
     columns: list[Column[TargetView]] = [
         Column("ID", lambda t: str(t.id), is_wide=True),
-        Column("CLUSTER", lambda t: t.cluster),
-        Column("NAMESPACE", lambda t: split_target(t.target)[1]),
-        Column("TARGET", _kind_and_name),
+        Column("CLUSTER", lambda t: t.cluster, is_flexible=True),
+        Column("NAMESPACE", lambda t: split_target(t.target)[1], is_flexible=True),
+        Column("KIND", lambda t: split_target(t.target)[0], is_wide=True),
+        Column("NAME", lambda t: split_target(t.target)[2], is_flexible=True),
         Column("APPLIED", lambda t: short_revision(t.applied)),
         Column("PHASE", _phase, _phase_style),
         Column("PENDING", lambda t: str(t.pending), lambda t: "pending" if t.pending else None),
@@ -215,11 +218,6 @@ def _verdicts(commit: CommitView) -> str:
 def _worst(commit: CommitView) -> str | None:
     order = ("failed", "pending", "rolled_back", "lost", "deployed")
     return next((verdict for verdict in order if commit.verdicts.get(verdict)), None)
-
-
-def _kind_and_name(item: DeliveryView | TargetView) -> str:
-    kind, _, name = split_target(item.target)
-    return f"{kind.lower()}/{name}" if kind else name
 
 
 def _last_stage(delivery: DeliveryView) -> str:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "wide", "json", "yaml", "name")
 GAP = 3
-FLEXIBLE_MIN = 12
+FLEXIBLE_MIN = 8
 
 
 @dataclass(frozen=True)
@@ -77,30 +77,31 @@ def table(items: Sequence[T], columns: Sequence[Column[T]], out: Terminal, *, ha
     cells = [[printable(column.text(item)) or "-" for column in columns] for item in items]
     titles = [[column.title for column in columns]] if has_header else []
     widths = [max(width_of(row[i]) for row in (*titles, *cells)) for i in range(len(columns))]
-    if out.is_cut:
-        _narrow(widths, columns, out.width)
-    lines = [_line(row, widths, [None] * len(columns), out) for row in titles]
+    gap = _narrow(widths, columns, out.width) if out.is_cut else GAP
+    lines = [_line(row, widths, [None] * len(columns), out, gap=gap) for row in titles]
     for item, row in zip(items, cells, strict=True):
-        lines.append(_line(row, widths, [column.style(item) for column in columns], out))
+        lines.append(_line(row, widths, [column.style(item) for column in columns], out, gap=gap))
     return lines
 
 
-def _narrow(widths: list[int], columns: Sequence[Column[T]], width: int) -> None:
-    """Take what is too much from the flexible columns, the widest first."""
-    too_much = sum(widths) + GAP * (len(widths) - 1) - width
+def _narrow(widths: list[int], columns: Sequence[Column[T]], width: int) -> int:
+    """Take what is too much from the gaps first, then from the flexible columns, the widest first; returns the gap."""
+    gap = GAP if sum(widths) + GAP * (len(widths) - 1) <= width else GAP - 1
+    too_much = sum(widths) + gap * (len(widths) - 1) - width
     flexible = [i for i, column in enumerate(columns) if column.is_flexible]
     while too_much > 0:
         widest = max(flexible, key=lambda i: widths[i], default=None)
         if widest is None or widths[widest] <= FLEXIBLE_MIN:
-            return
+            break
         widths[widest] -= 1
         too_much -= 1
+    return gap
 
 
-def _line(row: Sequence[str], widths: Sequence[int], styles: Sequence[str | None], out: Terminal) -> str:
+def _line(row: Sequence[str], widths: Sequence[int], styles: Sequence[str | None], out: Terminal, *, gap: int) -> str:
     parts = []
     for index, (cell, width, style) in enumerate(zip(row, widths, styles, strict=True)):
         text = fit(cell, width)
         is_last = index == len(row) - 1
         parts.append(out.style(text, style) + " " * (0 if is_last else width - width_of(text)))
-    return (" " * GAP).join(parts).rstrip()
+    return (" " * gap).join(parts).rstrip()

@@ -35,6 +35,7 @@ INDENT = "  "
 COLUMN_MAX = 22
 CONNECTOR_MIN = 8
 """Room for a duration such as `~1h02m` between two stages; below it, the stages go one below the other."""
+EVIDENCE_MIN = 16
 UNAFFECTED_SHOWN = 3
 _ORDER = ("failed", "pending", "rolled_back", "lost", "deployed", "abandoned", "unaffected")
 _EXPECTED = (Stage.MERGED, Stage.FETCHED, Stage.APPLIED)
@@ -196,8 +197,9 @@ class Picture:
             took = f"+{self._figure(interval)}" if interval else ""
             at = f"{_mark(moment)}{clock(moment.at, self._near, self._where)}"
             evidence = f"{moment.precision.value}: {moment.evidence.value.replace('_', ' ')}{self._bracket(moment)}"
-            head = f"{INDENT}{stage.value:<10}{at:<18}{took:<10}"
-            yield head + self._out.style(fit(evidence, max(self._width - width_of(head), 10)), "dim")
+            head = f"{INDENT}{stage.value:<10}{at:<17}{took:<10}"
+            room = self._width - width_of(head)
+            yield (head + self._out.style(fit(evidence, room), "dim") if room > EVIDENCE_MIN else head.rstrip())
 
     def _bracket(self, moment: Moment) -> str:
         if moment.precision is not Precision.ESTIMATED or moment.not_before is None:

@@ -6,6 +6,7 @@ being later is not waited for, one that is deleted will not happen.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -14,6 +15,9 @@ from fluxtrail.cli.trace import is_meant
 from fluxtrail.cli.words import duration, pending_words, short
 from fluxtrail.model.views import DeliveryView, TrailView
 
+LONGEST_SECONDS = 10**9
+_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,6})?[dhms])+")
+_PART = re.compile(r"([0-9.]+)([dhms])")
 WILL_NOT_HAPPEN = frozenset({"lost", "abandoned", "rolled_back"})
 _SCOPE_OPEN = frozenset({"scoping", "awaiting_export"})
 """Pending for a reason that leaves open which targets the commit will concern."""
@@ -76,7 +80,9 @@ class Waiter:
             return Decision(Exit.USAGE, f"none of its targets is called so; it goes to: {known}")
         affected = [d for d in chosen if d.verdict != "unaffected"]
         if not affected:
-            return Decision(Exit.OK, f"it concerns none of the {len(chosen)} targets: nothing to wait for")
+            return Decision(
+                Exit.OK, "it concerns none of the targets waited for: unaffected everywhere, nothing to wait for"
+            )
         self._waited_for = frozenset(d.target_id for d in affected)
         return None
 
@@ -104,16 +110,13 @@ class Waiter:
 def parse_duration(text: str) -> timedelta | None:
     """Return what `90`, `90s`, `10m`, `1h30m` or `2d` means, or None."""
     units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-    total, number = 0.0, ""
-    for character in text.strip() + ("s" if text.strip()[-1:].isdigit() else ""):
-        if character in "0123456789.":
-            number += character
-            continue
-        if character not in units or number.count(".") > 1 or number in ("", "."):
-            return None
-        total += float(number) * units[character]
-        number = ""
-    return timedelta(seconds=total) if text.strip() and not number and total <= 10**9 else None
+    whole = text.strip()
+    if whole.isascii() and whole.isdigit():
+        whole += "s"
+    if not _DURATION.fullmatch(whole):
+        return None
+    total = sum(float(number) * units[unit] for number, unit in _PART.findall(whole))
+    return timedelta(seconds=total) if total <= LONGEST_SECONDS else None
 
 
 def _targets(count: int) -> str:
