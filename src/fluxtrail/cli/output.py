@@ -68,16 +68,19 @@ def print_items(
         click.echo(nothing, err=True)
     else:
         shown = [column for column in columns if form == "wide" or not column.is_wide]
-        for line in table(items, shown, terminal(), has_header=has_header):
-            click.echo(line, color=terminal().has_color)
+        out = terminal()
+        for line in table(items, shown, out, has_header=has_header, is_cut=out.is_cut and form != "wide"):
+            out.echo(line)
 
 
-def table(items: Sequence[T], columns: Sequence[Column[T]], out: Terminal, *, has_header: bool = True) -> list[str]:
+def table(
+    items: Sequence[T], columns: Sequence[Column[T]], out: Terminal, *, has_header: bool = True, is_cut: bool
+) -> list[str]:
     """Return the lines of a table: upper-case titles, columns three spaces apart, cut to the terminal's width."""
     cells = [[printable(column.text(item)) or "-" for column in columns] for item in items]
     titles = [[column.title for column in columns]] if has_header else []
     widths = [max(width_of(row[i]) for row in (*titles, *cells)) for i in range(len(columns))]
-    gap = _narrow(widths, columns, out.width) if out.is_cut else GAP
+    gap = _narrow(widths, columns, out.width) if is_cut else GAP
     lines = [_line(row, widths, [None] * len(columns), out, gap=gap) for row in titles]
     for item, row in zip(items, cells, strict=True):
         lines.append(_line(row, widths, [column.style(item) for column in columns], out, gap=gap))

@@ -94,18 +94,19 @@ class Picture:
         for export in self._trail.exports:
             link = f" {out.glyph('dot')} {printable(export.build_link)}" if export.build_link else ""
             yield from self._dim(f"exported by {short(export.sha)} in {export.repository}{link}")
-        yield INDENT + self._summary()
+        yield from self._summary()
 
-    def _summary(self) -> str:
+    def _summary(self) -> Iterator[str]:
         counts: dict[str, int] = {}
         for delivery in self._trail.deliveries:
             counts[delivery.verdict] = counts.get(delivery.verdict, 0) + 1
-        parts = [
-            self._out.style(f"{counts[verdict]} {verdict.replace('_', ' ')}", verdict)
-            for verdict in _ORDER
-            if verdict in counts
-        ]
-        return ", ".join([*parts, "settled" if self._trail.is_settled else "not settled yet"])
+        end = "settled" if self._trail.is_settled else "not settled yet"
+        parts = {verdict: f"{counts[verdict]} {verdict.replace('_', ' ')}" for verdict in _ORDER if verdict in counts}
+        plain = ", ".join([*parts.values(), end])
+        if width_of(plain) > self._width - len(INDENT):
+            yield from self._wrapped(plain, None)
+        else:
+            yield INDENT + ", ".join([*(self._out.style(text, verdict) for verdict, text in parts.items()), end])
 
     # one target
 
