@@ -53,7 +53,7 @@ def judge(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, lo
         syncs.append(finished)
         target = _note_success(target, finished, seen)
     newest = finished or last
-    working = _judge_attempt(target, newest, seen, look)
+    working = _judge_attempt(target, newest, seen, look, since=before.observed_at)
     if working is not None:
         if syncs and working.id == syncs[-1].id and working.id != UNSAVED:
             syncs[-1] = working
@@ -202,9 +202,13 @@ def _is_unchanged(before: TargetRecord, seen: Kustomization, digest: str | None,
 
 
 def _judge_attempt(
-    target: TargetRecord, newest: SyncRecord | None, seen: Kustomization, look: Look
+    target: TargetRecord, newest: SyncRecord | None, seen: Kustomization, look: Look, *, since: datetime
 ) -> SyncRecord | None:
-    """Return the sync under way (or just failed), if it is new or says something new."""
+    """Return the sync under way (or just failed), if it is new or says something new.
+
+    Args:
+        since: when the target was seen before.
+    """
     ready, work = seen.find_condition("Ready"), work_of(seen)
     revision = work.revision if work else seen.last_attempted
     if revision is None or _same(revision, seen.last_applied):
@@ -219,7 +223,7 @@ def _judge_attempt(
         after = _note_checks(after, work, look)
     if target.phase is Outcome.FAILED and ready is not None:
         after = _fail(after, ready, look)
-    if not look.was_held:
+    if not look.was_held and not is_new and _may_have_moved(seen, since):
         after = replace(after, started=_with_gap(after.started))
     return after if is_new or after != sync else None
 
@@ -288,6 +292,11 @@ def _is_watched(sync: SyncRecord) -> bool:
     Flux retries for ever, and begins again after a restart: a step seen after a gap need not be its first time.
     """
     return sync.started.precision is Precision.OBSERVED
+
+
+def _may_have_moved(seen: Kustomization, since: datetime) -> bool:
+    """True unless every condition is as it was then: Flux moves a condition's time with each step."""
+    return any(condition.changed_at is None or condition.changed_at > since for condition in seen.conditions)
 
 
 def _with_gap(started: Moment) -> Moment:
