@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+from tests.docs.pages import blocks, page, spans, table
+
+from fluxtrail.cli.run import FLAGS, run
+from fluxtrail.runtime.settings import REPLACED_NAMES, Settings, load_settings
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Every setting by its dotted name, with its default as JSON has it."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            found |= fields(type(default), f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = to_jsonable_python(default)
+    return found
+
+
+ROWS = {spans(row[0])[0]: row for row in table(page("settings.md"), "setting")}
+
+
+def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
+    assert set(ROWS) == set(fields(Settings))
+
+
+@pytest.mark.parametrize("name", list(fields(Settings)))
+def test_row_names_the_environment_variable(name: str) -> None:
+    assert spans(ROWS[name][1]) == ["FLUXTRAIL_" + name.upper().replace(".", "__")]
+
+
+@pytest.mark.parametrize(("name", "default"), list(fields(Settings).items()))
+def test_row_has_the_default(name: str, default: Any) -> None:
+    shown = spans(ROWS[name][3])
+    if default is None:
+        assert shown == []
+    else:
+        assert shown == [default if isinstance(default, str) else json.dumps(default)]
+
+
+def test_rows_name_the_flags_of_run() -> None:
+    flags = {parameter.name: parameter.opts[0] for parameter in run.params}
+    expected = {setting: flags[name] for name, setting in FLAGS.items()}
+    assert {name: spans(row[2])[0] for name, row in ROWS.items() if row[2]} == {
+        setting: "--namespace" if flag == "-n" else flag for setting, flag in expected.items()
+    }
+
+
+def test_the_replaced_names_are_listed() -> None:
+    rows = table(page("settings.md"), "variable of flux-commit-tracker")
+    assert {spans(row[0])[0]: spans(row[1])[0] for row in rows} == REPLACED_NAMES
+
+
+def test_the_example_is_a_settings_file(tmp_path: Path) -> None:
+    (example,) = blocks(page("settings.md"), "yaml")
+    file = tmp_path / "fluxtrail.yaml"
+    file.write_text(example, encoding="utf-8")
+    settings = load_settings(path=file, flags={}, environ={})
+    assert settings.contexts == ("prod-eu", "prod-us")
+    assert settings.repositories[0].exports_to == ("https://github.com/acme/manifests",)
+
+
+def test_a_later_place_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "fluxtrail.yaml"
+    file.write_text("metrics: {listen: ':1'}\n", encoding="utf-8")
+    found = [load_settings(path=None, flags={}, environ={}), load_settings(path=file, flags={}, environ={})]
+    environ = {"METRICS_ADDR": ":2"}
+    found.append(load_settings(path=file, flags={}, environ=environ))
+    monkeypatch.setenv("FLUXTRAIL_METRICS__LISTEN", ":3")
+    found.append(load_settings(path=file, flags={}, environ=environ))
+    found.append(load_settings(path=file, flags={"metrics.listen": ":4"}, environ=environ))
+    assert [settings.metrics.listen for settings in found] == [":8888", ":1", ":2", ":3", ":4"]
