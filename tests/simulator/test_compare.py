@@ -65,7 +65,8 @@ def test_what_is_as_it_was_makes_no_difference() -> None:
         (said(stages={"merged": MERGED}), "no applied, true is"),
         (said(stages={"merged": MERGED, "applied": APPLIED, "healthy": APPLIED}), "in truth it has no such stage"),
         (applied(at="2026-03-01T12:00:18Z"), "applied .* exact"),
-        (applied(at="2026-03-01T12:00:19Z", precision="observed"), "applied .* observed"),
+        (applied(at="2026-03-01T12:00:18Z", precision="observed"), "applied .* observed"),
+        (applied(at="2026-03-01T12:00:30Z", precision="estimated"), "applied .* estimated"),
         (
             applied(at="2026-03-01T12:00:40Z", precision="observed", not_before="2026-03-01T12:00:30Z"),
             "applied .* observed",
@@ -90,6 +91,7 @@ def test_every_difference_is_told(commits: list[Json], difference: str) -> None:
     "moment",
     [
         {"at": "2026-03-01T12:00:21Z", "precision": "observed"},
+        {"at": "2026-03-01T12:00:02Z", "precision": "estimated"},
         {"at": "2026-03-01T12:00:40Z", "precision": "observed", "not_before": "2026-03-01T12:00:10Z"},
         {
             "at": "2026-03-01T12:09:00Z",

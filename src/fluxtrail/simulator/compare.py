@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from fluxtrail.simulator.clock import parse_precise_time
@@ -113,17 +116,38 @@ def _compare_delivery(true: Json, said: Json, slack: timedelta) -> Iterator[str]
 
 
 def _compare_moment(stage: str, moment: Json, true: datetime, slack: timedelta) -> Iterator[str]:
-    """A moment promises more or less by its precision, and must keep that."""
+    """A moment promises more or less by its precision, and must keep that, to the resolution of its sources.
+
+    An estimate without bounds promises only that it was not earlier.
+    """
     at = parse_precise_time(moment["at"])
     earliest = parse_precise_time(moment["not_before"]) if moment.get("not_before") else None
-    latest = parse_precise_time(moment["not_after"]) if moment.get("not_after") else at
+    latest = parse_precise_time(moment["not_after"]) if moment.get("not_after") else None
+    tolerance = RESOLUTION + slack
     match moment["precision"]:
         case "exact":
-            is_kept = abs(at - true) <= RESOLUTION + slack
+            is_kept = abs(at - true) <= tolerance
         case "observed":
-            is_kept = true <= at + slack and (earliest is None or earliest - RESOLUTION - slack <= true)
+            is_kept = true <= at + tolerance and (earliest is None or earliest - tolerance <= true)
         case _:
-            is_kept = true <= latest + slack and (earliest is None or earliest - RESOLUTION - slack <= true)
+            is_bounded = earliest is not None or latest is not None
+            earliest = earliest if is_bounded else at
+            is_kept = (earliest is None or earliest - tolerance <= true) and (
+                latest is None or true <= latest + tolerance
+            )
     if not is_kept:
-        between = f" ({earliest} to {latest})" if earliest else ""
+        between = f" ({earliest} to {latest})" if earliest or latest else ""
         yield f"{stage} {at} {moment['precision']} by {moment['evidence']}{between}, true is {true}"
+
+
+def main() -> int:
+    """`python -m fluxtrail.simulator.compare verdicts.json demo.json`: the truth, and what the demo printed."""
+    truth, told = (json.loads(Path(name).read_text(encoding="utf-8"))["commits"] for name in sys.argv[1:3])
+    differences = compare(truth, told)
+    for line in differences:
+        sys.stdout.write(line + "\n")
+    return 1 if differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

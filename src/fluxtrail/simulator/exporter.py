@@ -30,7 +30,6 @@ class Exporter:
     def __init__(
         self,
         *,
-        source: Repository,
         manifests: Repository,
         clock: SimulatedClock,
         truth: Truth,
@@ -41,7 +40,6 @@ class Exporter:
         self.duty = Duty(clock)
         self.is_busy = False
         self.is_paused = False
-        self._source = source
         self._manifests = manifests
         self._clock = clock
         self._truth = truth

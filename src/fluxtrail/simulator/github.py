@@ -93,9 +93,6 @@ class GitHub:
         """Answer the next `count` requests with `status`."""
         self._faults.append(_Fault(status, count, retry_after_seconds))
 
-    def clear_faults(self) -> None:
-        self._faults.clear()
-
     def add_pull_request(
         self, repository: Repository, merged: Commit, *, number: int, head_shas: tuple[str, ...]
     ) -> PullRequest:

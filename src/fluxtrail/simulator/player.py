@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -51,7 +50,7 @@ class Player:
             away for a moment can still see it.
     """
 
-    def __init__(self, world: Stage, script: list[Step], *, seed: int, hold_seconds: float) -> None:
+    def __init__(self, world: Stage, script: list[Step], *, hold_seconds: float) -> None:
         self.done = 0
         """Steps finished."""
         self.changes_done = 0
@@ -61,7 +60,6 @@ class Player:
         """While two pushes happen at once."""
         self._world = world
         self._hold_seconds = hold_seconds
-        self._dice = random.Random(seed)  # noqa: S311 - a script, not a secret
         self._version = 10
         self._actions: dict[Action, Callable[[Step], Awaitable[None]]] = {
             Action.FEATURE: self._feature,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -82,7 +83,6 @@ class World:
         self.repositories = {r.name: r for r in (self.source_repository, self.manifests_repository)}
         self.github = GitHub(clock=self.clock, repositories=self.repositories)
         self.exporter = Exporter(
-            source=self.source_repository,
             manifests=self.manifests_repository,
             clock=self.clock,
             truth=self.truth,
@@ -107,7 +107,7 @@ class World:
             for plan in options.clusters
         }
         script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
-        self.player = Player(self, list(script), seed=dice.randrange(2**32), hold_seconds=options.hold_seconds)
+        self.player = Player(self, list(script), hold_seconds=options.hold_seconds)
         self.begun = asyncio.Event()
         self._webhook = Duty(self.clock)
         self._webhook_dice = self._fork(dice)
@@ -136,6 +136,8 @@ class World:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        verdicts = json.dumps({"commits": self.report()}, indent=1)
+        (self.directory / "verdicts.json").write_text(verdicts, encoding="utf-8")
         for task in self._tasks:
             task.cancel()
         assert self._group is not None
