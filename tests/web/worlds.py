@@ -362,7 +362,7 @@ class World:
             for name, n, p, f in (("prod-eu", 2, 0, 1), ("prod-us", 1, 1, 0), ("staging", 1, 1, 0))
         ]
 
-    async def transitions(self, after_id: int, *, limit: int) -> list[Transition]:
+    async def transitions(self, *, after_id: int, limit: int) -> list[Transition]:
         self._check()
         history = [
             Transition(id=n, at=at(n), kind=TransitionKind.VERDICT, target_id=TargetId(1), before="pending",

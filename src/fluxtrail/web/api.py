@@ -184,7 +184,7 @@ async def list_transitions(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[Transition]:
     """A reader who keeps the largest id seen, and asks again with it as `after`, misses nothing."""
-    found = list(await _context(request).answers.transitions(after, limit=limit))
+    found = list(await _context(request).answers.transitions(after_id=after, limit=limit))
     return Page(items=found, next=str(found[-1].id) if len(found) == limit else None)
 
 

@@ -1,0 +1,54 @@
+"""What is served must be in the docs, and what the docs name must be served."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from tests.web.conftest import Ask
+from tests.web.test_metrics import sources
+
+from fluxtrail.cli.main import cli
+from fluxtrail.web.app import describe
+
+__all__ = ["sources"]
+DOCS = Path(__file__).parents[2] / "docs"
+ELSEWHERE = {"fluxtrail_exporter_info_problems_total"}
+"""Given by the runtime."""
+
+
+async def test_every_metric_is_documented_and_served(ask: Ask) -> None:
+    text = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(flux\w+)`", text, flags=re.MULTILINE))
+    body = (await ask("metrics", "/metrics")).body.decode()
+    served = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in parse_text(body)
+        if family.name.startswith("flux") and not family.name.endswith("_created")
+    }
+    own_of_the_test = {name for name in served if name.startswith("fluxtrail_ledger_")}
+    assert served - own_of_the_test == documented - ELSEWHERE
+
+
+def test_every_path_and_parameter_is_documented() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    for path, item in msgspec.json.decode(describe())["paths"].items():
+        assert re.sub(r"\{\w+_id\}", "{id}", path) in text
+        for parameter in item["get"].get("parameters", []):
+            assert parameter["name"].removeprefix("target_") in text
+
+
+def test_every_command_and_option_is_documented() -> None:
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    shown = CliRunner().invoke(cli, ["--help"]).output
+    commands = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], flags=re.MULTILINE)
+    assert len(commands) == 8
+    for command in commands:
+        assert f"fluxtrail {command}" in text
+    for arguments in (["trace"], ["wait"], ["get", "commits"], ["get", "deliveries"], ["get", "targets"], ["version"]):
+        help_text = CliRunner().invoke(cli, [*arguments, "--help"]).output
+        for option in set(re.findall(r"(--[a-z-]+)", help_text)) - {"--help", "--output", "--quiet"}:
+            assert option in text or option in ("--namespace", "--all-namespaces"), f"{arguments} {option}"
