@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
-from tests.docs.pages import page
+from tests.docs.pages import ROOT, blocks, page
 
 from fluxtrail.cli.main import cli
 
@@ -24,3 +24,11 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 @pytest.mark.parametrize("words", list(commands(cli)), ids=" ".join)
 def test_every_command_has_its_place_in_the_page(words: tuple[str, ...]) -> None:
     assert f"fluxtrail {' '.join(words)}" in page("cli.md")
+
+
+def test_the_picture_in_the_readme_is_what_trace_prints() -> None:
+    (picture,) = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "console")
+    printed = (ROOT / "tests" / "cli" / "golden" / "trace_on_its_way.txt").read_text(encoding="utf-8").splitlines()
+    command, *lines = picture.splitlines()
+    assert command == f"$ fluxtrail trace {lines[0].split()[0]}"
+    assert set(lines) <= set(printed)
