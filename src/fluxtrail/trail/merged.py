@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fluxtrail.model.moment import Evidence, Moment, Precision, exact
+from fluxtrail.model.moment import KUBERNETES_RESOLUTION, Evidence, Moment, Precision, exact
 
 RANK = (
     Evidence.PULL_REQUEST,
@@ -53,7 +53,8 @@ def from_branch(
         was_watched: the looks followed each other in the usual rhythm; else the committer date, which lies
             between them too, says more than the look.
     """
-    latest = min(filter(None, (seen_at, fetched_at)))
+    # Flux writes whole seconds, cut towards the past: the fetch itself came up to a second later.
+    latest = min(seen_at, fetched_at + KUBERNETES_RESOLUTION) if fetched_at is not None else seen_at
     if was_watched and looked_at is not None:
         return Moment(
             at=max(latest, min(committed_at, seen_at)),
