@@ -33,6 +33,7 @@ from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.lookback import Found, Lookback
 from fluxtrail.trail.outcomes import Carried, apply_outcome, roll_back
+from fluxtrail.trail.pins import Pins
 from fluxtrail.trail.ports import Clock, Ledger, Repositories, RepositoryReader, Unit
 from fluxtrail.trail.recorder import Recorder
 from fluxtrail.trail.registry import Registry
@@ -79,6 +80,7 @@ class Attributor:
         self._recorder = recorder
         self._exports = exports
         self._lookback = lookback
+        self._pins = Pins(registry=registry)
         self._clock = clock
         self._wake = asyncio.Event()
         self._parked: dict[SyncId, float] = {}
@@ -178,6 +180,7 @@ class Attributor:
             async with self._ledger.unit() as unit:
                 for reading in readings:
                     await self._decide(unit, reading)
+            await self._pins.renew(repository, reader)
         return True
 
     # -- reading -------------------------------------------------------------------------------------------------
