@@ -80,7 +80,7 @@ class Attributor:
         self._recorder = recorder
         self._exports = exports
         self._lookback = lookback
-        self._pins = Pins(registry=registry)
+        self._pins = Pins(registry=registry, clock=clock)
         self._clock = clock
         self._wake = asyncio.Event()
         self._parked: dict[SyncId, float] = {}
@@ -180,7 +180,7 @@ class Attributor:
             async with self._ledger.unit() as unit:
                 for reading in readings:
                     await self._decide(unit, reading)
-            await self._pins.renew(repository, reader)
+            await self._pins.renew(repository, reader, syncs)
         return True
 
     # -- reading -------------------------------------------------------------------------------------------------
