@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.trail.transcripts import SLACK, Controller, Keeper, Write, at, digest, rev, sha
+from tests.trail.transcripts import SLACK, Controller, Keeper, Write, at, digest, rev, settled, sha
 
 from fluxtrail.model.flux import Condition
 from fluxtrail.model.moment import Evidence, Precision
@@ -12,17 +12,6 @@ from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import Cause, SourceId, SourceRecord, SyncRecord
 
 replace = msgspec.structs.replace
-
-
-def settled(flux: Controller, revision: str = rev(1), made: str = "d1", *, source: SourceRecord | None = None) -> Keeper:
-    """Return a keeper that first saw the target long after it had applied `revision`."""
-    flux.succeed(revision, made)
-    flux.wait(600)
-    keeper = Keeper(source)
-    keeper.see(Write(flux.now, flux.object), was_held=False)
-    flux.writes.clear()
-    flux.wait(60)
-    return keeper
 
 
 def watched(keeper: Keeper, flux: Controller) -> SyncRecord:

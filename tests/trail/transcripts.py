@@ -161,7 +161,9 @@ class Controller:
         return self.end_badly(revision, "HealthCheckFailed", "timeout waiting for: [Deployment/d]", made)
 
     def wait_for_dependency(self) -> datetime:
-        return self._conditions(("Ready", "False", "DependencyNotReady", "dependency 'flux-system/config' is not ready"))
+        return self._conditions(
+            ("Ready", "False", "DependencyNotReady", "dependency 'flux-system/config' is not ready")
+        )
 
     def suspend(self, is_suspended: bool = True) -> None:
         self.write(is_suspended=is_suspended, generation=self.object.generation + 1)
@@ -278,3 +280,16 @@ def new_target(item: Kustomization, seen_at: datetime) -> TargetRecord:
         first_seen_at=seen_at,
         observed_at=seen_at,
     )
+
+
+def settled(
+    flux: Controller, revision: str = rev(1), made: str = "d1", *, source: SourceRecord | None = None
+) -> Keeper:
+    """Return a keeper that first saw the target long after it had applied `revision`."""
+    flux.succeed(revision, made)
+    flux.wait(600)
+    keeper = Keeper(source)
+    keeper.see(Write(flux.now, flux.object), was_held=False)
+    flux.writes.clear()
+    flux.wait(60)
+    return keeper
