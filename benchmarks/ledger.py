@@ -365,16 +365,17 @@ def _pages(world: World, chosen: dict[str, str | datetime]) -> Callable[[int], A
 
 
 async def fold_figures(world: World) -> None:
-    begun, rows, loaded = time.perf_counter(), 0, 0.0
+    begun, used, rows = time.perf_counter(), time.process_time(), 0
     async for batch in world.ledger.delivery_facts():
         rows += len(batch)
-    loaded = time.perf_counter() - begun
-    print(f"facts of {rows:,} applied deliveries: {loaded:.2f} s ({rows / loaded:,.0f}/s)")
-    begun, figures = time.perf_counter(), Figures()
+    took = f"{time.perf_counter() - begun:.2f} s, {time.process_time() - used:.2f} CPU s"
+    print(f"facts of {rows:,} applied deliveries: {took}; RSS {_rss_mib():.0f} MiB")
+    begun, used, figures = time.perf_counter(), time.process_time(), Figures()
     async for batch in world.ledger.delivery_facts():
         for facts in batch:
             figures.add(facts)
-    print(f"facts and fold: {time.perf_counter() - begun:.2f} s; RSS {_rss_mib():.0f} MiB")
+    took = f"{time.perf_counter() - begun:.2f} s, {time.process_time() - used:.2f} CPU s"
+    print(f"facts and fold: {took}; RSS {_rss_mib():.0f} MiB")
 
 
 def _rss_mib() -> float:

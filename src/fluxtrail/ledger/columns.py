@@ -8,6 +8,7 @@ and is decoded in about a microsecond, and nothing ever filters inside it.
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -123,7 +124,8 @@ class Instant(_Converted[datetime]):
 class MomentText(_Converted[Moment]):
     cache_ok = True
     to_column = staticmethod(pack_moment)
-    from_column = staticmethod(unpack_moment)
+    from_column = staticmethod(lru_cache(maxsize=4096)(unpack_moment))
+    """The rows of one answer repeat the moments of a few commits and syncs."""
 
 
 class KeyText(_Converted[ObjectKey]):

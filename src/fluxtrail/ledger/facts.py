@@ -22,21 +22,24 @@ from fluxtrail.model.records import CommitId, TargetId, TargetRecord
 from fluxtrail.model.views import DeliveryFacts
 
 BATCH = 5000
-_KEPT_MOMENTS = 50_000
+_KEPT = 20_000
 
 _SELECT = """
     SELECT d.commit_id, d.target_id, d.carrier_id, d.is_scope_unknown,
            c.merged, c.is_carrier, c.committed_at,
            k.merged, k.committed_at, e.stated_at,
-           a.fetched, a.applied, a.succeeded, h.healthy, h.succeeded
+           a.fetched, a.applied, a.succeeded,
+           CASE WHEN d.healthy_sync = d.applied_sync THEN a.healthy ELSE h.healthy END,
+           h.succeeded
     FROM {deliveries}
     JOIN commits AS c ON c.id = d.commit_id
     LEFT JOIN commits AS k ON k.id = d.carrier_id
     LEFT JOIN exports AS e ON e.carrier_id = d.carrier_id AND e.source_id = d.commit_id
     LEFT JOIN syncs AS a ON a.id = d.applied_sync
-    LEFT JOIN syncs AS h ON h.id = d.healthy_sync
-    WHERE d.applied_sync IS NOT NULL
+    LEFT JOIN syncs AS h ON h.id = d.healthy_sync AND d.healthy_sync <> d.applied_sync
+    WHERE +d.applied_sync IS NOT NULL
 """
+# `+` keeps the engine from an index on the column: the table lies in the order of targets, as their syncs nearly do.
 _ALL = _SELECT.format(deliveries="deliveries AS d")
 _SOME = text(
     _SELECT.format(
@@ -74,10 +77,12 @@ class FactsDecoder:
     def __init__(self, situation: Situation) -> None:
         self._targets: Mapping[TargetId, TargetRecord] = situation.targets
         self._names = {target.id: situation.cluster_name(target.cluster) for target in situation.targets.values()}
-        self._moments: dict[str, Moment] = {}
+        self._moments = _Moments()
+        self._instants = _Instants()
 
     def decode(self, found: Iterable[Sequence[Any]]) -> Iterator[DeliveryFacts]:
-        targets, names, moment = self._targets, self._names, self._moment
+        keys = {target.id: target.key for target in self._targets.values()}
+        names, moments, instants = self._names, self._moments, self._instants
         for row in found:
             (
                 commit_id, target_id, carrier_id, is_scope_unknown,
@@ -85,7 +90,11 @@ class FactsDecoder:
                 exported, carrier_committed_at, stated_at,
                 fetched, applied, succeeded, healthy, healthy_succeeded,
             ) = row  # fmt: skip
-            key = targets[target_id].key
+            if is_carrier:
+                carrier_committed_at = committed_at
+            if healthy_succeeded is not None:
+                succeeded = healthy_succeeded
+            key = keys[target_id]
             yield DeliveryFacts(
                 commit_id=commit_id,
                 target_id=target_id,
@@ -95,27 +104,31 @@ class FactsDecoder:
                 kind=key.kind,
                 is_carrier=bool(is_carrier),
                 has_carrier=carrier_id is not None,
-                merged=moment(merged),
-                exported=moment(exported),
-                stated_at=_instant(stated_at),
-                carrier_committed_at=_instant(committed_at if is_carrier else carrier_committed_at),
-                fetched=moment(fetched),
-                applied=moment(applied),
-                healthy=moment(healthy),
-                succeeded=moment(healthy_succeeded or succeeded),
+                merged=moments[merged],
+                exported=moments[exported],
+                stated_at=instants[stated_at],
+                carrier_committed_at=instants[carrier_committed_at],
+                fetched=moments[fetched],
+                applied=moments[applied],
+                healthy=moments[healthy],
+                succeeded=moments[succeeded],
                 is_scope_unknown=bool(is_scope_unknown),
             )
 
-    def _moment(self, packed: str | None) -> Moment | None:
-        if packed is None:
-            return None
-        known = self._moments.get(packed)
-        if known is None:
-            if len(self._moments) >= _KEPT_MOMENTS:
-                self._moments.clear()
-            known = self._moments[packed] = unpack_moment(packed)
-        return known
+
+class _Moments(dict[str | None, Moment | None]):
+    """Decoded moments by their text: many rows share a sync, and more share a commit."""
+
+    def __missing__(self, packed: str | None) -> Moment | None:
+        if len(self) >= _KEPT:
+            self.clear()
+        moment = self[packed] = None if packed is None else unpack_moment(packed)
+        return moment
 
 
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+class _Instants(dict[int | None, datetime | None]):
+    def __missing__(self, micros: int | None) -> datetime | None:
+        if len(self) >= _KEPT:
+            self.clear()
+        instant = self[micros] = None if micros is None else from_micros(micros)
+        return instant

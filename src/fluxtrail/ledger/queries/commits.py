@@ -13,8 +13,8 @@ from fluxtrail.ledger.columns import from_micros, to_micros
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
 from fluxtrail.ledger.queries.resolving import repositories_named
 from fluxtrail.ledger.queries.situation import Situation
-from fluxtrail.ledger.session import Session
-from fluxtrail.model.records import CommitId
+from fluxtrail.ledger.session import CHUNK, Session
+from fluxtrail.model.records import CommitId, TargetId
 from fluxtrail.model.verdict import WAITING_BY_WILL, Verdict
 from fluxtrail.model.views import CommitView
 
@@ -117,20 +117,14 @@ async def _waiting(session: Session, situation: Situation, commits: Sequence[Com
     """The commits that are pending somewhere though nobody wants them to wait."""
     if not commits:
         return set()
+    by_will = {target.id: situation.waits_by_will(target) for target in situation.targets.values()}
+    special = [id_ for id_, wills in by_will.items() if wills is not False]
+    waiting = await _waiting_outside(session, commits, special)
+    left = [commit for commit in commits if commit not in waiting]
     wanted = select(_D.c.commit_id, _D.c.carrier_id, _D.c.target_id).where(
-        _D.c.commit_id.in_(commits), _D.c.verdict == Verdict.PENDING
+        _D.c.commit_id.in_(left), _D.c.verdict == Verdict.PENDING
     )
-    waiting: set[CommitId] = set()
-    unclear = []
-    by_will = {}
-    for row in await session.all(wanted):
-        if row.target_id not in by_will:
-            by_will[row.target_id] = situation.waits_by_will(situation.targets[row.target_id])
-        if by_will[row.target_id] is False:
-            waiting.add(row.commit_id)
-        elif by_will[row.target_id] is None:
-            unclear.append(row)
-    unclear = [row for row in unclear if row.commit_id not in waiting]
+    unclear = [row for row in (await session.all(wanted) if left else ()) if by_will[row.target_id] is None]
     await situation.locate(situation.targets[row.target_id] for row in unclear)
     places = await situation.standing([row.carrier_id or row.commit_id for row in unclear])
     for row in unclear:
@@ -140,3 +134,15 @@ async def _waiting(session: Session, situation: Situation, commits: Sequence[Com
         if situation.reason(target, position=position, sha="") not in WAITING_BY_WILL:
             waiting.add(row.commit_id)
     return waiting
+
+
+async def _waiting_outside(session: Session, commits: Sequence[CommitId], special: list[TargetId]) -> set[CommitId]:
+    """Those of `commits` that are pending on a target that is none of `special`."""
+    pending = exists().where(_D.c.commit_id == _C.c.id, _D.c.verdict == Verdict.PENDING)
+    if len(special) <= CHUNK:
+        pending = pending.where(_D.c.target_id.not_in(special))
+        found = await session.all(select(_C.c.id).where(_C.c.id.in_(commits), pending))
+        return {row.id for row in found}
+    wanted = select(_D.c.commit_id, _D.c.target_id).where(_D.c.commit_id.in_(commits), _D.c.verdict == Verdict.PENDING)
+    apart = set(special)
+    return {row.commit_id for row in await session.all(wanted) if row.target_id not in apart}

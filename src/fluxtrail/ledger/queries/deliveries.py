@@ -28,8 +28,10 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryView
 
 _D = schema.deliveries
-_ROUNDS = 20
-"""A page filtered by targets and by repository may need several looks; after these it comes short, with a cursor."""
+_LOOK_FURTHER = 4
+_ROUNDS = 10
+"""A page filtered by targets and by repository may need several looks, each at so many pages; then it
+comes short, with a cursor."""
 
 Key = tuple[datetime, CommitId, TargetId]
 
@@ -139,10 +141,11 @@ class _Listing:
         self, targets: list[TargetId], after: Key | None, limit: int
     ) -> tuple[list[Key], bool]:
         page: list[Key] = []
+        look = limit + 1 if self._repositories is None else _LOOK_FURTHER * limit
         for _ in range(_ROUNDS):
-            found = await self._of_targets(targets, after, limit + 1)
+            found = await self._of_targets(targets, after, look)
             page.extend(await self._in_repositories(found))
-            if len(page) > limit or len(found) <= limit:
+            if len(page) > limit or len(found) < look:
                 return page[:limit], len(page) > limit
             after = found[-1]
         return page, True

@@ -17,6 +17,9 @@ from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import PendingReason, Verdict, is_settled
 from fluxtrail.model.views import DeliveryView
 
+_STAGES = tuple(stage.value for stage in (Stage.MERGED, Stage.EXPORTED, Stage.FETCHED, Stage.APPLIED, Stage.HEALTHY))
+_VERDICTS = {verdict: verdict.value for verdict in Verdict}
+
 _D = schema.deliveries
 _APPLIED = schema.syncs.alias("applied_with")
 _HEALTHY = schema.syncs.alias("healthy_with")
@@ -150,7 +153,7 @@ class Renderer:
             cluster_uid=target.cluster,
             target=str(target.key),
             target_id=target.id,
-            verdict=verdict.value,
+            verdict=_VERDICTS[verdict],
             reason=reason.value if reason else failure,
             message=message,
             since=since,
@@ -159,6 +162,14 @@ class Renderer:
         )
 
 
-def stages(**known: Moment | None) -> dict[str, Moment]:
+def stages(
+    *,
+    merged: Moment | None,
+    exported: Moment | None = None,
+    fetched: Moment | None = None,
+    applied: Moment | None = None,
+    healthy: Moment | None = None,
+) -> dict[str, Moment]:
     """Return the moments that are known, in the order of the stages."""
-    return {stage.value: moment for stage in Stage if (moment := known.get(stage.value)) is not None}
+    known = zip(_STAGES, (merged, exported, fetched, applied, healthy), strict=True)
+    return {name: moment for name, moment in known if moment is not None}

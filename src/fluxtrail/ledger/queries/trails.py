@@ -199,14 +199,18 @@ class _Trail:
 
     def _as_source(self, view: DeliveryView, carrier: Row[Any]) -> DeliveryView:
         """A carrier's delivery as its source commit's."""
-        known = view.stages | stages(merged=self._commit.merged, exported=carrier.merged)
-        known = {name: known[name] for name in known if name != "merged" or self._commit.merged is not None}
         return msgspec.structs.replace(
             view,
             sha=self._commit.sha,
             repository=self._situation.canonical(self._commit.repository_id),
             carrier=carrier.sha,
-            stages=stages(**known),
+            stages=stages(
+                merged=self._commit.merged,
+                exported=carrier.merged,
+                fetched=view.stages.get("fetched"),
+                applied=view.stages.get("applied"),
+                healthy=view.stages.get("healthy"),
+            ),
         )
 
     def _export_view(self, row: Row[Any]) -> ExportView:

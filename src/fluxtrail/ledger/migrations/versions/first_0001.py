@@ -53,7 +53,7 @@ def _create_meta() -> None:
         sa.Column("instance_id", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("pruned_before", sa.BigInteger()),
-        sa.CheckConstraint("id = 1", name="ck_meta_one_row"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_meta_one_row")),
         sa.PrimaryKeyConstraint("id", name="pk_meta"),
     )
 
