@@ -111,6 +111,12 @@ def test_moments_of_the_unaffected_are_not_compared() -> None:
     assert compare([true], said(verdict="unaffected", via=None, stages={})) == []
 
 
+def test_what_cannot_be_known_may_be_absent_but_not_wrong() -> None:
+    applied_stage = frozenset({"applied"})
+    assert compare([TRUE], said(stages={"merged": MERGED}), may_be_unknown=applied_stage) == []
+    assert compare([TRUE], applied(at="2026-03-01T12:00:50Z"), may_be_unknown=applied_stage) != []
+
+
 @pytest.mark.parametrize("is_dropped", [True, False])
 def test_who_was_never_concerned_need_not_be_named_for_a_dropped_commit(is_dropped: bool) -> None:
     true = copy.deepcopy(TRUE) | {"is_dropped": is_dropped}
