@@ -52,7 +52,7 @@ FLAGS = {
 @click.option("--log-level", help="TRACE, DEBUG, INFO, WARN or ERROR, in any letter case.")
 def run(config: Path | None, **flags: Any) -> None:
     """Follow clusters and answer where each commit is."""
-    from fluxtrail.model.errors import FluxtrailError
+    from fluxtrail.model.errors import ConfigError, FluxtrailError
     from fluxtrail.runtime.settings import load_settings
 
     try:
@@ -60,7 +60,7 @@ def run(config: Path | None, **flags: Any) -> None:
         _run(settings)
     except FluxtrailError as exc:
         click.echo(f"Error: {exc}", err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(exc, ConfigError) else 1)
 
 
 def _run(settings: Any) -> None:
@@ -75,6 +75,9 @@ def _run(settings: Any) -> None:
         click.echo(
             f"Warning: telemetry mode {mode}: this version sends nothing by OTLP; use /metrics and logs", err=True
         )
+
+    if os.environ.get("GITHUB_APP_ID"):
+        click.echo("Warning: GITHUB_APP_*: this version signs in with GITHUB_TOKEN only, not as a GitHub App", err=True)
 
     async def serve() -> None:
         async with open_service(settings, os.environ) as service:

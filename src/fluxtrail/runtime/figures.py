@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.unit import SqlUnit
+from fluxtrail.model.errors import StoreError
 from fluxtrail.model.figures import Figures
 from fluxtrail.model.records import CommitId, TargetId
 
@@ -33,6 +34,8 @@ class FoldedLedger:
         self._touched: set[tuple[CommitId, TargetId]] = set()
         self._wake = asyncio.Event()
         self.figures = Figures()
+        self.problem = ""
+        """Why the last unit could not be kept; empty once one was."""
 
     async def rebuild(self) -> None:
         """Fold the whole ledger. Raises StoreError."""
@@ -44,8 +47,13 @@ class FoldedLedger:
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[SqlUnit]:
-        async with self._ledger.unit() as unit:
-            yield unit
+        try:
+            async with self._ledger.unit() as unit:
+                yield unit
+        except StoreError as exc:
+            self.problem = str(exc)
+            raise
+        self.problem = ""
         if unit.touched_deliveries:
             self._touched |= unit.touched_deliveries
             self._wake.set()

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from fluxtrail import __version__
+from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.streams import ClusterStreams
 from fluxtrail.trail.attribution import Attributor
 from fluxtrail.trail.exports import ExportBook
+from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.measures import Measure, counter, watch_measures
@@ -22,21 +24,23 @@ class ProcessReport:
         self,
         *,
         instance_id: str,
+        ledger: FoldedLedger,
         clusters: Sequence[ClusterStreams],
         registry: Registry,
         attributor: Attributor,
         exports: ExportBook,
+        follower: Follower,
         clock: Clock,
     ) -> None:
         self._instance_id = instance_id
+        self._ledger = ledger
         self._clusters = clusters
         self._registry = registry
         self._attributor = attributor
         self._exports = exports
+        self._follower = follower
         self._clock = clock
         self._started_at: datetime = clock.now()
-        self.store_problem = ""
-        """Why the ledger cannot be written now; empty while it can."""
 
     def status(self) -> StatusView:
         return StatusView(
@@ -68,7 +72,7 @@ class ProcessReport:
 
     def checks(self) -> Sequence[Check]:
         """A stream counts from its first complete list on; a kind that is not installed has nothing to wait for."""
-        found = [Check(name="ledger", is_ok=not self.store_problem, reason=self.store_problem)]
+        found = [Check(name="ledger", is_ok=not self._ledger.problem, reason=self._ledger.problem)]
         for cluster in self._clusters:
             for stream in cluster.streams.values():
                 is_ok = stream.has_listed or stream.state == "not_installed"
@@ -88,3 +92,4 @@ class ProcessReport:
             "Exporter payloads and entries that could not be used.",
             self._exports.problems,
         )
+        yield counter("fluxtrail_objects_unfollowed", "Objects that could not be judged.", self._follower.unfollowed)

@@ -52,6 +52,7 @@ log = structlog.get_logger(__name__)
 
 WATCH_GAP_FACTOR = 2.5
 """Looks at a branch that are closer than this many polls count as watching it."""
+RESTART_SECONDS = 5.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -93,16 +94,26 @@ class Service:
             loop.add_signal_handler(number, stop.set)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(job(), name=name) for name, job in self._jobs.items()]
+                tasks = [group.create_task(self._supervise(name, job), name=name) for name, job in self._jobs.items()]
                 await stop.wait()
                 log.info("stopping")
                 for task in tasks:
                     task.cancel()
-        except* FluxtrailError as failures:
-            raise failures.exceptions[0] from None
         finally:
             for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
+
+    async def _supervise(self, name: str, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a job for ever. What it could not get over (a full disk) is said, shown by /readyz, and tried again;
+        anything but an error of ours is a fault in the code, and ends the process.
+        """
+        while True:
+            try:
+                await job()
+            except* FluxtrailError as failures:
+                problems = [str(item) for item in _leaves(failures)]
+                log.error("job failed", job=name, error=problems[0], retry_in_seconds=RESTART_SECONDS)
+            await self._clock.sleep(RESTART_SECONDS)
 
     def _listeners(self) -> list[Listener]:
         settings = self._settings
@@ -150,7 +161,7 @@ async def open_service(settings: Settings, environ: Mapping[str, str]) -> AsyncI
         await ledger.rebuild()
         registry = Registry()
         await registry.load(ledger)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+        session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=True))
         yield await _assemble(settings, environ, clock, stack, store, ledger, registry, session)
 
 
@@ -183,7 +194,7 @@ async def _assemble(
     )
     github = GitHubClient(session, credentials=credentials, base_url=settings.github.base_url)
     has_token = credentials.find(github.host) is not None
-    exports = ExportBook(registry=registry)
+    exports = ExportBook()
     stated = await _state_repositories(settings.repositories, ledger, registry, exports)
     recorder = Recorder(
         registry=registry,
@@ -225,7 +236,7 @@ async def _assemble(
     clusters = [
         ClusterStreams(
             context=context,
-            name=settings.cluster_names.get(context or "", context or "in-cluster"),
+            name=settings.cluster_names.get(context or "", context or ""),
             narrowing=ClusterNarrowing(namespaces=settings.namespaces, runtime_namespace=settings.runtime_namespace),
             environ=kube_environ(environ, settings.kubeconfig),
             follower=follower,
@@ -236,10 +247,12 @@ async def _assemble(
     ]
     report = ProcessReport(
         instance_id=store.instance_id,
+        ledger=ledger,
         clusters=clusters,
         registry=registry,
         attributor=attributor,
         exports=exports,
+        follower=follower,
         clock=clock,
     )
     retention = Retention(ledger=store, clock=clock, keep=timedelta(days=settings.retention_days))
@@ -294,6 +307,13 @@ def _measures_baseline(settings: Settings) -> Callable[[TargetRecord], bool]:
         return lambda target: False
     names = {pattern.format(namespace=namespace) for pattern in TRACKED_NAMES}
     return lambda target: target.key.namespace == namespace and target.key.name in names
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for item in group.exceptions:
+        found += _leaves(item) if isinstance(item, BaseExceptionGroup) else [item]
+    return found
 
 
 def _read_token(settings: Settings) -> str | None:

@@ -9,22 +9,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.redaction import redact
 
 REPLACED_NAMES = {
-    "KUBE_CONTEXT": "kube_context",
+    "KUBE_CONTEXT": "kube_contexts",
     "METRICS_ADDR": "metrics.listen",
     "HEALTH_ADDR": "health.listen",
     "TELEMETRY_MODE": "telemetry.mode",
@@ -34,6 +37,18 @@ REPLACED_NAMES = {
     "RUNTIME_NAMESPACE": "runtime_namespace",
 }
 """flux-commit-tracker's variables and the setting each one is. They lose to `FLUXTRAIL_…` and to flags."""
+
+
+def _split(value: Any) -> Any:
+    """Lists of names may be written `a,b` in the environment, as JSON, or as YAML lists."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return msgspec.json.decode(value)
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Section(BaseModel):
@@ -100,17 +115,16 @@ class Settings(BaseSettings):
 
     kubeconfig: str | None = None
     """Path, or several with `:`; else KUBECONFIG, else ~/.kube/config."""
-    kube_context: str | None = None
-    kube_contexts: tuple[str, ...] = ()
-    """Several clusters, one context each."""
+    kube_contexts: Names = ()
+    """The clusters to follow, one context each; none means the pod's own cluster, else the current context."""
     cluster_names: dict[str, str] = {}
     """What to call the cluster of a context."""
-    namespaces: tuple[str, ...] = ()
+    namespaces: Names = ()
     """Watch these only; all by default."""
     runtime_namespace: str | None = None
     repositories: tuple[RepositorySetting, ...] = ()
     credentials: tuple[dict[str, Any], ...] = ()
-    allow: tuple[str, ...] = ()
+    allow: Names = ()
     ledger: LedgerSetting = LedgerSetting()
     git: GitSetting = GitSetting()
     github: GitHubSetting = GitHubSetting()
@@ -134,8 +148,7 @@ class Settings(BaseSettings):
     @property
     def contexts(self) -> tuple[str | None, ...]:
         """The contexts to watch; None is the pod's own cluster, or the current context."""
-        named = tuple(dict.fromkeys((*self.kube_contexts, *([self.kube_context] if self.kube_context else []))))
-        return named or (None,)
+        return tuple(dict.fromkeys(self.kube_contexts)) or (None,)
 
 
 def load_settings(*, path: Path | None, flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
@@ -163,6 +176,8 @@ def load_settings(*, path: Path | None, flags: Mapping[str, Any], environ: Mappi
         return _over(below)(**above)
     except ValidationError as exc:
         raise _explain(exc) from exc
+    except SettingsError as exc:
+        raise ConfigError(f"{exc}; lists and mappings are written as JSON there", subject="environment") from exc
 
 
 def _over(below: dict[str, Any]) -> type[Settings]:

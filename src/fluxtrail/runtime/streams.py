@@ -16,7 +16,7 @@ from fluxtrail.clusters.discovery import find_resource
 from fluxtrail.clusters.incluster import own_namespace
 from fluxtrail.clusters.subjects import Subject, WatchStats
 from fluxtrail.clusters.watcher import Watcher
-from fluxtrail.model.errors import AuthError, FluxtrailError, NotFoundError
+from fluxtrail.model.errors import AuthError, NotFoundError, UpstreamError
 from fluxtrail.model.flux import (
     KUSTOMIZE_GROUP,
     KUSTOMIZE_VERSIONS,
@@ -101,7 +101,7 @@ class ClusterStreams:
             try:
                 async with open_connection(self._context, self._environ, clock=self._clock) as connection:
                     await self._follow(connection)
-            except FluxtrailError as exc:
+            except UpstreamError as exc:
                 log.warning("cluster unreachable", cluster=self.name, error=str(exc))
                 reason = "unauthorized" if isinstance(exc, AuthError) else "unreachable"
                 for stream in self.streams.values():
@@ -109,6 +109,7 @@ class ClusterStreams:
                 await self._clock.sleep(RETRY_SECONDS)
 
     async def _follow(self, connection: Connection) -> None:
+        self.name = self.name or connection.name
         identity = await connection.identity()
         self.uid = identity.uid
         if identity.is_derived:

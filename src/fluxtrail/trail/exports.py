@@ -22,7 +22,6 @@ from fluxtrail.model.records import (
 from fluxtrail.trail.exporter_info import FILE_NAME, SIZE_LIMIT_BYTES, ExporterInfo, parse_exporter_info
 from fluxtrail.trail.merged import better, from_export
 from fluxtrail.trail.ports import RepositoryReader, Unit
-from fluxtrail.trail.registry import Registry
 
 log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
@@ -41,8 +40,7 @@ class ExportBook:
     one that is exported from nobody knows where, the source commits stand under a repository of that name.
     """
 
-    def __init__(self, *, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self) -> None:
         self._sources: dict[RepositoryId, tuple[RepositoryId, ...]] = {}
         self.problems = 0
         """Payloads and entries that could not be used, since the start."""
@@ -139,7 +137,6 @@ class ExportBook:
         unknown = await unit.put_repository(
             RepositoryRecord(id=RepositoryId(UNSAVED), canonical=f"{manifests.canonical}#sources", url="")
         )
-        self._registry.put_repositories([unknown])
         return unknown.id
 
     async def carried(self, unit: Unit, carriers: Sequence[CommitId]) -> list[DeliveryRecord]:

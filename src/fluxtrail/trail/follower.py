@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from fluxtrail.model.errors import WireError
+from fluxtrail.model.errors import FluxtrailError, WireError
 from fluxtrail.model.flux import GitRepository, Kustomization
 from fluxtrail.model.moment import Evidence, exact
 from fluxtrail.model.observation import ClusterUid, Current, Gone, Listed, ObjectKey, Observation, Seen, Unavailable
@@ -67,6 +67,8 @@ class Follower:
         self._on_source = on_source
         self._on_move = on_move
         self._lock = asyncio.Lock()
+        self.unfollowed = 0
+        """Objects that could not be judged, since the start: each is a fault of ours, and logged."""
 
     async def observe(self, cluster: ClusterUid, observations: Sequence[Observation[Any]]) -> None:
         """Record a batch of one stream. Returns when it is kept; raises StoreError if it is not."""
@@ -79,7 +81,7 @@ class Follower:
         try:
             async with self._ledger.unit() as unit:
                 for observation in batch:
-                    await self._take(unit, draft, observation)
+                    await self._take_safely(unit, draft, observation)
                 for kind, mark in draft.marks.items():
                     await unit.put_stream_mark(cluster, kind, mark)
                 await unit.add_transitions(draft.transitions)
@@ -94,6 +96,16 @@ class Follower:
             self._on_sync()
         for repository_id in draft.moved:
             self._on_move(repository_id)
+
+    async def _take_safely(self, unit: Unit, draft: _Draft, observation: Observation[Any]) -> None:
+        """One object that we cannot make sense of must not stop the others of its cluster."""
+        try:
+            await self._take(unit, draft, observation)
+        except FluxtrailError:
+            raise
+        except Exception:
+            self.unfollowed += 1
+            log.exception("object not followed", cluster=draft.cluster, object=str(getattr(observation, "key", "")))
 
     async def _take(self, unit: Unit, draft: _Draft, observation: Observation[Any]) -> None:
         match observation:
@@ -158,7 +170,7 @@ class Follower:
         record = await unit.put_repository(
             RepositoryRecord(id=RepositoryId(UNSAVED), canonical=canonical, url=parse_repository(url).fetch_url)
         )
-        self._registry.put_repositories([record])
+        draft.put_repository(record, known)
         return record
 
     async def _retarget(
@@ -311,6 +323,14 @@ class _Draft:
         self.has_syncs = False
         self._registry = registry
         self._undo: list[Callable[[], None]] = []
+
+    def put_repository(self, record: RepositoryRecord, before: RepositoryRecord | None) -> None:
+        self._undo.append(
+            (lambda: self._registry.put_repositories([before]))
+            if before is not None
+            else (lambda: self._registry.forget_repository(record))
+        )
+        self._registry.put_repositories([record])
 
     def put_source(self, record: SourceRecord) -> None:
         ref = (record.cluster, record.key)

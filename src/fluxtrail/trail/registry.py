@@ -58,6 +58,10 @@ class Registry:
             self.repositories[record.id] = record
             self._by_canonical[record.canonical] = record.id
 
+    def forget_repository(self, record: RepositoryRecord) -> None:
+        self.repositories.pop(record.id, None)
+        self._by_canonical.pop(record.canonical, None)
+
     def find_repository(self, canonical: str) -> RepositoryRecord | None:
         found = self._by_canonical.get(canonical)
         return None if found is None else self.repositories[found]
