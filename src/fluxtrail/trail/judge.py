@@ -9,6 +9,7 @@ A failure is Ready=False, retried for ever.
 """
 
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +32,12 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     not_before: datetime | None
     """What changed since the last look changed after this; None if there was no last look."""
     source: SourceRecord | None = None
+
+
+class _Span(NamedTuple):
+    first: datetime
+    last: datetime
+    total: int
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +138,7 @@ def _cause_of_success(before: TargetRecord, seen: Kustomization, snapshot: Snaps
 def _succeed(
     sync: SyncRecord, before: TargetRecord, seen: Kustomization, snapshot: Snapshot | None, look: Look
 ) -> SyncRecord:
-    moment = _success_moment(sync, before, seen, snapshot, look)
+    moment = _success_moment(sync, before, seen, look)
     applied = sync.applied
     if applied is None:
         applied = bracket(sync.started.not_before, moment.latest) if seen.has_checks else moment
@@ -154,9 +161,7 @@ def _succeed(
     )
 
 
-def _success_moment(
-    sync: SyncRecord, before: TargetRecord, seen: Kustomization, snapshot: Snapshot | None, look: Look
-) -> Moment:
+def _success_moment(sync: SyncRecord, before: TargetRecord, seen: Kustomization, look: Look) -> Moment:
     ready = seen.find_condition("Ready")
     ready_at = ready.changed_at if ready and ready.status == "True" else None
     if look.was_held:
@@ -164,22 +169,22 @@ def _success_moment(
         if ready_at is not None and (ready_at != before.phase_since or names_success_of(ready, seen.last_applied)):
             return exact(ready_at, Evidence.READY_CONDITION)
         return observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
-    return _late_moment(sync, seen, snapshot, ready_at, look)
+    return _late_moment(sync, seen, ready_at, look)
 
 
-def _late_moment(
-    sync: SyncRecord, seen: Kustomization, snapshot: Snapshot | None, ready_at: datetime | None, look: Look
-) -> Moment:
+def _late_moment(sync: SyncRecord, seen: Kustomization, ready_at: datetime | None, look: Look) -> Moment:
     """Date a success that was not watched: by the history where its snapshot is new and single, else by a bracket."""
     not_before, latest = look.not_before, [look.observed_at]
     if ready_at is not None:
         latest.append(ready_at)
-    if snapshot is not None and _is_of(snapshot, seen) and snapshot.first_reconciled and snapshot.last_reconciled:
-        if snapshot.total == 1 and _is_only_success(seen):
-            return exact(snapshot.first_reconciled, Evidence.STATUS_HISTORY)
-        # Every success with these manifests, so this one too, came after the snapshot's first.
-        not_before = max(filter(None, (not_before, snapshot.first_reconciled)))
-        latest.append(snapshot.last_reconciled)
+    told = _spans_of_success(seen)
+    if told:
+        if len(told) == 1 and told[0].total == 1:
+            return exact(told[0].first, Evidence.STATUS_HISTORY)
+        # The first success of the revision came with one of these manifests: not before their first success of all,
+        # and not after the last of any, which was one of this revision.
+        not_before = max(filter(None, (not_before, min(span.first for span in told))))
+        latest += [span.last for span in told]
     if sync.id != UNSAVED:
         not_before = max(filter(None, (not_before, sync.started.earliest)))
     return bracket(not_before, min(latest))
@@ -325,11 +330,16 @@ def _success_snapshot(seen: Kustomization) -> Snapshot | None:
     return next((item for item in seen.history if item.status == SUCCEEDED_STATUS), None)
 
 
-def _is_only_success(seen: Kustomization) -> bool:
-    """True if one snapshot alone tells of a success of the applied revision: its manifests never changed under it."""
-    return (
-        sum(item.status == SUCCEEDED_STATUS and _same(item.revision, seen.last_applied) for item in seen.history) == 1
-    )
+def _spans_of_success(seen: Kustomization) -> list[_Span]:
+    """Return when each of the manifests succeeded that the applied revision was the last to bring."""
+    return [
+        _Span(item.first_reconciled, item.last_reconciled, item.total)
+        for item in seen.history
+        if item.status == SUCCEEDED_STATUS
+        and item.first_reconciled
+        and item.last_reconciled
+        and _same(item.revision, seen.last_applied)
+    ]
 
 
 def _is_of(snapshot: Snapshot, seen: Kustomization) -> bool:
