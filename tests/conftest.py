@@ -1,8 +1,29 @@
+"""Fixtures for all tests, and what must not be skipped silently."""
+
 from __future__ import annotations
 
+import os
+
 import pytest
+from tests.cli.golden import golden, pytest_addoption
+
+__all__ = ["golden", "pytest_addoption"]
+
+REQUIRED = os.environ.get("FLUXTRAIL_TEST_REQUIRE", "").replace(",", " ").split()
+"""Real parts (`prometheus`, `kubernetes`, ...) whose tests fail where they would be skipped for want of them."""
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """A test marked `requires(part)` may be skipped only where the part is not required."""
+    outcome = yield
+    report = outcome.get_result()
+    marker = item.get_closest_marker("requires")
+    if report.skipped and marker is not None and set(marker.args) & set(REQUIRED):
+        report.outcome = "failed"
+        report.longrepr = f"{marker.args} required by FLUXTRAIL_TEST_REQUIRE, and absent: {report.longrepr}"

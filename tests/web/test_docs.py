@@ -16,7 +16,7 @@ from fluxtrail.web.app import describe
 
 __all__ = ["sources"]
 DOCS = Path(__file__).parents[2] / "docs"
-ELSEWHERE = {"fluxtrail_exporter_info_problems_total"}
+ELSEWHERE = {"fluxtrail_exporter_info_problems_total", "fluxtrail_objects_unfollowed_total"}
 """Given by the runtime."""
 
 

@@ -181,6 +181,7 @@ async def test_other_paths_are_not_found(ask: Ask) -> None:
     assert (await ask("metrics", "/metrics", "POST")).status == 404
 
 
+@pytest.mark.requires("prometheus")
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.process
 async def test_promtool_has_no_complaint(ask: Ask) -> None:
