@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from fluxtrail.clusters.clock import SystemClock
 from fluxtrail.clusters.connection import Connection
 from fluxtrail.clusters.subjects import Subject, WatchOptions
 from fluxtrail.clusters.watcher import Watcher
@@ -135,6 +136,13 @@ class World:
         return Subject(**(settings | changes))
 
 
+class BriskClock(SystemClock):
+    """Waits a twentieth of every back-off."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / 20)
+
+
 class Observer:
     """A running watcher and what it said, one or two words each."""
 
@@ -189,7 +197,9 @@ def _told(each: Observation[Sight]) -> str:
 async def observing(
     world: World, subject: Subject[Sight] | None = None, *, connection: Connection | None = None, **options: Any
 ) -> AsyncIterator[Observer]:
-    watcher = Watcher(connection or world.connection, subject or world.subject(), options=WatchOptions(**options))
+    watcher = Watcher(
+        connection or world.connection, subject or world.subject(), options=WatchOptions(**options), clock=BriskClock()
+    )
     observer = Observer(watcher)
     task = asyncio.create_task(watcher.run(observer.emit))
     try:
