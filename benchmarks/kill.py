@@ -26,7 +26,7 @@ from fluxtrail.simulator.processes import Listeners, RunProcess, SimulatorProces
 EARLY_CHANCE = 0.3
 EARLY_SECONDS = (0.05, 1.5)
 """After a start: while it opens its ledger, lists, looks back."""
-LATE_SECONDS = (0.5, 4.0)
+LATE_SECONDS = (0.2, 3.0)
 """After it was ready: while it follows."""
 UNKNOWABLE = frozenset({"fetched"})
 """When a revision was fetched whose artifact was replaced while nobody looked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -89,7 +90,7 @@ def _run(options: Options) -> int:
 
     try:
         return asyncio.run(_demo(options))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
     except (FluxtrailError, BaseExceptionGroup) as error:
         first = _first(error)
@@ -108,6 +109,10 @@ def _first(error: BaseException) -> BaseException:
 async def _demo(options: Options) -> int:
     from fluxtrail.simulator.observer import Observer
 
+    task = asyncio.current_task()
+    assert task is not None
+    # Both children are ended in order then, as with Ctrl-C.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     click.echo("Building a world: three clusters, two repositories, a pipeline …", err=True)
     async with _both(options) as (simulator, run):
         observer = Observer(run)

@@ -85,7 +85,9 @@ class _Reader:
 
     async def _read(self) -> Picture:
         status = await self._simulator.status()
-        commits = [c for c in await self._observer.commits(limit=SHOWN_COMMITS * 2) if not c["is_carrier"]]
+        # What stood in the repositories before the script began is everybody's baseline, not news.
+        news = {item["sha"] for item in status["pushed"] if not item["is_export"]}
+        commits = [c for c in await self._observer.commits(limit=SHOWN_COMMITS * 2) if c["sha"] in news]
         commits = commits[:SHOWN_COMMITS]
         open_shas = [commit["sha"] for commit in commits if commit["sha"] not in self._settled]
         fresh = await self._observer.trails(open_shas)

@@ -191,29 +191,37 @@ def _lead(delivery: Json) -> str:
     return f"{max(seconds, 0):.0f}s" if seconds < 100 else f"{seconds / 60:.0f}m"
 
 
-def _held_up(trails: Iterable[Json]) -> Iterable[tuple[Json, Json]]:
-    """Yield what is failing or waiting, one for each target: the newest commit stands for those behind it."""
-    seen = set()
+def _held_up(trails: Iterable[Json]) -> Iterable[tuple[Json, list[Json]]]:
+    """Yield what is failing or waiting, failures first: a commit, and where it has the same trouble.
+
+    A target's newest open commit stands for those behind it.
+    """
     open_ones = [(t["commit"], d) for t in trails for d in t["deliveries"] if d["verdict"] in ("failed", "pending")]
-    for commit, delivery in sorted(open_ones, key=lambda pair: pair[1]["verdict"]):
-        key = (delivery["cluster"], delivery["target"])
-        if key not in seen:
-            seen.add(key)
-            yield commit, delivery
+    seen: set[tuple[str, str]] = set()
+    groups: dict[tuple[str, str, str], tuple[Json, list[Json]]] = {}
+    for commit, delivery in sorted(open_ones, key=lambda pair: str(pair[1]["verdict"])):
+        place = (delivery["cluster"], delivery["target"])
+        if place not in seen:
+            seen.add(place)
+            key = (commit["sha"], delivery["verdict"], str(delivery.get("reason")))
+            groups.setdefault(key, (commit, []))[1].append(delivery)
+    return groups.values()
 
 
-def _trouble(held_up: list[tuple[Json, Json]], width: int) -> RenderableType:
+def _trouble(held_up: list[tuple[Json, list[Json]]], width: int) -> RenderableType:
     title = Text("what holds things up", style="dim")
     if not held_up:
         return Group(title, Text("  nothing: all is where it should be", style="green"))
     lines = [title]
-    for commit, delivery in held_up:
-        mark, style = _MARKS[delivery["verdict"]]
-        where = f"{delivery['cluster']}/{delivery['target'].rpartition('/')[2]}"
+    for commit, deliveries in held_up:
+        first = deliveries[0]
+        mark, style = _MARKS[first["verdict"]]
+        where = f"{first['cluster']}/{first['target'].rpartition('/')[2]}"
+        where = where if len(deliveries) == 1 else f"{len(deliveries)} targets"
         line = Text(f"  {mark} {where:<20} ", style=style)
         line.append(commit["sha"][:7], style="cyan")
-        why = str(delivery.get("reason") or delivery["verdict"]).replace("_", " ")
-        message = " ".join(str(delivery.get("message") or "").split())
+        why = str(first.get("reason") or first["verdict"]).replace("_", " ")
+        message = " ".join(str(first.get("message") or "").split())
         line.append(f"  {why}" + (f": {message}" if message else ""))
         line.truncate(width, overflow="ellipsis")
         lines.append(line)

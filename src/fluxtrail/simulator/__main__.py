@@ -20,11 +20,14 @@ import structlog
 
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.simulator.control import Control
+from fluxtrail.simulator.family import die_with_parent
 from fluxtrail.simulator.world import World, WorldOptions
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
+    if options.child:
+        die_with_parent()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if options.verbose else logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -49,6 +52,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, help="where the world lives; kept. Default: a temporary one")
     parser.add_argument("--legacy", action="append", default=[], help="a cluster with an older Flux; repeatable")
     parser.add_argument("--begin", action="store_true", help="start the script at once")
+    parser.add_argument("--child", action="store_true", help="end when the parent process ends")
     parser.add_argument("--verbose", action="store_true", help="say on stderr what happens")
     return parser.parse_args(arguments)
 

@@ -27,6 +27,12 @@ _LINE_LIMIT = 1024 * 1024
 _FOREIGN = ("FLUXTRAIL_", "KUBE", "METRICS_ADDR", "HEALTH_ADDR", "TELEMETRY_", "LOG_LEVEL", "RUNTIME_NAMESPACE")
 """Beginnings of variables by which somebody may have set up another Fluxtrail."""
 
+_RUN = (
+    "from fluxtrail.simulator.family import die_with_parent; die_with_parent(); "
+    "import sys; from fluxtrail.cli.main import main; sys.exit(main())"
+)
+"""`fluxtrail`, which is not left behind when its parent is killed."""
+
 Json = dict[str, Any]
 
 
@@ -57,6 +63,7 @@ class SimulatorProcess:
             sys.executable,
             "-m",
             "fluxtrail.simulator",
+            "--child",
             *self._arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -142,7 +149,7 @@ class RunProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
-                "import sys; from fluxtrail.cli.main import main; sys.exit(main())",
+                _RUN,
                 "run",
                 "--config",
                 str(self.settings),
