@@ -7,29 +7,43 @@ Two rules (design: Redaction): userinfo and query are stripped from every URL, a
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 MESSAGE_LIMIT_BYTES = 1024
 MASK = "[redacted]"
 
-_URL = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>`]+")
+# Every repetition is bounded or cannot overlap with what follows it: hostile text costs linear time.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://(?:[^\s/\"<>`@]{1,1024}@)?[^\s'\"<>`]*")
 _TOKENS = re.compile(
     r"""
-      \bgh[pousr]_[A-Za-z0-9]{16,}              # GitHub tokens
-    | \bgithub_pat_[A-Za-z0-9_]{22,}
-    | \bglpat-[A-Za-z0-9_-]{16,}                # GitLab
-    | \bxox[abpors]-[A-Za-z0-9-]{10,}           # Slack
-    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b             # AWS access keys
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*   # JSON web tokens
-    | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----[\s\S]*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|$)
+      gh[pousr]_[A-Za-z0-9]{16,}              # GitHub tokens
+    | github_pat_[A-Za-z0-9_]{22,}
+    | glpat-[A-Za-z0-9_-]{16,}                # GitLab
+    | xox[abpors]-[A-Za-z0-9-]{10,}           # Slack
+    | (?:AKIA|ASIA)[A-Z0-9]{16}               # AWS access keys
+    | eyJ[A-Za-z0-9_-]{8,1024}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*   # JSON web tokens
+    | -----BEGIN[ ][A-Z ]{0,40}PRIVATE[ ]KEY-----[\s\S]*?(?:-----END[ ][A-Z ]{0,40}PRIVATE[ ]KEY-----|$)
     """,
     re.VERBOSE,
 )
-_AUTH_HEADER = re.compile(r"(?i)\b(authorization\s*[:=]\s*)?\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
-_ASSIGNED = re.compile(
-    r"(?i)\b((?:[a-z0-9_-]*(?:password|passwd|token|secret|api[_-]?key|private[_-]?key|access[_-]?key))\s*[\"']?\s*[:=]\s*[\"']?)"
-    r"[^\s\"',;&]{4,}"
+_AUTH_HEADER = re.compile(
+    r"(?i:\bauthorization[\\\"']{0,3}\s{0,8}[:=]\s{0,8})[\\\"']{0,3}(?:[A-Za-z]{1,20}\s{1,8})?[^\s\"']+"
 )
+_AUTH_SCHEME = re.compile(
+    r"(?i:\b(?:bearer|basic))\s{1,8}"
+    r"(?:[A-Za-z0-9._~+/=-]{16,}|(?=[A-Za-z._~+/-]{0,15}[0-9=]|[a-z._~+/-]{1,15}[A-Z])[A-Za-z0-9._~+/=-]{6,})"
+)
+"""`Bearer` or `Basic` and what looks like no English word: it is long, or has digits or capitals within."""
+_ASSIGNED = re.compile(
+    r"(?i)((?:password|passwd|token|secret|api[_-]?key|private[_-]?key|access[_-]?key)"
+    r"[\\\"']{0,3}\s{0,8}[:=]\s{0,8})"
+    r"(\\?\"(?=[^\"\n])|\\?'(?=[^'\n])|)"
+    r"((?<=\")[^\"\n]+|(?<=')[^'\n]+|[^\s\"']{4,})"
+)
+
+
+_HAS_A_PORT_IF_ANY = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::[0-9]*)?\Z")
 
 
 def redact_url(url: str) -> str:
@@ -39,12 +53,14 @@ def redact_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        if not parts.scheme or not parts.netloc:
-            return re.sub(r"^[^/@\s]*:[^/@\s]*@", "", url).split("?", 1)[0].split("#", 1)[0]
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path, "", ""))
     except ValueError:
         return MASK
+    if not parts.scheme or not parts.netloc:
+        return re.sub(r"^[^/@\s]*:[^/@\s]*@", "", url).split("?", 1)[0].split("#", 1)[0]
+    host = parts.netloc.rpartition("@")[2]
+    if "@" in url and not _HAS_A_PORT_IF_ANY.match(host):
+        return MASK  # a password with an unescaped `/`, `?` or `#` looks like this
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def redact(text: str | None, *, secrets: tuple[str, ...] = (), limit_bytes: int = MESSAGE_LIMIT_BYTES) -> str:
@@ -57,15 +73,22 @@ def redact(text: str | None, *, secrets: tuple[str, ...] = (), limit_bytes: int 
         return ""
     # The cut comes last, so that a credential is never split into something that no longer looks like one;
     # a first, generous cut bounds the work on a hostile input.
-    cleared = text[: 16 * limit_bytes]
+    cleared = _CONTROLS.sub("", text)
     for secret in secrets:
         if len(secret) >= 4:
-            cleared = cleared.replace(secret, MASK)
+            cleared = cleared.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
+    is_cut = len(cleared) > 16 * limit_bytes
+    cleared = cleared[: 16 * limit_bytes]
     cleared = _URL.sub(lambda match: redact_url(match.group(0)), cleared)
     cleared = _AUTH_HEADER.sub(MASK, cleared)
-    cleared = _ASSIGNED.sub(lambda match: match.group(1) + MASK, cleared)
+    cleared = _AUTH_SCHEME.sub(MASK, cleared)
+    cleared = _ASSIGNED.sub(lambda match: match.group(1) + match.group(2) + MASK, cleared)
     cleared = _TOKENS.sub(MASK, cleared)
-    encoded = cleared.encode("utf-8", "surrogatepass")
-    if len(encoded) <= limit_bytes:
-        return cleared
+    encoded = cleared.encode("utf-8", "replace")
+    if len(encoded) <= limit_bytes and not is_cut:
+        return encoded.decode("utf-8")
+    if (
+        len(encoded) <= limit_bytes
+    ):  # the masks took so much that the first cut shows: its last word may be half a secret
+        encoded = re.sub(rb"\S*\Z", b"", encoded)
     return encoded[: limit_bytes - 3].decode("utf-8", "ignore") + "…"
