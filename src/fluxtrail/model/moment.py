@@ -94,4 +94,7 @@ def parse_timestamp(text: str | None) -> datetime | None:
         return None
     if parsed.tzinfo is None or parsed.year <= 1:
         return None
-    return parsed.astimezone(UTC)
+    try:
+        return parsed.astimezone(UTC)
+    except OverflowError:  # beyond year 9999 in UTC
+        return None
