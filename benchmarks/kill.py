@@ -28,8 +28,6 @@ EARLY_SECONDS = (0.05, 1.5)
 """After a start: while it opens its ledger, lists, looks back."""
 LATE_SECONDS = (0.2, 3.0)
 """After it was ready: while it follows."""
-UNKNOWABLE = frozenset({"fetched"})
-"""When a revision was fetched whose artifact was replaced while nobody looked."""
 HOLD_SECONDS = 8.0
 """For which the world keeps a state that it will undo: longer than two restarts in a row."""
 
@@ -88,9 +86,9 @@ async def kill_repeatedly(
             truth = await simulator.truth()
             told = as_answer(trails)["commits"]
             counts = await Observer(run).histogram_counts()
-            outcome.differences = compare(
-                truth, told, slack_seconds=0.3 * time_scale, may_be_unknown=UNKNOWABLE
-            ) + compare_counts(truth, counts)
+            outcome.differences = compare(truth, told, slack_seconds=0.3 * time_scale, was_away=True) + compare_counts(
+                truth, counts
+            )
             outcome.commits = len(truth)
             outcome.deliveries = sum(len(commit["deliveries"]) for commit in truth)
         finally:
@@ -125,6 +123,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--changes", type=int, help="default: as many as keep the world busy for so many kills")
     parser.add_argument("--time-scale", type=float, default=1.0)
+    parser.add_argument(
+        "--hold", type=float, default=HOLD_SECONDS, help="real seconds for which what will be undone stays"
+    )
     parser.add_argument("--keep", type=Path, help="keep the world, the ledger and the logs here")
     options = parser.parse_args()
     changes = options.changes or max(25, options.kills * 2)
@@ -133,7 +134,12 @@ def main() -> int:
         directory.mkdir(parents=True, exist_ok=True)
         outcome = asyncio.run(
             kill_repeatedly(
-                directory, kills=options.kills, seed=options.seed, changes=changes, time_scale=options.time_scale
+                directory,
+                kills=options.kills,
+                seed=options.seed,
+                changes=changes,
+                time_scale=options.time_scale,
+                hold_seconds=options.hold,
             )
         )
     for line in outcome.differences:

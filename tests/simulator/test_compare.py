@@ -23,6 +23,7 @@ TRUE: Json = {
             "target": TARGET,
             "verdict": "deployed",
             "via": "b" * 40,
+            "revisions": ["b" * 40, "d" * 40],
             "undone_by": None,
             "succeeded_at": "2026-03-01T12:00:20.500000Z",
             "stages": {"merged": "2026-03-01T12:00:05.250000Z", "applied": "2026-03-01T12:00:20.500000Z"},
@@ -112,9 +113,19 @@ def test_moments_of_the_unaffected_are_not_compared() -> None:
 
 
 def test_what_cannot_be_known_may_be_absent_but_not_wrong() -> None:
-    applied_stage = frozenset({"applied"})
-    assert compare([TRUE], said(stages={"merged": MERGED}), may_be_unknown=applied_stage) == []
-    assert compare([TRUE], applied(at="2026-03-01T12:00:50Z"), may_be_unknown=applied_stage) != []
+    fetched = {"at": "2026-03-01T12:00:10Z", "evidence": "artifact_last_update_time", "precision": "exact"}
+    true = copy.deepcopy(TRUE)
+    true["deliveries"][0]["stages"]["fetched"] = "2026-03-01T12:00:10.5Z"
+    assert compare([true], said(), was_away=True) == []
+    assert compare([true], said()) != []
+    late = {"merged": MERGED, "applied": APPLIED, "fetched": fetched | {"at": "2026-03-01T12:00:50Z"}}
+    assert compare([true], said(stages=late), was_away=True) != []
+
+
+def test_after_an_absence_a_later_revision_that_was_applied_will_do() -> None:
+    assert compare([TRUE], said(via="d" * 40), was_away=True) == []
+    assert compare([TRUE], said(via="d" * 40)) != []
+    assert compare([TRUE], said(via="e" * 40), was_away=True) != []
 
 
 @pytest.mark.parametrize("is_dropped", [True, False])

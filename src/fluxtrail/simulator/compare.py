@@ -17,6 +17,8 @@ RESOLUTION = timedelta(seconds=1)
 
 Json = Mapping[str, Any]
 
+_FLEETING = frozenset({"fetched"})
+"""Stages of which nothing is left once the next revision is there."""
 _DATED = frozenset({"deployed", "rolled_back", "failed"})
 """Verdicts whose moments are compared: the others have reached nothing."""
 
@@ -26,7 +28,7 @@ def compare(
     commits: Sequence[Json],
     *,
     slack_seconds: float = 0.5,
-    may_be_unknown: frozenset[str] = frozenset(),
+    was_away: bool = False,
 ) -> list[str]:
     """Return every difference, one line each; empty means that all is as it was.
 
@@ -34,7 +36,9 @@ def compare(
         truth: `commits` of the simulator's `/truth`.
         commits: `commits` of `fluxtrail demo -o json`.
         slack_seconds: simulated seconds that pass between a deed and its note in the truth log.
-        may_be_unknown: stages that nobody can date afterwards if Fluxtrail was away: absent is right, wrong is not.
+        was_away: Fluxtrail was not there all the time. Flux keeps neither when a replaced artifact was fetched nor
+            which of two revisions with the same manifests came first, so the one may be absent (but not wrong), the
+            other a later one that was applied.
     """
     slack = timedelta(seconds=slack_seconds)
     told = {commit["sha"]: commit for commit in commits}
@@ -45,7 +49,7 @@ def compare(
         if found is None:
             differences.append(f"{name}: unknown to Fluxtrail")
             continue
-        differences += [f"{name} {line}" for line in _compare_commit(true, found, slack, may_be_unknown)]
+        differences += [f"{name} {line}" for line in _compare_commit(true, found, slack, was_away)]
     return differences
 
 
@@ -86,7 +90,7 @@ def compare_counts(truth: Sequence[Json], told: Mapping[tuple[str, str, str], in
     return differences
 
 
-def _compare_commit(true: Json, found: Json, slack: timedelta, unknown: frozenset[str]) -> Iterator[str]:
+def _compare_commit(true: Json, found: Json, slack: timedelta, was_away: bool) -> Iterator[str]:
     told = {(delivery["cluster"], delivery["target"]): delivery for delivery in found["deliveries"]}
     for delivery in true["deliveries"]:
         key = (delivery["cluster"], delivery["target"])
@@ -97,23 +101,24 @@ def _compare_commit(true: Json, found: Json, slack: timedelta, unknown: frozense
         if said is None:
             yield f"{where}: no delivery, true is {delivery['verdict']}"
             continue
-        yield from (f"{where}: {line}" for line in _compare_delivery(delivery, said, slack, unknown))
+        yield from (f"{where}: {line}" for line in _compare_delivery(delivery, said, slack, was_away))
     for key in told:
         yield f"on {key[0]} {key[1]}: there is no such target"
 
 
-def _compare_delivery(true: Json, said: Json, slack: timedelta, unknown: frozenset[str]) -> Iterator[str]:
+def _compare_delivery(true: Json, said: Json, slack: timedelta, was_away: bool) -> Iterator[str]:
     if said["verdict"] != true["verdict"]:
         yield f"verdict {said['verdict']}, true is {true['verdict']}"
         return
     for field in ("via", "undone_by"):
-        if said.get(field) != true[field]:
+        is_later = field == "via" and was_away and said.get(field) in true["revisions"]
+        if said.get(field) != true[field] and not is_later:
             yield f"{field} {said.get(field)}, true is {true[field]}"
     if true["verdict"] not in _DATED:
         return
     for stage, text in true["stages"].items():
         moment = (said.get("stages") or {}).get(stage)
-        if moment is None and stage in unknown:
+        if moment is None and was_away and stage in _FLEETING:
             continue
         if moment is None:
             yield f"no {stage}, true is {text}"

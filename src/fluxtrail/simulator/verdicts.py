@@ -33,6 +33,8 @@ class Outcome:
 
     verdict: Verdict
     via: str | None = None
+    revisions: tuple[str, ...] = ()
+    """Every revision with it that was ever applied, in order: `via` is the first, unless that is the commit itself."""
     undone_by: str | None = None
     carrier: str | None = None
     times: dict[str, datetime] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class Judge:
             "target": target.name,
             "verdict": outcome.verdict.value,
             "via": outcome.via,
+            "revisions": outcome.revisions,
             "undone_by": outcome.undone_by,
             "carrier": outcome.carrier,
             "succeeded_at": precise_time(outcome.succeeded_at) if outcome.succeeded_at else None,
@@ -153,9 +156,11 @@ class Judge:
         carried it, when that was fetched and applied. An attempt that failed its checks was applied all the same.
         """
         outcome = Outcome(verdict)
-        first = next((a for a in target.attempts if a.applied_at and a.commit.contains(commit)), None)
+        applied = [a for a in target.attempts if a.applied_at and a.commit.contains(commit)]
+        first = applied[0] if applied else None
         if first is None or first.applied_at is None:
             return outcome
+        outcome.revisions = tuple(dict.fromkeys(attempt.commit.sha for attempt in applied))
         outcome.via = first.commit.sha if first.commit.sha != commit.sha else None
         fetched = self._truth.fetches.get((target.cluster, target.source, first.commit.sha))
         if fetched is not None and fetched <= first.applied_at:
