@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
@@ -44,7 +44,10 @@ def _split(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
-        return msgspec.json.decode(value)
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError as exc:
+            raise ValueError("begins like JSON and is none; write a,b or a whole JSON list") from exc
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
@@ -91,7 +94,7 @@ class GitHubSetting(Section):
 class ApiSetting(Section):
     listen: str = "127.0.0.1:8080"
     token_file: Path | None = None
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: Names = ()
 
 
 class MetricsSetting(Section):
@@ -163,7 +166,8 @@ def load_settings(*, path: Path | None, flags: Mapping[str, Any], environ: Mappi
     below = _read_file(path) if path else {}
     for name, field in REPLACED_NAMES.items():
         if value := (os.environ if environ is None else environ).get(name):
-            _set(below, field, value)
+            # The replaced tool knew one context only, whatever is in its name.
+            _set(below, field, (value,) if field == "kube_contexts" else value)
     above: dict[str, Any] = {}
     for field, value in flags.items():
         if value not in (None, ()):
@@ -204,12 +208,19 @@ def _read_file(path: Path) -> dict[str, Any]:
     except OSError as exc:
         raise ConfigError(f"cannot be read: {exc.strerror}", subject=str(path)) from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"is not YAML: {redact(str(exc), limit_bytes=300)}", subject=str(path)) from exc
+        raise ConfigError(f"is not YAML: {_where(exc)}", subject=str(path)) from exc
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(f"must hold a mapping of settings, not a {type(document).__name__}", subject=str(path))
     return {str(key): value for key, value in document.items()}
+
+
+def _where(exc: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """Return what is wrong and where. The line itself may hold a secret, so it is not quoted."""
+    mark = getattr(exc, "problem_mark", None)
+    problem = getattr(exc, "problem", None) or getattr(exc, "reason", None) or "it cannot be read"
+    return f"{problem}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(problem)
 
 
 def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
@@ -226,6 +237,10 @@ def _explain(exc: ValidationError) -> ConfigError:
     """Turn the first problem into a sentence. Values of secrets are never repeated: only short scalars are."""
     problem = exc.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        # Its value is not shown: nobody knows what was meant, and it may be a secret.
+        known = ", ".join(_siblings(problem["loc"]))
+        return ConfigError(f"there is no such setting; known are {known}", subject=f"setting {field}")
     given = problem.get("input")
     is_secret = any(word in field for word in ("token", "password", "secret", "credentials"))
     shown = (
@@ -234,3 +249,19 @@ def _explain(exc: ValidationError) -> ConfigError:
         else ""
     )
     return ConfigError(f"{problem['msg']}{shown}", subject=f"setting {field}")
+
+
+def _siblings(place: tuple[int | str, ...]) -> list[str]:
+    """Return the names that would be understood beside the last one of `place`."""
+    model: type[BaseModel] = Settings
+    for part in place[:-1]:
+        if isinstance(part, str):
+            model = _section_of(model.model_fields[part].annotation)
+    return sorted(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel]:
+    """Return the section that a field holds: itself, one or none, or several of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(_section_of(inner) for inner in get_args(annotation) if inner is not type(None))
