@@ -138,7 +138,7 @@ def project_kustomization(wire: WireKustomization) -> Kustomization:
     source = (spec.source_ref if spec else None) or WireReference()
     return Kustomization(
         key=ObjectKey(KUSTOMIZE_GROUP, "Kustomization", namespace, meta.name),
-        uid=ObjectUid(meta.uid),
+        uid=ObjectUid(meta.uid or ""),
         generation=meta.generation or 0,
         observed_generation=_observed_generation(status.observed_generation if status else None),
         is_deleting=meta.deletion_timestamp is not None,
@@ -150,7 +150,9 @@ def project_kustomization(wire: WireKustomization) -> Kustomization:
         ),
         kube_config=_kube_config(spec.kube_config if spec else None, namespace),
         depends_on=tuple(
-            f"{item.namespace or namespace}/{item.name}" for item in (spec.depends_on if spec else None) or () if item
+            f"{item.namespace or namespace}/{item.name}"
+            for item in (spec.depends_on if spec else None) or ()
+            if item and item.name
         ),
         has_checks=bool(spec and (spec.wait or spec.health_checks)),
         last_applied=(status.last_applied_revision if status else None) or None,
@@ -167,7 +169,7 @@ def project_git_repository(wire: WireGitRepository) -> GitRepository:
     ref = spec.ref if spec and spec.ref else None
     return GitRepository(
         key=ObjectKey(SOURCE_GROUP, "GitRepository", meta.namespace or "", meta.name),
-        uid=ObjectUid(meta.uid),
+        uid=ObjectUid(meta.uid or ""),
         generation=meta.generation or 0,
         is_deleting=meta.deletion_timestamp is not None,
         is_suspended=bool(spec and spec.suspend),
@@ -175,7 +177,7 @@ def project_git_repository(wire: WireGitRepository) -> GitRepository:
         ref=GitRef(ref.branch, ref.tag, ref.semver, ref.name, ref.commit) if ref else GitRef(),
         ignore=spec.ignore if spec else None,
         sparse_checkout=tuple(path for path in (spec.sparse_checkout if spec else None) or () if path),
-        has_includes=bool(spec and spec.include),
+        has_includes=any((spec.include if spec else None) or ()),
         revision=artifact.revision if artifact else None,
         digest=artifact.digest if artifact else None,
         updated_at=parse_timestamp(artifact.last_update_time) if artifact else None,

@@ -14,7 +14,7 @@ MAX_HISTORY = 16
 
 class WireMeta(msgspec.Struct, rename="camel"):
     name: str
-    uid: str = ""
+    uid: str | None = None
     namespace: str | None = None
     resource_version: str | None = None
     generation: int | None = None
@@ -60,7 +60,7 @@ class WireKustomizationSpec(msgspec.Struct, rename="camel"):
     wait: bool | None = None
     health_checks: list[Any] | None = None
     depends_on: list[WireReference | None] | None = None
-    components: list[str] | None = None
+    components: list[str | None] | None = None
     kube_config: WireKubeConfig | None = None
     target_namespace: str | None = None
 
@@ -105,8 +105,8 @@ class WireGitRepositorySpec(msgspec.Struct, rename="camel"):
     ref: WireGitRef | None = None
     suspend: bool | None = None
     ignore: str | None = None
-    include: list[WireInclude] | None = None
-    sparse_checkout: list[str] | None = None
+    include: list[WireInclude | None] | None = None
+    sparse_checkout: list[str | None] | None = None
 
 
 class WireGitRepositoryStatus(msgspec.Struct, rename="camel"):
