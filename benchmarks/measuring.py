@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import sys
 import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -82,7 +82,7 @@ def log_warnings_only() -> None:
     """To stderr: stdout is for figures."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(30),
-        logger_factory=structlog.WriteLoggerFactory(file=open(os.dup(2), "w", encoding="utf-8")),  # noqa: SIM115
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
 
 

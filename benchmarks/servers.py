@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from benchmarks import objects
 from benchmarks.measuring import log_warnings_only
+
 from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
 from fluxtrail.simulator.apiserver.server import ApiServer
 from fluxtrail.simulator.family import die_with_parent

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-
 from benchmarks.measuring import Stopwatch, peak_rss_mib, report, reset_peak, rss_mib, run
 from benchmarks.servers import ServerProcess
+
 from fluxtrail.clusters.connection import open_connection
 from fluxtrail.clusters.subjects import Subject, WatchOptions
 from fluxtrail.clusters.watcher import Watcher
