@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.ledger.world import StillClock
+from tests.ledger.world import StillClock, open_fresh
 
 from fluxtrail.ledger.ledger import SqlLedger
 
@@ -21,7 +21,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def ledger(place: Path, clock: StillClock) -> AsyncIterator[SqlLedger]:
-    opened = await SqlLedger.open(place, clock=clock)
+    opened = await open_fresh(place, clock)
     try:
         yield opened
     finally:

@@ -6,7 +6,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, Table, create_engine, inspect
 from tests.ledger.world import NOON, StillClock, World
 
 from fluxtrail.ledger import migrate, schema
@@ -89,6 +89,6 @@ async def test_failed_migration_leaves_nothing(place: Path, monkeypatch: pytest.
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_every_field_of_a_record_has_its_column(record: type, table: schema.Table, more: set[str]) -> None:
+def test_every_field_of_a_record_has_its_column(record: type, table: Table, more: set[str]) -> None:
     fields = set(record.__struct_fields__) - ({"key"} if "stamp" in more else set())  # type: ignore[attr-defined]
     assert {column.name for column in table.columns} == fields | more

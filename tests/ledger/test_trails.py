@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,8 +20,8 @@ SETTLE = timedelta(hours=1)
 NOW = at(1000)
 
 
-async def trail_of(ledger: SqlLedger, query: str, **given: object) -> TrailView:
-    found = await ledger.find_trail(query, now=NOW, settle_after=SETTLE, **given)  # type: ignore[arg-type]
+async def trail_of(ledger: SqlLedger, query: str, **given: Any) -> TrailView:
+    found = await ledger.find_trail(query, now=NOW, settle_after=SETTLE, **given)
     assert isinstance(found, TrailView), found
     return found
 
@@ -151,7 +152,7 @@ async def test_stored_delivery_has_its_moments_and_its_carrier_revision(ledger: 
     ],
 )
 async def test_absent_row_means(
-    ledger: SqlLedger, target_fields: dict[str, object], number: int, expected: tuple[str, bool, str]
+    ledger: SqlLedger, target_fields: dict[str, Any], number: int, expected: tuple[str, bool, str]
 ) -> None:
     async with ledger.unit() as unit:
         world = World(unit)
@@ -213,16 +214,15 @@ PENDING_CASES = [
 
 @pytest.mark.parametrize(("target_fields", "source_fields", "reason"), PENDING_CASES)
 async def test_pending_row_says_what_it_waits_for(
-    ledger: SqlLedger, target_fields: dict[str, object], source_fields: dict[str, object], reason: str
+    ledger: SqlLedger, target_fields: dict[str, Any], source_fields: dict[str, Any], reason: str
 ) -> None:
     async with ledger.unit() as unit:
         world = World(unit)
         repository = await world.repository()
         commits = await world.commits(repository, range(1, 4))
         await world.source(repository, **source_fields)
-        target = await world.target(
-            repository, **({"baseline_sha": sha(1), "awaits_baseline": False, "applied": revision(1)} | target_fields)
-        )
+        ready: dict[str, Any] = {"baseline_sha": sha(1), "awaits_baseline": False, "applied": revision(1)}
+        target = await world.target(repository, **(ready | target_fields))
         await world.delivery(commits[1], target, Verdict.PENDING)
     delivery = await only_delivery(ledger, sha(2))
     assert (delivery.verdict, delivery.reason, delivery.is_settled) == ("pending", reason, False)
@@ -299,7 +299,7 @@ async def test_source_commit_has_its_own_rows_and_the_union_of_its_carriers_else
                 for carrier in carriers
             ]
         )
-        ready = {"baseline_sha": sha(99), "awaits_baseline": False, "applied": revision(12)}
+        ready: dict[str, Any] = {"baseline_sha": sha(99), "awaits_baseline": False, "applied": revision(12)}
         own = await world.target(manifests, "own", **ready)
         sync = await world.sync(own, 12, fetched=moment(20), applied=moment(21))
         await world.delivery(commit, own, carrier_id=carriers[0].id, applied_sync=sync.id)

@@ -18,6 +18,7 @@ from fluxtrail.model.records import (
     CommitId,
     DeliveryRecord,
     ExportRecord,
+    RepositoryId,
     RepositoryRecord,
     TargetId,
     Transition,
@@ -385,7 +386,7 @@ async def test_identity_outlives_the_process_object(ledger: SqlLedger, clock: St
 
 async def test_repository_record_without_anything(ledger: SqlLedger) -> None:
     async with ledger.unit() as unit:
-        empty = await unit.put_repository(RepositoryRecord(id=0, canonical="github.com/x/y", url=""))
+        empty = await unit.put_repository(RepositoryRecord(id=RepositoryId(0), canonical="github.com/x/y", url=""))
         assert await unit.put_repository(msgspec.structs.replace(empty, id=0, url="https://github.com/x/y")) == (
             msgspec.structs.replace(empty, url="https://github.com/x/y")
         )

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, exists, func, literal, select, tuple_
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.columns import from_micros, to_micros
+from fluxtrail.ledger.columns import Instant, from_micros, to_micros
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
 from fluxtrail.ledger.queries.resolving import repositories_named
 from fluxtrail.ledger.queries.situation import Situation
@@ -40,7 +40,7 @@ async def list_commits(
     wanted = select(_C).order_by(_C.c.at.desc(), _C.c.id.desc()).limit(bounded(limit) + 1)
     if cursor is not None:
         micros, last = read_cursor(cursor, tuple[int, int])
-        wanted = wanted.where(tuple_(_C.c.at, _C.c.id) < tuple_(from_micros(micros), last))
+        wanted = wanted.where(tuple_(_C.c.at, _C.c.id) < tuple_(literal(from_micros(micros), Instant()), last))
     if repository is not None:
         wanted = wanted.where(_C.c.repository_id.in_(repositories_named(situation, repository)))
     if branch is not None:

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Tuple, func, literal, select, tuple_, union_all
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.columns import VERDICT_CODES, from_micros, to_micros
+from fluxtrail.ledger.columns import VERDICT_CODES, Instant, from_micros, to_micros
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
 from fluxtrail.ledger.queries.rendering import Renderer, stored
 from fluxtrail.ledger.queries.resolving import find_commits, repositories_named
@@ -57,10 +57,10 @@ async def list_deliveries(
     limit = bounded(limit)
     after = _read(cursor)
     listing = await _Listing.prepare(session, renderer, wanted)
-    keys, more = await listing.keys(after, limit)
+    keys, last = await listing.keys(after, limit)
     rows = await _rows(session, keys)
-    last = write_cursor((to_micros(keys[-1][0]), keys[-1][1], keys[-1][2])) if more and keys else None
-    return Page(items=await renderer.render(rows), next=last)
+    cursor = write_cursor((to_micros(last[0]), last[1], last[2])) if last is not None else None
+    return Page(items=await renderer.render(rows), next=cursor)
 
 
 def _read(cursor: str | None) -> Key | None:
@@ -75,6 +75,11 @@ async def _rows(session: Session, keys: Sequence[Key]) -> list[Any]:
     statement = stored().join(wanted, (wanted.c.target_id == _D.c.target_id) & (wanted.c.commit_id == _D.c.commit_id))
     found = {(row.commit_id, row.target_id): row for row in await session.all(statement)}
     return [found[commit_id, target_id] for _, commit_id, target_id in keys]
+
+
+def _as_tuple(key: Key) -> Tuple:
+    """A key to compare with; without its type the time would be sent as text, which is more than any number."""
+    return tuple_(literal(key[0], Instant()), key[1], key[2])
 
 
 class _Listing:
@@ -108,15 +113,15 @@ class _Listing:
             commits=None if wanted.sha is None else await find_commits(session, wanted.sha, repositories),
         )
 
-    async def keys(self, after: Key | None, limit: int) -> tuple[list[Key], bool]:
-        """Return the keys of one page, and whether there are more."""
+    async def keys(self, after: Key | None, limit: int) -> tuple[list[Key], Key | None]:
+        """Return the keys of one page, and the key behind which the next one begins (None at the end)."""
         if self._commits is not None:
             found = await self._of_commits(self._commits, after, limit + 1)
         elif self._targets is None:
             found = await self._of_all(after, limit + 1)
         else:
             return await self._of_targets_in_rounds(self._targets, after, limit)
-        return found[:limit], len(found) > limit
+        return found[:limit], found[limit - 1] if len(found) > limit else None
 
     async def _of_all(self, after: Key | None, limit: int) -> list[Key]:
         """Merge the first rows of each verdict, in each repository where some are named."""
@@ -139,16 +144,18 @@ class _Listing:
 
     async def _of_targets_in_rounds(
         self, targets: list[TargetId], after: Key | None, limit: int
-    ) -> tuple[list[Key], bool]:
+    ) -> tuple[list[Key], Key | None]:
         page: list[Key] = []
         look = limit + 1 if self._repositories is None else _LOOK_FURTHER * limit
         for _ in range(_ROUNDS):
             found = await self._of_targets(targets, after, look)
             page.extend(await self._in_repositories(found))
-            if len(page) > limit or len(found) < look:
-                return page[:limit], len(page) > limit
+            if len(page) > limit:
+                return page[:limit], page[limit - 1]
+            if len(found) < look:
+                return page, None
             after = found[-1]
-        return page, True
+        return page, after
 
     async def _of_targets(self, targets: list[TargetId], after: Key | None, limit: int) -> list[Key]:
         newest = sorted(await self._newest(targets, after), reverse=True)[:limit]
@@ -214,7 +221,7 @@ class _Listing:
         if self._since is not None:
             bounds = (*bounds, _D.c.since >= self._since)
         if after is not None:
-            bounds = (*bounds, tuple_(_D.c.since, _D.c.commit_id, _D.c.target_id) < tuple_(*after))
+            bounds = (*bounds, tuple_(_D.c.since, _D.c.commit_id, _D.c.target_id) < _as_tuple(after))
         return bounds
 
     def _coarse_bounds(self, after: Key | None) -> tuple[ColumnElement[bool], ...]:
