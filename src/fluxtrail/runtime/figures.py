@@ -63,6 +63,12 @@ class FoldedLedger:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            touched, self._touched = sorted(self._touched), set()
-            async for rows in self._ledger.delivery_facts(touched):
-                self.figures.add_all(rows)
+            touched, self._touched = self._touched, set()
+            try:
+                async for rows in self._ledger.delivery_facts(sorted(touched)):
+                    self.figures.add_all(rows)
+            except BaseException:
+                # Folding is repeatable, forgetting is not: whoever runs this again begins with these.
+                self._touched |= touched
+                self._wake.set()
+                raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -236,15 +236,17 @@ async def _assemble(
     clusters = [
         ClusterStreams(
             context=context,
-            name=settings.cluster_names.get(context or "", context or ""),
+            names=settings.cluster_names,
             narrowing=ClusterNarrowing(namespaces=settings.namespaces, runtime_namespace=settings.runtime_namespace),
             environ=kube_environ(environ, settings.kubeconfig),
             follower=follower,
+            registry=registry,
             ledger=ledger,
             clock=clock,
         )
         for context in settings.contexts
     ]
+    _check_names(clusters)
     report = ProcessReport(
         instance_id=store.instance_id,
         ledger=ledger,
@@ -266,6 +268,14 @@ async def _assemble(
     return Service(
         ledger=ledger, store=store, registry=registry, report=report, jobs=jobs, settings=settings, clock=clock
     )
+
+
+def _check_names(clusters: Sequence[ClusterStreams]) -> None:
+    """Two clusters of one name could not be told apart in answers, labels and readiness."""
+    names = [cluster.name for cluster in clusters]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two clusters are named {twice!r}; give each its own name", subject="setting cluster_names")
 
 
 async def _state_repositories(

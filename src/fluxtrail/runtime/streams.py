@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import structlog
 from fluxtrail.clusters.connection import Connection, open_connection
 from fluxtrail.clusters.discovery import find_resource
 from fluxtrail.clusters.incluster import own_namespace
-from fluxtrail.clusters.subjects import Subject, WatchStats
-from fluxtrail.clusters.watcher import Watcher
-from fluxtrail.model.errors import AuthError, NotFoundError, UpstreamError
+from fluxtrail.clusters.subjects import Problem, Subject, WatchStats
+from fluxtrail.clusters.watcher import Watcher, log_problem
+from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, UpstreamError, WireError
 from fluxtrail.model.flux import (
     KUSTOMIZE_GROUP,
     KUSTOMIZE_VERSIONS,
@@ -29,12 +30,15 @@ from fluxtrail.model.flux import (
 )
 from fluxtrail.model.observation import ClusterUid, Current, Listed, Observation, Unavailable
 from fluxtrail.model.wire import WireGitRepository, WireKustomization
+from fluxtrail.trail.census import Census
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.ports import Clock, Ledger
+from fluxtrail.trail.registry import Registry
 
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS = 15.0
+RETRY_SECONDS = (1.0, 15.0)
+"""The first wait before a cluster that did not answer is asked again, and the longest."""
 KINDS = ("GitRepository", "Kustomization")
 TRACKED_NAMES = ("kube-manifests-oci-{namespace}", "kube-manifests-{namespace}")
 """The one Kustomization that flux-commit-tracker watched in its namespace, newer name first."""
@@ -73,43 +77,60 @@ class ClusterNarrowing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterStreams:
-    """Follows one cluster. `run` never ends by itself: what fails is tried again and shown meanwhile."""
+    """Follows one cluster. `run` never ends by itself: what fails is tried again and shown meanwhile.
+
+    Raises:
+        ConfigError: the context names no cluster that could be asked.
+    """
 
     def __init__(
         self,
         *,
         context: str | None,
-        name: str,
+        names: Mapping[str, str],
         narrowing: ClusterNarrowing,
         environ: Mapping[str, str],
         follower: Follower,
+        registry: Registry,
         ledger: Ledger,
         clock: Clock,
     ) -> None:
-        self.name = name
-        self.uid = ClusterUid("")
-        self.streams = {kind: StreamState(kind=kind) for kind in KINDS}
+        """Args:
+        names: what to call the cluster of a context.
+        """
         self._context = context
         self._narrowing = narrowing
         self._environ = environ
         self._follower = follower
+        self._registry = registry
         self._ledger = ledger
         self._clock = clock
+        # Opened for its name only: a broken kubeconfig is said at the start, and not again and again.
+        connection_name = self._open().name
+        self.name = names.get(connection_name, connection_name)
+        self.uid = ClusterUid("")
+        self.streams = {kind: StreamState(kind=kind) for kind in KINDS}
+
+    def _open(self) -> Connection:
+        return open_connection(self._context, self._environ, clock=self._clock)
 
     async def run(self) -> None:
+        wait, longest = RETRY_SECONDS
         while True:
             try:
-                async with open_connection(self._context, self._environ, clock=self._clock) as connection:
+                async with self._open() as connection:
                     await self._follow(connection)
-            except UpstreamError as exc:
-                log.warning("cluster unreachable", cluster=self.name, error=str(exc))
-                reason = "unauthorized" if isinstance(exc, AuthError) else "unreachable"
-                for stream in self.streams.values():
-                    stream.state, stream.message = reason, str(exc)
-                await self._clock.sleep(RETRY_SECONDS)
+            except (UpstreamError, ConfigError, WireError) as exc:
+                log.warning("cluster unreachable", cluster=self.name, error=str(exc), retry_in_seconds=wait)
+                self._note_failure("unauthorized" if isinstance(exc, AuthError) else "unreachable", str(exc))
+                await self._clock.sleep(max(wait, exc.retry_after_seconds or 0.0))
+                wait = min(wait * 2, longest)
+
+    def _note_failure(self, reason: str, message: str) -> None:
+        for stream in self.streams.values():
+            stream.state, stream.message = reason, message
 
     async def _follow(self, connection: Connection) -> None:
-        self.name = self.name or connection.name
         identity = await connection.identity()
         self.uid = identity.uid
         if identity.is_derived:
@@ -120,39 +141,47 @@ class ClusterStreams:
             )
         async with self._ledger.unit() as unit:
             await unit.put_cluster(self.uid, self.name, self._clock.now())
-        namespaces, selector = await self._narrow(connection)
+        namespaces, name = await self._narrow(connection)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(connection, _sources, ()), name=f"{self.name}/GitRepository")
             group.create_task(
-                self._watch(connection, lambda chosen: _targets(chosen, selector), namespaces),
+                self._watch(connection, partial(_targets, name=name), namespaces, name=name),
                 name=f"{self.name}/Kustomization",
             )
 
     async def _watch(
-        self, connection: Connection, subject: Callable[[tuple[str, ...]], Subject[Any]], namespaces: tuple[str, ...]
+        self,
+        connection: Connection,
+        subject: Callable[[tuple[str, ...]], Subject[Any]],
+        namespaces: tuple[str, ...],
+        *,
+        name: str = "",
     ) -> None:
-        """Watch a kind; where the whole cluster is forbidden, the own namespace."""
+        """Watch a kind; where the whole cluster is forbidden, the namespaces that were meant, or the own one."""
         while True:
             chosen = subject(namespaces)
             stream = self.streams[chosen.kind]
-            watcher: Watcher[Any] = Watcher(connection, chosen, clock=self._clock)
+            census = Census(self._registry, self.uid, chosen.kind, namespaces=namespaces, name=name)
+            watcher: Watcher[Any] = Watcher(
+                connection, chosen, clock=self._clock, on_problem=partial(_note_problem, census)
+            )
             stream.stats = watcher.stats
             try:
-                await watcher.run(self._emitter(stream, fall_back=not namespaces))
+                await watcher.run(self._emitter(stream, census, fall_back=not namespaces))
             except _ForbiddenError:
-                namespaces = (self._own_namespace(connection),)
+                namespaces = self._narrowing.namespaces or (self._own_namespace(connection),)
                 log.warning(
-                    "cluster-wide watch forbidden, watching the own namespace",
+                    "cluster-wide watch forbidden, watching other namespaces",
                     cluster=self.name,
                     kind=chosen.kind,
-                    namespace=namespaces[0],
+                    namespaces=list(namespaces),
                 )
 
-    def _emitter(self, stream: StreamState, *, fall_back: bool) -> Any:
+    def _emitter(self, stream: StreamState, census: Census, *, fall_back: bool) -> Any:
         async def emit(batch: Sequence[Observation[Any]]) -> None:
             if fall_back and any(isinstance(item, Unavailable) and item.reason == "forbidden" for item in batch):
                 raise _ForbiddenError
-            await self._follower.observe(self.uid, batch)
+            await self._follower.observe(self.uid, census.complete(batch))
             stream.note(batch)
 
         return emit
@@ -161,14 +190,14 @@ class ClusterStreams:
         return self._narrowing.runtime_namespace or own_namespace() or connection.namespace or "default"
 
     async def _narrow(self, connection: Connection) -> tuple[tuple[str, ...], str]:
-        """Return (namespaces, field selector) for Kustomizations."""
+        """Return the namespaces and the name that Kustomizations are narrowed to; empty ones where they are not."""
         namespace = self._narrowing.runtime_namespace
         if self._narrowing.namespaces or namespace is None:
             return self._narrowing.namespaces, ""
         found = await self._find_tracked(connection, namespace)
         if found is not None:
             log.info("watching one kustomization, as flux-commit-tracker did", namespace=namespace, name=found)
-        return (namespace,), f"metadata.name={found}" if found else ""
+        return (namespace,), found or ""
 
     async def _find_tracked(self, connection: Connection, namespace: str) -> str | None:
         served = await find_resource(connection, KUSTOMIZE_GROUP, "Kustomization", KUSTOMIZE_VERSIONS)
@@ -203,7 +232,7 @@ def _sources(namespaces: tuple[str, ...]) -> Subject[GitRepository]:
     )
 
 
-def _targets(namespaces: tuple[str, ...], field_selector: str) -> Subject[Kustomization]:
+def _targets(namespaces: tuple[str, ...], name: str) -> Subject[Kustomization]:
     return Subject(
         group=KUSTOMIZE_GROUP,
         kind="Kustomization",
@@ -211,8 +240,13 @@ def _targets(namespaces: tuple[str, ...], field_selector: str) -> Subject[Kustom
         wire=WireKustomization,
         project=project_kustomization,
         namespaces=namespaces,
-        field_selector=field_selector,
+        field_selector=f"metadata.name={name}" if name else "",
     )
+
+
+def _note_problem(census: Census, problem: Problem) -> None:
+    census.note_unreadable(problem.key)
+    log_problem(problem)
 
 
 def kube_environ(environ: Mapping[str, str], kubeconfig: str | None) -> dict[str, str]:
