@@ -93,6 +93,12 @@ def work_of(kustomization: Kustomization) -> Work | None:
     return Work(match["step"], match["revision"], condition) if match and condition else None
 
 
+def revision_at_work(kustomization: Kustomization) -> str | None:
+    """Return the revision of the newest attempt: a failure before the build is told by Reconciling alone."""
+    work = work_of(kustomization)
+    return work.revision if work else kustomization.last_attempted
+
+
 def names_success_of(ready: Condition | None, revision: str | None) -> bool:
     """True if Ready=True speaks of this very revision. Flux writes it just before `lastAppliedRevision`."""
     return (

@@ -86,6 +86,16 @@ def find_revision(text: str | None) -> Revision | None:
         return None
 
 
+def same_content(left: str | None, right: str | None) -> bool:
+    """True if two revisions as Flux wrote them name the same content. Unknown forms are compared as text."""
+    if left is None or right is None:
+        return left is right
+    if left == right:
+        return True
+    parsed = find_revision(left)
+    return parsed is not None and parsed.same_content(find_revision(right))
+
+
 def _parse_digest_form(text: str) -> Revision | None:
     """`[pointer@]algorithm:hex`. A SHA-256 git repository gives `main@<unknown>:<64 hex>`."""
     head, colon, digest = text.rpartition(":")

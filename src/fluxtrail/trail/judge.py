@@ -8,6 +8,7 @@ applied; Ready=True `Applied revision: R`; and only then, in a write of its own,
 A failure is Ready=False, retried for ever.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,11 +16,18 @@ import msgspec
 
 from fluxtrail.model.flux import Condition, Kustomization, Snapshot
 from fluxtrail.model.moment import Evidence, Moment, Precision, bracket, exact, observed
-from fluxtrail.model.reasons import HEALTH_CHECKS, Outcome, Work, names_success_of, outcome_of, work_of
+from fluxtrail.model.reasons import (
+    HEALTH_CHECKS,
+    Outcome,
+    Work,
+    names_success_of,
+    outcome_of,
+    revision_at_work,
+    work_of,
+)
 from fluxtrail.model.records import UNSAVED, Attribution, Cause, SourceRecord, SyncId, SyncRecord, TargetRecord
-from fluxtrail.model.revision import find_revision
-
-SUCCEEDED_STATUS = "ReconciliationSucceeded"
+from fluxtrail.model.revision import find_revision, same_content
+from fluxtrail.trail.missed import SUCCEEDED_STATUS, find_missed
 
 replace = msgspec.structs.replace
 
@@ -53,8 +61,11 @@ def judge(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, lo
         before: the target as kept; its spec fields are already those of `seen` (see `follower`).
         last: the newest sync of the target as kept.
     """
+    kept = last
     target = _refresh(before, seen, look)
-    syncs: list[SyncRecord] = []
+    syncs = _judge_missed(before, last, seen, look)
+    if syncs:
+        before, last = _after(before, syncs), syncs[-1]
     finished = _judge_applied(before, last, seen, look)
     if finished is not None:
         syncs.append(finished)
@@ -62,11 +73,8 @@ def judge(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, lo
     newest = finished or last
     working = _judge_attempt(target, newest, seen, look, since=before.observed_at)
     if working is not None:
-        if syncs and working.id == syncs[-1].id and working.id != UNSAVED:
-            syncs[-1] = working
-        else:
-            syncs.append(working)
-    return Judgement(target=target, syncs=tuple(_grow(sync, last) for sync in syncs))
+        syncs.append(working)
+    return Judgement(target=target, syncs=_grown(syncs, kept))
 
 
 def _refresh(before: TargetRecord, seen: Kustomization, look: Look) -> TargetRecord:
@@ -93,11 +101,32 @@ def _note_success(target: TargetRecord, sync: SyncRecord, seen: Kustomization) -
     return replace(target, **changes)
 
 
-def _grow(sync: SyncRecord, last: SyncRecord | None) -> SyncRecord:
-    """A changed sync gets a new version, so that attribution looks at it again."""
-    if last is not None and sync.id == last.id:
-        return replace(sync, version=last.version + 1)
-    return sync
+def _grown(syncs: Sequence[SyncRecord], kept: SyncRecord | None) -> tuple[SyncRecord, ...]:
+    """Return each sync once, in its last state. A kept one gets a new version, so that attribution looks again."""
+    latest: dict[int, SyncRecord] = {}
+    for index, sync in enumerate(syncs):
+        latest[sync.id or -1 - index] = sync
+    return tuple(
+        replace(sync, version=kept.version + 1) if kept is not None and sync.id == kept.id else sync
+        for sync in latest.values()
+    )
+
+
+# -- what ended while nobody watched ----------------------------------------------------------------------------
+
+
+def _judge_missed(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, look: Look) -> list[SyncRecord]:
+    if look.was_held or look.not_before is None or before.awaits_baseline or before.applied is None:
+        return []
+    return find_missed(before, last, seen, not_before=look.not_before)
+
+
+def _after(before: TargetRecord, missed: Sequence[SyncRecord]) -> TargetRecord:
+    """Return what the target was when the last of these had ended."""
+    for sync in missed:
+        if sync.outcome is Outcome.SUCCEEDED:
+            before = replace(before, applied=sync.revision, applied_digest=sync.manifests_digest)
+    return before
 
 
 # -- what was applied -------------------------------------------------------------------------------------------
@@ -112,7 +141,9 @@ def _judge_applied(before: TargetRecord, last: SyncRecord | None, seen: Kustomiz
     if cause is None:
         return None
     open_sync = (
-        last if last and last.outcome is not Outcome.SUCCEEDED and _same(last.revision, seen.last_applied) else None
+        last
+        if last and last.outcome is not Outcome.SUCCEEDED and same_content(last.revision, seen.last_applied)
+        else None
     )
     sync = open_sync or _begin(before, seen.last_applied, seen, look, cause)
     if cause is Cause.BASELINE:
@@ -121,7 +152,7 @@ def _judge_applied(before: TargetRecord, last: SyncRecord | None, seen: Kustomiz
 
 
 def _cause_of_success(before: TargetRecord, seen: Kustomization, snapshot: Snapshot | None) -> Cause | None:
-    is_new = not _same(before.applied, seen.last_applied)
+    is_new = not same_content(before.applied, seen.last_applied)
     if before.awaits_baseline:
         renamed = before.applied != seen.last_applied
         reread = outcome_of(seen.find_condition("Ready")) is Outcome.SUCCEEDED and (
@@ -215,11 +246,11 @@ def _judge_attempt(
         since: when the target was seen before.
     """
     ready, work = seen.find_condition("Ready"), work_of(seen)
-    revision = work.revision if work else seen.last_attempted
-    if revision is None or _same(revision, seen.last_applied):
+    revision = revision_at_work(seen)
+    if revision is None or same_content(revision, seen.last_applied):
         return None
     sync, is_new = newest, False
-    if newest is None or not _same(newest.revision, revision) or newest.outcome is Outcome.SUCCEEDED:
+    if newest is None or not same_content(newest.revision, revision) or newest.outcome is Outcome.SUCCEEDED:
         cause = Cause.BASELINE if target.awaits_baseline else Cause.REVISION
         sync, is_new = _begin(target, revision, seen, look, cause), True
     assert sync is not None
@@ -250,7 +281,7 @@ def _begin(target: TargetRecord, revision: str, seen: Kustomization, look: Look,
         cause=cause,
         generation=seen.generation,
         outcome=Outcome.RUNNING,
-        artifact_digest=look.source.digest if look.source and _same(look.source.revision, revision) else None,
+        artifact_digest=look.source.digest if look.source and same_content(look.source.revision, revision) else None,
         started=started,
         attribution=Attribution.PENDING,
     )
@@ -316,16 +347,6 @@ def _unseen_since(sync: SyncRecord, look: Look) -> datetime | None:
 # -- small facts ------------------------------------------------------------------------------------------------
 
 
-def _same(left: str | None, right: str | None) -> bool:
-    """True if two revisions name the same content. Unknown forms are compared as text."""
-    if left is None or right is None:
-        return left is right
-    if left == right:
-        return True
-    parsed = find_revision(left)
-    return parsed is not None and parsed.same_content(find_revision(right))
-
-
 def _success_snapshot(seen: Kustomization) -> Snapshot | None:
     return next((item for item in seen.history if item.status == SUCCEEDED_STATUS), None)
 
@@ -338,9 +359,9 @@ def _spans_of_success(seen: Kustomization) -> list[_Span]:
         if item.status == SUCCEEDED_STATUS
         and item.first_reconciled
         and item.last_reconciled
-        and _same(item.revision, seen.last_applied)
+        and same_content(item.revision, seen.last_applied)
     ]
 
 
 def _is_of(snapshot: Snapshot, seen: Kustomization) -> bool:
-    return snapshot.revision is None or _same(snapshot.revision, seen.last_applied)
+    return snapshot.revision is None or same_content(snapshot.revision, seen.last_applied)

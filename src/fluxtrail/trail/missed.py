@@ -1,0 +1,132 @@
+"""Syncs that ended while nobody watched, read from a Kustomization's `status.history`.
+
+A snapshot names the last revision that gave its manifests, so a revision is found again only while no later one gave
+the same. What was applied in between and left no snapshot of its own is carried by the next sync that did.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from fluxtrail.model.flux import Kustomization, Snapshot
+from fluxtrail.model.moment import Evidence, Moment, bracket, exact
+from fluxtrail.model.reasons import Outcome, revision_at_work
+from fluxtrail.model.records import UNSAVED, Cause, SyncId, SyncRecord, TargetRecord
+from fluxtrail.model.revision import find_revision, same_content
+
+SUCCEEDED_STATUS = "ReconciliationSucceeded"
+HEALTH_FAILED_STATUS = "HealthCheckFailed"
+
+replace = msgspec.structs.replace
+
+
+def find_missed(
+    before: TargetRecord, last: SyncRecord | None, seen: Kustomization, *, not_before: datetime
+) -> list[SyncRecord]:
+    """Return the syncs of other revisions than the applied one that ended after `not_before`, oldest first.
+
+    Args:
+        last: the newest sync as kept; continued where it is one of them.
+    """
+    missed: list[SyncRecord] = []
+    kept = before
+    open_sync = last if last is not None and last.outcome is not Outcome.SUCCEEDED else None
+    if open_sync is not None and same_content(open_sync.revision, revision_at_work(seen)):
+        return []  # the same attempt as at the last look: nothing came in between
+    for snapshot in sorted(_candidates(before, last, seen, not_before), key=_ended):
+        assert snapshot.revision is not None
+        goes_on = open_sync is not None and not missed and same_content(open_sync.revision, snapshot.revision)
+        if goes_on and open_sync is not None and open_sync.failed and snapshot.status == HEALTH_FAILED_STATUS:
+            continue  # known already, and perhaps failed otherwise since
+        begun = open_sync if open_sync is not None and goes_on else _begin(kept, snapshot, seen, not_before)
+        sync = _end(begun, snapshot, seen, not_before)
+        missed.append(sync)
+        if sync.outcome is Outcome.SUCCEEDED:
+            kept = replace(kept, applied=snapshot.revision, applied_digest=snapshot.digest)
+    return missed
+
+
+def _candidates(
+    before: TargetRecord, last: SyncRecord | None, seen: Kustomization, not_before: datetime
+) -> list[Snapshot]:
+    """Return the snapshots of what ended since the last look.
+
+    The bound is the Ready condition of that look, by Flux's own clock: whatever had ended then, had ended by its time.
+    """
+    skipped = (before.applied, seen.last_applied, revision_at_work(seen))
+    under_way = last.revision if last is not None and last.outcome is not Outcome.SUCCEEDED else None
+    bound = before.phase_since or not_before
+    return [
+        item
+        for item in seen.history
+        if item.status in (SUCCEEDED_STATUS, HEALTH_FAILED_STATUS)
+        and item.revision is not None
+        and find_revision(item.revision) is not None
+        and item.first_reconciled is not None
+        and item.last_reconciled is not None
+        # Ready turns True one write before the history tells of it: what was under way may bear the same second.
+        and (_ended(item) > bound or (_ended(item) == bound and same_content(item.revision, under_way)))
+        and not any(same_content(item.revision, other) for other in skipped)
+    ]
+
+
+def _ended(snapshot: Snapshot) -> datetime:
+    assert snapshot.first_reconciled is not None
+    assert snapshot.last_reconciled is not None
+    return snapshot.last_reconciled if snapshot.status == SUCCEEDED_STATUS else snapshot.first_reconciled
+
+
+def _begin(before: TargetRecord, snapshot: Snapshot, seen: Kustomization, not_before: datetime) -> SyncRecord:
+    assert snapshot.revision is not None
+    revision, previous = find_revision(snapshot.revision), find_revision(before.applied)
+    return SyncRecord(
+        id=SyncId(UNSAVED),
+        target_id=before.id,
+        revision=snapshot.revision,
+        sha=revision.commit_sha if revision else None,
+        previous=before.applied,
+        previous_sha=previous.commit_sha if previous else None,
+        cause=Cause.REVISION,
+        generation=seen.generation,
+        outcome=Outcome.RUNNING,
+        started=bracket(not_before, _ended(snapshot)),
+    )
+
+
+def _end(sync: SyncRecord, snapshot: Snapshot, seen: Kustomization, not_before: datetime) -> SyncRecord:
+    moment = _moment(snapshot, not_before)
+    if snapshot.status == HEALTH_FAILED_STATUS:
+        return replace(
+            sync,
+            outcome=Outcome.FAILED,
+            reason=HEALTH_FAILED_STATUS,
+            failed=sync.failed or moment,
+            applied=sync.applied or bracket(sync.started.not_before, moment.latest),
+        )
+    applied = sync.applied or (bracket(sync.started.not_before, moment.latest) if seen.has_checks else moment)
+    return replace(
+        sync,
+        outcome=Outcome.SUCCEEDED,
+        reason=SUCCEEDED_STATUS,
+        message="",
+        applied=applied,
+        healthy=moment if seen.has_checks else None,
+        succeeded=moment,
+        failed=None,
+        manifests_digest=snapshot.digest,
+    )
+
+
+def _moment(snapshot: Snapshot, not_before: datetime) -> Moment:
+    """One success dates itself; of several the first with this revision lies somewhere between.
+
+    A failure is never dated: one of another kind may have come before it, and left no snapshot.
+    """
+    assert snapshot.first_reconciled is not None
+    if snapshot.status == HEALTH_FAILED_STATUS:
+        return bracket(not_before, snapshot.first_reconciled)
+    if snapshot.total == 1:
+        return exact(snapshot.first_reconciled, Evidence.STATUS_HISTORY)
+    return bracket(max(snapshot.first_reconciled, not_before), _ended(snapshot))
