@@ -14,6 +14,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from sqlalchemy import URL, Integer, Table, TextualSelect, column, event, text
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from fluxtrail.ledger.driver import connect
 from fluxtrail.ledger.faults import translate, translated
 from fluxtrail.ledger.session import Session, finish
 
@@ -67,10 +69,8 @@ class SqliteEngine:
     def __init__(self, path: Path, *, synchronous: Synchronous = "normal") -> None:
         self.path = path
         self.subject = str(path)
-        url = URL.create("sqlite+aiosqlite", database=str(path))
-        wait = {"timeout": BUSY_MILLISECONDS / 1000}
-        self._writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=60, connect_args=wait)
-        self._readers = create_async_engine(url, pool_size=READERS, max_overflow=0, pool_timeout=60, connect_args=wait)
+        self._writer = _create_engine(path, connections=1)
+        self._readers = _create_engine(path, connections=READERS)
         _configure(self._writer, "BEGIN IMMEDIATE", _writer_pragmas(synchronous))
         _configure(self._readers, "BEGIN", _reader_pragmas())
         self._lock = asyncio.Lock()
@@ -135,6 +135,17 @@ class SqliteEngine:
         """Close every connection; the log is merged into the file by the last one."""
         await self._readers.dispose()
         await self._writer.dispose()
+
+
+def _create_engine(path: Path, *, connections: int) -> AsyncEngine:
+    return create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(path)),
+        async_creator=partial(connect, path, timeout_seconds=BUSY_MILLISECONDS / 1000),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=60,
+        pool_reset_on_return=None,  # a connection is given back with its transaction ended, see `_connected`
+    )
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
