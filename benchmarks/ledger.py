@@ -235,14 +235,17 @@ async def timed(name: str, times: int, ask: Callable[[int], Awaitable[object]], 
     begun = time.perf_counter()
     await ask(0)
     first = (time.perf_counter() - begun) * 1000
-    took = []
+    took, used = [], time.process_time()
     for number in range(1, times + 1):
         begun = time.perf_counter()
         await ask(number)
         took.append((time.perf_counter() - begun) * 1000)
+    used = (time.process_time() - used) * 1000 / times
     cuts = statistics.quantiles(took, n=100, method="inclusive")
     verdict = "" if bar_ms is None else f"  bar {bar_ms:.0f}: {'met' if cuts[94] <= bar_ms else 'MISSED'}"
-    print(f"{name:<58} first {first:7.1f}  p50 {cuts[49]:7.2f}  p95 {cuts[94]:7.2f}  p99 {cuts[98]:7.2f} ms{verdict}")
+    print(
+        f"{name:<50} first {first:7.1f}  p50 {cuts[49]:7.2f}  p95 {cuts[94]:7.2f}  p99 {cuts[98]:7.2f}  CPU {used:6.2f} ms{verdict}"
+    )
 
 
 async def write_figures(world: World, times: int) -> None:
