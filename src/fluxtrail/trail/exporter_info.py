@@ -6,21 +6,22 @@ Keys match in any letter case (the replaced tool decodes with Go's JSON). A bad 
 never stops the others. Source: docs/exporter-info.md; drop-in.md A.2.4.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import parse_timestamp
-from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.model.redaction import MASK, redact, redact_url
 
 FILE_NAME = "exporter-info.json"
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 ENTRY_LIMIT = 5_000
 FUTURE_TOLERANCE = timedelta(minutes=2)
+_HASH = re.compile(r"[0-9A-Za-z]{1,128}")
 
 
 class ExportedCommit(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +80,10 @@ def _read_entries(entries: list[Any], build_link: str | None, now: datetime) -> 
 
 
 def _read_entry(fields: dict[str, Any], where: str, now: datetime, problems: list[str]) -> ExportedCommit | None:
-    sha = str(fields.get("hash") or "").strip()
-    if not sha or len(sha) > 128 or any(character.isspace() for character in sha):
-        problems.append(f"{where}.hash: {redact(sha, limit_bytes=80)!r} is not a commit")
+    value = fields.get("hash")
+    sha = value.strip() if isinstance(value, str) else ""
+    if not _HASH.fullmatch(sha):
+        problems.append(f"{where}.hash: {redact(str(value), limit_bytes=80)!r} is not a commit")
         return None
     return ExportedCommit(
         sha=sha.lower() if is_sha(sha.lower()) else sha,
@@ -102,9 +104,10 @@ def _stated_at(value: Any, where: str, now: datetime, problems: list[str]) -> da
 
 
 def _build_link(value: Any) -> str | None:
-    if not isinstance(value, str) or urlsplit(value).scheme not in ("http", "https"):
+    if not isinstance(value, str) or not value.lower().startswith(("http://", "https://")):
         return None
-    return redact_url(value)[:1024]
+    cleared = redact_url(value)
+    return cleared[:1024] if cleared != MASK else None
 
 
 def _lower(document: dict[Any, Any]) -> dict[str, Any]:
