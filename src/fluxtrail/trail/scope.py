@@ -47,9 +47,12 @@ class Scope(msgspec.Struct, frozen=True):
 
     directories: frozenset[str]
     files: frozenset[str] = frozenset()
+    """What is named and is no directory: a file, or something that is not there yet and may become one."""
 
     def has(self, path: str) -> bool:
-        return path in self.files or any(prefix in self.directories for prefix in ancestors(path))
+        return path in self.files or any(
+            prefix in self.directories or prefix in self.files for prefix in ancestors(path)
+        )
 
     def has_any(self, paths: Iterable[str]) -> bool:
         return any(self.has(path) for path in paths)

@@ -80,7 +80,7 @@ class Scopes:
         for path in paths:
             found |= self._by_file.get(path, frozenset())
             for directory in ancestors(path):
-                found |= self._by_directory.get(directory, frozenset())
+                found |= self._by_directory.get(directory, frozenset()) | self._by_file.get(directory, frozenset())
         return found
 
     def _reaches_artifact(self, key: ScopeKey, paths: Sequence[str]) -> bool:
