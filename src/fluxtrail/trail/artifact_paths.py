@@ -4,7 +4,11 @@ Source: fluxcd/pkg sourceignore (default patterns, then `.sourceignore`, then `s
 source-controller's cone-mode sparse checkout (files at the root always come along).
 """
 
+import re
+
 import pathspec
+
+from fluxtrail.trail.scope import normal_path
 
 VCS_PATTERNS = (".git/", ".gitignore", ".gitmodules", ".gitattributes")
 FILE_PATTERNS = ("*.jpg", "*.jpeg", "*.gif", "*.png", "*.wmv", "*.flv", "*.tar.gz", "*.zip")
@@ -30,10 +34,20 @@ class ArtifactPaths:
         self, *, ignore: str | None = None, source_ignore: str | None = None, sparse_checkout: tuple[str, ...] = ()
     ) -> None:
         lines = [*DEFAULT_PATTERNS, *(source_ignore or "").splitlines(), *(ignore or "").splitlines()]
-        self._spec = pathspec.GitIgnoreSpec.from_lines(lines)
-        self._cones = tuple(path.strip("/").removeprefix("./") + "/" for path in sparse_checkout)
+        self._spec = pathspec.GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line))
+        cones = {normal_path(path) for path in sparse_checkout}
+        self._cones = () if "" in cones else tuple(f"{path}/" for path in cones if path)
 
     def has(self, path: str) -> bool:
         if self._cones and "/" in path and not path.startswith(self._cones):
             return False
         return not self._spec.match_file(path)
+
+
+def _is_pattern(line: str) -> bool:
+    """True unless nothing can be made of the line; to leave it out errs on the side of a larger scope."""
+    try:
+        pathspec.GitIgnoreSpec.from_lines([line])
+    except (ValueError, re.error):
+        return False
+    return True
