@@ -33,8 +33,9 @@ def find_missed(
     missed: list[SyncRecord] = []
     kept = before
     open_sync = last if last is not None and last.outcome is not Outcome.SUCCEEDED else None
-    if open_sync is not None and same_content(open_sync.revision, revision_at_work(seen)):
-        return []  # the same attempt as at the last look: nothing came in between
+    now_known = (revision_at_work(seen), seen.last_applied)
+    if open_sync is not None and any(same_content(open_sync.revision, revision) for revision in now_known):
+        return []  # the attempt of the last look goes on, or has ended: nothing came in between
     for snapshot in sorted(_candidates(before, last, seen, not_before), key=_ended):
         assert snapshot.revision is not None
         goes_on = open_sync is not None and not missed and same_content(open_sync.revision, snapshot.revision)
@@ -58,6 +59,7 @@ def _candidates(
     skipped = (before.applied, seen.last_applied, revision_at_work(seen))
     under_way = last.revision if last is not None and last.outcome is not Outcome.SUCCEEDED else None
     bound = before.phase_since or not_before
+    until = _applied_until(seen)
     return [
         item
         for item in seen.history
@@ -68,14 +70,24 @@ def _candidates(
         and item.last_reconciled is not None
         # Ready turns True one write before the history tells of it: what was under way may bear the same second.
         and (_ended(item) > bound or (_ended(item) == bound and same_content(item.revision, under_way)))
+        and (until is None or _ended(item) <= until)
         and not any(same_content(item.revision, other) for other in skipped)
     ]
 
 
+def _applied_until(seen: Kustomization) -> datetime | None:
+    """Return the last success of the applied revision. A failure after it belongs to the attempt that follows."""
+    times = [
+        item.last_reconciled
+        for item in seen.history
+        if item.status == SUCCEEDED_STATUS and item.last_reconciled and same_content(item.revision, seen.last_applied)
+    ]
+    return max(times, default=None)
+
+
 def _ended(snapshot: Snapshot) -> datetime:
-    assert snapshot.first_reconciled is not None
     assert snapshot.last_reconciled is not None
-    return snapshot.last_reconciled if snapshot.status == SUCCEEDED_STATUS else snapshot.first_reconciled
+    return snapshot.last_reconciled
 
 
 def _begin(before: TargetRecord, snapshot: Snapshot, seen: Kustomization, not_before: datetime) -> SyncRecord:
@@ -126,7 +138,7 @@ def _moment(snapshot: Snapshot, not_before: datetime) -> Moment:
     """
     assert snapshot.first_reconciled is not None
     if snapshot.status == HEALTH_FAILED_STATUS:
-        return bracket(not_before, snapshot.first_reconciled)
+        return bracket(not_before, _ended(snapshot))
     if snapshot.total == 1:
         return exact(snapshot.first_reconciled, Evidence.STATUS_HISTORY)
     return bracket(max(snapshot.first_reconciled, not_before), _ended(snapshot))
