@@ -12,7 +12,7 @@ from tests.trail.transcripts import Controller, Keeper, Write, at, digest, rev, 
 
 from fluxtrail.model.moment import Evidence, Moment, Precision, exact
 from fluxtrail.model.reasons import Outcome
-from fluxtrail.model.records import Cause, SyncRecord
+from fluxtrail.model.records import Cause, SyncId, SyncRecord
 
 SECOND = timedelta(seconds=1)
 
@@ -123,7 +123,7 @@ def test_what_was_applied_in_between_is_found_in_the_history() -> None:
     flux.succeed(rev(3), "d3")
     sync = look_late(keeper, flux)
     assert (sync.revision, sync.previous) == (rev(3), rev(2))
-    missed = keeper.syncs[2]
+    missed = keeper.syncs[SyncId(2)]
     assert (missed.revision, missed.previous, missed.outcome) == (rev(2), rev(1), Outcome.SUCCEEDED)
     assert missed.succeeded == exact(between.replace(microsecond=0), Evidence.STATUS_HISTORY)
 

@@ -25,7 +25,7 @@ def test_better_evidence_wins(one: Evidence, other: Evidence) -> None:
 
 
 def test_the_first_of_equals_stays() -> None:
-    left, right = from_export(at(0)), from_export(at(5))
+    left, right = from_export(at(0), seen_at=at(0)), from_export(at(5), seen_at=at(5))
     assert better(left, right) is left
     assert better(None, right) is right
     assert better(left, None) is left
@@ -37,7 +37,7 @@ def test_a_pull_request_says_exactly() -> None:
 
 
 def test_what_an_exporter_states_is_an_estimate() -> None:
-    moment = from_export(at(1))
+    moment = from_export(at(1), seen_at=at(1))
     assert (moment.at, moment.evidence, moment.precision) == (at(1), Evidence.EXPORTER_INFO, Precision.ESTIMATED)
 
 

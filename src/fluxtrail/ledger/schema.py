@@ -106,6 +106,7 @@ branches = Table(
     Column("name", Text, nullable=False),
     Column("head", Text),
     Column("looked_at", Instant),
+    Column("baseline", Text),
     Column("problem", Text),
     PrimaryKeyConstraint("repository_id", "name"),
 )

@@ -47,6 +47,8 @@ class BranchRecord(Record, frozen=True, kw_only=True):
     """The sha the ledger's chain ends with."""
     looked_at: datetime | None
     """When the remote was last asked; a later move happened after this."""
+    baseline: str | None = None
+    """The head when the branch was first read: of what stands up to it, no history is claimed."""
     problem: str | None = None
     """Why it cannot be read now, for people; None while it can."""
 

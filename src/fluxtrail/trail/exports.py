@@ -79,6 +79,8 @@ class ExportBook:
         repository: RepositoryRecord,
         carriers: Sequence[CommitRecord],
         exports: Mapping[str, ExporterInfo],
+        *,
+        now: datetime,
     ) -> dict[CommitId, ReadExport]:
         """Keep the source commits of carriers and the links to them."""
         made: dict[CommitId, ReadExport] = {}
@@ -86,7 +88,7 @@ class ExportBook:
             info = exports.get(carrier.sha)
             if info is None or not info.commits:
                 continue
-            sources = await self._keep_sources(unit, repository, info)
+            sources = await self._keep_sources(unit, repository, info, now)
             await unit.put_exports(
                 [
                     ExportRecord(
@@ -101,13 +103,15 @@ class ExportBook:
             made[carrier.id] = ReadExport(source_ids=tuple(source.id for source in sources))
         return made
 
-    async def _keep_sources(self, unit: Unit, repository: RepositoryRecord, info: ExporterInfo) -> list[CommitRecord]:
+    async def _keep_sources(
+        self, unit: Unit, repository: RepositoryRecord, info: ExporterInfo, now: datetime
+    ) -> list[CommitRecord]:
         shas = [commit.sha for commit in info.commits]
         home = await self._home(unit, repository, shas)
         known = await unit.commits_by_sha(home, shas)
         records = []
         for commit in info.commits:
-            stated = from_export(commit.stated_at) if commit.stated_at else None
+            stated = from_export(commit.stated_at, seen_at=now) if commit.stated_at else None
             there = known.get(commit.sha)
             records.append(
                 replace(there, merged=better(there.merged, stated))

@@ -148,11 +148,12 @@ class Follower:
         )
         if before is None or replace(before, observed_at=record.observed_at) != record:
             record = await unit.put_source(record)
-            draft.put_source(record)
         if item.revision and item.updated_at:
             fetched = exact(item.updated_at, Evidence.ARTIFACT)
             first = await unit.note_fetch(record.id, item.revision, item.digest or "", fetched)
             self._registry.fetched_at[record.id] = first.at
+        # Only now, with nothing awaited in between: a revision and the time of another must never be seen together.
+        draft.put_source(record)
         if repository is not None and (before is None or before.revision != record.revision):
             draft.moved.add(repository.id)
         await self._retarget(unit, draft, record, repository)

@@ -129,7 +129,7 @@ class Lookback:
         there = await unit.commits_by_sha(found.repository.id, shas)
         records = [self._record(found, facts) for facts in found.commits]
         saved = await unit.put_commits([reconcile(there.get(record.sha), record) for record in records])
-        made = await self._exports.keep(unit, found.repository, saved, found.exports)
+        made = await self._exports.keep(unit, found.repository, saved, found.exports, now=self._clock.now())
         rows = [
             row
             for record in saved

@@ -31,9 +31,15 @@ def from_pull_request(merged_at: datetime) -> Moment:
     return exact(merged_at, Evidence.PULL_REQUEST)
 
 
-def from_export(stated_at: datetime) -> Moment:
-    """What an exporter states is the commit's own time, which may be earlier than its merge."""
-    return Moment(at=stated_at, evidence=Evidence.EXPORTER_INFO, precision=Precision.ESTIMATED)
+def from_export(stated_at: datetime, *, seen_at: datetime) -> Moment:
+    """What an exporter states is the commit's own time: the merge came then, or later but before the export."""
+    return Moment(
+        at=stated_at,
+        evidence=Evidence.EXPORTER_INFO,
+        precision=Precision.ESTIMATED,
+        not_before=stated_at,
+        not_after=max(stated_at, seen_at),
+    )
 
 
 def from_branch(

@@ -147,14 +147,15 @@ class Recorder:
             self._commit_record(repository, known, facts, move, seen_at, merges.get(facts.sha), facts.sha in exports)
             for facts in move.commits
         ]
-        after = replace(known, head=move.head, looked_at=seen_at, problem=None)
+        baseline = move.head if is_first else known.baseline
+        after = replace(known, head=move.head, looked_at=seen_at, baseline=baseline, problem=None)
         async with self._ledger.unit() as unit:
             returning = await self._cut(unit, repository, known, move, seen_at) if move.is_rewritten else set()
             there = await unit.commits_by_sha(repository.id, [record.sha for record in records])
             saved = await unit.put_commits([reconcile(there.get(record.sha), record) for record in records])
             await unit.extend_chain(repository.id, known.name, [record.id for record in saved])
             await self._keep_aliases(unit, repository, saved, aliases, merges)
-            made = await self._exports.keep(unit, repository, saved, exports)
+            made = await self._exports.keep(unit, repository, saved, exports, now=seen_at)
             targets = {target.id: target for target in self._registry.targets_on(branch)}
             await self._keep_pending(unit, saved, affected, targets, made, returning)
             await unit.put_branch(after)

@@ -147,6 +147,19 @@ class Situation:
                 found.setdefault(CommitId(row.commit_id), {})[row.repository_id, row.branch] = row.position
         return found
 
+    async def is_history(self, places: dict[Branch, int]) -> bool:
+        """True if a commit at these places stood on a branch when that was first read: nothing is claimed of it."""
+        table = schema.branches
+        for branch, position in places.items():
+            wanted = select(table.c.baseline).where(table.c.repository_id == branch[0], table.c.name == branch[1])
+            for row in await self._session.all(wanted):
+                if row.baseline is None:
+                    continue
+                await self._find_positions(branch, [row.baseline])
+                if position <= self._positions.get((branch, row.baseline), -1):
+                    return True
+        return False
+
     # what a pending commit waits for
 
     def reason(self, target: TargetRecord, *, position: int | None, sha: str) -> PendingReason:

@@ -64,7 +64,7 @@ class _Trail:
         if carriers:
             await self._add_carried(deliveries, carriers, rows, places)
         elif not commit.is_carrier and places.get(commit.id):
-            await self._add_awaiting_export(deliveries)
+            await self._add_awaiting_export(deliveries, places[commit.id])
         shown = sorted(deliveries.values(), key=_order)
         return TrailView(
             commit=(await commit_views(self._session, self._situation, [commit], now=now))[0],
@@ -145,8 +145,9 @@ class _Trail:
         verdict = union([Verdict(view.verdict) for view in views])
         return next(view for view in views if view.verdict == verdict.value)
 
-    async def _add_awaiting_export(self, deliveries: dict[TargetId, DeliveryView]) -> None:
+    async def _add_awaiting_export(self, deliveries: dict[TargetId, DeliveryView], places: dict[Branch, int]) -> None:
         """Add the targets of the repositories that this one is exported to, while no export names the commit."""
+        is_history = await self._situation.is_history(places)
         table = schema.repository_exports
         found = await self._session.all(
             select(table.c.manifests_repository_id).where(table.c.source_repository_id == self._commit.repository_id)
@@ -154,8 +155,11 @@ class _Trail:
         manifests: set[RepositoryId] = {row.manifests_repository_id for row in found}
         for target in self._situation.targets.values():
             if target.repository_id in manifests and target.deleted_at is None and target.id not in deliveries:
-                reason = PendingReason.AWAITING_EXPORT
-                deliveries[target.id] = self._derived(target, Verdict.PENDING, reason=reason)
+                deliveries[target.id] = (
+                    self._derived(target, Verdict.DEPLOYED, reason=None, is_before_baseline=True)
+                    if is_history
+                    else self._derived(target, Verdict.PENDING, reason=PendingReason.AWAITING_EXPORT)
+                )
 
     def _absent(
         self, target: TargetRecord, commit: Row[Any], places: dict[Branch, int]

@@ -114,6 +114,7 @@ def _create_branches() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("head", sa.Text()),
         sa.Column("looked_at", sa.BigInteger()),
+        sa.Column("baseline", sa.Text()),
         sa.Column("problem", sa.Text()),
         sa.ForeignKeyConstraint(["repository_id"], ["repositories.id"], name="fk_branches_repository_id"),
         sa.PrimaryKeyConstraint("repository_id", "name", name="pk_branches"),
