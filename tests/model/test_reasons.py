@@ -6,7 +6,7 @@ import pytest
 from tests.trail.transcripts import Controller, rev
 
 from fluxtrail.model.flux import Condition
-from fluxtrail.model.reasons import REASONS, Outcome, names_success_of, outcome_of, work_of
+from fluxtrail.model.reasons import REASONS, Outcome, names_success_of, outcome_of, revision_at_work, work_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FAILED = {
@@ -77,6 +77,14 @@ def test_work_names_its_step_and_revision(message: str, step: str, revision: str
     work = work_of(flux.object)
     assert work is not None
     assert (work.step, work.revision, work.is_checking) == (step, revision, step == "Running health checks")
+
+
+def test_the_revision_at_work_is_the_one_that_is_named() -> None:
+    flux = Controller()
+    flux.fail_artifact(rev(2))
+    assert revision_at_work(flux.object) == rev(2)  # though `lastAttemptedRevision` never got there
+    flux.succeed(rev(3))
+    assert revision_at_work(flux.object) == rev(3)
 
 
 def test_checks_that_failed_are_not_under_way() -> None:

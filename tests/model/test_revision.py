@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxtrail.model.errors import WireError
-from fluxtrail.model.revision import RevisionKind, find_revision, parse_revision
+from fluxtrail.model.revision import RevisionKind, find_revision, parse_revision, same_content
 
 SHA = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738"
 SHA256 = "3b6cdcc7adcc9a84d3214ee1c029543789d90b5ae69debe9efa3f66e982875de"
@@ -53,7 +53,7 @@ def test_forms(text: str, kind: RevisionKind, pointer: str | None, algorithm: st
     revision = parse_revision(f" {text}\n")
     assert (revision.kind, revision.pointer, revision.algorithm, revision.hash) == (kind, pointer, algorithm, digest)
     assert str(revision) == revision.text == text
-    assert revision.commit_sha == (digest if kind is COMMIT else None)
+    assert revision.commit_sha == (digest if kind is COMMIT and len(digest) in (40, 64) else None)
     assert find_revision(text) == revision
 
 
@@ -88,6 +88,23 @@ def test_other_text_is_refused_with_the_forms_that_are_known(text: str) -> None:
     assert len(str(raised.value)) < 500
     assert not raised.value.retryable
     assert find_revision(text) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        (None, None, True),
+        (None, SHA, False),
+        (SHA, None, False),
+        ("what-is-this", "what-is-this", True),
+        ("what-is-this", "that", False),
+        (f"main@sha1:{SHA}", f"main/{SHA}", True),
+        (SHA, "what-is-this", False),
+        ("what-is-this", SHA, False),
+    ],
+)
+def test_same_content_of_texts(left: str | None, right: str | None, expected: bool) -> None:
+    assert same_content(left, right) is expected
 
 
 def test_nothing_is_no_revision() -> None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.redaction import redact
 
@@ -44,8 +45,9 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def commit_sha(self) -> str | None:
-        """The git commit, or None where the revision names none."""
-        return self.hash if self.kind is RevisionKind.COMMIT else None
+        """The git commit, or None where the revision names none (or only the beginning of one)."""
+        is_whole = self.kind is RevisionKind.COMMIT and is_sha(self.hash)
+        return self.hash if is_whole else None
 
     @property
     def short(self) -> str:
