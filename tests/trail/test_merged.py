@@ -36,9 +36,11 @@ def test_a_pull_request_says_exactly() -> None:
     assert from_pull_request(at(1)) == exact(at(1), Evidence.PULL_REQUEST)
 
 
-def test_what_an_exporter_states_is_an_estimate() -> None:
-    moment = from_export(at(1), seen_at=at(1))
+def test_what_an_exporter_states_is_an_estimate_of_the_merge() -> None:
+    moment = from_export(at(1), seen_at=at(9))
     assert (moment.at, moment.evidence, moment.precision) == (at(1), Evidence.EXPORTER_INFO, Precision.ESTIMATED)
+    assert (moment.not_before, moment.not_after) == (at(1), at(9))
+    assert from_export(at(1), seen_at=at(0)).not_after == at(1)
 
 
 def branch(committed: float, *, looked: float | None, seen: float, fetched: float | None, watched: bool) -> Moment:
