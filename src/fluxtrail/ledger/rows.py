@@ -89,8 +89,8 @@ def sync_of(row: Row[Any]) -> SyncRecord:
     return SyncRecord(**_plain(row, "started_at"))
 
 
-def delivery_of(row: Row[Any]) -> DeliveryRecord:
-    return DeliveryRecord(**_plain(row, "repository_id"))
+def delivery_of(row: Row[Any], *left_out: str) -> DeliveryRecord:
+    return DeliveryRecord(**_plain(row, "repository_id", *left_out))
 
 
 def transition_of(row: Row[Any]) -> Transition:

@@ -7,13 +7,16 @@ where it stopped. Reading git comes first, one unit then decides and writes.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, NotFoundError
+from fluxtrail.model.moment import Moment
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import (
     UNSAVED,
@@ -24,15 +27,17 @@ from fluxtrail.model.records import (
     DeliveryRecord,
     RepositoryId,
     RepositoryRecord,
+    SourceId,
     SyncId,
     SyncRecord,
+    TargetId,
     TargetRecord,
 )
 from fluxtrail.model.stage import INVERSION_TOLERANCE
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.lookback import Found, Lookback
-from fluxtrail.trail.outcomes import Carried, apply_outcome, roll_back
+from fluxtrail.trail.outcomes import Carried, Change, apply_outcome, keep_changes, outcome_changes, roll_back
 from fluxtrail.trail.pins import Pins
 from fluxtrail.trail.ports import Clock, Ledger, Repositories, RepositoryReader, Unit
 from fluxtrail.trail.recorder import Recorder
@@ -45,6 +50,7 @@ BATCH = 100
 ROLLBACK_LIMIT = 1_000
 GIVE_UP_AFTER = timedelta(hours=24)
 RETRY_SECONDS = (1.0, 60.0)
+GATHER_SECONDS = 0.05
 FETCH_PATIENCE = timedelta(seconds=5)
 """How long a sync waits for the source's own stream to say when its revision was fetched."""
 FETCH_PATIENCE_SECONDS = 0.25
@@ -55,11 +61,40 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What git says of a sync, before the unit that decides."""
 
     sync: SyncRecord
-    is_on_branch: bool
+    branch: str | None
+    """The target's branch as it was read."""
+    here: int | None
+    """Where its commit stands on that branch; None if it does not."""
+    before: int | None
+    """The same of the commit that was applied before."""
     dropped: tuple[str, ...] = ()
     """Shas that the previous revision contained and this one does not, oldest first, capped."""
     found: Found | None = None
     """Commits ahead of a new baseline, or commits it carried that stand on no followed branch."""
+
+
+class Carrying(NamedTuple):
+    """A sync that gives verdicts."""
+
+    target: TargetRecord
+    sync: SyncRecord
+    reading: Reading
+    found: list[CommitId]
+    """Deliveries that were made for it just now."""
+
+
+class _Fetches:
+    """Looks each revision of a source up once in a unit: a crowd of syncs has few."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._known: dict[tuple[SourceId, str], Moment | None] = {}
+
+    async def find(self, source_id: SourceId, revision: str) -> Moment | None:
+        key = (source_id, revision)
+        if key not in self._known:
+            self._known[key] = await self._unit.find_fetch(source_id, revision)
+        return self._known[key]
 
 
 class Attributor:
@@ -101,6 +136,9 @@ class Attributor:
             busy = await self.work()
             if not busy:
                 await self._rest()
+            if self.pending < BATCH:
+                # Syncs come in crowds, and cost least together.
+                await self._clock.sleep(GATHER_SECONDS)
 
     async def _rest(self) -> None:
         soonest = min(self._parked.values(), default=self._clock.monotonic() + RETRY_SECONDS[1])
@@ -132,18 +170,19 @@ class Attributor:
         async with self._ledger.unit() as unit:
             waiting = await unit.unattributed_syncs(limit=BATCH + len(self._parked))
             self.pending = len(waiting)
+            fetches = _Fetches(unit)
             ready = []
             for sync in waiting:
                 if sync.id in self._parked:
                     continue
-                patience = await self._patience(unit, sync)
+                patience = await self._patience(fetches, sync)
                 if patience is None:
                     ready.append(sync)
                 else:
                     self._parked[sync.id] = now + patience
         return ready
 
-    async def _patience(self, unit: Unit, sync: SyncRecord) -> float | None:
+    async def _patience(self, fetches: _Fetches, sync: SyncRecord) -> float | None:
         """Return for how long a sync should wait for what its source's stream has yet to say, or None."""
         target = self._registry.target(sync.target_id)
         if target is None or sync.sha is None or target.source.kind != "GitRepository":
@@ -152,7 +191,7 @@ class Attributor:
         if target.repository_id is None or target.branch is None:
             return SOURCE_PATIENCE_SECONDS if age < GIVE_UP_AFTER else None
         source = self._registry.source_of(target)
-        if source is None or age > FETCH_PATIENCE or await unit.find_fetch(source.id, sync.revision) is not None:
+        if source is None or age > FETCH_PATIENCE or await fetches.find(source.id, sync.revision) is not None:
             return None
         return FETCH_PATIENCE_SECONDS
 
@@ -178,8 +217,8 @@ class Attributor:
                 return False
             self._failures.pop(repository.id, None)
             async with self._ledger.unit() as unit:
-                for reading in readings:
-                    await self._decide(unit, reading)
+                for turn in in_turns(readings):
+                    await self._decide(unit, repository, turn)
             await self._pins.renew(repository, reader, syncs)
         return True
 
@@ -188,50 +227,59 @@ class Attributor:
     async def _read_all(
         self, repository: RepositoryRecord, reader: RepositoryReader, syncs: Sequence[SyncRecord]
     ) -> list[Reading]:
-        await self._fetch_unknown(repository, reader, syncs)
-        return [await self._read(repository, reader, sync) for sync in syncs]
+        by_branch: defaultdict[str | None, list[SyncRecord]] = defaultdict(list)
+        for sync in syncs:
+            by_branch[self._branch_of(sync)].append(sync)
+        places = {
+            branch: await self._place(repository, reader, branch, mine) if branch is not None else {}
+            for branch, mine in by_branch.items()
+        }
+        return [
+            await self._read(repository, reader, sync, branch, places[branch])
+            for branch, mine in by_branch.items()
+            for sync in mine
+        ]
 
-    async def _fetch_unknown(
-        self, repository: RepositoryRecord, reader: RepositoryReader, syncs: Sequence[SyncRecord]
-    ) -> None:
-        """Bring the branches up to the newest revision that Flux works on."""
-        for branch in {target.branch for sync in syncs if (target := self._registry.target(sync.target_id))}:
-            if branch is None:
-                continue
-            mine = [sync for sync in syncs if self._branch_of(sync) == branch and sync.sha]
-            positions = await self._positions(repository, branch, [sync.sha for sync in mine if sync.sha])
-            missing = [sha for sha, position in positions.items() if position is None]
-            unknown = [sha for sha in missing if not await reader.has(sha)]
-            if unknown or (repository.id, branch) not in self._registry.branches:
-                await self._recorder.advance(repository, branch, want=unknown)
-            elif missing:
-                await self._recorder.advance(repository, branch)
+    async def _place(
+        self, repository: RepositoryRecord, reader: RepositoryReader, branch: str, syncs: Sequence[SyncRecord]
+    ) -> dict[str, int]:
+        """Return where the commits of these syncs stand; the branch is brought up to the newest that Flux works on."""
+        wanted = [sha for sync in syncs for sha in (sync.sha, sync.previous_sha) if sha]
+        places = await self._positions(repository, branch, wanted)
+        missing = list(dict.fromkeys(sync.sha for sync in syncs if sync.sha and sync.sha not in places))
+        unknown = [sha for sha in missing if not await reader.has(sha)]
+        if not missing and (repository.id, branch) in self._registry.branches:
+            return places
+        await self._recorder.advance(repository, branch, want=unknown)
+        return await self._positions(repository, branch, wanted)
 
-    async def _positions(self, repository: RepositoryRecord, branch: str, shas: Sequence[str]) -> dict[str, int | None]:
+    async def _positions(self, repository: RepositoryRecord, branch: str, shas: Sequence[str]) -> dict[str, int]:
         async with self._ledger.unit() as unit:
-            return {sha: await unit.chain_position(repository.id, branch, sha) for sha in set(shas)}
+            return await unit.chain_positions(repository.id, branch, shas)
 
     def _branch_of(self, sync: SyncRecord) -> str | None:
         target = self._registry.target(sync.target_id)
         return target.branch if target else None
 
-    async def _read(self, repository: RepositoryRecord, reader: RepositoryReader, sync: SyncRecord) -> Reading:
+    async def _read(
+        self,
+        repository: RepositoryRecord,
+        reader: RepositoryReader,
+        sync: SyncRecord,
+        branch: str | None,
+        places: dict[str, int],
+    ) -> Reading:
         assert sync.sha is not None
-        branch = self._branch_of(sync)
-        wanted = [sha for sha in (sync.sha, sync.previous_sha) if sha]
-        positions = await self._positions(repository, branch, wanted) if branch else {}
-        here = positions.get(sync.sha)
-        before = positions.get(sync.previous_sha or "")
-        if here is not None and sync.cause is Cause.BASELINE:
+        here, before = places.get(sync.sha), places.get(sync.previous_sha or "")
+        dropped: tuple[str, ...] = ()
+        found: Found | None = None
+        if here is None or sync.cause is Cause.BASELINE or (before is None and sync.previous_sha is not None):
+            dropped = await self._dropped(reader, sync)
+        if here is None:
+            found = await self._lookback.read_beside(repository, reader, sync)
+        elif sync.cause is Cause.BASELINE:
             found = await self._lookback.read_ahead(repository, reader, sync)
-            return Reading(sync=sync, is_on_branch=True, found=found, dropped=await self._dropped(reader, sync))
-        if here is not None and (before is not None or sync.previous_sha is None):
-            return Reading(sync=sync, is_on_branch=True)
-        dropped = await self._dropped(reader, sync)
-        if here is not None:
-            return Reading(sync=sync, is_on_branch=True, dropped=dropped)
-        beside = await self._lookback.read_beside(repository, reader, sync)
-        return Reading(sync=sync, is_on_branch=False, dropped=dropped, found=beside)
+        return Reading(sync=sync, branch=branch, here=here, before=before, dropped=dropped, found=found)
 
     async def _dropped(self, reader: RepositoryReader, sync: SyncRecord) -> tuple[str, ...]:
         if not sync.previous_sha or not sync.sha or not await reader.has(sync.previous_sha):
@@ -241,46 +289,67 @@ class Attributor:
 
     # -- deciding ------------------------------------------------------------------------------------------------
 
-    async def _decide(self, unit: Unit, reading: Reading) -> None:
-        """Give every commit that the sync carries or drops its verdict, and note that this version is dealt with."""
-        target = self._registry.target(reading.sync.target_id)
-        sync = await self._with_fetch(unit, (await unit.syncs([reading.sync.id]))[reading.sync.id], target)
-        if target is not None and sync.cause is not Cause.CONFIGURATION:
-            found = await self._lookback.keep(unit, reading.found) if _is_final(sync) else []
-            await self._roll_back(unit, target, sync, reading)
-            carried = await self._carried(unit, target, sync, reading, found)
-            await apply_outcome(unit, target, sync, carried, now=self._clock.now())
-        await self._close(unit, sync, Attribution.DONE, None)
+    async def _decide(self, unit: Unit, repository: RepositoryRecord, readings: Sequence[Reading]) -> None:
+        """Give every commit that these syncs carry or drop its verdict, and note that they are dealt with.
 
-    async def _carried(
-        self, unit: Unit, target: TargetRecord, sync: SyncRecord, reading: Reading, found: list[CommitId]
-    ) -> Carried:
-        if not reading.is_on_branch or target.repository_id is None or target.branch is None:
+        One sync of each target, so that all of them can be read and written together.
+        """
+        now, fetches = self._clock.now(), _Fetches(unit)
+        current = await unit.syncs([reading.sync.id for reading in readings])
+        carrying: list[Carrying] = []
+        closed: list[SyncRecord] = []
+        for reading in readings:
+            target = self._registry.target(reading.sync.target_id)
+            if target is not None and (target.repository_id, target.branch) != (repository.id, reading.branch):
+                continue  # re-pointed while we read: it is read again
+            sync = await self._with_fetch(fetches, current[reading.sync.id], target)
+            closed.append(
+                replace(sync, attribution=Attribution.DONE, attribution_problem=None, attributed_version=sync.version)
+            )
+            if target is not None and sync.cause is not Cause.CONFIGURATION:
+                found = await self._lookback.keep(unit, reading.found) if _is_final(sync) else []
+                await self._roll_back(unit, target, sync, reading)
+                carrying.append(Carrying(target, sync, reading, found))
+        rows = await self._standing(unit, repository, carrying)
+        changes: list[Change] = []
+        for item in carrying:
+            carried = await self._carried(unit, item, rows.get(item.target.id, []))
+            changes += outcome_changes(item.target, item.sync, carried, now=now)
+        await keep_changes(unit, changes, now=now)
+        await unit.put_syncs(closed)
+
+    async def _standing(
+        self, unit: Unit, repository: RepositoryRecord, carrying: Sequence[Carrying]
+    ) -> dict[TargetId, list[DeliveryRecord]]:
+        """Return what is open on each target and contained in what it syncs."""
+        here: defaultdict[str, dict[TargetId, int]] = defaultdict(dict)
+        for target, _, reading, _ in carrying:
+            if reading.here is not None and target.branch is not None:
+                here[target.branch][target.id] = reading.here
+        found: defaultdict[TargetId, list[DeliveryRecord]] = defaultdict(list)
+        for branch, through in here.items():
+            rows = await unit.standing_deliveries(
+                repository.id, branch, list(through), verdicts=[*OPEN, Verdict.ROLLED_BACK]
+            )
+            for position, row in rows:
+                if position <= through[row.target_id]:
+                    found[row.target_id].append(row)
+        return found
+
+    async def _carried(self, unit: Unit, item: Carrying, standing: list[DeliveryRecord]) -> Carried:
+        target, sync, reading, found = item
+        if reading.here is None or target.repository_id is None or target.branch is None:
             return Carried(rows=list((await unit.deliveries(target.id, found)).values()), range_ids=[])
-        assert sync.sha is not None
-        here = await unit.chain_position(target.repository_id, target.branch, sync.sha)
-        verdicts = [*OPEN, Verdict.ROLLED_BACK]
-        rows = await unit.open_deliveries(target.id, verdicts=verdicts, through=here)
-        return Carried(rows=rows, range_ids=await self._range_if_unscoped(unit, target, sync, here, rows))
+        return Carried(rows=standing, range_ids=[] if standing else await self._range(unit, target, sync, reading))
 
-    async def _range_if_unscoped(
-        self, unit: Unit, target: TargetRecord, sync: SyncRecord, here: int | None, rows: Sequence[DeliveryRecord]
-    ) -> list[CommitId]:
+    async def _range(self, unit: Unit, target: TargetRecord, sync: SyncRecord, reading: Reading) -> list[CommitId]:
         """Return the whole range where the manifests changed and nobody in it is in scope: scope unknown."""
-        if (
-            rows
-            or sync.outcome is not Outcome.SUCCEEDED
-            or sync.cause is not Cause.REVISION
-            or not sync.has_new_manifests
-        ):
+        if sync.outcome is not Outcome.SUCCEEDED or sync.cause is not Cause.REVISION or not sync.has_new_manifests:
             return []
-        if target.repository_id is None or target.branch is None or sync.previous_sha is None:
-            return []
-        before = await unit.chain_position(target.repository_id, target.branch, sync.previous_sha)
-        if before is None or here is None or before >= here:
+        if target.repository_id is None or target.branch is None or reading.here is None or reading.before is None:
             return []
         commits = await unit.chain_slice(
-            target.repository_id, target.branch, after=before, through=here, limit=ROLLBACK_LIMIT
+            target.repository_id, target.branch, after=reading.before, through=reading.here, limit=ROLLBACK_LIMIT
         )
         there = await unit.deliveries(target.id, [commit.id for commit in commits])
         return [] if there else [commit.id for commit in commits]
@@ -289,30 +358,30 @@ class Attributor:
         """What was deployed and is no longer contained in what is applied, is rolled back."""
         if sync.outcome is not Outcome.SUCCEEDED or target.repository_id is None:
             return
-        ids = [record.id for record in (await unit.commits_by_sha(target.repository_id, reading.dropped)).values()]
-        if target.branch is not None and sync.sha and sync.previous_sha and not reading.dropped:
-            here = await unit.chain_position(target.repository_id, target.branch, sync.sha)
-            before = await unit.chain_position(target.repository_id, target.branch, sync.previous_sha)
-            if here is not None and before is not None and here < before:
-                commits = await unit.chain_slice(
-                    target.repository_id, target.branch, after=here, through=before, limit=ROLLBACK_LIMIT
-                )
-                ids = [commit.id for commit in commits]
+        here, before = reading.here, reading.before
+        ids: list[CommitId] = []
+        if reading.dropped:
+            ids = [record.id for record in (await unit.commits_by_sha(target.repository_id, reading.dropped)).values()]
+        elif target.branch is not None and here is not None and before is not None and here < before:
+            commits = await unit.chain_slice(
+                target.repository_id, target.branch, after=here, through=before, limit=ROLLBACK_LIMIT
+            )
+            ids = [commit.id for commit in commits]
         if not ids:
             return
         rows = list((await unit.deliveries(target.id, ids)).values())
         rows += [row for row in await self._exports.carried(unit, ids) if row.target_id == target.id]
         await roll_back(unit, rows, sync, now=self._clock.now())
 
-    async def _with_fetch(self, unit: Unit, sync: SyncRecord, target: TargetRecord | None) -> SyncRecord:
+    async def _with_fetch(self, fetches: _Fetches, sync: SyncRecord, target: TargetRecord | None) -> SyncRecord:
         """Date the fetch of the sync's revision. One that is later than the apply was another fetch of it: absent."""
         source = self._registry.source_of(target) if target else None
         if sync.fetched is not None or source is None:
             return sync
-        fetched = await unit.find_fetch(source.id, sync.revision)
+        fetched = await fetches.find(source.id, sync.revision)
         if fetched is None or (sync.applied is not None and fetched.at > sync.applied.latest + INVERSION_TOLERANCE):
             return sync
-        return await unit.put_sync(replace(sync, fetched=fetched))
+        return replace(sync, fetched=fetched)
 
     # -- closing -------------------------------------------------------------------------------------------------
 
@@ -362,6 +431,19 @@ class Attributor:
         )
         await unit.put_deliveries([row])
         await apply_outcome(unit, target, sync, Carried(rows=[row], range_ids=[]), now=now)
+
+
+def in_turns(readings: Sequence[Reading]) -> list[list[Reading]]:
+    """Split into turns, in order, with one sync of each target at most: a later one builds on the verdicts before."""
+    turns: list[list[Reading]] = []
+    seen: defaultdict[TargetId, int] = defaultdict(int)
+    for reading in readings:
+        turn = seen[reading.sync.target_id]
+        seen[reading.sync.target_id] += 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(reading)
+    return turns
 
 
 def _is_final(sync: SyncRecord) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -64,8 +65,21 @@ def next_delivery(row: DeliveryRecord, sync: SyncRecord, *, now: datetime) -> De
     return after
 
 
+class Change(NamedTuple):
+    """What a sync makes of one delivery."""
+
+    before: DeliveryRecord
+    after: DeliveryRecord
+    sync: SyncRecord
+
+
 async def apply_outcome(unit: Unit, target: TargetRecord, sync: SyncRecord, carried: Carried, *, now: datetime) -> None:
     """Write what became of the carried deliveries, with their history."""
+    await keep_changes(unit, outcome_changes(target, sync, carried, now=now), now=now)
+
+
+def outcome_changes(target: TargetRecord, sync: SyncRecord, carried: Carried, *, now: datetime) -> list[Change]:
+    """Return what becomes of the carried deliveries; those that stay as they are are left out."""
     rows = list(carried.rows)
     if sync.outcome is Outcome.SUCCEEDED and not rows:
         rows += [
@@ -74,13 +88,19 @@ async def apply_outcome(unit: Unit, target: TargetRecord, sync: SyncRecord, carr
             )
             for commit in carried.range_ids
         ]
-    changed = [(row, after) for row in rows if (after := next_delivery(row, sync, now=now)) != row]
-    if not changed:
+    return [Change(row, after, sync) for row in rows if (after := next_delivery(row, sync, now=now)) != row]
+
+
+async def keep_changes(unit: Unit, changes: Sequence[Change], *, now: datetime) -> None:
+    """Write changes of any number of targets, at most one sync of each, with their history."""
+    if not changes:
         return
-    await unit.put_deliveries([after for _, after in changed])
-    await unit.add_transitions([item for before, after in changed for item in _transitions(before, after, sync)])
-    await _freeze_merge_times(unit, [after for before, after in changed if after.applied_sync != before.applied_sync])
-    await _mark_undone(unit, target, [after for _, after in changed if after.verdict is Verdict.DEPLOYED], now)
+    await unit.put_deliveries([change.after for change in changes])
+    await unit.add_transitions([item for before, after, sync in changes for item in _transitions(before, after, sync)])
+    await _freeze_merge_times(
+        unit, [after for before, after, _ in changes if after.applied_sync != before.applied_sync]
+    )
+    await _mark_undone(unit, [after for _, after, _ in changes if after.verdict is Verdict.DEPLOYED], now)
 
 
 async def roll_back(unit: Unit, rows: Sequence[DeliveryRecord], sync: SyncRecord, *, now: datetime) -> None:
@@ -143,14 +163,15 @@ async def _freeze_merge_times(unit: Unit, rows: Sequence[DeliveryRecord]) -> Non
     await unit.put_commits([replace(item, merged_is_final=True) for item in commits if not item.merged_is_final])
 
 
-async def _mark_undone(unit: Unit, target: TargetRecord, deployed: Sequence[DeliveryRecord], now: datetime) -> None:
+async def _mark_undone(unit: Unit, deployed: Sequence[DeliveryRecord], now: datetime) -> None:
     """Where a deployed commit reverts another that is deployed here, say so; a reverted revert is undone itself."""
-    ids = [row.commit_id for row in deployed]
-    for reverter in (await unit.commits_by_id(ids)).values():
-        if not reverter.reverts:
+    commits = await unit.commits_by_id([row.commit_id for row in deployed])
+    for carried in deployed:
+        reverter = commits.get(carried.commit_id)
+        if reverter is None or not reverter.reverts:
             continue
         for reverted in await _find_reverted(unit, reverter):
-            row = (await unit.deliveries(target.id, [reverted.id])).get(reverted.id)
+            row = (await unit.deliveries(carried.target_id, [reverted.id])).get(reverted.id)
             if row is None or row.verdict is not Verdict.DEPLOYED or row.undone_by == reverter.id:
                 continue
             await unit.put_deliveries([replace(row, undone_by=reverter.id)])
@@ -159,7 +180,7 @@ async def _mark_undone(unit: Unit, target: TargetRecord, deployed: Sequence[Deli
                     Transition(
                         at=now,
                         kind=TransitionKind.UNDONE,
-                        target_id=target.id,
+                        target_id=carried.target_id,
                         commit_id=reverted.id,
                         after=reverter.sha,
                     )

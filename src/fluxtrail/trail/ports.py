@@ -88,6 +88,9 @@ class Unit(Protocol):
     async def chain_position(self, repository_id: RepositoryId, branch: str, sha: str) -> int | None:
         """Where a commit stands on the branch now, or None if it does not (any more)."""
 
+    async def chain_positions(self, repository_id: RepositoryId, branch: str, shas: Sequence[str]) -> dict[str, int]:
+        """The same for many; those that do not stand on it are left out."""
+
     async def chain_slice(
         self, repository_id: RepositoryId, branch: str, *, after: int | None, through: int | None, limit: int
     ) -> list[CommitRecord]:
@@ -125,6 +128,9 @@ class Unit(Protocol):
     async def put_sync(self, record: SyncRecord) -> SyncRecord:
         """Insert (id 0) or update by id."""
 
+    async def put_syncs(self, records: Sequence[SyncRecord]) -> None:
+        """Update many by id."""
+
     async def syncs(self, ids: Sequence[SyncId]) -> dict[SyncId, SyncRecord]: ...
 
     async def unattributed_syncs(self, *, limit: int) -> list[SyncRecord]:
@@ -144,6 +150,14 @@ class Unit(Protocol):
 
         With a bound, only those whose deciding commit (the carrier, else the commit) stands on the target's
         branch at a position in (`after`, `through`].
+        """
+
+    async def standing_deliveries(
+        self, repository_id: RepositoryId, branch: str, targets: Sequence[TargetId], *, verdicts: Sequence[Verdict]
+    ) -> list[tuple[int, DeliveryRecord]]:
+        """Deliveries of many targets with one of `verdicts`, each behind its deciding commit's position on the branch.
+
+        The deciding commit is the carrier, else the commit; deliveries whose one stands elsewhere are left out.
         """
 
     async def add_transitions(self, transitions: Sequence[Transition]) -> None: ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.session import chunks
@@ -18,7 +18,17 @@ from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId
 
 _LINKS = schema.links
 _CHAINS = schema.chains
+_COMMITS = schema.commits
 _STANDING = _LINKS.c.cut_at.is_(None)
+_POSITIONS = (
+    select(_COMMITS.c.sha, _LINKS.c.position)
+    .select_from(_LINKS)
+    .join(_COMMITS, _COMMITS.c.id == _LINKS.c.commit_id)
+    .join(_CHAINS, _CHAINS.c.id == _LINKS.c.chain_id)
+    .where(_COMMITS.c.repository_id == bindparam("repository_id"))
+    .where(_COMMITS.c.sha.in_(bindparam("shas", expanding=True)), _STANDING)
+    .where(_CHAINS.c.repository_id == bindparam("repository_id"), _CHAINS.c.branch == bindparam("branch"))
+)
 
 
 class ChainPart(UnitPart):
@@ -58,15 +68,14 @@ class ChainPart(UnitPart):
         return [CommitId(row.commit_id) for row in found]
 
     async def chain_position(self, repository_id: RepositoryId, branch: str, sha: str) -> int | None:
-        commits = schema.commits
-        wanted = (
-            select(_LINKS.c.position)
-            .join(commits, commits.c.id == _LINKS.c.commit_id)
-            .join(_CHAINS, _CHAINS.c.id == _LINKS.c.chain_id)
-            .where(commits.c.repository_id == repository_id, commits.c.sha == sha, _STANDING)
-            .where(_CHAINS.c.repository_id == repository_id, _CHAINS.c.branch == branch)
-        )
-        found: int | None = await self._session.scalar(wanted)
+        return (await self.chain_positions(repository_id, branch, [sha])).get(sha)
+
+    async def chain_positions(self, repository_id: RepositoryId, branch: str, shas: Sequence[str]) -> dict[str, int]:
+        """Return where commits stand on a branch; those that do not are left out."""
+        found: dict[str, int] = {}
+        for chunk in chunks(list(dict.fromkeys(shas))):
+            values = {"repository_id": repository_id, "branch": branch, "shas": chunk}
+            found.update((row.sha, row.position) for row in await self._session.all(_POSITIONS, values))
         return found
 
     async def chain_slice(

@@ -73,6 +73,29 @@ class DeliveryPart(UnitPart):
         found = await self._session.all(select(both).order_by(both.c.commit_id))
         return [rows.delivery_of(row) for row in found]
 
+    async def standing_deliveries(
+        self, repository_id: RepositoryId, branch: str, targets: Sequence[TargetId], *, verdicts: Sequence[Verdict]
+    ) -> list[tuple[int, DeliveryRecord]]:
+        """Return deliveries of many targets, each behind its deciding commit's position on the branch."""
+        chains, links = schema.chains, schema.links
+        found: list[tuple[int, DeliveryRecord]] = []
+        for chunk in chunks(list(dict.fromkeys(targets))):
+            wanted = (
+                select(_DELIVERIES, links.c.position)
+                .select_from(_DELIVERIES)
+                .join(chains, (chains.c.repository_id == repository_id) & (chains.c.branch == branch))
+                .join(
+                    links,
+                    (links.c.chain_id == chains.c.id)
+                    & (links.c.commit_id == func.coalesce(_DELIVERIES.c.carrier_id, _DELIVERIES.c.commit_id)),
+                )
+                .where(_DELIVERIES.c.target_id.in_(chunk), _DELIVERIES.c.verdict.in_(verdicts))
+                .where(links.c.cut_at.is_(None))
+                .order_by(_DELIVERIES.c.target_id, _DELIVERIES.c.commit_id)
+            )
+            found += [(row.position, rows.delivery_of(row, "position")) for row in await self._session.all(wanted)]
+        return found
+
     async def add_transitions(self, transitions: Sequence[Transition]) -> None:
         """Append to the history; the ledger gives the ids, in this order."""
         stated = []
