@@ -26,7 +26,7 @@ from fluxtrail.model.repository import parse_repository
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.remotes.git.progress import CloneProgress
 from fluxtrail.remotes.git.store import GitStore
-from fluxtrail.remotes.github.client import GitHubClient
+from fluxtrail.remotes.github.client import GitHubClient, RetryWaits
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.forges import ConfiguredForges
@@ -53,6 +53,8 @@ log = structlog.get_logger(__name__)
 WATCH_GAP_FACTOR = 2.5
 """Looks at a branch that are closer than this many polls count as watching it."""
 RESTART_SECONDS = 5.0
+GITHUB_RETRY_WAITS = RetryWaits(initial_seconds=0.2, longest_seconds=2.0, jitter_seconds=0.2)
+"""Five attempts within about 3 s: commits wait for the answer, and are followed without it too."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -192,7 +194,9 @@ async def _assemble(
             progress=_progress(),
         )
     )
-    github = GitHubClient(session, credentials=credentials, base_url=settings.github.base_url)
+    github = GitHubClient(
+        session, credentials=credentials, base_url=settings.github.base_url, retry_waits=GITHUB_RETRY_WAITS
+    )
     has_token = credentials.find(github.host) is not None
     exports = ExportBook()
     stated = await _state_repositories(settings.repositories, ledger, registry, exports)
