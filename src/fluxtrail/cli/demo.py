@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fluxtrail.simulator.processes import RunProcess, SimulatorProcess
 
 HEADLESS_CHANGES = 50
+HEADLESS_TIME_SCALE = 4.0
+"""Nobody watches: an hour of the world passes in a quarter of one."""
 LIVE_CHANGES = 1000
 """As good as endless: half an hour of commits."""
 
@@ -44,7 +46,7 @@ class Options:
 @click.option("--metrics-addr", default="127.0.0.1:8888", show_default=True, help="host:port of /metrics.")
 @click.option("--health-addr", default="127.0.0.1:9440", show_default=True, help="host:port of /readyz.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides what happens.")
-@click.option("--time-scale", type=click.FloatRange(0.1, 1000), default=1.0, show_default=True, help="Speed of time.")
+@click.option("--time-scale", type=click.FloatRange(0.1, 1000), help="Speed of time. [default: 4 headless, else 1]")
 @click.option("--changes", type=click.IntRange(1, 100_000), help="Commits to push. [default: 50 headless, else 1000]")
 @click.option("--hold", type=click.FloatRange(0, 600), default=6.0, hidden=True, help="Seconds a state stays.")
 @click.option("--headless", is_flag=True, help="No picture: run until all is settled, print the result, end.")
@@ -56,7 +58,7 @@ def demo(
     metrics_addr: str,
     health_addr: str,
     seed: int,
-    time_scale: float,
+    time_scale: float | None,
     changes: int | None,
     hold: float,
     headless: bool,
@@ -76,7 +78,7 @@ def demo(
             metrics_address=metrics_addr,
             health_address=health_addr,
             seed=seed,
-            time_scale=time_scale,
+            time_scale=time_scale or (HEADLESS_TIME_SCALE if headless else 1.0),
             changes=changes or (HEADLESS_CHANGES if headless else LIVE_CHANGES),
             hold_seconds=hold,
             is_headless=headless,
