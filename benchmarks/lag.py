@@ -70,11 +70,13 @@ async def measure(folder: Path, *, targets: int, rounds: int, per_second: float)
             group.create_task(service.run(), name="service")
             await _until_quiet(service)
             steps = {"context": "cluster-0", "objects_count": targets, "upstream": str(upstream), "touched": TOUCHED}
-            await server.ask("deliver", shas=shas[1:2], per_second=per_second, **steps)  # scopes are read now
+            await server.ask(
+                "deliver", shas=shas[1:2], first_turn=0, per_second=per_second, **steps
+            )  # scopes are read now
             await _until_quiet(service)
             lags.is_on = True
             watch = Stopwatch()
-            done = await server.ask("deliver", shas=shas[2:], per_second=per_second, **steps)
+            done = await server.ask("deliver", shas=shas[2:], first_turn=1, per_second=per_second, **steps)
             await _until_quiet(service)
             _report(lags, watch, done, folder / "ledger.sqlite")
             os.kill(os.getpid(), signal.SIGTERM)

@@ -119,17 +119,25 @@ class Servers:
         return {"seconds": time.monotonic() - began}
 
     async def deliver(
-        self, context: str, objects_count: int, upstream: str, shas: list[str], touched: int, per_second: float
+        self,
+        context: str,
+        objects_count: int,
+        upstream: str,
+        shas: list[str],
+        first_turn: int,
+        touched: int,
+        per_second: float,
     ) -> Answer:
         """Let a Flux apply one commit after the other on every Kustomization, write by write.
 
         Args:
-            shas: commits to push and apply, oldest first; commit n touches `touched` targets from n * touched on.
+            shas: commits to push and apply, oldest first.
+            first_turn: the number of the first of them; commit n touches `touched` targets from n * touched on.
             per_second: status writes of Kustomizations.
         """
         store = self._servers[context].store
         began, writes = time.monotonic(), 0
-        for turn, sha in enumerate(shas):
+        for turn, sha in enumerate(shas, start=first_turn):
             push = ["git", "-C", upstream, "update-ref", "refs/heads/main", sha]
             await asyncio.to_thread(subprocess.run, push, check=True)
             status = {"artifact": objects.artifact(sha, datetime.now(UTC))}
@@ -137,7 +145,7 @@ class Servers:
             changed = {(turn * touched + index) % objects_count for index in range(touched)}
             for step in range(STEPS):
                 for number in range(objects_count):
-                    digest = f"sha256:{number:032x}{turn:032x}" if number in changed else ""
+                    digest = f"sha256:{number:032x}{turn + 1:032x}" if number in changed else ""
                     if not self._write(context, number, step, sha, digest):
                         continue
                     writes += 1
