@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, NotFoundError
-from fluxtrail.model.moment import Moment
+from fluxtrail.model.moment import KUBERNETES_RESOLUTION, Moment, Precision
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import (
     UNSAVED,
@@ -172,14 +172,18 @@ class Attributor:
             self.pending = len(waiting)
             fetches = _Fetches(unit)
             ready = []
+            held: set[TargetId] = set()
             for sync in waiting:
-                if sync.id in self._parked:
+                # The syncs of a target are dealt with in their order: a rollback undoes what came before it.
+                if sync.id in self._parked or sync.target_id in held:
+                    held.add(sync.target_id)
                     continue
                 patience = await self._patience(fetches, sync)
                 if patience is None:
                     ready.append(sync)
                 else:
                     self._parked[sync.id] = now + patience
+                    held.add(sync.target_id)
         return ready
 
     async def _patience(self, fetches: _Fetches, sync: SyncRecord) -> float | None:
@@ -374,14 +378,21 @@ class Attributor:
         await roll_back(unit, rows, sync, now=self._clock.now())
 
     async def _with_fetch(self, fetches: _Fetches, sync: SyncRecord, target: TargetRecord | None) -> SyncRecord:
-        """Date the fetch of the sync's revision. One that is later than the apply was another fetch of it: absent."""
+        """Date the fetch of the sync's revision. One that is later than the apply was another fetch of it: absent.
+
+        An apply that is only bracketed may have been that of an earlier revision which nobody saw, if the bracket
+        begins before the fetch: then it is not said when what was applied had been fetched.
+        """
         source = self._registry.source_of(target) if target else None
-        if sync.fetched is not None or source is None:
-            return sync
-        fetched = await fetches.find(source.id, sync.revision)
-        if fetched is None or (sync.applied is not None and fetched.at > sync.applied.latest + INVERSION_TOLERANCE):
-            return sync
-        return replace(sync, fetched=fetched)
+        fetched = sync.fetched
+        if fetched is None and source is not None:
+            fetched = await fetches.find(source.id, sync.revision)
+        if fetched is not None and sync.applied is not None:
+            is_bracket = sync.applied.precision is Precision.ESTIMATED
+            latest = sync.applied.earliest if is_bracket else sync.applied.at
+            if fetched.at > latest + (KUBERNETES_RESOLUTION if is_bracket else INVERSION_TOLERANCE):
+                fetched = None
+        return sync if fetched == sync.fetched else replace(sync, fetched=fetched)
 
     # -- closing -------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, select
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.model.derive import open_message
-from fluxtrail.model.moment import Moment
+from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.records import TargetRecord
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import PendingReason, Verdict, is_settled
@@ -95,7 +95,7 @@ class Renderer:
             reason=reason,
             failure=row.reason,
             since=row.since,
-            via=None if carried_by in (row.sha, row.carrier_sha) else carried_by,
+            via=None if carried_by in (row.sha, row.carrier_sha) or _is_carrier_unknown(row) else carried_by,
             carrier=row.carrier_sha,
             undone_by=row.undone_sha,
             is_scope_unknown=row.is_scope_unknown,
@@ -173,3 +173,8 @@ def stages(
     """Return the moments that are known, in the order of the stages."""
     known = zip(_STAGES, (merged, exported, fetched, applied, healthy), strict=True)
     return {name: moment for name, moment in known if moment is not None}
+
+
+def _is_carrier_unknown(row: Row[Any]) -> bool:
+    """True if an earlier revision that nobody saw may have carried it: only a bracket, and no fetch that fits it."""
+    return row.fetched is None and row.applied is not None and row.applied.precision is Precision.ESTIMATED
