@@ -183,7 +183,9 @@ class World:
         home.git("reset", "-q", "--hard", sha)
         home.push()
 
-    async def fetch(self, origin: str, sha: str, *, branch: str = "main", url: str | None = None) -> None:
+    async def fetch(
+        self, origin: str, sha: str, *, branch: str = "main", url: str | None = None, ref: GitRef | None = None
+    ) -> None:
         """Let the cluster's GitRepository have fetched a commit just now."""
         self.clock.forward(2)
         key = ObjectKey(SOURCE_GROUP, "GitRepository", "flux-system", origin)
@@ -194,7 +196,7 @@ class World:
             is_deleting=False,
             is_suspended=False,
             url=url or self.origins[origin].url,
-            ref=GitRef(branch=branch),
+            ref=ref or GitRef(branch=branch),
             ignore=None,
             sparse_checkout=(),
             has_includes=False,
@@ -263,7 +265,7 @@ class World:
 
     async def record(self, sha: str) -> CommitRecord:
         async with self.ledger.unit() as unit:
-            for repository in self.registry.repositories.values():
+            for repository in await unit.repositories():
                 found = (await unit.commits_by_sha(repository.id, [sha])).get(sha)
                 if found is not None:
                     return found
