@@ -29,6 +29,7 @@ from fluxtrail.model.records import (
     Transition,
     TransitionKind,
 )
+from fluxtrail.model.revision import find_revision
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.exports import ExportBook, ReadExport
 from fluxtrail.trail.merged import better, from_branch, from_pull_request
@@ -143,8 +144,17 @@ class Recorder:
         exports = {} if is_first else await self._exports.read(repository, reader, move.commits, now=seen_at)
         # Unrelated history claims nothing, like a branch that is read for the first time.
         affected = {} if move.fork is None else await self._affected(branch, reader, move.commits)
+        fetched = self._fetch_times(branch, move.commits)
         records = [
-            self._commit_record(repository, known, facts, move, seen_at, merges.get(facts.sha), facts.sha in exports)
+            self._commit_record(
+                repository,
+                known,
+                facts,
+                seen_at,
+                fetched.get(facts.sha),
+                merges.get(facts.sha),
+                facts.sha in exports,
+            )
             for facts in move.commits
         ]
         baseline = move.head if is_first else known.baseline
@@ -181,8 +191,8 @@ class Recorder:
         repository: RepositoryRecord,
         known: BranchRecord,
         facts: CommitFacts,
-        move: Advance,
         seen_at: datetime,
+        fetched_at: datetime | None,
         merge: Merge | None,
         is_carrier: bool,
     ) -> CommitRecord:
@@ -190,7 +200,7 @@ class Recorder:
             facts.committed_at,
             looked_at=known.looked_at,
             seen_at=seen_at,
-            fetched_at=self._fetched_at(repository, known.name, facts.sha, move),
+            fetched_at=fetched_at,
             was_watched=known.looked_at is not None and seen_at - known.looked_at <= self._watch_gap,
         )
         if merge is not None:
@@ -208,15 +218,22 @@ class Recorder:
             is_carrier=is_carrier,
         )
 
-    def _fetched_at(self, repository: RepositoryRecord, branch: str, sha: str, move: Advance) -> datetime | None:
-        """Return when Flux had fetched this commit or a later one of the move, if we saw that it did."""
-        order = {facts.sha: index for index, facts in enumerate(move.commits)}
-        times = [
-            self._registry.fetched_at.get(source.id)
-            for source in self._registry.sources_on((repository.id, branch))
-            if source.revision and order.get(source.revision[-len(sha) :], -1) >= order[sha]
-        ]
-        return min((time for time in times if time is not None), default=None)
+    def _fetch_times(self, branch: BranchKey, commits: Sequence[CommitFacts]) -> dict[str, datetime]:
+        """Return when Flux had fetched each commit of a move or a later one of it, where we saw that it did."""
+        fetched: dict[str, datetime] = {}
+        for source in self._registry.sources_on(branch):
+            revision = find_revision(source.revision)
+            sha = revision.commit_sha if revision else None
+            at = self._registry.fetched_at.get(source.id)
+            if sha is not None and at is not None:
+                fetched[sha] = min(at, fetched.get(sha, at))
+        found: dict[str, datetime] = {}
+        earliest: datetime | None = None
+        for facts in reversed(commits):
+            earliest = min(filter(None, (earliest, fetched.get(facts.sha))), default=None)
+            if earliest is not None:
+                found[facts.sha] = earliest
+        return found
 
     async def _ask_forge(self, repository: RepositoryRecord, commits: Sequence[CommitFacts]) -> dict[str, Merge]:
         """Return the merged pull request of each commit that has one. A failing forge costs evidence, not commits."""
