@@ -199,3 +199,78 @@ async def test_tags_are_delivered_by_the_range_of_the_branch_they_stand_on(world
     await world.settle()
     assert await world.verdicts(shas, flux) == ["deployed", "deployed", "pending"]
     assert world.target(flux).branch == "main"
+
+
+async def test_the_revert_of_a_release_that_failed_its_checks_undoes_it(world: World) -> None:
+    """The manifests are those of the last success again, but what was live in between was another release."""
+    flux, _ = await begin(world, has_checks=True)
+    bad = world.commit("fleet", "bad", apps__a="2")
+    await world.fetch("fleet", bad)
+    world.now(flux).fail_health(f"main@sha1:{bad}")
+    await world.play(flux)
+    await world.settle()
+    assert await world.verdicts([bad], flux) == ["failed"]
+    revert = world.commit("fleet", f"Revert\n\nThis reverts commit {bad}.", apps__a="1")
+    await world.deliver(flux, "fleet", revert, "d0")
+    assert await world.verdicts([bad, revert], flux) == ["deployed", "deployed"]
+    assert (await world.delivery(bad, flux)).undone_by == (await world.record(revert)).id
+
+
+async def test_a_failure_that_is_force_pushed_away_is_lost(world: World) -> None:
+    flux, first = await begin(world)
+    bad = world.commit("fleet", "bad", apps__a="2")
+    await world.fetch("fleet", bad)
+    world.now(flux).fail_build(f"main@sha1:{bad}")
+    await world.play(flux)
+    await world.settle()
+    world.push_back("fleet", first)
+    await world.deliver(flux, "fleet", first, "d0")
+    assert await world.verdicts([bad], flux) == ["lost"]
+    assert world.target(flux).baseline_sha == first
+    again = world.commit("fleet", "good", apps__a="3")
+    await world.deliver(flux, "fleet", again, "d3")
+    assert await world.verdicts([bad, again], flux) == ["lost", "deployed"]
+
+
+async def test_a_build_failure_without_effect_after_its_fix_is_unaffected(world: World) -> None:
+    flux, _ = await begin(world)
+    bad = world.commit("fleet", "bad", apps__a="2")
+    await world.fetch("fleet", bad)
+    world.now(flux).fail_build(f"main@sha1:{bad}")
+    await world.play(flux)
+    await world.settle()
+    fixed = world.commit("fleet", "back", apps__a="1")
+    await world.deliver(flux, "fleet", fixed, "d0")
+    assert await world.verdicts([bad, fixed], flux) == ["unaffected", "unaffected"]
+
+
+async def test_a_commit_rolled_back_and_contained_again_without_effect(world: World) -> None:
+    flux, first = await begin(world)
+    sha = world.commit("fleet", "change", apps__a="2")
+    await world.deliver(flux, "fleet", sha, "d1")
+    world.push_back("fleet", first)
+    await world.deliver(flux, "fleet", first, "d0")
+    assert await world.verdicts([sha], flux) == ["rolled_back"]
+    world.origins["fleet"].git("reset", "-q", "--hard", sha)
+    comment = world.commit("fleet", "back to the same", apps__a="1")
+    await world.deliver(flux, "fleet", comment, "d0")
+    assert await world.verdicts([sha, comment], flux) == ["deployed", "unaffected"]
+
+
+@pytest.mark.parametrize("is_attributed_early", [False, True], ids=["at the end", "while checks run"])
+async def test_a_push_without_effect_is_unaffected_whenever_it_is_attributed(
+    world: World, is_attributed_early: bool
+) -> None:
+    flux, _ = await begin(world, has_checks=True)
+    sha = world.commit("fleet", "comment only", apps__a="1 # same")
+    await world.fetch("fleet", sha)
+    world.now(flux).apply(f"main@sha1:{sha}")
+    await world.play(flux)
+    if is_attributed_early:
+        await world.settle()
+        assert (await world.delivery(sha, flux)).applied_sync is not None
+    world.now(flux).end_well(f"main@sha1:{sha}", "d0")
+    await world.play(flux)
+    await world.settle()
+    row = await world.delivery(sha, flux)
+    assert (row.verdict, row.applied_sync) == (Verdict.UNAFFECTED, None)

@@ -103,6 +103,14 @@ def test_a_sync_without_effect_deploys_what_an_earlier_attempt_had_applied() -> 
     assert (after.verdict, after.applied_sync, after.healthy_sync) == (Verdict.DEPLOYED, SyncId(1), SyncId(2))
 
 
+def test_a_sync_that_turns_out_to_have_no_effect_takes_back_what_it_seemed_to_apply() -> None:
+    """With health checks it is `applied` before it is known whether it changed anything."""
+    checking = next_delivery(row(), sync(1, Outcome.CHECKING), now=at(999))
+    assert checking.applied_sync == SyncId(1)
+    unchanged = sync(1, Outcome.SUCCEEDED, is_unchanged=True)
+    assert next_delivery(checking, unchanged, now=at(999)) == next_delivery(row(), unchanged, now=at(999))
+
+
 @pytest.mark.parametrize("verdict", sorted(set(Verdict) - OPEN))
 @pytest.mark.parametrize("outcome", [Outcome.RUNNING, Outcome.CHECKING, Outcome.FAILED])
 def test_what_has_ended_is_not_opened_by_an_attempt(verdict: Verdict, outcome: Outcome) -> None:
@@ -135,8 +143,9 @@ class Deliveries(RuleBasedStateMachine):
             assert self.row.verdict is Verdict.DEPLOYED
         if (before.verdict, self.row.verdict) == (Verdict.FAILED, Verdict.PENDING):
             assert record.started.at > before.since, "the attempt that failed reopened it"
-        for latch in ("applied_sync", "healthy_sync"):
-            assert getattr(before, latch) in (None, getattr(self.row, latch))
+        assert before.healthy_sync in (None, self.row.healthy_sync)
+        if not (self.row.verdict is Verdict.UNAFFECTED and before.applied_sync == record.id):
+            assert before.applied_sync in (None, self.row.applied_sync)
 
     @precondition(lambda self: self.row.verdict in OPEN)
     @rule()
@@ -165,7 +174,7 @@ class Deliveries(RuleBasedStateMachine):
     @rule(is_unchanged=st.booleans())
     def succeed(self, is_unchanged: bool) -> None:
         assert self.sync is not None
-        was_applied = self.row.applied_sync is not None
+        was_applied = self.row.applied_sync not in (None, self.sync.id)
         done = sync(self.number, Outcome.SUCCEEDED, is_unchanged=is_unchanged)
         if not is_unchanged:
             self.applied_first = self.applied_first or self.sync.id

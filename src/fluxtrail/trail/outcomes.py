@@ -37,7 +37,8 @@ def next_delivery(row: DeliveryRecord, sync: SyncRecord, *, now: datetime) -> De
     """Return what a delivery is, given the sync that contains its commit. Pure; the same answer however often asked.
 
     - Applied is set once, by the first sync that applied it, and kept if health fails then.
-    - A sync that changed nothing leaves commits unaffected, unless an earlier attempt had applied them.
+    - A sync that changed nothing leaves commits unaffected, unless an earlier attempt had applied them. Whether it
+      did is known at its end only: what it seemed to apply until then is taken back, however often it was asked.
     - A new attempt reopens a failure; the same attempt's endless retries do not.
     """
     after = row
@@ -45,8 +46,8 @@ def next_delivery(row: DeliveryRecord, sync: SyncRecord, *, now: datetime) -> De
         after = replace(after, applied_sync=sync.id)
     if sync.outcome is Outcome.SUCCEEDED:
         since = sync.succeeded.at if sync.succeeded else now
-        if sync.is_unchanged and row.applied_sync is None:
-            return replace(after, verdict=Verdict.UNAFFECTED, since=since, reason="")
+        if sync.is_unchanged and row.applied_sync in (None, sync.id):
+            return replace(after, verdict=Verdict.UNAFFECTED, since=since, reason="", applied_sync=None)
         return replace(
             after,
             verdict=Verdict.DEPLOYED,
@@ -88,7 +89,11 @@ def outcome_changes(target: TargetRecord, sync: SyncRecord, carried: Carried, *,
             )
             for commit in carried.range_ids
         ]
-    return [Change(row, after, sync) for row in rows if (after := next_delivery(row, sync, now=now)) != row]
+    judged = sync
+    if sync.is_unchanged and any(row.verdict in OPEN and row.applied_sync not in (None, sync.id) for row in rows):
+        # The same as the last success, but not as what an attempt that failed since had made live.
+        judged = replace(sync, is_unchanged=False)
+    return [Change(row, after, sync) for row in rows if (after := next_delivery(row, judged, now=now)) != row]
 
 
 async def keep_changes(unit: Unit, changes: Sequence[Change], *, now: datetime) -> None:
