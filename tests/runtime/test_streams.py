@@ -66,9 +66,9 @@ async def test_forbidden_cluster_falls_back_to_the_own_namespace_and_says_so(tmp
                 await run.until_applied(repository.head_commit)
                 found = await names(run)
     assert found == {f"{NAMESPACE}/apps"}
-    said = [line for line in logs if line["event"] == "cluster-wide watch forbidden, watching other namespaces"]
-    assert [(line["cluster"], line["kind"], line["namespaces"]) for line in said] == [
-        ("prod", "GitRepository", [NAMESPACE])
+    said = [line for line in logs if line["event"] == "cluster-wide watch forbidden, watching the own namespace"]
+    assert [(line["cluster"], line["kind"], line["namespace"]) for line in said] == [
+        ("prod", "GitRepository", NAMESPACE)
     ]
     assert "s3cret-t0ken" not in str(logs)
 
@@ -87,7 +87,7 @@ async def test_forbidden_cluster_without_any_namespace_falls_back_to_that_of_the
                 found = await names(run)
     assert found == {"default/apps"}
     assert {
-        (line["kind"], *line["namespaces"]) for line in logs if line["event"].startswith("cluster-wide watch forbidden")
+        (line["kind"], line["namespace"]) for line in logs if line["event"].startswith("cluster-wide watch forbidden")
     } == {("GitRepository", "default"), ("Kustomization", "default")}
 
 
@@ -99,11 +99,15 @@ async def test_sources_that_are_forbidden_cluster_wide_are_read_where_targets_ar
         cluster.fetch(repository.head_commit, url=repository.url)
         cluster.apply(repository.head_commit, namespace="team")
         settings = make_settings(tmp_path, cluster, namespaces=("team", NAMESPACE))
-        async with running(settings, make_environ(tmp_path)) as run:
-            await run.until_ready()
-            await run.until_applied(repository.head_commit)
-            [target] = await run.targets()
+        with capture_logs() as logs:
+            async with running(settings, make_environ(tmp_path)) as run:
+                await run.until_ready()
+                await run.until_applied(repository.head_commit)
+                [target] = await run.targets()
     assert target["repository"] is not None
+    assert [line["namespaces"] for line in logs if "watching the stated namespaces" in line["event"]] == [
+        ["team", NAMESPACE]
+    ]
 
 
 async def test_namespace_that_is_forbidden_too_is_shown_and_followed_once_it_is_permitted(tmp_path: Path) -> None:
@@ -291,3 +295,29 @@ async def test_sources_are_known_by_the_name_of_the_context_that_is_used(tmp_pat
             readiness = await run.readiness()
     assert [item["name"] for item in clusters] == ["Europe"]
     assert "[+]cluster/Europe/Kustomization ok" in readiness[1]
+
+
+async def test_nobody_is_said_to_be_gone_who_was_not_looked_for_or_could_not_be_read(tmp_path: Path) -> None:
+    repository = await make_repository(tmp_path)
+    cluster = Cluster()
+    async with cluster.server:
+        for name, namespace in (("apps", NAMESPACE), ("foreign", "elsewhere"), ("unread", NAMESPACE)):
+            cluster.apply(repository.head_commit, name=name, namespace=namespace)
+        settings = make_settings(tmp_path, cluster)
+        async with running(settings, make_environ(tmp_path)) as run:
+            await run.until_applied(repository.head_commit, target="unread")
+        narrow = make_settings(tmp_path, cluster, namespaces=("elsewhere",))
+        async with running(narrow, make_environ(tmp_path)) as run:
+            await run.until_ready()
+            assert {item["deleted_at"] for item in await run.targets()} == {None}
+        cluster.server.faults.malformed_object("kustomizations")  # in place of the first: apps
+        cluster.server.faults.fail_requests(422, "kustomizations", verbs=("watch",))
+        async with running(settings, make_environ(tmp_path)) as run:
+            await run.until_ready()
+            assert cluster.server.faults.struck["malformed"] == 1
+            assert {item["deleted_at"] for item in await run.targets()} == {None}
+        for name in ("apps", "unread"):
+            cluster.store.delete("kustomizations", name, NAMESPACE)
+        async with running(settings, make_environ(tmp_path)) as run:
+            await run.until_ready()
+            assert await names(run) == {"elsewhere/foreign"}

@@ -169,13 +169,24 @@ class ClusterStreams:
             try:
                 await watcher.run(self._emitter(stream, census, fall_back=not namespaces))
             except _ForbiddenError:
-                namespaces = self._narrowing.namespaces or (self._own_namespace(connection),)
-                log.warning(
-                    "cluster-wide watch forbidden, watching other namespaces",
-                    cluster=self.name,
-                    kind=chosen.kind,
-                    namespaces=list(namespaces),
-                )
+                namespaces = self._fall_back(connection, chosen.kind)
+
+    def _fall_back(self, connection: Connection, kind: str) -> tuple[str, ...]:
+        """Return the namespaces to watch where the whole cluster is forbidden, and say so."""
+        stated = self._narrowing.namespaces
+        if stated:
+            log.warning(
+                "cluster-wide watch forbidden, watching the stated namespaces",
+                cluster=self.name,
+                kind=kind,
+                namespaces=list(stated),
+            )
+            return stated
+        own = self._narrowing.runtime_namespace or own_namespace() or connection.namespace or "default"
+        log.warning(
+            "cluster-wide watch forbidden, watching the own namespace", cluster=self.name, kind=kind, namespace=own
+        )
+        return (own,)
 
     def _emitter(self, stream: StreamState, census: Census, *, fall_back: bool) -> Any:
         async def emit(batch: Sequence[Observation[Any]]) -> None:
@@ -185,9 +196,6 @@ class ClusterStreams:
             stream.note(batch)
 
         return emit
-
-    def _own_namespace(self, connection: Connection) -> str:
-        return self._narrowing.runtime_namespace or own_namespace() or connection.namespace or "default"
 
     async def _narrow(self, connection: Connection) -> tuple[tuple[str, ...], str]:
         """Return the namespaces and the name that Kustomizations are narrowed to; empty ones where they are not."""
