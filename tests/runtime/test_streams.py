@@ -321,3 +321,37 @@ async def test_nobody_is_said_to_be_gone_who_was_not_looked_for_or_could_not_be_
         async with running(settings, make_environ(tmp_path)) as run:
             await run.until_ready()
             assert await names(run) == {"elsewhere/foreign"}
+
+
+async def test_refused_token_is_shown_and_followed_once_it_is_taken(tmp_path: Path) -> None:
+    cluster = Cluster(tokens={"s3cret-t0ken": "tracker"})
+    async with cluster.server:
+        settings = make_settings(tmp_path, cluster)
+        cluster.server.faults.rotate_tokens({"another": "tracker"})
+        async with running(settings, make_environ(tmp_path)) as run:
+
+            async def is_said() -> bool:
+                return "[-]cluster/prod/Kustomization not ready: unauthorized" in (await run.readiness())[1]
+
+            await until(is_said, "unauthorized in /readyz")
+            assert "s3cret" not in (await run.readiness())[1]
+            cluster.server.faults.rotate_tokens({"s3cret-t0ken": "tracker"})
+            await run.until_ready()
+
+
+async def test_kubeconfig_that_goes_away_under_way_is_shown_and_read_again(tmp_path: Path) -> None:
+    cluster = Cluster()
+    async with cluster.server:
+        settings = make_settings(tmp_path, cluster)
+        path = tmp_path / "kubeconfig"
+        text = path.read_text()
+        cluster.server.faults.fail_requests(503, "namespaces", count=1)
+        async with running(settings, make_environ(tmp_path)) as run:
+            path.unlink()
+
+            async def is_said() -> bool:
+                return "no kubeconfig found" in (await run.readiness())[1]
+
+            await until(is_said, "the missing file in /readyz")
+            path.write_text(text)
+            await run.until_ready()
