@@ -204,7 +204,7 @@ def _padded(obj: Object, size_bytes: int) -> Object:
     group = 0
     while missing > 0:
         group += 1
-        inner = {f"f:setting{index:02d}": {} for index in range(20)}
+        inner: Object = {f"f:setting{index:02d}": {} for index in range(20)}
         fields[f"f:section{group:03d}"] = inner
         missing -= len(json.dumps(inner, separators=(",", ":"))) + 16
     return obj

@@ -1,0 +1,37 @@
+"""Every benchmark in turn, each in a process of its own: `python -m benchmarks`. Figures, never a verdict.
+
+The kills are few here; `make bench-kill` makes the full count.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+KILLS = 5
+ALL = (
+    ("cli",),
+    ("watch",),
+    ("lag",),
+    ("attribution",),
+    ("fanout",),
+    ("memory",),
+    ("ledger",),
+    ("kill", "--kills", str(KILLS)),
+)
+
+
+def main() -> int:
+    failed = []
+    for name, *arguments in ALL:
+        print(f"\n== {name}", flush=True)
+        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], check=False)
+        if done.returncode:
+            failed.append(name)
+    if failed:
+        print(f"\nbroke off: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
