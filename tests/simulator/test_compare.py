@@ -122,10 +122,20 @@ def test_what_cannot_be_known_may_be_absent_but_not_wrong() -> None:
     assert compare([true], said(stages=late), was_away=True) != []
 
 
-def test_after_an_absence_a_later_revision_that_was_applied_will_do() -> None:
-    assert compare([TRUE], said(via="d" * 40), was_away=True) == []
-    assert compare([TRUE], said(via="d" * 40)) != []
-    assert compare([TRUE], said(via="e" * 40), was_away=True) != []
+BRACKETED = APPLIED | {
+    "precision": "estimated",
+    "not_before": "2026-03-01T12:00:10Z",
+    "not_after": "2026-03-01T12:00:30Z",
+}
+
+
+@pytest.mark.parametrize("via", ["d" * 40, None], ids=["a later one", "unknown"])
+def test_after_an_absence_the_carrier_may_be_unknown_where_the_moment_says_so(via: str | None) -> None:
+    stages = {"merged": MERGED, "applied": BRACKETED}
+    assert compare([TRUE], said(via=via, stages=stages), was_away=True) == []
+    assert compare([TRUE], said(via=via, stages=stages)) != []
+    assert compare([TRUE], said(via=via), was_away=True) != []
+    assert compare([TRUE], said(via="e" * 40, stages=stages), was_away=True) != []
 
 
 @pytest.mark.parametrize("is_dropped", [True, False])
