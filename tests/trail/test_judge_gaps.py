@@ -128,6 +128,32 @@ def test_what_was_applied_in_between_is_found_in_the_history() -> None:
     assert missed.succeeded == exact(between.replace(microsecond=0), Evidence.STATUS_HISTORY)
 
 
+def test_a_push_without_effect_in_between_is_found_as_such() -> None:
+    flux = Controller()
+    keeper = settled(flux)
+    flux.wait(60)
+    flux.succeed(rev(2), "d1")
+    flux.wait(60)
+    flux.succeed(rev(3), "d2")
+    sync = look_late(keeper, flux)
+    missed = keeper.syncs[2]  # type: ignore[index]
+    assert (missed.revision, missed.is_unchanged) == (rev(2), True)
+    assert (sync.revision, sync.is_unchanged, sync.has_new_manifests) == (rev(3), False, True)
+
+
+def test_a_return_to_the_same_manifests_in_between_is_no_push_without_effect() -> None:
+    flux = Controller()
+    keeper = settled(flux)
+    for number, made in ((2, "d2"), (3, "d1"), (4, "d2")):
+        flux.wait(60)
+        flux.succeed(rev(number), made)
+    look_late(keeper, flux)
+    assert [(item.revision, item.is_unchanged) for item in keeper.syncs.values()][1:] == [
+        (rev(3), False),
+        (rev(4), False),
+    ]
+
+
 def test_what_was_applied_in_between_and_gave_the_same_as_the_next_is_not_seen() -> None:
     flux = Controller()
     keeper = settled(flux)
@@ -240,7 +266,8 @@ class Attempt:
 class Truth:
     flux: Controller
     attempts: list[Attempt] = field(default_factory=list)
-    successes: list[tuple[datetime, str]] = field(default_factory=list)
+    successes: list[tuple[datetime, str, str]] = field(default_factory=list)
+    """When, which manifests, which revision."""
     delivered: list[str] = field(default_factory=list)
     """Revisions in the order in which they came to be the applied one."""
     newest: int = 1
@@ -282,7 +309,7 @@ class Truth:
             attempt.failed = attempt.failed or failed
         else:
             ready = flux.end_well(revision, made)
-            self.successes.append((flux.now, digest(made)))
+            self.successes.append((flux.now, digest(made), revision))
             if not was_applied:
                 self.delivered.append(revision)
             if not was_applied or attempt.succeeded is None:
@@ -356,8 +383,9 @@ def test_nothing_is_claimed_that_did_not_happen(
         for sync in keeper.see(write, was_held=is_held):
             check(sync, truth)
             if sync.is_unchanged:
-                between = {made for when, made in truth.successes if since < when <= write.at}
-                assert between == {sync.manifests_digest}
+                later = [item for item in truth.successes if since < item[0] <= write.at]
+                own = next(when for when, _, revision in later if revision == sync.revision)
+                assert {made for when, made, _ in later if when <= own} == {sync.manifests_digest}
         is_held = True
         kept = keeper.kept
         assert keeper.see(write, was_held=data.draw(st.booleans(), label="seen again, held")) == []

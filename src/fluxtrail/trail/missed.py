@@ -43,6 +43,8 @@ def find_missed(
             continue  # known already, and perhaps failed otherwise since
         begun = open_sync if open_sync is not None and goes_on else _begin(kept, snapshot, seen, not_before)
         sync = _end(begun, snapshot, seen, not_before)
+        if sync.outcome is Outcome.SUCCEEDED:
+            sync = replace(sync, is_unchanged=_is_unchanged(kept, snapshot, seen, not_before))
         missed.append(sync)
         if sync.outcome is Outcome.SUCCEEDED:
             kept = replace(kept, applied=snapshot.revision, applied_digest=snapshot.digest)
@@ -142,3 +144,15 @@ def _moment(snapshot: Snapshot, not_before: datetime) -> Moment:
     if snapshot.total == 1:
         return exact(snapshot.first_reconciled, Evidence.STATUS_HISTORY)
     return bracket(max(snapshot.first_reconciled, not_before), _ended(snapshot))
+
+
+def _is_unchanged(before: TargetRecord, snapshot: Snapshot, seen: Kustomization, not_before: datetime) -> bool:
+    """True if manifests and spec were the same before, and the history shows that no others succeeded in between."""
+    if snapshot.digest != before.applied_digest or seen.generation != before.applied_generation:
+        return False
+    others = [item for item in seen.history if item.status == SUCCEEDED_STATUS and item.digest != snapshot.digest]
+    return all(
+        (item.last_reconciled is not None and item.last_reconciled < not_before)
+        or (item.first_reconciled is not None and item.first_reconciled > _ended(snapshot))
+        for item in others
+    )
