@@ -274,3 +274,23 @@ async def test_a_push_without_effect_is_unaffected_whenever_it_is_attributed(
     await world.settle()
     row = await world.delivery(sha, flux)
     assert (row.verdict, row.applied_sync) == (Verdict.UNAFFECTED, None)
+
+
+async def test_a_push_without_effect_while_we_were_down_is_unaffected(world: World) -> None:
+    flux, _ = await begin(world)
+    comment = world.commit("fleet", "comment only", apps__a="1 # same")
+    await world.fetch("fleet", comment)
+    flux.wait(60)
+    world.now(flux).succeed(f"main@sha1:{comment}", "d0")
+    world.clock.time = flux.now
+    change = world.commit("fleet", "change", apps__a="2")
+    await world.fetch("fleet", change)
+    flux.wait(60)
+    world.now(flux).succeed(f"main@sha1:{change}", "d1")
+    last = flux.writes[-1]
+    world.clock.forward(600)
+    await world.restart()
+    flux.writes[:] = [last._replace(at=world.clock.time)]
+    await world.play(flux)
+    await world.settle()
+    assert await world.verdicts([comment, change], flux) == ["unaffected", "deployed"]
