@@ -54,6 +54,8 @@ GATHER_SECONDS = 0.05
 FETCH_PATIENCE = timedelta(seconds=5)
 """How long a sync waits for the source's own stream to say when its revision was fetched."""
 FETCH_PATIENCE_SECONDS = 0.25
+BRANCH_PATIENCE = timedelta(seconds=30)
+"""How long a sync of a source that follows tags waits for the repository to say which branch is its default."""
 SOURCE_PATIENCE_SECONDS = 1.0
 
 
@@ -192,8 +194,10 @@ class Attributor:
         if target is None or sync.sha is None or target.source.kind != "GitRepository":
             return None
         age = self._clock.now() - sync.started.latest
-        if target.repository_id is None or target.branch is None:
+        if target.repository_id is None:
             return SOURCE_PATIENCE_SECONDS if age < GIVE_UP_AFTER else None
+        if target.branch is None and age < BRANCH_PATIENCE:
+            return SOURCE_PATIENCE_SECONDS
         source = self._registry.source_of(target)
         if source is None or age > FETCH_PATIENCE or await fetches.find(source.id, sync.revision) is not None:
             return None
@@ -205,11 +209,19 @@ class Attributor:
             return False
         async with self._ledger.unit() as unit:
             for sync in syncs:
-                is_gap = sync.sha is None and sync.cause is Cause.REVISION
-                problem = f"the revision {sync.revision!r} names no commit" if is_gap else None
-                self.gaps += is_gap
-                await self._close(unit, sync, Attribution.GAP if is_gap else Attribution.DONE, problem)
+                problem = self._why_plain(sync)
+                self.gaps += problem is not None
+                await self._close(unit, sync, Attribution.GAP if problem else Attribution.DONE, problem)
         return True
+
+    def _why_plain(self, sync: SyncRecord) -> str | None:
+        """Return why the commits of a sync stay unknown; None if it carried none."""
+        if sync.cause is not Cause.REVISION:
+            return None
+        if sync.sha is None:
+            return f"the revision {sync.revision!r} names no commit"
+        target = self._registry.target(sync.target_id)
+        return f"the source {target.source} was never seen" if target is not None else None
 
     async def _attribute_repository(self, repository: RepositoryRecord, syncs: Sequence[SyncRecord]) -> bool:
         async with self._recorder.lock(repository):

@@ -25,6 +25,7 @@ from fluxtrail.model.records import (
     RepositoryRecord,
     SourceId,
     SourceRecord,
+    SyncId,
     SyncRecord,
     TargetId,
     TargetRecord,
@@ -80,6 +81,7 @@ class Follower:
         draft = _Draft(self._registry, cluster)
         try:
             async with self._ledger.unit() as unit:
+                draft.syncs = await unit.syncs(self._newest_syncs(cluster, batch))
                 for observation in batch:
                     await self._take_safely(unit, draft, observation)
                 for kind, mark in draft.marks.items():
@@ -96,6 +98,12 @@ class Follower:
             self._on_sync()
         for repository_id in draft.moved:
             self._on_move(repository_id)
+
+    def _newest_syncs(self, cluster: ClusterUid, batch: Sequence[Observation[Any]]) -> list[SyncId]:
+        """Return the newest syncs of all targets of a batch: read together, they are one query."""
+        seen = (item.key for item in batch if isinstance(item, Seen))
+        targets = (self._registry.find_target(cluster, key) for key in seen)
+        return [target.sync_id for target in targets if target is not None and target.sync_id is not None]
 
     async def _take_safely(self, unit: Unit, draft: _Draft, observation: Observation[Any]) -> None:
         """One object that we cannot make sense of must not stop the others of its cluster."""
@@ -204,7 +212,7 @@ class Follower:
         item = seen.object
         before = self._registry.find_target(draft.cluster, item.key)
         kept = await self._prepare_target(unit, draft, before, seen)
-        last = (await unit.syncs([kept.sync_id])).get(kept.sync_id) if kept.sync_id else None
+        last = draft.syncs.get(kept.sync_id) if kept.sync_id else None
         look = Look(
             observed_at=seen.observed_at,
             was_held=seen.was_held and before is not None,
@@ -215,6 +223,7 @@ class Follower:
         target = judgement.target
         for sync in judgement.syncs:
             saved = await unit.put_sync(sync)
+            draft.syncs[saved.id] = saved
             draft.note_sync(target, last if last and last.id == saved.id else None, saved, seen.observed_at)
             target = replace(target, sync_id=saved.id)
         draft.note_phase(before, target, seen.observed_at)
@@ -321,6 +330,8 @@ class _Draft:
         self.marks: dict[str, datetime] = {}
         self.urls: set[str] = set()
         self.moved: set[RepositoryId] = set()
+        self.syncs: dict[SyncId, SyncRecord] = {}
+        """The newest sync of each target of the batch, as it is by now."""
         self.has_syncs = False
         self._registry = registry
         self._undo: list[Callable[[], None]] = []

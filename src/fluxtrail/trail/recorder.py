@@ -35,7 +35,7 @@ from fluxtrail.trail.exports import ExportBook, ReadExport
 from fluxtrail.trail.merged import better, from_branch, from_pull_request
 from fluxtrail.trail.ports import Clock, Forge, Forges, Ledger, Repositories, RepositoryReader, Unit
 from fluxtrail.trail.registry import BranchKey, Registry
-from fluxtrail.trail.scopes import Scopes, scope_key
+from fluxtrail.trail.scopes import ScopeKey, Scopes, scope_key
 
 log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
@@ -243,11 +243,17 @@ class Recorder:
         found: dict[str, Merge] = {}
         gate = asyncio.Semaphore(FORGE_CONCURRENCY)
 
+        is_down = False
+
         async def ask(facts: CommitFacts) -> None:
+            nonlocal is_down
             async with gate:
+                if is_down:
+                    return
                 try:
                     merge = await find_merge(forge, facts)
                 except FluxtrailError as exc:
+                    is_down = exc.retryable  # the next one would only wait as long for the same answer
                     log.warning("pull request unknown", repository=repository.canonical, sha=facts.sha, error=str(exc))
                     return
             if merge is not None:
@@ -268,12 +274,10 @@ class Recorder:
     ) -> dict[str, set[TargetId]]:
         """Return the targets in scope of each commit, those too that have applied nothing yet."""
         targets = self._registry.targets_on(branch)
-        keyed: defaultdict[object, set[TargetId]] = defaultdict(set)
-        keys = set()
+        keyed: defaultdict[ScopeKey, set[TargetId]] = defaultdict(set)
         for target in targets:
-            key = scope_key(target, self._registry.source_of(target))
-            keys.add(key)
-            keyed[key].add(target.id)
+            keyed[scope_key(target, self._registry.source_of(target))].add(target.id)
+        keys = frozenset(keyed)
         found: dict[str, set[TargetId]] = {}
         for facts in commits:
             hit = await self._scopes[branch].affected(reader, facts, keys)

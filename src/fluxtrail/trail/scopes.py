@@ -45,6 +45,8 @@ class Scopes:
         self._scopes: dict[ScopeKey, Scope] = {}
         self._by_directory: defaultdict[str, set[ScopeKey]] = defaultdict(set)
         self._by_file: defaultdict[str, set[ScopeKey]] = defaultdict(set)
+        self._complete_for: frozenset[ScopeKey] | None = None
+        """The keys asked for last, all of them known: the same object asked again costs nothing."""
         self._artifacts: dict[tuple[str | None, tuple[str, ...]], ArtifactPaths] = {}
         self._source_ignore: str | None = None
         self._has_read_ignore = False
@@ -52,28 +54,35 @@ class Scopes:
     async def affected(self, reader: RepositoryReader, facts: CommitFacts, keys: Iterable[ScopeKey]) -> set[ScopeKey]:
         """Return those of `keys` whose scope holds a path that the commit changed.
 
+        For commit after commit, hand in the same frozenset: then the number of keys does not count.
+
         Raises:
             UpstreamError: the repository could not be read.
         """
-        wanted = set(keys)
+        wanted = frozenset(keys)
         await self._read_source_ignore(reader, facts)
-        unknown = wanted - self._scopes.keys()
-        if len(unknown) > 1:
-            paths = [normal_path(key.path) for key in unknown]
-            await reader.prefetch(
-                (facts.sha, f"{path}/{KUSTOMIZATION_FILES[0]}" if path else KUSTOMIZATION_FILES[0])
-                for path in paths
-                if path is not None
-            )
-        for key in unknown:
-            await self._read(reader, facts.sha, key)
+        if wanted is not self._complete_for:
+            await self._read_unknown(reader, facts.sha, wanted)
         if facts.paths_truncated:
-            return wanted
+            return set(wanted)
         hit = self._find(facts.paths) & wanted
         for key in hit:
             if self._scopes[key].is_shaped_by(facts.paths):
                 await self._read(reader, facts.sha, key)
         return {key for key in hit if self._reaches_artifact(key, facts.paths)}
+
+    async def _read_unknown(self, reader: RepositoryReader, sha: str, wanted: frozenset[ScopeKey]) -> None:
+        unknown = wanted - self._scopes.keys()
+        if len(unknown) > 1:
+            paths = [normal_path(key.path) for key in unknown]
+            await reader.prefetch(
+                (sha, f"{path}/{KUSTOMIZATION_FILES[0]}" if path else KUSTOMIZATION_FILES[0])
+                for path in paths
+                if path is not None
+            )
+        for key in unknown:
+            await self._read(reader, sha, key)
+        self._complete_for = wanted
 
     def _find(self, paths: Sequence[str]) -> set[ScopeKey]:
         found: set[ScopeKey] = set()
