@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 from benchmarks import objects
+from benchmarks.measuring import Stopwatch
 
 from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.ledger.columns import VERDICT_CODES
@@ -61,8 +62,13 @@ class Core:
         item = project_git_repository(wire)
         await self.follower.observe(CLUSTER, [Seen(key=item.key, object=item, observed_at=now, was_held=True)])
 
-    async def see_targets(self, numbers: Iterable[int], sha: str, *, touched: frozenset[int] = frozenset()) -> None:
-        """Let Kustomizations have applied `sha` just now; those touched made other manifests of it."""
+    async def see_targets(
+        self, numbers: Iterable[int], sha: str, *, touched: frozenset[int] = frozenset()
+    ) -> Stopwatch:
+        """Let Kustomizations have applied `sha` just now; those touched made other manifests of it.
+
+        Returns what has run since they were observed.
+        """
         now = datetime.now(UTC)
         batch = []
         for number in numbers:
@@ -71,7 +77,9 @@ class Core:
                 obj["status"]["history"][0]["digest"] = f"sha256:{sha}{number:024x}"
             item = project_kustomization(_decode(obj, WireKustomization))
             batch.append(Seen(key=item.key, object=item, observed_at=now, was_held=True))
+        watch = Stopwatch()
         await self.follower.observe(CLUSTER, batch)
+        return watch
 
     async def attribute_all(self) -> None:
         while await self.attributor.work():

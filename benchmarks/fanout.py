@@ -58,8 +58,7 @@ async def _move(core: Core, upstream: Path, sha: str) -> None:
 async def _attribute(core: Core, what: str, targets: int, sha: str, touched: frozenset[int], *, bar: str = "") -> None:
     """Let all targets apply `sha`, and measure following and attributing it."""
     before = await core.count(Verdict.DEPLOYED)
-    watch = Stopwatch()
-    await core.see_targets(range(targets), sha, touched=touched)
+    watch = await core.see_targets(range(targets), sha, touched=touched)
     report("fanout", f"{what}, followed", seconds=watch.seconds, cpu_seconds=watch.cpu_seconds)
     watch = Stopwatch()
     await core.attribute_all()
