@@ -13,17 +13,19 @@ from typing import Any
 
 from sqlalchemy import text
 
-from fluxtrail.ledger.columns import from_micros, unpack_moment
+from fluxtrail.ledger.columns import VERDICT_CODES, from_micros, unpack_moment
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.ledger.sqlite import KEYS, SqliteEngine, pack_keys
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, TargetId, TargetRecord
+from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryFacts
 
 BATCH = 5000
 _KEPT = 20_000
 
+_PENDING = VERDICT_CODES[Verdict.PENDING]
 _SELECT = """
     SELECT d.commit_id, d.target_id, d.carrier_id, d.is_scope_unknown,
            c.merged, c.is_carrier, c.committed_at,
@@ -38,12 +40,15 @@ _SELECT = """
     LEFT JOIN syncs AS a ON a.id = d.applied_sync
     LEFT JOIN syncs AS h ON h.id = d.healthy_sync AND d.healthy_sync <> d.applied_sync
     WHERE +d.applied_sync IS NOT NULL
+      AND NOT (d.verdict = {pending} AND a.outcome IN ('running', 'checking'))
 """
+# While its checks run, a sync may still turn out to have changed nothing: what it seems to apply is no figure yet.
 # `+` keeps the engine from an index on the column: the table lies in the order of targets, as their syncs nearly do.
-_ALL = _SELECT.format(deliveries="deliveries AS d")
+_ALL = _SELECT.format(deliveries="deliveries AS d", pending=_PENDING)
 _SOME = text(
     _SELECT.format(
-        deliveries=f"{KEYS} AS w JOIN deliveries AS d ON d.target_id = w.target_id AND d.commit_id = w.commit_id"
+        deliveries=f"{KEYS} AS w JOIN deliveries AS d ON d.target_id = w.target_id AND d.commit_id = w.commit_id",
+        pending=_PENDING,
     )
 )
 
