@@ -17,7 +17,7 @@ ALL = (
     ("fanout",),
     ("memory",),
     ("ledger",),
-    ("kill", "--kills", str(KILLS)),
+    ("kill", "--kills", str(KILLS), "--changes", "22", "--time-scale", "4"),
 )
 
 
