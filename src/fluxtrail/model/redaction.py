@@ -31,10 +31,12 @@ _AUTH_HEADER = re.compile(
     r"(?i:\bauthorization[\\\"']{0,3}\s{0,8}[:=]\s{0,8})[\\\"']{0,3}(?:[A-Za-z]{1,20}\s{1,8})?[^\s\"']+"
 )
 _AUTH_SCHEME = re.compile(
-    r"(?i:\b(?:bearer|basic))\s{1,8}"
+    r"(?i:\bbearer)\s{1,8}(?!(?i:auth|credential))[A-Za-z0-9._~+/=-]{8,}|(?i:\b(?:bearer|basic))\s{1,8}"
     r"(?:[A-Za-z0-9._~+/=-]{16,}|(?=[A-Za-z._~+/-]{0,15}[0-9=]|[a-z._~+/-]{1,15}[A-Z])[A-Za-z0-9._~+/=-]{6,})"
 )
-"""`Bearer` or `Basic` and what looks like no English word: it is long, or has digits or capitals within."""
+"""`Bearer` or `Basic` and what looks like no English word: it is long, or has digits or capitals within.
+
+After `Bearer` any eight letters will do, for few words stand there."""
 _ASSIGNED = re.compile(
     r"(?i)((?:password|passwd|token|secret|api[_-]?key|private[_-]?key|access[_-]?key)"
     r"[\\\"']{0,3}\s{0,8}[:=]\s{0,8})"
@@ -87,8 +89,7 @@ def redact(text: str | None, *, secrets: tuple[str, ...] = (), limit_bytes: int 
     encoded = cleared.encode("utf-8", "replace")
     if len(encoded) <= limit_bytes and not is_cut:
         return encoded.decode("utf-8")
-    if (
-        len(encoded) <= limit_bytes
-    ):  # the masks took so much that the first cut shows: its last word may be half a secret
+    if len(encoded) <= limit_bytes:
+        # The masks took so much that the first cut shows: its last word may be half a secret.
         encoded = re.sub(rb"\S*\Z", b"", encoded)
     return encoded[: limit_bytes - 3].decode("utf-8", "ignore") + "…"
