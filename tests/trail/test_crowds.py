@@ -11,8 +11,8 @@ from tests.trail.trees import FakeTrees, changed
 from fluxtrail.model.moment import Evidence, exact, parse_timestamp
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import Cause, SyncId, SyncRecord, TargetId
-from fluxtrail.trail.attribution import Reading, in_turns
 from fluxtrail.trail.ports import RepositoryReader
+from fluxtrail.trail.readings import Reading, in_turns
 from fluxtrail.trail.scopes import ScopeKey, Scopes
 
 NOON = parse_timestamp("2026-03-01T12:00:00Z")

@@ -10,14 +10,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, NotFoundError
-from fluxtrail.model.moment import KUBERNETES_RESOLUTION, Moment, Precision
-from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import (
     UNSAVED,
     Attribution,
@@ -27,19 +24,18 @@ from fluxtrail.model.records import (
     DeliveryRecord,
     RepositoryId,
     RepositoryRecord,
-    SourceId,
     SyncId,
     SyncRecord,
     TargetId,
-    TargetRecord,
 )
-from fluxtrail.model.stage import INVERSION_TOLERANCE
-from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.model.verdict import Verdict
+from fluxtrail.trail.deciding import Decider
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.lookback import Found, Lookback
-from fluxtrail.trail.outcomes import Carried, Change, apply_outcome, keep_changes, outcome_changes, roll_back
+from fluxtrail.trail.outcomes import Carried, apply_outcome
 from fluxtrail.trail.pins import Pins
 from fluxtrail.trail.ports import Clock, Ledger, Repositories, RepositoryReader, Unit
+from fluxtrail.trail.readings import Fetches, Reading, in_turns
 from fluxtrail.trail.recorder import Recorder
 from fluxtrail.trail.registry import Registry
 
@@ -59,46 +55,6 @@ BRANCH_PATIENCE = timedelta(seconds=30)
 SOURCE_PATIENCE_SECONDS = 1.0
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What git says of a sync, before the unit that decides."""
-
-    sync: SyncRecord
-    branch: str | None
-    """The target's branch as it was read."""
-    here: int | None
-    """Where its commit stands on that branch; None if it does not."""
-    before: int | None
-    """The same of the commit that was applied before."""
-    dropped: tuple[str, ...] = ()
-    """Shas that the previous revision contained and this one does not, oldest first, capped."""
-    found: Found | None = None
-    """Commits ahead of a new baseline, or commits it carried that stand on no followed branch."""
-
-
-class Carrying(NamedTuple):
-    """A sync that gives verdicts."""
-
-    target: TargetRecord
-    sync: SyncRecord
-    reading: Reading
-    found: list[CommitId]
-    """Deliveries that were made for it just now."""
-
-
-class _Fetches:
-    """Looks each revision of a source up once in a unit: a crowd of syncs has few."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-        self._known: dict[tuple[SourceId, str], Moment | None] = {}
-
-    async def find(self, source_id: SourceId, revision: str) -> Moment | None:
-        key = (source_id, revision)
-        if key not in self._known:
-            self._known[key] = await self._unit.find_fetch(source_id, revision)
-        return self._known[key]
-
-
 class Attributor:
     def __init__(
         self,
@@ -115,7 +71,7 @@ class Attributor:
         self._ledger = ledger
         self._repositories = repositories
         self._recorder = recorder
-        self._exports = exports
+        self._decider = Decider(registry=registry, exports=exports, lookback=lookback, clock=clock)
         self._lookback = lookback
         self._pins = Pins(registry=registry, clock=clock)
         self._clock = clock
@@ -172,7 +128,7 @@ class Attributor:
         async with self._ledger.unit() as unit:
             waiting = await unit.unattributed_syncs(limit=BATCH + len(self._parked))
             self.pending = len(waiting)
-            fetches = _Fetches(unit)
+            fetches = Fetches(unit)
             ready = []
             held: set[TargetId] = set()
             for sync in waiting:
@@ -188,7 +144,7 @@ class Attributor:
                     held.add(sync.target_id)
         return ready
 
-    async def _patience(self, fetches: _Fetches, sync: SyncRecord) -> float | None:
+    async def _patience(self, fetches: Fetches, sync: SyncRecord) -> float | None:
         """Return for how long a sync should wait for what its source's stream has yet to say, or None."""
         target = self._registry.target(sync.target_id)
         if target is None or sync.sha is None or target.source.kind != "GitRepository":
@@ -234,7 +190,7 @@ class Attributor:
             self._failures.pop(repository.id, None)
             async with self._ledger.unit() as unit:
                 for turn in in_turns(readings):
-                    await self._decide(unit, repository, turn)
+                    await self._decider.decide(unit, repository, turn)
             await self._pins.renew(repository, reader, syncs)
         return True
 
@@ -303,109 +259,6 @@ class Attributor:
         facts = await reader.log(sync.previous_sha, exclude=[sync.sha], limit=ROLLBACK_LIMIT, with_paths=False)
         return tuple(item.sha for item in facts)
 
-    # -- deciding ------------------------------------------------------------------------------------------------
-
-    async def _decide(self, unit: Unit, repository: RepositoryRecord, readings: Sequence[Reading]) -> None:
-        """Give every commit that these syncs carry or drop its verdict, and note that they are dealt with.
-
-        One sync of each target, so that all of them can be read and written together.
-        """
-        now, fetches = self._clock.now(), _Fetches(unit)
-        current = await unit.syncs([reading.sync.id for reading in readings])
-        carrying: list[Carrying] = []
-        closed: list[SyncRecord] = []
-        for reading in readings:
-            target = self._registry.target(reading.sync.target_id)
-            if target is not None and (target.repository_id, target.branch) != (repository.id, reading.branch):
-                continue  # re-pointed while we read: it is read again
-            sync = await self._with_fetch(fetches, current[reading.sync.id], target)
-            closed.append(
-                replace(sync, attribution=Attribution.DONE, attribution_problem=None, attributed_version=sync.version)
-            )
-            if target is not None and sync.cause is not Cause.CONFIGURATION:
-                found = await self._lookback.keep(unit, reading.found) if _is_final(sync) else []
-                await self._roll_back(unit, target, sync, reading)
-                carrying.append(Carrying(target, sync, reading, found))
-        rows = await self._standing(unit, repository, carrying)
-        changes: list[Change] = []
-        for item in carrying:
-            carried = await self._carried(unit, item, rows.get(item.target.id, []))
-            changes += outcome_changes(item.target, item.sync, carried, now=now)
-        await keep_changes(unit, changes, now=now)
-        await unit.put_syncs(closed)
-
-    async def _standing(
-        self, unit: Unit, repository: RepositoryRecord, carrying: Sequence[Carrying]
-    ) -> dict[TargetId, list[DeliveryRecord]]:
-        """Return what is open on each target and contained in what it syncs."""
-        here: defaultdict[str, dict[TargetId, int]] = defaultdict(dict)
-        for target, _, reading, _ in carrying:
-            if reading.here is not None and target.branch is not None:
-                here[target.branch][target.id] = reading.here
-        found: defaultdict[TargetId, list[DeliveryRecord]] = defaultdict(list)
-        for branch, through in here.items():
-            rows = await unit.standing_deliveries(
-                repository.id, branch, list(through), verdicts=[*OPEN, Verdict.ROLLED_BACK]
-            )
-            for position, row in rows:
-                if position <= through[row.target_id]:
-                    found[row.target_id].append(row)
-        return found
-
-    async def _carried(self, unit: Unit, item: Carrying, standing: list[DeliveryRecord]) -> Carried:
-        target, sync, reading, found = item
-        if reading.here is None or target.repository_id is None or target.branch is None:
-            return Carried(rows=list((await unit.deliveries(target.id, found)).values()), range_ids=[])
-        return Carried(rows=standing, range_ids=[] if standing else await self._range(unit, target, sync, reading))
-
-    async def _range(self, unit: Unit, target: TargetRecord, sync: SyncRecord, reading: Reading) -> list[CommitId]:
-        """Return the whole range where the manifests changed and nobody in it is in scope: scope unknown."""
-        if sync.outcome is not Outcome.SUCCEEDED or sync.cause is not Cause.REVISION or not sync.has_new_manifests:
-            return []
-        if target.repository_id is None or target.branch is None or reading.here is None or reading.before is None:
-            return []
-        commits = await unit.chain_slice(
-            target.repository_id, target.branch, after=reading.before, through=reading.here, limit=ROLLBACK_LIMIT
-        )
-        there = await unit.deliveries(target.id, [commit.id for commit in commits])
-        return [] if there else [commit.id for commit in commits]
-
-    async def _roll_back(self, unit: Unit, target: TargetRecord, sync: SyncRecord, reading: Reading) -> None:
-        """What was deployed and is no longer contained in what is applied, is rolled back."""
-        if sync.outcome is not Outcome.SUCCEEDED or target.repository_id is None:
-            return
-        here, before = reading.here, reading.before
-        ids: list[CommitId] = []
-        if reading.dropped:
-            ids = [record.id for record in (await unit.commits_by_sha(target.repository_id, reading.dropped)).values()]
-        elif target.branch is not None and here is not None and before is not None and here < before:
-            commits = await unit.chain_slice(
-                target.repository_id, target.branch, after=here, through=before, limit=ROLLBACK_LIMIT
-            )
-            ids = [commit.id for commit in commits]
-        if not ids:
-            return
-        rows = list((await unit.deliveries(target.id, ids)).values())
-        rows += [row for row in await self._exports.carried(unit, ids) if row.target_id == target.id]
-        await roll_back(unit, rows, sync, now=self._clock.now())
-
-    async def _with_fetch(self, fetches: _Fetches, sync: SyncRecord, target: TargetRecord | None) -> SyncRecord:
-        """Date the fetch of the sync's revision. One that is later than the apply was another fetch of it: absent.
-
-        An apply that is only bracketed may have been that of an earlier revision which nobody saw, if the bracket
-        begins before the fetch: then it is not said when what was applied had been fetched.
-        """
-        source = self._registry.source_of(target) if target else None
-        fetched = sync.fetched
-        if fetched is None and source is not None:
-            fetched = await fetches.find(source.id, sync.revision)
-        if fetched is not None and sync.applied is not None:
-            is_bracket = sync.applied.precision is Precision.ESTIMATED
-            latest = sync.applied.earliest if is_bracket else sync.applied.at
-            if fetched.at > latest + (KUBERNETES_RESOLUTION if is_bracket else INVERSION_TOLERANCE):
-                fetched = None
-        return sync if fetched == sync.fetched else replace(sync, fetched=fetched)
-
     # -- closing -------------------------------------------------------------------------------------------------
 
     async def _close(self, unit: Unit, sync: SyncRecord, state: Attribution, problem: str | None) -> None:
@@ -454,21 +307,3 @@ class Attributor:
         )
         await unit.put_deliveries([row])
         await apply_outcome(unit, target, sync, Carried(rows=[row], range_ids=[]), now=now)
-
-
-def in_turns(readings: Sequence[Reading]) -> list[list[Reading]]:
-    """Split into turns, in order, with one sync of each target at most: a later one builds on the verdicts before."""
-    turns: list[list[Reading]] = []
-    seen: defaultdict[TargetId, int] = defaultdict(int)
-    for reading in readings:
-        turn = seen[reading.sync.target_id]
-        seen[reading.sync.target_id] += 1
-        if turn == len(turns):
-            turns.append([])
-        turns[turn].append(reading)
-    return turns
-
-
-def _is_final(sync: SyncRecord) -> bool:
-    """A baseline counts once it is reached; what stands beside a branch is carried from the first sign."""
-    return sync.cause is not Cause.BASELINE or sync.outcome is Outcome.SUCCEEDED

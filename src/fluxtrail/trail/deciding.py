@@ -1,0 +1,159 @@
+"""Decides what syncs make of the commits they carry and drop, a crowd of targets at once, in one unit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from fluxtrail.model.moment import KUBERNETES_RESOLUTION, Precision
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import (
+    Attribution,
+    Cause,
+    CommitId,
+    DeliveryRecord,
+    RepositoryRecord,
+    SyncRecord,
+    TargetId,
+    TargetRecord,
+)
+from fluxtrail.model.stage import INVERSION_TOLERANCE
+from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.trail.exports import ExportBook
+from fluxtrail.trail.lookback import Lookback
+from fluxtrail.trail.outcomes import Carried, Change, keep_changes, outcome_changes, roll_back
+from fluxtrail.trail.ports import Clock, Unit
+from fluxtrail.trail.readings import Fetches, Reading
+from fluxtrail.trail.registry import Registry
+
+replace = msgspec.structs.replace
+
+RANGE_LIMIT = 1_000
+"""Commits of one sync that are rolled back, or flagged with scope unknown."""
+
+
+class Carrying(NamedTuple):
+    """A sync that gives verdicts."""
+
+    target: TargetRecord
+    sync: SyncRecord
+    reading: Reading
+    found: list[CommitId]
+    """Deliveries that were made for it just now."""
+
+
+class Decider:
+    def __init__(self, *, registry: Registry, exports: ExportBook, lookback: Lookback, clock: Clock) -> None:
+        self._registry = registry
+        self._exports = exports
+        self._lookback = lookback
+        self._clock = clock
+
+    async def decide(self, unit: Unit, repository: RepositoryRecord, readings: Sequence[Reading]) -> None:
+        """Give every commit that these syncs carry or drop its verdict, and note that they are dealt with.
+
+        One sync of each target, so that all of them can be read and written together.
+        """
+        now, fetches = self._clock.now(), Fetches(unit)
+        current = await unit.syncs([reading.sync.id for reading in readings])
+        carrying: list[Carrying] = []
+        closed: list[SyncRecord] = []
+        for reading in readings:
+            target = self._registry.target(reading.sync.target_id)
+            if target is not None and (target.repository_id, target.branch) != (repository.id, reading.branch):
+                continue  # re-pointed while we read: it is read again
+            sync = await self._with_fetch(fetches, current[reading.sync.id], target)
+            closed.append(
+                replace(sync, attribution=Attribution.DONE, attribution_problem=None, attributed_version=sync.version)
+            )
+            if target is not None and sync.cause is not Cause.CONFIGURATION:
+                found = await self._lookback.keep(unit, reading.found) if _is_final(sync) else []
+                await self._roll_back(unit, target, sync, reading)
+                carrying.append(Carrying(target, sync, reading, found))
+        rows = await self._standing(unit, repository, carrying)
+        changes: list[Change] = []
+        for item in carrying:
+            carried = await self._carried(unit, item, rows.get(item.target.id, []))
+            changes += outcome_changes(item.target, item.sync, carried, now=now)
+        await keep_changes(unit, changes, now=now)
+        await unit.put_syncs(closed)
+
+    async def _standing(
+        self, unit: Unit, repository: RepositoryRecord, carrying: Sequence[Carrying]
+    ) -> dict[TargetId, list[DeliveryRecord]]:
+        """Return what is open on each target and contained in what it syncs."""
+        here: defaultdict[str, dict[TargetId, int]] = defaultdict(dict)
+        for target, _, reading, _ in carrying:
+            if reading.here is not None and target.branch is not None:
+                here[target.branch][target.id] = reading.here
+        found: defaultdict[TargetId, list[DeliveryRecord]] = defaultdict(list)
+        for branch, through in here.items():
+            rows = await unit.standing_deliveries(
+                repository.id, branch, list(through), verdicts=[*OPEN, Verdict.ROLLED_BACK]
+            )
+            for position, row in rows:
+                if position <= through[row.target_id]:
+                    found[row.target_id].append(row)
+        return found
+
+    async def _carried(self, unit: Unit, item: Carrying, standing: list[DeliveryRecord]) -> Carried:
+        target, sync, reading, found = item
+        if reading.here is None or target.repository_id is None or target.branch is None:
+            return Carried(rows=list((await unit.deliveries(target.id, found)).values()), range_ids=[])
+        return Carried(rows=standing, range_ids=[] if standing else await self._range(unit, target, sync, reading))
+
+    async def _range(self, unit: Unit, target: TargetRecord, sync: SyncRecord, reading: Reading) -> list[CommitId]:
+        """Return the whole range where the manifests changed and nobody in it is in scope: scope unknown."""
+        if sync.outcome is not Outcome.SUCCEEDED or sync.cause is not Cause.REVISION or not sync.has_new_manifests:
+            return []
+        if target.repository_id is None or target.branch is None or reading.here is None or reading.before is None:
+            return []
+        commits = await unit.chain_slice(
+            target.repository_id, target.branch, after=reading.before, through=reading.here, limit=RANGE_LIMIT
+        )
+        there = await unit.deliveries(target.id, [commit.id for commit in commits])
+        return [] if there else [commit.id for commit in commits]
+
+    async def _roll_back(self, unit: Unit, target: TargetRecord, sync: SyncRecord, reading: Reading) -> None:
+        """What was deployed and is no longer contained in what is applied, is rolled back."""
+        if sync.outcome is not Outcome.SUCCEEDED or target.repository_id is None:
+            return
+        here, before = reading.here, reading.before
+        ids: list[CommitId] = []
+        if reading.dropped:
+            ids = [record.id for record in (await unit.commits_by_sha(target.repository_id, reading.dropped)).values()]
+        elif target.branch is not None and here is not None and before is not None and here < before:
+            commits = await unit.chain_slice(
+                target.repository_id, target.branch, after=here, through=before, limit=RANGE_LIMIT
+            )
+            ids = [commit.id for commit in commits]
+        if not ids:
+            return
+        rows = list((await unit.deliveries(target.id, ids)).values())
+        rows += [row for row in await self._exports.carried(unit, ids) if row.target_id == target.id]
+        await roll_back(unit, rows, sync, now=self._clock.now())
+
+    async def _with_fetch(self, fetches: Fetches, sync: SyncRecord, target: TargetRecord | None) -> SyncRecord:
+        """Date the fetch of the sync's revision. One that is later than the apply was another fetch of it: absent.
+
+        An apply that is only bracketed may have been that of an earlier revision which nobody saw, if the bracket
+        begins before the fetch: then it is not said when what was applied had been fetched.
+        """
+        source = self._registry.source_of(target) if target else None
+        fetched = sync.fetched
+        if fetched is None and source is not None:
+            fetched = await fetches.find(source.id, sync.revision)
+        if fetched is not None and sync.applied is not None:
+            is_bracket = sync.applied.precision is Precision.ESTIMATED
+            latest = sync.applied.earliest if is_bracket else sync.applied.at
+            if fetched.at > latest + (KUBERNETES_RESOLUTION if is_bracket else INVERSION_TOLERANCE):
+                fetched = None
+        return sync if fetched == sync.fetched else replace(sync, fetched=fetched)
+
+
+def _is_final(sync: SyncRecord) -> bool:
+    """A baseline counts once it is reached; what stands beside a branch is carried from the first sign."""
+    return sync.cause is not Cause.BASELINE or sync.outcome is Outcome.SUCCEEDED
