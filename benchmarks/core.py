@@ -31,10 +31,9 @@ from fluxtrail.remotes.allow import AllowList
 from fluxtrail.remotes.git.store import GitStore
 from fluxtrail.runtime.clock import SystemClock
 from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.following import build_following
 from fluxtrail.trail.attribution import Attributor
-from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.follower import Follower
-from fluxtrail.trail.lookback import Lookback
 from fluxtrail.trail.recorder import Recorder
 from fluxtrail.trail.registry import Registry
 
@@ -120,43 +119,26 @@ async def open_core(folder: Path, upstream: Path) -> AsyncIterator[Core]:
         stack.push_async_callback(store.close)
         ledger = FoldedLedger(store)
         await ledger.rebuild()
-        registry, exports = Registry(), ExportBook()
+        registry = Registry()
         allow = AllowList((), allow_file_protocol=True)
         credentials = CredentialSource.from_settings((), environ={}, github_base_url="https://api.github.com")
         repositories = await stack.enter_async_context(
             GitStore(folder / "clones", allow=allow, credentials=credentials)
         )
-        recorder = Recorder(
+        following = build_following(
             registry=registry,
             ledger=ledger,
             repositories=repositories,
             forges=_NoForges(),
-            exports=exports,
             clock=clock,
-            watch_gap=timedelta(seconds=150),
-        )
-        lookback = Lookback(registry=registry, exports=exports, clock=clock, measures_baseline=lambda _: False)
-        attributor = Attributor(
-            registry=registry,
-            ledger=ledger,
-            repositories=repositories,
-            recorder=recorder,
-            exports=exports,
-            lookback=lookback,
-            clock=clock,
-        )
-        follower = Follower(
-            registry=registry,
-            ledger=ledger,
-            on_sync=attributor.wake,
+            poll=timedelta(seconds=60),
             on_source=allow.admit,
-            on_move=lambda _: None,
         )
         yield Core(
             url=upstream.as_uri(),
             store=store,
             registry=registry,
-            recorder=recorder,
-            attributor=attributor,
-            follower=follower,
+            recorder=following.recorder,
+            attributor=following.attributor,
+            follower=following.follower,
         )

@@ -30,7 +30,7 @@ class FoldedLedger:
     """The ledger, with the figures kept in step: what a unit wrote is folded once it is committed."""
 
     def __init__(self, ledger: SqlLedger) -> None:
-        self._ledger = ledger
+        self.store = ledger
         self._touched: set[tuple[CommitId, TargetId]] = set()
         self._wake = asyncio.Event()
         self.figures = Figures()
@@ -39,16 +39,16 @@ class FoldedLedger:
 
     async def rebuild(self) -> None:
         """Fold the whole ledger. Raises StoreError."""
-        async with self._ledger.unit() as unit:
+        async with self.store.unit() as unit:
             figures = await read_base(unit)
-        async for rows in self._ledger.delivery_facts(None):
+        async for rows in self.store.delivery_facts(None):
             figures.add_all(rows)
         self.figures = figures
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[SqlUnit]:
         try:
-            async with self._ledger.unit() as unit:
+            async with self.store.unit() as unit:
                 yield unit
         except StoreError as exc:
             self.problem = str(exc)
@@ -65,7 +65,7 @@ class FoldedLedger:
             self._wake.clear()
             touched, self._touched = self._touched, set()
             try:
-                async for rows in self._ledger.delivery_facts(sorted(touched)):
+                async for rows in self.store.delivery_facts(sorted(touched)):
                     self.figures.add_all(rows)
             except BaseException:
                 # Folding is repeatable, forgetting is not: whoever runs this again begins with these.

@@ -7,10 +7,8 @@ from datetime import datetime
 
 from fluxtrail import __version__
 from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.following import Following
 from fluxtrail.runtime.streams import ClusterStreams
-from fluxtrail.trail.attribution import Attributor
-from fluxtrail.trail.exports import ExportBook
-from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.measures import Measure, counter, watch_measures
@@ -23,33 +21,28 @@ class ProcessReport:
     def __init__(
         self,
         *,
-        instance_id: str,
         ledger: FoldedLedger,
         clusters: Sequence[ClusterStreams],
         registry: Registry,
-        attributor: Attributor,
-        exports: ExportBook,
-        follower: Follower,
+        following: Following,
         clock: Clock,
     ) -> None:
-        self._instance_id = instance_id
         self._ledger = ledger
         self._clusters = clusters
         self._registry = registry
-        self._attributor = attributor
-        self._exports = exports
-        self._follower = follower
+        self._following = following
         self._clock = clock
         self._started_at: datetime = clock.now()
 
     def status(self) -> StatusView:
+        attributor = self._following.attributor
         return StatusView(
             version=__version__,
-            instance=self._instance_id,
+            instance=self._ledger.store.instance_id,
             started_at=self._started_at,
             uptime_seconds=(self._clock.now() - self._started_at).total_seconds(),
             clusters=[self._cluster(cluster) for cluster in self._clusters],
-            attribution=AttributionStatus(pending=self._attributor.pending, gaps=self._attributor.gaps),
+            attribution=AttributionStatus(pending=attributor.pending, gaps=attributor.gaps),
             repository_problems=list(self._problems()),
             checks=list(self.checks()),
         )
@@ -90,6 +83,8 @@ class ProcessReport:
         yield counter(
             "fluxtrail_exporter_info_problems",
             "Exporter payloads and entries that could not be used.",
-            self._exports.problems,
+            self._following.exports.problems,
         )
-        yield counter("fluxtrail_objects_unfollowed", "Objects that could not be judged.", self._follower.unfollowed)
+        yield counter(
+            "fluxtrail_objects_unfollowed", "Objects that could not be judged.", self._following.follower.unfollowed
+        )

@@ -8,39 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
 import structlog
 
 from fluxtrail import __version__
-from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError, FluxtrailError
-from fluxtrail.model.records import UNSAVED, RepositoryId, RepositoryRecord, TargetRecord
-from fluxtrail.model.repository import parse_repository
-from fluxtrail.remotes.allow import AllowList
-from fluxtrail.remotes.git.progress import CloneProgress
-from fluxtrail.remotes.git.store import GitStore
-from fluxtrail.remotes.github.client import GitHubClient, RetryWaits
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.forges import ConfiguredForges
+from fluxtrail.runtime.following import build_following, measures_baseline_of, state_repositories
+from fluxtrail.runtime.remotes import open_remotes
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.retention import Retention
-from fluxtrail.runtime.settings import RepositorySetting, Settings
-from fluxtrail.runtime.streams import TRACKED_NAMES, ClusterNarrowing, ClusterStreams, kube_environ
-from fluxtrail.trail.attribution import Attributor
-from fluxtrail.trail.branches import BranchWatcher
+from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.streams import ClusterNarrowing, ClusterStreams, kube_environ
 from fluxtrail.trail.exports import ExportBook
-from fluxtrail.trail.follower import Follower
-from fluxtrail.trail.lookback import Lookback
 from fluxtrail.trail.ports import Clock
-from fluxtrail.trail.recorder import Recorder
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.access import check_binding
 from fluxtrail.web.app import create_app
@@ -50,11 +37,7 @@ from fluxtrail.web.server import Listener, WebServer, parse_address
 
 log = structlog.get_logger(__name__)
 
-WATCH_GAP_FACTOR = 2.5
-"""Looks at a branch that are closer than this many polls count as watching it."""
 RESTART_SECONDS = 5.0
-GITHUB_RETRY_WAITS = RetryWaits(initial_seconds=0.2, longest_seconds=2.0, jitter_seconds=0.2)
-"""Five attempts within about 3 s: commits wait for the answer, and are followed without it too."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -65,7 +48,6 @@ class Service:
         self,
         *,
         ledger: FoldedLedger,
-        store: SqlLedger,
         registry: Registry,
         report: ProcessReport,
         jobs: Mapping[str, Callable[[], Coroutine[Any, Any, None]]],
@@ -73,7 +55,7 @@ class Service:
         clock: Clock,
     ) -> None:
         self.ledger = ledger
-        self.store = store
+        self.store = ledger.store
         self.registry = registry
         self.report = report
         self._jobs = jobs
@@ -163,8 +145,7 @@ async def open_service(settings: Settings, environ: Mapping[str, str]) -> AsyncI
         await ledger.rebuild()
         registry = Registry()
         await registry.load(ledger)
-        session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=True))
-        yield await _assemble(settings, environ, clock, stack, store, ledger, registry, session)
+        yield await _assemble(settings, environ, clock, stack, ledger, registry)
 
 
 async def _assemble(
@@ -172,78 +153,32 @@ async def _assemble(
     environ: Mapping[str, str],
     clock: Clock,
     stack: AsyncExitStack,
-    store: SqlLedger,
     ledger: FoldedLedger,
     registry: Registry,
-    session: aiohttp.ClientSession,
 ) -> Service:
-    credentials = CredentialSource.from_settings(
-        settings.credentials, environ=environ, github_base_url=settings.github.base_url
-    )
-    allow = AllowList(settings.allow, allow_file_protocol=settings.git.allow_file_protocol)
-    for item in settings.repositories:
-        for url in (item.url, *item.exports_to):
-            allow.admit(url)
-    git_folder = settings.git.directory or settings.ledger.path.absolute().parent / "git"
-    repositories = await stack.enter_async_context(
-        GitStore(
-            git_folder,
-            allow=allow,
-            credentials=credentials,
-            quota_bytes=settings.git.quota_bytes,
-            progress=_progress(),
-        )
-    )
-    github = GitHubClient(
-        session, credentials=credentials, base_url=settings.github.base_url, retry_waits=GITHUB_RETRY_WAITS
-    )
-    has_token = credentials.find(github.host) is not None
-    exports = ExportBook()
-    stated = await _state_repositories(settings.repositories, ledger, registry, exports)
-    recorder = Recorder(
-        registry=registry,
-        ledger=ledger,
-        repositories=repositories,
-        forges=ConfiguredForges(github, settings.repositories, has_token=has_token),
-        exports=exports,
-        clock=clock,
-        watch_gap=timedelta(seconds=max(settings.git.poll_seconds * WATCH_GAP_FACTOR, 5.0)),
-    )
-    lookback = Lookback(registry=registry, exports=exports, clock=clock, measures_baseline=_measures_baseline(settings))
-    attributor = Attributor(
-        registry=registry,
-        ledger=ledger,
-        repositories=repositories,
-        recorder=recorder,
-        exports=exports,
-        lookback=lookback,
-        clock=clock,
-    )
-    branches = BranchWatcher(
-        registry=registry,
-        ledger=ledger,
-        repositories=repositories,
-        recorder=recorder,
-        clock=clock,
-        every=timedelta(seconds=settings.git.poll_seconds),
-        stated=stated,
-    )
-    follower = Follower(
-        registry=registry,
-        ledger=ledger,
-        on_sync=attributor.wake,
-        on_source=allow.admit,
-        on_move=branches.poke,
-    )
+    remotes = await open_remotes(settings, environ, stack)
     for source in registry.sources.values():
-        allow.admit(source.url)
+        remotes.allow.admit(source.url)
+    exports = ExportBook()
+    following = build_following(
+        registry=registry,
+        ledger=ledger,
+        repositories=remotes.repositories,
+        forges=remotes.forges,
+        clock=clock,
+        poll=timedelta(seconds=settings.git.poll_seconds),
+        on_source=remotes.allow.admit,
+        exports=exports,
+        stated=await state_repositories(settings.repositories, ledger, registry, exports),
+        measures_baseline=measures_baseline_of(settings),
+    )
     clusters = [
         ClusterStreams(
             context=context,
             names=settings.cluster_names,
             narrowing=ClusterNarrowing(namespaces=settings.namespaces, runtime_namespace=settings.runtime_namespace),
             environ=kube_environ(environ, settings.kubeconfig),
-            follower=follower,
+            follower=following.follower,
             registry=registry,
             ledger=ledger,
             clock=clock,
@@ -251,27 +186,16 @@ async def _assemble(
         for context in settings.contexts
     ]
     _check_names(clusters)
-    report = ProcessReport(
-        instance_id=store.instance_id,
-        ledger=ledger,
-        clusters=clusters,
-        registry=registry,
-        attributor=attributor,
-        exports=exports,
-        follower=follower,
-        clock=clock,
-    )
-    retention = Retention(ledger=store, clock=clock, keep=timedelta(days=settings.retention_days))
+    report = ProcessReport(ledger=ledger, clusters=clusters, registry=registry, following=following, clock=clock)
+    retention = Retention(ledger=ledger.store, clock=clock, keep=timedelta(days=settings.retention_days))
     jobs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-        "branches": branches.run,
-        "attribution": attributor.run,
+        "branches": following.branches.run,
+        "attribution": following.attributor.run,
         "figures": ledger.run,
         "retention": retention.run,
         **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
     }
-    return Service(
-        ledger=ledger, store=store, registry=registry, report=report, jobs=jobs, settings=settings, clock=clock
-    )
+    return Service(ledger=ledger, registry=registry, report=report, jobs=jobs, settings=settings, clock=clock)
 
 
 def _check_names(clusters: Sequence[ClusterStreams]) -> None:
@@ -280,47 +204,6 @@ def _check_names(clusters: Sequence[ClusterStreams]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"two clusters are named {twice!r}; give each its own name", subject="setting cluster_names")
-
-
-async def _state_repositories(
-    stated: tuple[RepositorySetting, ...], ledger: FoldedLedger, registry: Registry, exports: ExportBook
-) -> list[tuple[RepositoryId, str | None]]:
-    """Keep the repositories of the settings, and who is exported into whom."""
-    followed: list[tuple[RepositoryId, str | None]] = []
-    sources: defaultdict[RepositoryId, list[RepositoryId]] = defaultdict(list)
-    async with ledger.unit() as unit:
-
-        async def keep(url: str) -> RepositoryRecord:
-            parsed = parse_repository(url)
-            known = registry.find_repository(parsed.canonical)
-            record = RepositoryRecord(
-                id=known.id if known else RepositoryId(UNSAVED),
-                canonical=parsed.canonical,
-                url=parsed.fetch_url,
-                default_branch=known.default_branch if known else None,
-            )
-            saved = await unit.put_repository(record)
-            registry.put_repositories([saved])
-            return saved
-
-        for item in stated:
-            source = await keep(item.url)
-            followed.append((source.id, item.branch))
-            manifests = [(await keep(url)).id for url in item.exports_to]
-            await unit.put_repository_exports(source.id, manifests)
-            for repository_id in manifests:
-                sources[repository_id].append(source.id)
-    exports.set_sources(sources)
-    return followed
-
-
-def _measures_baseline(settings: Settings) -> Callable[[TargetRecord], bool]:
-    """In flux-commit-tracker's place, the export its Kustomization has at first sight is measured, as it did."""
-    namespace = settings.runtime_namespace
-    if namespace is None:
-        return lambda target: False
-    names = {pattern.format(namespace=namespace) for pattern in TRACKED_NAMES}
-    return lambda target: target.key.namespace == namespace and target.key.name in names
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
@@ -337,16 +220,3 @@ def _read_token(settings: Settings) -> str | None:
         return settings.api.token_file.read_text(encoding="utf-8").strip()
     except OSError as exc:
         raise ConfigError(f"cannot be read: {exc.strerror}", subject=str(settings.api.token_file)) from exc
-
-
-def _progress() -> Callable[[CloneProgress], None]:
-    """Tell of a first clone in quarters: enough to see that it goes on."""
-    told: set[tuple[str, str, int]] = set()
-
-    def show(step: CloneProgress) -> None:
-        quarter = (step.percent or 0) // 25 * 25
-        if (step.repository, step.phase, quarter) not in told:
-            told.add((step.repository, step.phase, quarter))
-            log.info("cloning", repository=step.repository, phase=step.phase, percent=quarter)
-
-    return show
