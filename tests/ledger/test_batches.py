@@ -9,7 +9,7 @@ from tests.ledger.world import World, moment, sha
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import StoreError
 from fluxtrail.model.reasons import Outcome
-from fluxtrail.model.records import Attribution, SyncId
+from fluxtrail.model.records import Attribution, ExportRecord, SyncId
 from fluxtrail.model.verdict import Verdict
 
 replace = msgspec.structs.replace
@@ -81,3 +81,23 @@ async def test_many_syncs_are_updated_at_once_or_not_at_all(ledger: SqlLedger) -
             await unit.put_syncs([replace(made[2], reason="changed"), replace(made[0], id=SyncId(99))])
     async with ledger.unit() as unit:
         assert (await unit.syncs([made[2].id]))[made[2].id] == made[2]
+
+
+async def test_reverters_are_those_that_stand_in_a_range_or_were_exported_by_what_does(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop, manifests = await world.repository("shop"), await world.repository("manifests")
+        sources = await world.commits(shop, range(1, 4))
+        carriers = await world.commits(manifests, range(11, 15))
+        reverting = [replace(sources[1], reverts=(sources[0].sha,)), replace(carriers[3], reverts=(carriers[0].sha,))]
+        await unit.put_commits(reverting)
+        await unit.put_exports([ExportRecord(carrier_id=carriers[2].id, source_id=sources[1].id, stated_at=None)])
+        places = await unit.chain_positions(manifests.id, "main", [carrier.sha for carrier in carriers])
+        first, third, last = (places[carriers[index].sha] for index in (0, 2, 3))
+        found = await unit.reverters(manifests.id, "main", after=first, through=last)
+        assert [(position, commit.sha) for position, commit in found] == [
+            (third, sources[1].sha),
+            (last, carriers[3].sha),
+        ]
+        assert await unit.reverters(manifests.id, "main", after=first, through=third - 1) == []
+        assert await unit.reverters(manifests.id, "main", after=last, through=last) == []

@@ -68,7 +68,7 @@ def branch_of(row: Row[Any]) -> BranchRecord:
 
 
 def commit_of(row: Row[Any]) -> CommitRecord:
-    return CommitRecord(**_plain(row, "at"))
+    return CommitRecord(**_plain(row, "at", "position"))
 
 
 def export_of(row: Row[Any]) -> ExportRecord:

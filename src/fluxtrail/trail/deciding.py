@@ -24,7 +24,15 @@ from fluxtrail.model.stage import INVERSION_TOLERANCE
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.lookback import Lookback
-from fluxtrail.trail.outcomes import Carried, Change, keep_changes, outcome_changes, roll_back
+from fluxtrail.trail.outcomes import (
+    Carried,
+    Change,
+    drop_reverts,
+    keep_changes,
+    mark_undone,
+    outcome_changes,
+    roll_back,
+)
 from fluxtrail.trail.ports import Clock, Unit
 from fluxtrail.trail.readings import Fetches, Reading
 from fluxtrail.trail.registry import Registry
@@ -79,7 +87,21 @@ class Decider:
             carried = await self._carried(unit, item, rows.get(item.target.id, []))
             changes += outcome_changes(item.target, item.sync, carried, now=now)
         await keep_changes(unit, changes, now=now)
+        await self._note_reverts(unit, repository, carrying)
         await unit.put_syncs(closed)
+
+    async def _note_reverts(self, unit: Unit, repository: RepositoryRecord, carrying: Sequence[Carrying]) -> None:
+        """What a sync contains may revert what is deployed, even where it does not affect the target itself."""
+        advanced: defaultdict[str, list[tuple[TargetId, int, int]]] = defaultdict(list)
+        for target, sync, reading, _ in carrying:
+            if target.branch and sync.outcome is Outcome.SUCCEEDED and reading.before is not None and reading.here:
+                advanced[target.branch].append((target.id, reading.before, reading.here))
+        for branch, spans in advanced.items():
+            after, through = min(before for _, before, _ in spans), max(here for _, _, here in spans)
+            reverters = await unit.reverters(repository.id, branch, after=after, through=through)
+            for target_id, before, here in spans if reverters else ():
+                contained = [commit for position, commit in reverters if before < position <= here]
+                await mark_undone(unit, target_id, contained, now=self._clock.now())
 
     async def _standing(
         self, unit: Unit, repository: RepositoryRecord, carrying: Sequence[Carrying]
@@ -135,6 +157,8 @@ class Decider:
         rows = list((await unit.deliveries(target.id, ids)).values())
         rows += [row for row in await self._exports.carried(unit, ids) if row.target_id == target.id]
         await roll_back(unit, rows, sync, now=self._clock.now())
+        exported = [link.source_id for link in await unit.exports_of(ids)]
+        await drop_reverts(unit, target.id, [*ids, *exported])
 
     async def _with_fetch(self, fetches: Fetches, sync: SyncRecord, target: TargetRecord | None) -> SyncRecord:
         """Date the fetch of the sync's revision. One that is later than the apply was another fetch of it: absent.

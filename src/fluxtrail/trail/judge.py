@@ -208,7 +208,8 @@ def _late_moment(sync: SyncRecord, seen: Kustomization, ready_at: datetime | Non
     not_before, latest = look.not_before, [look.observed_at]
     if ready_at is not None:
         latest.append(ready_at)
-    told = _spans_of_success(seen)
+    # A revision that had been applied before, and came back, has older snapshots too: they tell of then.
+    told = [span for span in _spans_of_success(seen) if not_before is None or span.last >= not_before]
     if told:
         if len(told) == 1 and told[0].total == 1:
             return exact(told[0].first, Evidence.STATUS_HISTORY)

@@ -59,7 +59,6 @@ def _candidates(
     The bound is the Ready condition of that look, by Flux's own clock: whatever had ended then, had ended by its time.
     """
     skipped = (before.applied, seen.last_applied, revision_at_work(seen))
-    under_way = last.revision if last is not None and last.outcome is not Outcome.SUCCEEDED else None
     bound = before.phase_since or not_before
     until = _applied_until(seen)
     return [
@@ -70,11 +69,19 @@ def _candidates(
         and find_revision(item.revision) is not None
         and item.first_reconciled is not None
         and item.last_reconciled is not None
-        # Ready turns True one write before the history tells of it: what was under way may bear the same second.
-        and (_ended(item) > bound or (_ended(item) == bound and same_content(item.revision, under_way)))
+        and (_ended(item) > bound or (_ended(item) == bound and _is_news(item, before, last)))
         and (until is None or _ended(item) <= until)
         and not any(same_content(item.revision, other) for other in skipped)
     ]
+
+
+def _is_news(snapshot: Snapshot, before: TargetRecord, last: SyncRecord | None) -> bool:
+    """True for a success in the very second of the last look that the look did not tell of."""
+    told = [before.applied, last.previous if last else None]
+    if last is not None and last.outcome is Outcome.SUCCEEDED:
+        told.append(last.revision)
+    is_told = any(same_content(snapshot.revision, revision) for revision in told)
+    return snapshot.status == SUCCEEDED_STATUS and not is_told
 
 
 def _applied_until(seen: Kustomization) -> datetime | None:

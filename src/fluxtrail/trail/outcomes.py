@@ -14,6 +14,7 @@ from fluxtrail.model.records import (
     CommitRecord,
     DeliveryRecord,
     SyncRecord,
+    TargetId,
     TargetRecord,
     Transition,
     TransitionKind,
@@ -105,11 +106,11 @@ async def keep_changes(unit: Unit, changes: Sequence[Change], *, now: datetime) 
     await _freeze_merge_times(
         unit, [after for before, after, _ in changes if after.applied_sync != before.applied_sync]
     )
-    await _mark_undone(unit, [after for _, after, _ in changes if after.verdict is Verdict.DEPLOYED], now)
+    await _mark_deployed_reverts(unit, [after for _, after, _ in changes if after.verdict is Verdict.DEPLOYED], now)
 
 
 async def roll_back(unit: Unit, rows: Sequence[DeliveryRecord], sync: SyncRecord, *, now: datetime) -> None:
-    """Deployed deliveries that the applied revision does not contain any more; what they undid is whole again."""
+    """Deployed deliveries that the applied revision does not contain any more."""
     deployed = [row for row in rows if row.verdict is Verdict.DEPLOYED]
     if not deployed:
         return
@@ -129,7 +130,6 @@ async def roll_back(unit: Unit, rows: Sequence[DeliveryRecord], sync: SyncRecord
             for row in deployed
         ]
     )
-    await _clear_undone(unit, deployed)
 
 
 def _transitions(before: DeliveryRecord, after: DeliveryRecord, sync: SyncRecord) -> list[Transition]:
@@ -168,15 +168,24 @@ async def _freeze_merge_times(unit: Unit, rows: Sequence[DeliveryRecord]) -> Non
     await unit.put_commits([replace(item, merged_is_final=True) for item in commits if not item.merged_is_final])
 
 
-async def _mark_undone(unit: Unit, deployed: Sequence[DeliveryRecord], now: datetime) -> None:
-    """Where a deployed commit reverts another that is deployed here, say so; a reverted revert is undone itself."""
+async def _mark_deployed_reverts(unit: Unit, deployed: Sequence[DeliveryRecord], now: datetime) -> None:
     commits = await unit.commits_by_id([row.commit_id for row in deployed])
-    for carried in deployed:
-        reverter = commits.get(carried.commit_id)
-        if reverter is None or not reverter.reverts:
-            continue
+    for row in deployed:
+        reverter = commits.get(row.commit_id)
+        if reverter is not None and reverter.reverts:
+            await mark_undone(unit, row.target_id, [reverter], now=now)
+
+
+async def mark_undone(unit: Unit, target_id: TargetId, reverters: Sequence[CommitRecord], *, now: datetime) -> None:
+    """Say of what is deployed on a target that a commit it contains reverts it; a reverted revert is undone itself.
+
+    Args:
+        reverters: commits that the target contains now, affected by them or not, oldest first.
+    """
+    for reverter in reverters:
         for reverted in await _find_reverted(unit, reverter):
-            row = (await unit.deliveries(carried.target_id, [reverted.id])).get(reverted.id)
+            await _clear_undone(unit, target_id, [reverted])
+            row = (await unit.deliveries(target_id, [reverted.id])).get(reverted.id)
             if row is None or row.verdict is not Verdict.DEPLOYED or row.undone_by == reverter.id:
                 continue
             await unit.put_deliveries([replace(row, undone_by=reverter.id)])
@@ -185,27 +194,28 @@ async def _mark_undone(unit: Unit, deployed: Sequence[DeliveryRecord], now: date
                     Transition(
                         at=now,
                         kind=TransitionKind.UNDONE,
-                        target_id=carried.target_id,
+                        target_id=target_id,
                         commit_id=reverted.id,
                         after=reverter.sha,
                     )
                 ]
             )
-            await _clear_undone(unit, [row])
+
+
+async def drop_reverts(unit: Unit, target_id: TargetId, dropped: Sequence[CommitId]) -> None:
+    """What commits undid that a target does not contain any more, is whole again."""
+    await _clear_undone(unit, target_id, list((await unit.commits_by_id(dropped)).values()))
 
 
 async def _find_reverted(unit: Unit, reverter: CommitRecord) -> list[CommitRecord]:
     return list((await unit.commits_by_sha(reverter.repository_id, list(reverter.reverts))).values())
 
 
-async def _clear_undone(unit: Unit, gone: Sequence[DeliveryRecord]) -> None:
-    """What these deliveries had undone is no longer undone."""
-    commits = await unit.commits_by_id([row.commit_id for row in gone])
-    for row in gone:
-        reverter = commits.get(row.commit_id)
-        if reverter is None or not reverter.reverts:
+async def _clear_undone(unit: Unit, target_id: TargetId, gone: Sequence[CommitRecord]) -> None:
+    for reverter in gone:
+        if not reverter.reverts:
             continue
         for reverted in await _find_reverted(unit, reverter):
-            other = (await unit.deliveries(row.target_id, [reverted.id])).get(reverted.id)
-            if other is not None and other.undone_by == reverter.id:
-                await unit.put_deliveries([replace(other, undone_by=None)])
+            row = (await unit.deliveries(target_id, [reverted.id])).get(reverted.id)
+            if row is not None and row.undone_by == reverter.id:
+                await unit.put_deliveries([replace(row, undone_by=None)])

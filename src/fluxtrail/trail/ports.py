@@ -96,6 +96,14 @@ class Unit(Protocol):
     ) -> list[CommitRecord]:
         """Commits at positions in (`after`, `through`], oldest first."""
 
+    async def reverters(
+        self, repository_id: RepositoryId, branch: str, *, after: int, through: int
+    ) -> list[tuple[int, CommitRecord]]:
+        """Commits whose message reverts others, with the position that contains them, oldest first.
+
+        They stand on the branch at positions in (`after`, `through`], or were exported by what stands there.
+        """
+
     async def put_aliases(
         self, repository_id: RepositoryId, commit_id: CommitId, kind: AliasKind, shas: Sequence[str]
     ) -> None: ...

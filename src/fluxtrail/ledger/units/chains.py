@@ -97,6 +97,30 @@ class ChainPart(UnitPart):
             wanted = wanted.where(_LINKS.c.position <= through)
         return [rows.commit_of(row) for row in await self._session.all(wanted)]
 
+    async def reverters(
+        self, repository_id: RepositoryId, branch: str, *, after: int, through: int
+    ) -> list[tuple[int, CommitRecord]]:
+        """Return the commits that revert others and stand in (`after`, `through`], or were exported by what does."""
+        commits, exports = schema.commits, schema.exports
+        standing = (
+            select(_LINKS.c.position, _LINKS.c.commit_id)
+            .join(_CHAINS, _CHAINS.c.id == _LINKS.c.chain_id)
+            .where(_CHAINS.c.repository_id == repository_id, _CHAINS.c.branch == branch, _STANDING)
+            .where(_LINKS.c.position > after, _LINKS.c.position <= through)
+            .subquery()
+        )
+        own = select(standing.c.position, commits).join(commits, commits.c.id == standing.c.commit_id)
+        exported = (
+            select(standing.c.position, commits)
+            .join(exports, exports.c.carrier_id == standing.c.commit_id)
+            .join(commits, commits.c.id == exports.c.source_id)
+        )
+        found: list[tuple[int, CommitRecord]] = []
+        for wanted in (own, exported):
+            reverting = await self._session.all(wanted.where(commits.c.reverts != ()))
+            found += [(row.position, rows.commit_of(row)) for row in reverting]
+        return sorted(found, key=lambda item: (item[0], item[1].id))
+
     async def _chain(self, repository_id: RepositoryId, branch: str) -> tuple[int, int]:
         """Return (id, next position) of a branch's chain, made where there is none."""
         wanted = select(_CHAINS).where(_CHAINS.c.repository_id == repository_id, _CHAINS.c.branch == branch)
