@@ -16,7 +16,7 @@ import structlog
 
 from fluxtrail.model.errors import FluxtrailError, WireError
 from fluxtrail.model.flux import GitRepository, Kustomization
-from fluxtrail.model.moment import Evidence, exact
+from fluxtrail.model.moment import Evidence, Moment, bracket, exact
 from fluxtrail.model.observation import ClusterUid, Current, Gone, Listed, ObjectKey, Observation, Seen, Unavailable
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import (
@@ -157,7 +157,7 @@ class Follower:
         if before is None or replace(before, observed_at=record.observed_at) != record:
             record = await unit.put_source(record)
         if item.revision and item.updated_at:
-            fetched = exact(item.updated_at, Evidence.ARTIFACT)
+            fetched = self._fetch_moment(draft, before, seen, item.updated_at)
             first = await unit.note_fetch(record.id, item.revision, item.digest or "", fetched)
             self._registry.fetched_at[record.id] = first.at
         # Only now, with nothing awaited in between: a revision and the time of another must never be seen together.
@@ -165,6 +165,15 @@ class Follower:
         if repository is not None and (before is None or before.revision != record.revision):
             draft.moved.add(repository.id)
         await self._retarget(unit, draft, record, repository)
+
+    def _fetch_moment(
+        self, draft: _Draft, before: SourceRecord | None, seen: Seen[GitRepository], updated_at: datetime
+    ) -> Moment:
+        """Date a fetch. What was fetched while nobody watched may have been stored again since: only a bracket."""
+        mark = self._registry.stream_marks.get((draft.cluster, "GitRepository"))
+        if seen.was_held or before is None or before.revision == seen.object.revision or mark is None:
+            return exact(updated_at, Evidence.ARTIFACT)
+        return bracket(mark - MARK_SLACK, updated_at, evidence=Evidence.ARTIFACT)
 
     async def _repository(self, unit: Unit, draft: _Draft, url: str) -> RepositoryRecord | None:
         try:
