@@ -258,6 +258,7 @@ class Follower:
             generation=item.generation,
             is_suspended=item.is_suspended,
             has_checks=item.has_checks,
+            applied_generation=_applied_generation(before, item),
             deleted_at=None,
         )
         if before.source != item.source:
@@ -411,6 +412,14 @@ class _Draft:
             self.note_target(after, at, "suspended" if after.is_suspended else "resumed")
         if after.phase is Outcome.WAITING and (before is None or before.phase is not Outcome.WAITING):
             self.note_target(after, at, "waiting", before.phase.value if before else "")
+
+
+def _applied_generation(before: TargetRecord, item: Kustomization) -> int | None:
+    """Suspending and resuming are a generation of their own, and change nothing of what is made."""
+    is_switched = before.is_suspended != item.is_suspended and item.generation == before.generation + 1
+    return (
+        item.generation if is_switched and before.applied_generation == before.generation else before.applied_generation
+    )
 
 
 def _is_failing(kind: str, status: str) -> bool:
