@@ -306,6 +306,28 @@ async def test_source_commits_inherit_the_verdicts_of_their_exports(tmp_path: Pa
         assert await world.verdicts([one, two], flux) == ["rolled_back"] * 2
 
 
+async def test_a_revert_that_is_read_after_its_export_was_applied_still_undoes(tmp_path: Path) -> None:
+    made = World(tmp_path)
+    made.origin("fleet")
+    made.origin("shop")
+    made.stated["shop"] = ["fleet"]
+    async with made as world:
+        flux = world.kustomization()
+        begin = world.commit("shop", "begin", x="0")
+        await world.deliver(flux, "fleet", export(world, 0), "d0")
+        now = world.clock.time.isoformat()
+        bad = world.commit("shop", "bad", x="1")
+        await world.deliver(flux, "fleet", export(world, 1, (bad, now)), "d1")
+        shop = world.origins["shop"]
+        revert = shop.commit(f"Revert\n\nThis reverts commit {bad}.", files={"x": "0"}, push=False)
+        await world.deliver(flux, "fleet", export(world, 2, (revert, now)), "d2")
+        assert await world.verdicts([begin, bad, revert], flux) == ["-", "deployed", "deployed"]
+        assert (await world.delivery(bad, flux)).undone_by is None
+        shop.push()
+        await world.settle()
+        assert (await world.delivery(bad, flux)).undone_by == (await world.record(revert)).id
+
+
 async def test_the_export_at_first_sight_is_measured_once_in_the_replaced_tools_place(tmp_path: Path) -> None:
     async with World(tmp_path, measures_baseline=True) as world:
         world.origin("fleet")

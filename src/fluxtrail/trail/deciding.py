@@ -94,8 +94,8 @@ class Decider:
         """What a sync contains may revert what is deployed, even where it does not affect the target itself."""
         advanced: defaultdict[str, list[tuple[TargetId, int, int]]] = defaultdict(list)
         for target, sync, reading, _ in carrying:
-            if target.branch and sync.outcome is Outcome.SUCCEEDED and reading.before is not None and reading.here:
-                advanced[target.branch].append((target.id, reading.before, reading.here))
+            if target.branch and sync.outcome is Outcome.SUCCEEDED and reading.here is not None:
+                advanced[target.branch].append((target.id, reading.before or 0, reading.here))
         for branch, spans in advanced.items():
             after, through = min(before for _, before, _ in spans), max(here for _, _, here in spans)
             reverters = await unit.reverters(repository.id, branch, after=after, through=through)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from fluxtrail.model.records import (
     Transition,
     TransitionKind,
 )
+from fluxtrail.model.revision import find_revision
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.ports import Unit
 
@@ -200,6 +201,35 @@ async def mark_undone(unit: Unit, target_id: TargetId, reverters: Sequence[Commi
                     )
                 ]
             )
+
+
+async def note_learnt_reverts(
+    unit: Unit,
+    reverters: Sequence[CommitRecord],
+    find_target: Callable[[TargetId], TargetRecord | None],
+    *,
+    now: datetime,
+) -> None:
+    """Say what commits revert whose messages are read only now, on the targets that contain them already.
+
+    A source commit may be delivered by its export before its own repository was looked at.
+    """
+    for reverter in reverters:
+        undone = [commit.id for commit in await _find_reverted(unit, reverter)]
+        rows = await unit.deliveries_of(undone)
+        for target_id in sorted({row.target_id for row in rows if row.verdict is Verdict.DEPLOYED}):
+            target = find_target(target_id)
+            if target is not None and await _is_contained(unit, reverter, target):
+                await mark_undone(unit, target_id, [reverter], now=now)
+
+
+async def _is_contained(unit: Unit, reverter: CommitRecord, target: TargetRecord) -> bool:
+    revision = find_revision(target.applied)
+    if revision is None or revision.commit_sha is None or target.repository_id is None or target.branch is None:
+        return False
+    here = await unit.chain_position(target.repository_id, target.branch, revision.commit_sha)
+    contained = await unit.reverters(target.repository_id, target.branch, after=0, through=here or 0)
+    return any(commit.id == reverter.id for _, commit in contained)
 
 
 async def drop_reverts(unit: Unit, target_id: TargetId, dropped: Sequence[CommitId]) -> None:

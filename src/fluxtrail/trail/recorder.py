@@ -33,6 +33,7 @@ from fluxtrail.model.revision import find_revision
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.exports import ExportBook, ReadExport
 from fluxtrail.trail.merged import better, from_branch, from_pull_request
+from fluxtrail.trail.outcomes import note_learnt_reverts
 from fluxtrail.trail.ports import Clock, Forge, Forges, Ledger, Repositories, RepositoryReader, Unit
 from fluxtrail.trail.registry import BranchKey, Registry
 from fluxtrail.trail.scopes import ScopeKey, Scopes, scope_key
@@ -168,6 +169,8 @@ class Recorder:
             made = await self._exports.keep(unit, repository, saved, exports, now=seen_at)
             targets = {target.id: target for target in self._registry.targets_on(branch)}
             await self._keep_pending(unit, saved, affected, targets, made, returning)
+            learnt = [record for record in saved if record.reverts and record.sha in there]
+            await note_learnt_reverts(unit, learnt, self._registry.target, now=seen_at)
             await unit.put_branch(after)
             if not is_first:
                 await unit.add_transitions(
