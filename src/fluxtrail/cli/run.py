@@ -68,6 +68,7 @@ def _run(settings: Any) -> None:
 
     from fluxtrail.runtime.logs import configure_logs
     from fluxtrail.runtime.service import open_service
+    from fluxtrail.runtime.standby import run_as_only_writer
 
     mode = settings.telemetry.mode
     configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
@@ -85,4 +86,4 @@ def _run(settings: Any) -> None:
             await service.run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
+        runner.run(run_as_only_writer(settings, os.environ, serve))

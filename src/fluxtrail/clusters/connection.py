@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -51,6 +51,13 @@ class _Meta(msgspec.Struct):
 
 class _Namespace(msgspec.Struct):
     metadata: _Meta | None = None
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    params: Mapping[str, str] = {}
+    method: str = "GET"
+    body: bytes | None = None
 
 
 class Connection:
@@ -105,7 +112,34 @@ class Connection:
             OversizedError: the body is longer than `limit_bytes`.
             WireError: the body has not the shape.
         """
-        body = await self._get_bytes(path, params or {}, limit_bytes=limit_bytes, timeout_seconds=timeout_seconds)
+        request = _Request(path=path, params=params or {})
+        body = await self._get_bytes(request, limit_bytes=limit_bytes, timeout_seconds=timeout_seconds)
+        return self._decode(path, body, shape)
+
+    async def create(self, path: str, body: Any, shape: type[T], *, timeout_seconds: float = REQUEST_SECONDS) -> T:
+        """Make the object `body` in the collection at `path`; return what the server stored, decoded as `shape`.
+
+        Raises:
+            ConflictError: there is one of that name.
+            UpstreamError: and its subclasses. It may have been stored all the same where no answer came.
+        """
+        return await self._write("POST", path, body, shape, timeout_seconds)
+
+    async def replace(self, path: str, body: Any, shape: type[T], *, timeout_seconds: float = REQUEST_SECONDS) -> T:
+        """Put `body` in the place of the object at `path`; return what the server stored, decoded as `shape`.
+
+        Raises:
+            ConflictError: the object is no longer at the resourceVersion in `body`.
+            UpstreamError: and its subclasses. It may have been stored all the same where no answer came.
+        """
+        return await self._write("PUT", path, body, shape, timeout_seconds)
+
+    async def _write(self, method: str, path: str, body: Any, shape: type[T], timeout_seconds: float) -> T:
+        request = _Request(path=path, method=method, body=msgspec.json.encode(body))
+        answer = await self._get_bytes(request, limit_bytes=BODY_LIMIT_BYTES, timeout_seconds=timeout_seconds)
+        return self._decode(path, answer, shape)
+
+    def _decode(self, path: str, body: bytes, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(body, type=shape)
         except msgspec.DecodeError as error:
@@ -121,7 +155,7 @@ class Connection:
         subject = self._subject(path)
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
-                response = await self._open(path, params or {})
+                response = await self._open(_Request(path=path, params=params or {}))
         except TimeoutError as error:
             raise UpstreamError(f"no answer within {HEADERS_SECONDS:g} s", subject=subject) from error
         try:
@@ -167,27 +201,25 @@ class Connection:
         digest = hashlib.sha256(self.server.encode() + b"\n" + authority).hexdigest()
         return ClusterUid(f"derived-{digest[:32]}")
 
-    async def _get_bytes(
-        self, path: str, params: Mapping[str, str], *, limit_bytes: int, timeout_seconds: float
-    ) -> bytes:
-        subject = self._subject(path)
+    async def _get_bytes(self, request: _Request, *, limit_bytes: int, timeout_seconds: float) -> bytes:
+        subject = self._subject(request.path)
         try:
             async with asyncio.timeout(timeout_seconds):
-                response = await self._open(path, params)
+                response = await self._open(request)
                 async with response, translated(subject):
                     return await read_bounded(response, limit_bytes, subject=subject)
         except TimeoutError as error:
             raise UpstreamError(f"no whole answer within {timeout_seconds:g} s", subject=subject) from error
 
-    async def _open(self, path: str, params: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _open(self, request: _Request) -> aiohttp.ClientResponse:
         """Send the request, a second time with renewed credentials where the first were refused."""
         credential = await self._credentials.current()
-        response = await self._send(path, params, credential)
+        response = await self._send(request, credential)
         if response.status == 401 and await self._is_renewed(response, credential):
-            response = await self._send(path, params, await self._credentials.current())
-        if response.status == 200:
+            response = await self._send(request, await self._credentials.current())
+        if response.status in (200, 201):
             return response
-        raise await self._refusal(response, path)
+        raise await self._refusal(response, request.path)
 
     async def _is_renewed(self, response: aiohttp.ClientResponse, rejected: Credential) -> bool:
         try:
@@ -199,14 +231,16 @@ class Connection:
             response.close()
         return is_renewed
 
-    async def _send(self, path: str, params: Mapping[str, str], credential: Credential) -> aiohttp.ClientResponse:
-        headers = {}
+    async def _send(self, request: _Request, credential: Credential) -> aiohttp.ClientResponse:
+        headers = {"Content-Type": "application/json"} if request.body is not None else {}
         if credential.authorization is not None:
             headers["Authorization"] = credential.authorization.reveal()
-        async with translated(self._subject(path)):
-            return await self._open_session().get(
-                self.server + path,
-                params=dict(params),
+        async with translated(self._subject(request.path)):
+            return await self._open_session().request(
+                request.method,
+                self.server + request.path,
+                params=dict(request.params),
+                data=request.body,
                 headers=headers,
                 allow_redirects=False,
                 ssl=self._tls.context(credential.certificate) if self._tls is not None else True,

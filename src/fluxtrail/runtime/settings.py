@@ -105,6 +105,15 @@ class HealthSetting(Section):
     listen: str = ":9440"
 
 
+class LeaseSetting(Section):
+    """A Kubernetes Lease against a second writer; for processes in a cluster."""
+
+    enabled: bool = False
+    name: str = Field(default="fluxtrail", max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    namespace: str | None = Field(default=None, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    """The pod's own by default, else the context's."""
+
+
 class TelemetrySetting(Section):
     mode: Literal["stdout-logs", "stdout-all", "stdout-logs+otlp", "stdout-all+otlp", "otlp"] = "stdout-logs"
     endpoint: str = "localhost:4317"
@@ -134,6 +143,7 @@ class Settings(BaseSettings):
     api: ApiSetting = ApiSetting()
     metrics: MetricsSetting = MetricsSetting()
     health: HealthSetting = HealthSetting()
+    lease: LeaseSetting = LeaseSetting()
     telemetry: TelemetrySetting = TelemetrySetting()
     log_level: str = "INFO"
     settle_seconds: float = Field(default=1_800.0, ge=0)

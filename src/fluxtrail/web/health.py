@@ -7,15 +7,21 @@ and the ledger can be written. Not being ready never means that a restart would 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 from fluxtrail.web.access import AsgiApp, Message, Receive, Scope, Send
-from fluxtrail.web.ports import SelfReport
 from fluxtrail.web.status import Check
 
 
-def create_health_app(report: SelfReport) -> AsgiApp:
+class Readiness(Protocol):
+    """What must be well before questions are answered. Nothing waits."""
+
+    def checks(self) -> Sequence[Check]: ...
+
+
+def create_health_app(report: Readiness) -> AsgiApp:
     """Return the ASGI application. Plain text as Kubernetes' own components write it; JSON where `Accept` asks."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
