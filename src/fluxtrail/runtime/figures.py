@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -36,6 +36,8 @@ class FoldedLedger:
         self.figures = Figures()
         self.problem = ""
         """Why the last unit could not be kept; empty once one was."""
+        self.on_kept: list[Callable[[], None]] = []
+        """Called after each unit that was kept; must not wait, and must not fail."""
 
     async def rebuild(self) -> None:
         """Fold the whole ledger. Raises StoreError."""
@@ -54,6 +56,8 @@ class FoldedLedger:
             self.problem = str(exc)
             raise
         self.problem = ""
+        for told in self.on_kept:
+            told()
         if unit.touched_deliveries:
             self._touched |= unit.touched_deliveries
             self._wake.set()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import Transition
 from fluxtrail.model.views import (
     Candidate,
@@ -130,6 +131,9 @@ class Answers(Protocol):
     async def list_clusters(self) -> Sequence[ClusterView]: ...
 
     async def transitions(self, *, after_id: int, limit: int) -> Sequence[Transition]: ...
+
+    async def feed(self, after: int | None, limit: int) -> FeedPage:
+        """Return the history behind the id `after` with the names of what it is about; None asks for its end."""
 
     async def counts(self, *, now: datetime) -> Counts: ...
 

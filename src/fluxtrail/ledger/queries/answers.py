@@ -13,6 +13,7 @@ from fluxtrail.ledger.catalog import Catalog
 from fluxtrail.ledger.queries import commits, deliveries, targets, trails
 from fluxtrail.ledger.queries.counts import Counts, count
 from fluxtrail.ledger.queries.deliveries import DeliveryFilter
+from fluxtrail.ledger.queries.feed import read_feed
 from fluxtrail.ledger.queries.pages import Page, bounded
 from fluxtrail.ledger.queries.rendering import Renderer
 from fluxtrail.ledger.queries.resolving import find_targets
@@ -20,6 +21,7 @@ from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session
 from fluxtrail.ledger.sqlite import SqliteEngine
 from fluxtrail.model.errors import ConfigError
+from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import Transition
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryView, SyncView, TargetView, TrailView
@@ -160,6 +162,11 @@ class Answers:
         wanted = select(table).where(table.c.id > after_id).order_by(table.c.id).limit(bounded(limit))
         async with self._engine.read() as session:
             return [rows.transition_of(row) for row in await session.all(wanted)]
+
+    async def feed(self, after: int | None, limit: int = LIMIT) -> FeedPage:
+        """Return the history behind the id `after` with the names of what it is about; None asks for its end."""
+        async with self._engine.read() as session:
+            return await read_feed(session, after=after, limit=limit)
 
     async def counts(self, *, now: datetime | None = None) -> Counts:
         """Return the numbers behind the gauges; `now` is not needed: ages are given as times."""
