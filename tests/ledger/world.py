@@ -12,6 +12,7 @@ from typing import Any
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.unit import SqlUnit
+from fluxtrail.ledger.units.base import Plan
 from fluxtrail.model.moment import Evidence, Moment, exact
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
@@ -183,7 +184,7 @@ class World:
 _template: list[bytes] = []
 
 
-async def open_fresh(place: Path, clock: StillClock) -> SqlLedger:
+async def open_fresh(place: Path, clock: StillClock, *, plan: Plan | None = None) -> SqlLedger:
     """Open a new ledger from a copy of an empty one: migrating takes twenty times longer than a test."""
     if not _template:
         first = await SqlLedger.open(place, clock=clock)
@@ -192,4 +193,4 @@ async def open_fresh(place: Path, clock: StillClock) -> SqlLedger:
     place.parent.mkdir(mode=0o700, exist_ok=True)
     place.touch(mode=0o600)
     place.write_bytes(_template[0])
-    return await SqlLedger.open(place, clock=clock)
+    return await SqlLedger.open(place, clock=clock, plan=plan)

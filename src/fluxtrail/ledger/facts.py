@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from fluxtrail.ledger.columns import VERDICT_CODES, from_micros, unpack_moment
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session, chunks
-from fluxtrail.ledger.sqlite import KEYS, SqliteEngine, pack_keys
+from fluxtrail.ledger.sqlite import SqliteEngine
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, TargetId, TargetRecord
 from fluxtrail.model.verdict import Verdict
@@ -45,12 +46,13 @@ _SELECT = """
 # While its checks run, a sync may still turn out to have changed nothing: what it seems to apply is no figure yet.
 # `+` keeps the engine from an index on the column: the table lies in the order of targets, as their syncs nearly do.
 _ALL = _SELECT.format(deliveries="deliveries AS d", pending=_PENDING)
-_SOME = text(
-    _SELECT.format(
-        deliveries=f"{KEYS} AS w JOIN deliveries AS d ON d.target_id = w.target_id AND d.commit_id = w.commit_id",
-        pending=_PENDING,
-    )
-)
+
+
+@lru_cache(maxsize=2)
+def _some(keys: str) -> TextClause:
+    wanted = f"{keys} AS w JOIN deliveries AS d ON d.target_id = w.target_id AND d.commit_id = w.commit_id"
+    return text(_SELECT.format(deliveries=wanted, pending=_PENDING))
+
 
 Key = tuple[CommitId, TargetId]
 
@@ -72,7 +74,7 @@ async def stream_facts(
 
 async def read_facts(session: Session, decoder: FactsDecoder, keys: Sequence[Key]) -> list[DeliveryFacts]:
     """Return the facts of these deliveries as the session sees them."""
-    found = await session.all(_SOME, {"keys": pack_keys(keys)})
+    found = await session.all(_some(session.dialect.keys), {"keys": session.dialect.pack_keys(keys)})
     return list(decoder.decode(found))
 
 

@@ -16,12 +16,15 @@ from fluxtrail.ledger import schema
 from fluxtrail.ledger.backup import Progress, copy_ledger
 from fluxtrail.ledger.catalog import Catalog
 from fluxtrail.ledger.facts import Key, stream_facts
+from fluxtrail.ledger.leadership import Leadership
 from fluxtrail.ledger.migrate import upgrade
+from fluxtrail.ledger.outbox import Outbox
 from fluxtrail.ledger.place import FileLock, prepare_place
 from fluxtrail.ledger.queries.answers import Answers
 from fluxtrail.ledger.session import Session, finish
 from fluxtrail.ledger.sqlite import SqliteEngine, Synchronous
 from fluxtrail.ledger.unit import SqlUnit
+from fluxtrail.ledger.units.base import Plan
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.views import DeliveryFacts
 
@@ -38,22 +41,35 @@ class SqlLedger(Answers):
     """What keeps everything. One process at a time; open it with `SqlLedger.open`, and close it."""
 
     def __init__(
-        self, engine: SqliteEngine, lock: FileLock, clock: Clock, *, instance_id: str, created_at: datetime
+        self,
+        engine: SqliteEngine,
+        lock: FileLock,
+        clock: Clock,
+        *,
+        instance_id: str,
+        created_at: datetime,
+        plan: Plan | None = None,
     ) -> None:
         super().__init__(engine, Catalog())
         self._lock = lock
         self._clock = clock
+        self._plan = plan
+        self.outbox = Outbox(engine, clock.now)
+        self.leadership = Leadership(engine, clock.now)
         self.path = engine.path
         self.instance_id = instance_id
         """A random id given when the ledger was made: what its figures are the figures of."""
         self.created_at = created_at
 
     @classmethod
-    async def open(cls, where: Path | str, *, clock: Clock, synchronous: Synchronous = "normal") -> SqlLedger:
+    async def open(
+        cls, where: Path | str, *, clock: Clock, synchronous: Synchronous = "normal", plan: Plan | None = None
+    ) -> SqlLedger:
         """Open the ledger at a path or `sqlite:///` URL, made and migrated where needed.
 
         Args:
             synchronous: `normal` survives the process, `full` also a power cut (see `sqlite.py`).
+            plan: what must be reported of new history; its reports are kept in the unit that adds to it.
 
         Raises:
             ConfigError: an address of another kind.
@@ -67,13 +83,13 @@ class SqlLedger(Answers):
         try:
             async with engine.write() as connection:
                 migrated = await upgrade(connection, engine.subject)
-                identity = await _identity(Session(connection, engine.subject), clock)
+                identity = await _identity(Session(connection, engine.subject, engine.dialect), clock)
         except BaseException:
             await finish(engine.close())
             lock.release()
             raise
         log.info("ledger_opened", path=str(path), migrated=migrated, instance_id=identity[0])
-        return cls(engine, lock, clock, instance_id=identity[0], created_at=identity[1])
+        return cls(engine, lock, clock, instance_id=identity[0], created_at=identity[1], plan=plan)
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[SqlUnit]:
@@ -85,8 +101,8 @@ class SqlLedger(Answers):
             StoreError: it could not be begun or kept.
         """
         async with self._engine.write() as connection:
-            session = Session(connection, self._engine.subject)
-            yield SqlUnit(session, now=self._clock.now, catalog=self._catalog)
+            session = Session(connection, self._engine.subject, self._engine.dialect)
+            yield SqlUnit(session, now=self._clock.now, catalog=self._catalog, plan=self._plan)
 
     async def delivery_facts(self, keys: Sequence[Key] | None = None) -> AsyncIterator[list[DeliveryFacts]]:
         """Yield what the figures need of deliveries, of all for None, in batches; those never applied are left out.

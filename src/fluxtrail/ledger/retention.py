@@ -1,19 +1,20 @@
 """Forgets what is old and over, a bounded bite at a time.
 
 Never taken: what is open (pending, failed), the newest sync of a target, syncs that attribution is not done
-with, and what these need: their commits, carriers and syncs; nor the commits that branches and targets stand on.
+with, and what these need: their commits, carriers and syncs; nor the commits that branches and targets stand on;
+nor a report that was not sent.
 What the figures had counted of a delivery is handed back, so that the caller keeps it in the same unit.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, text, update
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.facts import FactsDecoder, Key, read_facts
-from fluxtrail.ledger.queries.situation import Situation, commit_sha
+from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.schema import HEALED_LATER
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
@@ -23,6 +24,10 @@ from fluxtrail.model.views import DeliveryFacts
 
 _C, _D, _E = schema.commits, schema.deliveries, schema.exports
 _S, _F, _T = schema.syncs, schema.fetches, schema.transitions
+_R = schema.reports
+
+REMEMBERED = timedelta(days=7)
+"""How long the key of a report that was sent is not sent again; what plans it does so within a restart or two."""
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +40,8 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     commits: int
     fetches: int
     transitions: int
+    reports: int
+    """Sent or dropped ones, whose keys need not be remembered any more."""
     is_complete: bool
     """Nothing older is left to take now."""
 
@@ -51,6 +58,7 @@ class RetentionPart(UnitPart):
         commits = await self._prune_commits(before, limit, await self._footholds(situation))
         fetches = await self._prune_fetches(before, limit)
         transitions = await self._prune_transitions(before, limit)
+        reports = await self._prune_reports(limit)
         meta = schema.meta
         later = or_(meta.c.pruned_before.is_(None), meta.c.pruned_before < before)
         await self._session.run(update(meta).where(later).values(pruned_before=before))
@@ -61,7 +69,8 @@ class RetentionPart(UnitPart):
             commits=commits,
             fetches=fetches,
             transitions=transitions,
-            is_complete=max(len(keys), syncs, commits, fetches, transitions) < limit,
+            reports=reports,
+            is_complete=max(len(keys), syncs, commits, fetches, transitions, reports) < limit,
         )
 
     async def _settled_deliveries(self, before: datetime, limit: int) -> list[Key]:
@@ -102,12 +111,11 @@ class RetentionPart(UnitPart):
         held = {(row.repository_id, row.head) for row in heads if row.head}
         for target in situation.targets.values():
             if target.deleted_at is None and target.repository_id is not None:
-                shas = (target.baseline_sha, commit_sha(target.applied), commit_sha(target.attempted))
+                shas = (target.baseline_sha, target.applied_sha, target.attempted_sha)
                 held.update((target.repository_id, sha) for sha in shas if sha)
                 source = situation.source_of(target)
-                fetched = commit_sha(source.revision) if source else None
-                if fetched:
-                    held.add((target.repository_id, fetched))
+                if source is not None and source.sha:
+                    held.add((target.repository_id, source.sha))
         return held
 
     async def _prune_commits(self, before: datetime, limit: int, held: set[tuple[RepositoryId, str]]) -> int:
@@ -148,6 +156,14 @@ class RetentionPart(UnitPart):
         last = select(func.max(oldest.c.id)).where(oldest.c.id < func.coalesce(young, oldest.c.id + 1))
         through = await self._session.scalar(last)
         return await self._session.run(delete(_T).where(_T.c.id <= through)) if through is not None else 0
+
+    async def _prune_reports(self, limit: int) -> int:
+        """Take the keys of what was sent long ago; what was not sent is never taken."""
+        over = select(_R.c.id).where(_R.c.ended_at < self._now() - REMEMBERED).order_by(_R.c.ended_at).limit(limit)
+        found = [row.id for row in await self._session.all(over)]
+        for chunk in chunks(found):
+            await self._session.run(delete(_R).where(_R.c.id.in_(chunk)))
+        return len(found)
 
 
 def _is_needed_by_none() -> list[ColumnElement[bool]]:

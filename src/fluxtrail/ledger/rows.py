@@ -14,6 +14,7 @@ from fluxtrail.model.records import (
     CommitRecord,
     DeliveryRecord,
     ExportRecord,
+    FetchRecord,
     Record,
     RepositoryRecord,
     SourceRecord,
@@ -21,6 +22,7 @@ from fluxtrail.model.records import (
     TargetRecord,
     Transition,
 )
+from fluxtrail.model.report import ClaimedReport, ReportView
 
 Values = dict[str, Any]
 
@@ -80,6 +82,10 @@ def source_of(row: Row[Any]) -> SourceRecord:
     return SourceRecord(key=_key_of(fields), **fields)
 
 
+def fetch_of(row: Row[Any]) -> FetchRecord:
+    return FetchRecord(**_plain(row, "at"))
+
+
 def target_of(row: Row[Any]) -> TargetRecord:
     fields = _plain(row, "stamp")
     return TargetRecord(key=_key_of(fields), **fields)
@@ -95,6 +101,17 @@ def delivery_of(row: Row[Any], *left_out: str) -> DeliveryRecord:
 
 def transition_of(row: Row[Any]) -> Transition:
     return Transition(**_plain(row))
+
+
+CLAIMED = [name for name in ClaimedReport.__struct_fields__ if name != "owner"]
+
+
+def claimed_report_of(row: Row[Any], *, owner: str) -> ClaimedReport:
+    return ClaimedReport(**{name: getattr(row, name) for name in CLAIMED}, owner=owner)
+
+
+def report_view_of(row: Row[Any]) -> ReportView:
+    return ReportView(**{name: getattr(row, name) for name in ReportView.__struct_fields__})
 
 
 def merge_commits(held: CommitRecord, told: CommitRecord) -> CommitRecord:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -24,9 +25,21 @@ from sqlalchemy import (
     text,
 )
 
-from fluxtrail.ledger.columns import Choice, Detail, Id, Instant, KeyText, MomentText, Texts, VerdictCode
+from fluxtrail.ledger.columns import (
+    Choice,
+    Counts,
+    Detail,
+    Id,
+    Inputs,
+    Instant,
+    KeyText,
+    MomentText,
+    Texts,
+    VerdictCode,
+)
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import AliasKind, Attribution, Cause, TransitionKind
+from fluxtrail.model.report import Mode, ReportState
 
 metadata = MetaData(
     naming_convention={
@@ -196,8 +209,11 @@ sources = Table(
     Column("is_suspended", Boolean, nullable=False),
     Column("ignore", Text),
     Column("sparse_checkout", Texts, nullable=False),
+    Column("inputs", Inputs, nullable=False),
+    Column("is_insecure", Boolean, nullable=False),
     Column("revision", Text),
     Column("digest", Text),
+    Column("sha", Text),
     Column("problem", Text),
     Column("observed_at", Instant, nullable=False),
     Column("deleted_at", Instant),
@@ -214,6 +230,9 @@ fetches = Table(
     Column("digest", Text, nullable=False),
     Column("fetched", MomentText, nullable=False),
     Column("at", Instant, nullable=False),
+    Column("origin", Text, doc="the revision of the source that the artifact was made from"),
+    Column("created_at", Instant, doc="when the artifact was made, as its maker says"),
+    Column("inputs", Detail, nullable=False, doc="the revision of each source it was made from, by key"),
     PrimaryKeyConstraint("source_id", "revision", "digest"),
     Index(None, "at"),
 )
@@ -239,9 +258,12 @@ targets = Table(
     Column("is_suspended", Boolean, nullable=False),
     Column("has_checks", Boolean, nullable=False),
     Column("attempted", Text),
+    Column("attempted_sha", Text),
     Column("applied", Text),
+    Column("applied_sha", Text),
     Column("applied_digest", Text),
     Column("applied_generation", BigInteger),
+    Column("successes", Counts, nullable=False),
     Column("phase", Choice(Outcome), nullable=False),
     Column("reason", Text, nullable=False),
     Column("message", Text, nullable=False),
@@ -333,4 +355,46 @@ transitions = Table(
     Column("after", Text, nullable=False),
     Column("detail", Detail, nullable=False),
     sqlite_autoincrement=True,
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("sink", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("mode", Choice(Mode), nullable=False),
+    Column("state", Choice(ReportState), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False, doc="not to be tried before"),
+    Column("owner", Text, doc="who has leased it"),
+    Column("leased_until", Instant),
+    Column("answer", Text, doc="the last one that was not a success"),
+    Column("ended_at", Instant, doc="when it was sent or dropped"),
+    UniqueConstraint("sink", "key"),
+    Index("ix_reports_due", "sink", "due_at", "id", **_partial("state = 'waiting'")),
+    Index("ix_reports_unsent", "state", "id", **_partial("ended_at IS NULL")),
+    Index("ix_reports_ended", "ended_at", **_partial("ended_at IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("budget", Text, nullable=False),
+    Column("spent_at", Instant, nullable=False),
+    Index(None, "budget", "spent_at", "id"),
+    sqlite_autoincrement=True,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("leased_until", Instant, nullable=False),
 )

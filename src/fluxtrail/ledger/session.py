@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import CursorResult, Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fluxtrail.ledger.dialect import Dialect
 from fluxtrail.ledger.faults import translated
 
 T = TypeVar("T")
@@ -45,9 +46,11 @@ async def finish(operation: Awaitable[T]) -> T:
 class Session:
     """One transaction on one connection."""
 
-    def __init__(self, connection: AsyncConnection, subject: str) -> None:
+    def __init__(self, connection: AsyncConnection, subject: str, dialect: Dialect) -> None:
         self._connection = connection
         self._subject = subject
+        self.dialect = dialect
+        """What this engine says differently."""
 
     async def all(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Return every row; the caller bounds them."""

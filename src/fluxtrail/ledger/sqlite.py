@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import URL, Integer, Table, TextualSelect, column, event, text
+from sqlalchemy import URL, Integer, Select, Table, TextualSelect, column, event, text
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -36,31 +36,37 @@ _READER_CACHE_KIB = 8 * 1024
 _LOG_LIMIT_BYTES = 64 * 1024 * 1024
 
 
-def upsert(table: Table) -> Insert:
-    """Return an INSERT that can be given `on_conflict_do_…`."""
-    return insert(table)
-
-
 KEYS = """(SELECT json_extract(value, '$[0]') AS commit_id, json_extract(value, '$[1]') AS target_id
            FROM json_each(:keys))"""
-"""A table of (commit, target) from one parameter made by `pack_keys`.
-
-SQLite walks the whole table for `(a, b) IN (VALUES …)`; joined to this it looks each key up, and the text of the
+"""SQLite walks the whole table for `(a, b) IN (VALUES …)`; joined to this it looks each key up, and the text of the
 statement stays the same whatever their number.
 """
-
-
 _KEY_TABLE = text("SELECT commit_id, target_id FROM " + KEYS)  # noqa: S608 - constants
+_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
 
 
-def pack_keys(keys: Sequence[tuple[int, int]]) -> str:
-    return msgspec.json.encode(keys).decode()
+class SqliteDialect:
+    keys = KEYS
 
+    def upsert(self, table: Table) -> Insert:
+        return insert(table)
 
-def key_table(keys: Sequence[tuple[int, int]]) -> TextualSelect:
-    """Return the keys as something to join with: columns `commit_id` and `target_id`."""
-    wanted = _KEY_TABLE.bindparams(keys=pack_keys(keys))
-    return wanted.columns(column("commit_id", Integer), column("target_id", Integer))
+    def pack_keys(self, keys: Sequence[tuple[int, int]]) -> str:
+        return msgspec.json.encode(keys).decode()
+
+    def key_table(self, keys: Sequence[tuple[int, int]]) -> TextualSelect:
+        wanted = _KEY_TABLE.bindparams(keys=self.pack_keys(keys))
+        return wanted.columns(column("commit_id", Integer), column("target_id", Integer))
+
+    def skip_locked(self, wanted: Select[Any]) -> Select[Any]:
+        return wanted  # who writes has the whole file
+
+    async def lock(self, session: Session, name: str) -> None:
+        """Nothing: who writes has the whole file."""
+
+    async def reserve_ids(self, session: Session, table: Table, number: int) -> range:
+        last = int(await session.scalar(_LAST_ID.bindparams(name=table.name)) or 0)
+        return range(last + 1, last + 1 + number)
 
 
 class SqliteEngine:
@@ -69,6 +75,7 @@ class SqliteEngine:
     def __init__(self, path: Path, *, synchronous: Synchronous = "normal") -> None:
         self.path = path
         self.subject = str(path)
+        self.dialect = SqliteDialect()
         self._writer = _create_engine(path, connections=1)
         self._readers = _create_engine(path, connections=READERS)
         _configure(self._writer, "BEGIN IMMEDIATE", _writer_pragmas(synchronous))
@@ -95,7 +102,7 @@ class SqliteEngine:
     async def read(self) -> AsyncIterator[Session]:
         """Yield a session on one snapshot of everything committed."""
         async with self._connected(self._readers) as connection:
-            yield Session(connection, self.subject)
+            yield Session(connection, self.subject, self.dialect)
 
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:

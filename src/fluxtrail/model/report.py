@@ -19,6 +19,17 @@ class Mode(StrEnum):
     """Only the newest of a key counts: statuses, records. One attempt at a time per key."""
 
 
+class ReportState(StrEnum):
+    WAITING = "waiting"
+    """To be sent, or just being sent."""
+    DEAD = "dead"
+    """Given up; can be replayed."""
+    SENT = "sent"
+    """Remembered for a while, so that its key is not said again."""
+    DROPPED = "dropped"
+    """Somebody said that it need not be sent; remembered like one that was."""
+
+
 class NewReport(msgspec.Struct, frozen=True, kw_only=True):
     """Something to say, as it is planned."""
 
@@ -47,3 +58,32 @@ class ClaimedReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of a `latest` report: grows when it is planned again; an acknowledgement of an older one sends it again."""
     owner: str
     """Who holds the lease; an answer of anybody else changes nothing."""
+
+
+class SinkCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What has not reached one outside system."""
+
+    waiting: int = 0
+    """Those that are just being sent too."""
+    dead: int = 0
+    oldest_at: datetime | None = None
+    """When the oldest waiting one was planned."""
+
+
+class ReportView(msgspec.Struct, frozen=True, kw_only=True):
+    """A report as it is listed: what became of it."""
+
+    id: ReportId
+    sink: str
+    key: str
+    mode: Mode
+    state: ReportState
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+    """Not tried before."""
+    owner: str | None = None
+    """Who is just sending it, or died doing so."""
+    answer: str | None = None
+    """The last answer that was not a success."""
+    ended_at: datetime | None = None

@@ -22,7 +22,6 @@ from fluxtrail.ledger.queries.rendering import Renderer, stored
 from fluxtrail.ledger.queries.resolving import find_commits, repositories_named
 from fluxtrail.ledger.queries.targets import named_targets
 from fluxtrail.ledger.session import Session, chunks
-from fluxtrail.ledger.sqlite import key_table
 from fluxtrail.model.records import CommitId, RepositoryId, TargetId
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryView
@@ -71,7 +70,8 @@ def _read(cursor: str | None) -> Key | None:
 
 
 async def _rows(session: Session, keys: Sequence[Key]) -> list[Any]:
-    wanted = key_table([(commit_id, target_id) for _, commit_id, target_id in keys]).cte("wanted")
+    table = session.dialect.key_table([(commit_id, target_id) for _, commit_id, target_id in keys])
+    wanted = table.cte("wanted")
     statement = stored().join(wanted, (wanted.c.target_id == _D.c.target_id) & (wanted.c.commit_id == _D.c.commit_id))
     found = {(row.commit_id, row.target_id): row for row in await session.all(statement)}
     return [found[commit_id, target_id] for _, commit_id, target_id in keys]

@@ -8,21 +8,22 @@ from datetime import datetime
 from sqlalchemy import select
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.sqlite import upsert
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.observation import ClusterUid
 
 
 class ClusterPart(UnitPart):
     async def put_cluster(self, uid: ClusterUid, name: str, seen_at: datetime) -> None:
-        statement = upsert(schema.clusters).values(uid=uid, name=name, seen_at=seen_at)
+        statement = self._session.dialect.upsert(schema.clusters).values(uid=uid, name=name, seen_at=seen_at)
         await self._session.run(
             statement.on_conflict_do_update(index_elements=["uid"], set_={"name": name, "seen_at": seen_at})
         )
 
     async def put_stream_mark(self, cluster: ClusterUid, kind: str, current_at: datetime) -> None:
         """Note how far a stream has been kept; an older mark than the one held is ignored."""
-        statement = upsert(schema.stream_marks).values(cluster=cluster, kind=kind, current_at=current_at)
+        statement = self._session.dialect.upsert(schema.stream_marks).values(
+            cluster=cluster, kind=kind, current_at=current_at
+        )
         await self._session.run(
             statement.on_conflict_do_update(
                 index_elements=["cluster", "kind"],
@@ -40,5 +41,5 @@ class ClusterPart(UnitPart):
         return found
 
     async def put_note(self, name: str, value: str) -> None:
-        statement = upsert(schema.notes).values(name=name, value=value)
+        statement = self._session.dialect.upsert(schema.notes).values(name=name, value=value)
         await self._session.run(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))

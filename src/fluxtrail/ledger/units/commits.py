@@ -10,7 +10,6 @@ from sqlalchemy import bindparam, insert, select, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.session import chunks
-from fluxtrail.ledger.sqlite import upsert
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.records import AliasKind, CommitId, CommitRecord, ExportRecord, RepositoryId
 
@@ -58,10 +57,10 @@ class CommitPart(UnitPart):
             {"repository_id": repository_id, "commit_id": commit_id, "kind": kind, "sha": sha}
             for sha in dict.fromkeys(shas)
         ]
-        await self._session.run(upsert(schema.aliases).on_conflict_do_nothing(), stated)
+        await self._session.run(self._session.dialect.upsert(schema.aliases).on_conflict_do_nothing(), stated)
 
     async def put_exports(self, records: Sequence[ExportRecord]) -> None:
-        statement = upsert(schema.exports)
+        statement = self._session.dialect.upsert(schema.exports)
         statement = statement.on_conflict_do_update(
             index_elements=["carrier_id", "source_id"],
             set_={"stated_at": statement.excluded.stated_at, "build_link": statement.excluded.build_link},

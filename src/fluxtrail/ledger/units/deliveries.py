@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from sqlalchemy import Subquery, func, insert, select, union_all
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.session import chunks
-from fluxtrail.ledger.sqlite import upsert
-from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.ledger.units.reports import ReportPart
 from fluxtrail.model.errors import StoreError
 from fluxtrail.model.records import CommitId, DeliveryRecord, RepositoryId, TargetId, Transition
 from fluxtrail.model.verdict import Verdict
@@ -18,7 +18,7 @@ _DELIVERIES = schema.deliveries
 _REPLACED = [column.name for column in _DELIVERIES.columns if not column.primary_key]
 
 
-class DeliveryPart(UnitPart):
+class DeliveryPart(ReportPart):
     async def put_deliveries(self, records: Sequence[DeliveryRecord]) -> None:
         """Insert or replace by (commit, target).
 
@@ -30,7 +30,7 @@ class DeliveryPart(UnitPart):
         if missing is not None:
             raise StoreError(f"there is no commit {missing} to keep a delivery of; it was pruned or never kept")
         stated = [rows.values_of(record) | {"repository_id": repositories[record.commit_id]} for record in records]
-        statement = upsert(_DELIVERIES)
+        statement = self._session.dialect.upsert(_DELIVERIES)
         statement = statement.on_conflict_do_update(
             index_elements=["target_id", "commit_id"], set_={name: statement.excluded[name] for name in _REPLACED}
         )
@@ -96,14 +96,17 @@ class DeliveryPart(UnitPart):
             found += [(row.position, rows.delivery_of(row, "position")) for row in await self._session.all(wanted)]
         return found
 
-    async def add_transitions(self, transitions: Sequence[Transition]) -> None:
-        """Append to the history; the ledger gives the ids, in this order."""
-        stated = []
-        for transition in transitions:
-            values = rows.values_of(transition)
-            del values["id"]
-            stated.append(values)
-        await self._session.run(insert(schema.transitions), stated)
+    async def add_transitions(self, transitions: Sequence[Transition]) -> list[Transition]:
+        """Append to the history, and plan what must be said of it; returns it with the ids it was given, in order."""
+        if not transitions:
+            return []
+        table = schema.transitions
+        ids = await self._session.dialect.reserve_ids(self._session, table, len(transitions))
+        added = [msgspec.structs.replace(line, id=id_) for id_, line in zip(ids, transitions, strict=True)]
+        await self._session.run(insert(table), [rows.values_of(line) for line in added])
+        if self._plan is not None:
+            await self.add_reports(self._plan(added))
+        return added
 
     async def _repositories_of(self, commits: Sequence[CommitId]) -> dict[CommitId, RepositoryId]:
         table = schema.commits

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Table, bindparam, insert, select, update
 
 from fluxtrail.ledger import rows, schema
-from fluxtrail.ledger.sqlite import upsert
+from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.errors import StoreError
 from fluxtrail.model.moment import Moment
-from fluxtrail.model.records import UNSAVED, SourceId, SourceRecord, TargetRecord
+from fluxtrail.model.records import UNSAVED, FetchRecord, SourceId, SourceRecord, TargetRecord
 
 R = TypeVar("R", SourceRecord, TargetRecord)
 
@@ -42,21 +43,36 @@ class ObjectPart(UnitPart):
     async def targets(self) -> list[TargetRecord]:
         return list((await self._catalog.targets(self._session)).values())
 
-    async def note_fetch(self, source_id: SourceId, revision: str, digest: str, fetched: Moment) -> Moment:
-        """Keep the earliest moment ever seen for (source, revision, digest); returns that one."""
-        table = schema.fetches
-        same = (table.c.source_id == source_id, table.c.revision == revision, table.c.digest == digest)
-        held: Moment | None = await self._session.scalar(select(table.c.fetched).where(*same))
-        if held is not None and held.at <= fetched.at:
-            return held
-        values = {"source_id": source_id, "revision": revision, "digest": digest, "fetched": fetched, "at": fetched.at}
-        statement = upsert(table).values(values)
+    async def note_fetch(self, record: FetchRecord) -> FetchRecord:
+        """Keep the earliest moment ever seen for (source, revision, digest); returns what is kept."""
+        table, fetched = schema.fetches, record.fetched
+        held = await self._session.first(
+            select(table).where(
+                table.c.source_id == record.source_id,
+                table.c.revision == record.revision,
+                table.c.digest == record.digest,
+            )
+        )
+        if held is not None and held.fetched.at <= fetched.at:
+            return rows.fetch_of(held)
+        statement = self._session.dialect.upsert(table).values(rows.values_of(record) | {"at": fetched.at})
         await self._session.run(
             statement.on_conflict_do_update(
                 index_elements=["source_id", "revision", "digest"], set_={"fetched": fetched, "at": fetched.at}
             )
         )
-        return fetched
+        return record if held is None else msgspec.structs.replace(rows.fetch_of(held), fetched=fetched)
+
+    async def fetches(self, sources: Sequence[SourceId], *, revision: str | None = None) -> list[FetchRecord]:
+        """Return what these sources ever fetched, earliest first; only one revision's where it is given."""
+        table = schema.fetches
+        found: list[FetchRecord] = []
+        for chunk in chunks(list(sources)):
+            wanted = select(table).where(table.c.source_id.in_(chunk))
+            if revision is not None:
+                wanted = wanted.where(table.c.revision == revision)
+            found += [rows.fetch_of(row) for row in await self._session.all(wanted)]
+        return sorted(found, key=lambda item: (item.fetched.at, item.source_id))
 
     async def find_fetch(self, source_id: SourceId, revision: str) -> Moment | None:
         table = schema.fetches

@@ -8,7 +8,6 @@ import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from fluxtrail.ledger import rows, schema
-from fluxtrail.ledger.sqlite import upsert
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.records import BranchRecord, RepositoryId, RepositoryRecord
 
@@ -47,7 +46,7 @@ class RepositoryPart(UnitPart):
 
     async def put_branch(self, record: BranchRecord) -> None:
         values = rows.values_of(record)
-        statement = upsert(schema.branches).values(values)
+        statement = self._session.dialect.upsert(schema.branches).values(values)
         await self._session.run(statement.on_conflict_do_update(index_elements=["repository_id", "name"], set_=values))
 
     async def branches(self) -> list[BranchRecord]:

@@ -34,6 +34,9 @@ def upgrade() -> None:
     _create_fetches()
     _create_links()
     _create_syncs()
+    _create_reports()
+    _create_budgets()
+    _create_leases()
 
 
 def _create_clusters() -> None:
@@ -193,8 +196,11 @@ def _create_sources() -> None:
         sa.Column("is_suspended", sa.Boolean(), nullable=False),
         sa.Column("ignore", sa.Text()),
         sa.Column("sparse_checkout", sa.Text(), nullable=False),
+        sa.Column("inputs", sa.Text(), nullable=False),
+        sa.Column("is_insecure", sa.Boolean(), nullable=False),
         sa.Column("revision", sa.Text()),
         sa.Column("digest", sa.Text()),
+        sa.Column("sha", sa.Text()),
         sa.Column("problem", sa.Text()),
         sa.Column("observed_at", sa.BigInteger(), nullable=False),
         sa.Column("deleted_at", sa.BigInteger()),
@@ -227,9 +233,12 @@ def _create_targets() -> None:
         sa.Column("is_suspended", sa.Boolean(), nullable=False),
         sa.Column("has_checks", sa.Boolean(), nullable=False),
         sa.Column("attempted", sa.Text()),
+        sa.Column("attempted_sha", sa.Text()),
         sa.Column("applied", sa.Text()),
+        sa.Column("applied_sha", sa.Text()),
         sa.Column("applied_digest", sa.Text()),
         sa.Column("applied_generation", sa.BigInteger()),
+        sa.Column("successes", sa.Text(), nullable=False),
         sa.Column("phase", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
@@ -324,6 +333,9 @@ def _create_fetches() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("fetched", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("origin", sa.Text()),
+        sa.Column("created_at", sa.BigInteger()),
+        sa.Column("inputs", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name="fk_fetches_source_id"),
         sa.PrimaryKeyConstraint("source_id", "revision", "digest", name="pk_fetches"),
     )
@@ -382,3 +394,51 @@ def _create_syncs() -> None:
     op.create_index("ix_syncs_started_at", "syncs", ["started_at"])
     op.create_index("ix_syncs_target_id_id", "syncs", ["target_id", "id"])
     op.create_index("ix_syncs_unattributed", "syncs", ["id"], **_partial("attributed_version < version"))
+
+
+def _create_reports() -> None:
+    op.create_table(
+        "reports",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("sink", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("owner", sa.Text()),
+        sa.Column("leased_until", sa.BigInteger()),
+        sa.Column("answer", sa.Text()),
+        sa.Column("ended_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("id", name="pk_reports"),
+        sa.UniqueConstraint("sink", "key", name="uq_reports_sink_key"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_reports_due", "reports", ["sink", "due_at", "id"], **_partial("state = 'waiting'"))
+    op.create_index("ix_reports_ended", "reports", ["ended_at"], **_partial("ended_at IS NOT NULL"))
+    op.create_index("ix_reports_unsent", "reports", ["state", "id"], **_partial("ended_at IS NULL"))
+
+
+def _create_budgets() -> None:
+    op.create_table(
+        "budgets",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("budget", sa.Text(), nullable=False),
+        sa.Column("spent_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_budgets"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_budgets_budget_spent_at_id", "budgets", ["budget", "spent_at", "id"])
+
+
+def _create_leases() -> None:
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("leased_until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_leases"),
+    )

@@ -1,0 +1,39 @@
+"""What the engines say differently: a module for each implements this, everything else is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy import Select, Table, TextualSelect
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from fluxtrail.ledger.session import Session
+
+Upsert = sqlite.Insert | postgresql.Insert
+
+
+class Dialect(Protocol):
+    keys: str
+    """A table of (commit_id, target_id) as text of SQL, from the one parameter `keys` that `pack_keys` makes."""
+
+    def upsert(self, table: Table) -> Upsert:
+        """Return an INSERT that can be given `on_conflict_do_…`."""
+
+    def pack_keys(self, keys: Sequence[tuple[int, int]]) -> str: ...
+
+    def key_table(self, keys: Sequence[tuple[int, int]]) -> TextualSelect:
+        """Return the keys as something to join with: columns `commit_id` and `target_id`."""
+
+    def skip_locked(self, wanted: Select[Any]) -> Select[Any]:
+        """Lock the rows that are selected until the transaction ends, and leave out those that others have locked."""
+
+    async def lock(self, session: Session, name: str) -> None:
+        """Wait until nobody else holds the lock of this name, and hold it until the transaction ends."""
+
+    async def reserve_ids(self, session: Session, table: Table, number: int) -> Sequence[int]:
+        """Return growing ids for so many new rows, greater than any that was given before in this transaction.
+
+        Rows are inserted with them: to insert many does not tell their ids without a statement for each.
+        """

@@ -1,0 +1,165 @@
+"""The outbox: reports on their way out, leased to one process at a time while it sends them.
+
+Nothing is locked during a call to the outside. Who claims a report has it until the lease ends; whoever dies meanwhile
+loses it to the next who claims. So a report goes out at least once, and what is said of it counts only from who
+holds the lease. Leases and budgets go by the clocks of the processes: they must agree to well below a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
+
+from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.queries.pages import Page
+from fluxtrail.ledger.queries.reports import count_reports, list_reports
+from fluxtrail.ledger.session import Session, chunks
+from fluxtrail.ledger.sqlite import SqliteEngine
+from fluxtrail.model.redaction import redact
+from fluxtrail.model.report import ClaimedReport, Mode, ReportId, ReportState, ReportView, SinkCounts
+
+_R = schema.reports
+_B = schema.budgets
+
+_FREE: dict[str, Any] = {"owner": None, "leased_until": None}
+_HELD = (_R.c.id == bindparam("id_"), _R.c.owner == bindparam("owner_"), _R.c.state == ReportState.WAITING)
+_IS_SAME = _R.c.version == bindparam("version_")
+_FORGET = delete(_R).where(*_HELD, _IS_SAME)
+_REMEMBER = (
+    update(_R)
+    .where(*_HELD, _IS_SAME)
+    .values(**_FREE, state=ReportState.SENT, body=b"", ended_at=bindparam("now_", type_=_R.c.ended_at.type))
+)
+_GIVE_BACK = update(_R).where(*_HELD).values(**_FREE)
+_POSTPONE = update(_R).where(*_HELD).values(**_FREE, due_at=bindparam("until_", type_=_R.c.due_at.type))
+_ANSWERED = update(_R).where(*_HELD, _IS_SAME).values(answer=bindparam("answer_"))
+_BURY = update(_R).where(*_HELD, _IS_SAME).values(**_FREE, state=ReportState.DEAD, answer=bindparam("answer_"))
+
+
+class Outbox:
+    """Every method is a transaction of its own, and raises StoreError where the ledger cannot be read or written."""
+
+    def __init__(self, engine: SqliteEngine, now: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._now = now
+
+    async def claim(self, sinks: Sequence[str], *, owner: str, limit: int, lease: timedelta) -> list[ClaimedReport]:
+        """Lease reports that are due and that nobody holds, the longest due first.
+
+        Args:
+            owner: another one for each process, and for each start of it.
+            lease: longer than any attempt takes; who is late may find that another has sent it too.
+        """
+        now = self._now()
+        is_free = or_(_R.c.leased_until.is_(None), _R.c.leased_until <= now)
+        columns = (*(_R.c[name] for name in rows.CLAIMED), _R.c.due_at)
+        async with self._writing() as session:
+            found: list[Any] = []
+            for sink in dict.fromkeys(sinks):
+                wanted = select(*columns).where(_R.c.sink == sink, _R.c.state == ReportState.WAITING)
+                wanted = wanted.where(_R.c.due_at <= now, is_free).order_by(_R.c.due_at, _R.c.id).limit(limit)
+                found += await session.all(session.dialect.skip_locked(wanted))
+            chosen = sorted(found, key=lambda row: (row.due_at, row.id))[:limit]
+            taken = {"owner": owner, "leased_until": now + lease, "attempts": _R.c.attempts + 1}
+            for chunk in chunks([row.id for row in chosen]):
+                await session.run(update(_R).where(_R.c.id.in_(chunk)).values(taken))
+        return [rows.claimed_report_of(row, owner=owner) for row in chosen]
+
+    async def acknowledge(self, reports: Sequence[ClaimedReport]) -> None:
+        """Note that they were sent. Of `latest`, what was planned again meanwhile is still to be sent."""
+        latest = [report for report in reports if report.mode is Mode.LATEST]
+        every = [report for report in reports if report.mode is Mode.EVERY]
+        async with self._writing() as session:
+            await session.run(_FORGET, [_versioned(report) for report in latest])
+            await session.run(_GIVE_BACK, [_held(report) for report in latest])
+            await session.run(_REMEMBER, [_versioned(report) | {"now_": self._now()} for report in every])
+
+    async def postpone(self, reports: Sequence[ClaimedReport], *, until: datetime, answer: str) -> None:
+        """Give them back, not to be tried before `until`."""
+        said = redact(answer)
+        async with self._writing() as session:
+            await session.run(_ANSWERED, [_versioned(report) | {"answer_": said} for report in reports])
+            await session.run(_POSTPONE, [_held(report) | {"until_": until} for report in reports])
+
+    async def bury(self, reports: Sequence[ClaimedReport], *, answer: str) -> None:
+        """Give up on them: dead letters, which keep the answer. What was planned again meanwhile lives on."""
+        said = redact(answer)
+        async with self._writing() as session:
+            await session.run(_BURY, [_versioned(report) | {"answer_": said} for report in reports])
+            await session.run(_GIVE_BACK, [_held(report) for report in reports])
+
+    async def replay(self, ids: Sequence[ReportId]) -> int:
+        """Let dead letters be sent again, now; returns how many were dead."""
+        back = {"state": ReportState.WAITING, "attempts": 0, "due_at": self._now()}
+        async with self._writing() as session:
+            return await _change(session, ids, _R.c.state == ReportState.DEAD, back)
+
+    async def drop(self, ids: Sequence[ReportId]) -> int:
+        """Never send these, dead or waiting; returns how many there were. What is being sent may still arrive."""
+        gone = {**_FREE, "state": ReportState.DROPPED, "body": b"", "ended_at": self._now()}
+        async with self._writing() as session:
+            return await _change(session, ids, _R.c.ended_at.is_(None), gone)
+
+    async def counts(self) -> dict[str, SinkCounts]:
+        """Return what has not been sent, by sink; none for a sink without any."""
+        async with self._engine.read() as session:
+            return await count_reports(session)
+
+    async def list(
+        self,
+        *,
+        state: ReportState | None = None,
+        sink: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[ReportView]:
+        """Return reports, the last planned first.
+
+        Raises:
+            ConfigError: a cursor that is none of this list.
+        """
+        async with self._engine.read() as session:
+            return await list_reports(session, state=state, sink=sink, limit=limit, cursor=cursor)
+
+    async def spend(self, budget: str, *, limit: int, per: timedelta, now: datetime) -> timedelta | None:
+        """Spend one of a budget that all processes share: never more than `limit` within any `per`.
+
+        Returns:
+            None when one was spent, else how long until there is one.
+        """
+        async with self._writing() as session:
+            await session.dialect.lock(session, f"budget {budget}")
+            await session.run(delete(_B).where(_B.c.budget == budget, _B.c.spent_at <= now - per))
+            spent = select(_B.c.spent_at).where(_B.c.budget == budget)
+            last = await session.scalar(spent.order_by(_B.c.spent_at.desc(), _B.c.id.desc()).offset(limit - 1).limit(1))
+            if last is not None:
+                wait: timedelta = last + per - now
+                return wait
+            await session.run(insert(_B), {"budget": budget, "spent_at": now})
+            return None
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Session]:
+        async with self._engine.write() as connection:
+            yield Session(connection, self._engine.subject, self._engine.dialect)
+
+
+async def _change(
+    session: Session, ids: Sequence[ReportId], condition: ColumnElement[bool], values: dict[str, Any]
+) -> int:
+    changed = 0
+    for chunk in chunks(list(dict.fromkeys(ids))):
+        changed += await session.run(update(_R).where(_R.c.id.in_(chunk), condition).values(values))
+    return changed
+
+
+def _held(report: ClaimedReport) -> dict[str, Any]:
+    return {"id_": report.id, "owner_": report.owner}
+
+
+def _versioned(report: ClaimedReport) -> dict[str, Any]:
+    return _held(report) | {"version_": report.version}

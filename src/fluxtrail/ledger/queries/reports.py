@@ -1,0 +1,50 @@
+"""Reports as they are counted and listed."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import func, select
+
+from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
+from fluxtrail.ledger.session import Session
+from fluxtrail.model.report import ReportState, ReportView, SinkCounts
+
+_R = schema.reports
+
+
+async def count_reports(session: Session) -> dict[str, SinkCounts]:
+    """Return what has not been sent, by sink."""
+    wanted = (
+        select(_R.c.sink, _R.c.state, func.count().label("number"), func.min(_R.c.created_at).label("oldest_at"))
+        .where(_R.c.ended_at.is_(None))
+        .group_by(_R.c.sink, _R.c.state)
+        .order_by(_R.c.sink)
+    )
+    counts: dict[str, SinkCounts] = {}
+    for row in await session.all(wanted):
+        told = {"dead": row.number}
+        if row.state is ReportState.WAITING:
+            told = {"waiting": row.number, "oldest_at": row.oldest_at}
+        counts[row.sink] = msgspec.structs.replace(counts.get(row.sink, SinkCounts()), **told)
+    return counts
+
+
+async def list_reports(
+    session: Session, *, state: ReportState | None, sink: str | None, limit: int, cursor: str | None
+) -> Page[ReportView]:
+    """Return reports, the last planned first."""
+    limit = bounded(limit)
+    columns = (_R.c[name] for name in ReportView.__struct_fields__)
+    wanted = select(*columns).order_by(_R.c.id.desc()).limit(limit + 1)
+    if state is not None:
+        wanted = wanted.where(_R.c.state == state)
+    if state in (ReportState.WAITING, ReportState.DEAD):
+        wanted = wanted.where(_R.c.ended_at.is_(None))  # what the index is about
+    if sink is not None:
+        wanted = wanted.where(_R.c.sink == sink)
+    if cursor is not None:
+        wanted = wanted.where(_R.c.id < read_cursor(cursor, tuple[int])[0])
+    found = await session.all(wanted)
+    shown = [rows.report_view_of(row) for row in found[:limit]]
+    return Page(items=shown, next=write_cursor((shown[-1].id,)) if len(found) > limit else None)
