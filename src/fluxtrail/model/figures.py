@@ -9,6 +9,9 @@ in whole microseconds, and each (commit, target) is counted once in each of thre
     succeeded   the three histograms of flux-commit-tracker
 
 What was counted is remembered in three bits a delivery, packed by target and range of commit ids.
+
+Flux-commit-tracker's histograms are kept in exponential buckets too, and each series with its newest sample: what OTLP
+asks for (docs/telemetry.md). Both follow from the set of samples alone.
 """
 
 import bisect
@@ -19,6 +22,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from fluxtrail.model.errors import WireError
+from fluxtrail.model.exponential import Exponential
 from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.stage import INVERSION_TOLERANCE, Interval, Stage, lead_time, stage_intervals
 from fluxtrail.model.views import DeliveryFacts
@@ -29,7 +33,9 @@ BUCKETS_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400
 _APPLIED, _HEALTHY, _SUCCEEDED = 1, 2, 4
 _COMMITS_PER_WORD = 512
 _MICROSECOND = timedelta(microseconds=1)
-_VERSION = 1
+_VERSION = 2
+_READABLE = frozenset({1, _VERSION})
+"""Of version 1, what stands for pruned deliveries has neither exponential buckets nor newest samples."""
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -69,6 +75,8 @@ END_TO_END_TIME = Family(
     _OLD_TARGET,
 )
 HISTOGRAMS = (DURATION, LEAD_TIME, EXPORT_TIME, RECONCILE_TIME, END_TO_END_TIME)
+DROP_IN = (EXPORT_TIME, RECONCILE_TIME, END_TO_END_TIME)
+"""Flux-commit-tracker's: kept in exponential buckets too."""
 
 ESTIMATED = Family(
     "fluxtrail_moments_estimated",
@@ -88,6 +96,20 @@ SCOPE_UNKNOWN = Family(
 COUNTERS = (ESTIMATED, INVERTED, SCOPE_UNKNOWN)
 
 
+class Sample(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """One measurement, and which delivery it is of."""
+
+    at: datetime
+    """When the interval ended."""
+    commit_id: int
+    target_id: int
+    microseconds: int
+
+    @property
+    def seconds(self) -> float:
+        return self.microseconds / 1_000_000
+
+
 class HistogramSeries(msgspec.Struct, frozen=True, kw_only=True):
     """One series as it stands now."""
 
@@ -97,6 +119,9 @@ class HistogramSeries(msgspec.Struct, frozen=True, kw_only=True):
     cumulative: tuple[int, ...]
     """Counts up to each of BUCKETS_SECONDS, and the count of all last."""
     sum_seconds: float
+    exponential: Exponential | None = None
+    """Only of DROP_IN; a snapshot."""
+    newest: Sample | None = None
 
 
 class CounterSeries(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +133,20 @@ class CounterSeries(msgspec.Struct, frozen=True, kw_only=True):
 class _Histogram(msgspec.Struct, array_like=True):
     counts: list[int]
     sum_microseconds: int = 0
+    exponential: Exponential | None = None
+    newest: Sample | None = None
 
-    def observe(self, microseconds: int) -> None:
-        self.counts[bisect.bisect_left(_BOUNDS_MICROSECONDS, microseconds)] += 1
-        self.sum_microseconds += microseconds
+    def observe(self, sample: Sample) -> None:
+        self.counts[bisect.bisect_left(_BOUNDS_MICROSECONDS, sample.microseconds)] += 1
+        self.sum_microseconds += sample.microseconds
+        if self.exponential is not None:
+            self.exponential.observe(sample.microseconds)
+        if self.newest is None or sample > self.newest:
+            self.newest = sample
+
+    def ordered(self) -> "_Histogram":
+        exponential = self.exponential.ordered() if self.exponential is not None else None
+        return _Histogram(self.counts, self.sum_microseconds, exponential, self.newest)
 
 
 class _State(msgspec.Struct, kw_only=True):
@@ -124,6 +159,7 @@ class _State(msgspec.Struct, kw_only=True):
 
 _BOUNDS_MICROSECONDS = tuple(bound * 1_000_000 for bound in BUCKETS_SECONDS)
 _FAMILIES = {family.name: family for family in (*HISTOGRAMS, *COUNTERS)}
+_DROP_IN_NAMES = frozenset(family.name for family in DROP_IN)
 
 
 class Figures:
@@ -165,6 +201,8 @@ class Figures:
                 labels=labels,
                 cumulative=tuple(itertools.accumulate(histogram.counts)),
                 sum_seconds=histogram.sum_microseconds / 1_000_000,
+                exponential=histogram.exponential.ordered() if histogram.exponential is not None else None,
+                newest=histogram.newest,
             )
 
     def counters(self) -> Iterator[CounterSeries]:
@@ -183,7 +221,9 @@ class Figures:
             _State(
                 version=_VERSION,
                 bounds=BUCKETS_SECONDS,
-                histograms=[(name, labels, h) for (name, labels), h in sorted(self._histograms.items(), key=_by_key)],
+                histograms=[
+                    (name, labels, h.ordered()) for (name, labels), h in sorted(self._histograms.items(), key=_by_key)
+                ],
                 counters=[(name, labels, value) for (name, labels), value in sorted(self._counters.items())],
                 counted={word: bits.to_bytes(-(-bits.bit_length() // 8), "little") for word, bits in counted},
             )
@@ -202,7 +242,7 @@ class Figures:
             raise WireError(
                 f"not a dump of figures: {exc}; rebuild them from the deliveries", subject="figures"
             ) from exc
-        if state.version != _VERSION or state.bounds != BUCKETS_SECONDS:
+        if state.version not in _READABLE or state.bounds != BUCKETS_SECONDS:
             raise WireError(
                 f"figures of version {state.version} with buckets {state.bounds} cannot be continued; "
                 "rebuild them from the deliveries",
@@ -210,6 +250,9 @@ class Figures:
             )
         figures = cls()
         figures._histograms = {(name, labels): h for name, labels, h in state.histograms if name in _FAMILIES}
+        for (name, _), histogram in figures._histograms.items():
+            if name in _DROP_IN_NAMES and histogram.exponential is None:
+                histogram.exponential = Exponential()
         figures._counters = {(name, labels): value for name, labels, value in state.counters if name in _FAMILIES}
         figures._counted = {word: int.from_bytes(bits, "little") for word, bits in state.counted.items()}
         return figures
@@ -235,7 +278,8 @@ class Figures:
             if interval.is_inverted:
                 self._increment(INVERTED, interval.since.value, interval.stage.value)
             elif not interval.is_estimated:
-                self._observe(DURATION, (*target, interval.stage.value), _microseconds(interval.seconds))
+                sample = _sample(facts, moments[interval.stage].at, _microseconds(interval.seconds))
+                self._observe(DURATION, (*target, interval.stage.value), sample)
 
     def _count_lead_time(self, facts: DeliveryFacts, moments: dict[Stage, Moment]) -> None:
         if facts.is_scope_unknown:
@@ -245,7 +289,8 @@ class Figures:
         if lead is None or lead.is_estimated:
             return
         if not lead.is_inverted:
-            self._observe(LEAD_TIME, _target_labels(facts), _microseconds(lead.seconds))
+            sample = _sample(facts, moments[lead.stage].at, _microseconds(lead.seconds))
+            self._observe(LEAD_TIME, _target_labels(facts), sample)
         elif len(moments) > 2:  # with nothing between the two, the pair has been counted as an interval
             self._increment(INVERTED, lead.since.value, lead.stage.value)
 
@@ -268,14 +313,16 @@ class Figures:
             self._increment(INVERTED, since[0], until[0])
         else:
             labels = (facts.cluster, facts.namespace, facts.name)
-            self._observe(family, labels, max(lasted // _MICROSECOND, 0))
+            self._observe(family, labels, _sample(facts, until[1], max(lasted // _MICROSECOND, 0)))
 
-    def _observe(self, family: Family, labels: tuple[str, ...], microseconds: int) -> None:
+    def _observe(self, family: Family, labels: tuple[str, ...], sample: Sample) -> None:
         key = (family.name, labels)
         histogram = self._histograms.get(key)
         if histogram is None:
-            histogram = self._histograms[key] = _Histogram(counts=[0] * (len(BUCKETS_SECONDS) + 1))
-        histogram.observe(microseconds)
+            exponential = Exponential() if family.name in _DROP_IN_NAMES else None
+            counts = [0] * (len(BUCKETS_SECONDS) + 1)
+            histogram = self._histograms[key] = _Histogram(counts=counts, exponential=exponential)
+        histogram.observe(sample)
 
     def _increment(self, family: Family, *labels: str) -> None:
         key = (family.name, labels)
@@ -306,6 +353,10 @@ def _moments(facts: DeliveryFacts) -> dict[Stage, Moment]:
 
 def _target_labels(facts: DeliveryFacts) -> tuple[str, str, str, str]:
     return (facts.cluster, facts.namespace, facts.name, facts.kind)
+
+
+def _sample(facts: DeliveryFacts, at: datetime, microseconds: int) -> Sample:
+    return Sample(at=at, commit_id=facts.commit_id, target_id=facts.target_id, microseconds=microseconds)
 
 
 def _microseconds(seconds: float) -> int:
