@@ -22,9 +22,10 @@ from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.ledger.columns import VERDICT_CODES
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.sqlite import connect_reader
-from fluxtrail.model.flux import project_git_repository, project_kustomization
+from fluxtrail.model.flux import project_kustomization
 from fluxtrail.model.observation import ClusterUid, Seen
 from fluxtrail.model.records import BranchRecord, RepositoryRecord
+from fluxtrail.model.sources import project_git_repository
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.wire import WireGitRepository, WireKustomization
 from fluxtrail.remotes.allow import AllowList

@@ -12,7 +12,7 @@ from tests.ledger.world import StillClock, World, at, moment, open_fresh, sha
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import StoreError
-from fluxtrail.model.records import ExportRecord, Transition, TransitionKind
+from fluxtrail.model.records import ExportRecord, FetchRecord, Transition, TransitionKind
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.model.views import DeliveryFacts
 
@@ -129,7 +129,7 @@ async def test_transitions_and_fetches_go_by_age_and_positions_are_never_given_a
         source = await world.source(repository, revision="present")
         await unit.add_transitions([Transition(at=at(n), kind=TransitionKind.SYNC) for n in (1, 2, 90, 3)])
         for revision in ("old", "present"):
-            await unit.note_fetch(source.id, revision, "d", moment(1))
+            await unit.note_fetch(FetchRecord(source_id=source.id, revision=revision, digest="d", fetched=moment(1)))
     await _prune_all(ledger, BOUND, limit=1)
     left = await ledger.transitions(after_id=0)
     assert [line.at for line in left] == [at(90), at(3)]

@@ -18,6 +18,7 @@ from fluxtrail.model.records import (
     CommitId,
     DeliveryRecord,
     ExportRecord,
+    FetchRecord,
     RepositoryId,
     RepositoryRecord,
     TargetId,
@@ -218,10 +219,17 @@ async def test_fetch_keeps_the_earliest_moment(ledger: SqlLedger) -> None:
         world = World(unit)
         source = await world.source(await world.repository())
         revision = f"main@sha1:{sha(1)}"
-        assert await unit.note_fetch(source.id, revision, "d1", moment(5)) == moment(5)
-        assert await unit.note_fetch(source.id, revision, "d1", moment(9)) == moment(5)
-        assert await unit.note_fetch(source.id, revision, "d1", moment(2)) == moment(2)
-        assert await unit.note_fetch(source.id, revision, "d2", moment(3)) == moment(3)
+        told = FetchRecord(
+            source_id=source.id, revision=revision, digest="d1", fetched=moment(5), origin="o", inputs={"a": "b"}
+        )
+        for fetched, kept in ((5, 5), (9, 5), (2, 2)):
+            assert await unit.note_fetch(
+                msgspec.structs.replace(told, fetched=moment(fetched))
+            ) == msgspec.structs.replace(told, fetched=moment(kept))
+        other = msgspec.structs.replace(told, digest="d2", fetched=moment(3), origin=None)
+        assert await unit.note_fetch(other) == other
+        assert await unit.fetches([source.id]) == [msgspec.structs.replace(told, fetched=moment(2)), other]
+        assert await unit.fetches([source.id], revision="other") == []
         assert await unit.find_fetch(source.id, revision) == moment(2)
         assert await unit.find_fetch(source.id, "other") is None
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.trail.transcripts import Controller, at, new_target, rev, sha
+from tests.trail.transcripts import Controller, at, new_target, rev
 
-from fluxtrail.model.derive import absent_verdict, applied_sha, not_ready_text, open_message, pending_reason
+from fluxtrail.model.derive import absent_verdict, not_ready_text, open_message, pending_reason
 from fluxtrail.model.flux import SOURCE_GROUP
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
@@ -91,14 +91,6 @@ def test_not_ready_in_the_words_of_the_replaced_tool() -> None:
     assert not_ready_text(target(key=key)) == (
         "kustomization 'test-ns/test-kustomization-pending' has not reconciled successfully yet"
     )
-
-
-@pytest.mark.parametrize(
-    ("applied", "expected"),
-    [(None, None), ("nonsense", None), (rev(7), sha(7)), ("6.5.3", None), ("sha256:" + "a" * 64, None)],
-)
-def test_applied_sha(applied: str | None, expected: str | None) -> None:
-    assert applied_sha(target(applied=applied)) == expected
 
 
 NOT_YET = "kustomization 'flux-system/apps' has not reconciled successfully yet"

@@ -11,16 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxtrail.model import wire
-from fluxtrail.model.flux import (
-    KUSTOMIZE_GROUP,
-    SOURCE_GROUP,
-    GitRef,
-    GitRepository,
-    Kustomization,
-    project_git_repository,
-    project_kustomization,
-)
+from fluxtrail.model.flux import KUSTOMIZE_GROUP, SOURCE_GROUP, Kustomization, project_kustomization
 from fluxtrail.model.observation import ObjectKey
+from fluxtrail.model.sources import GitRef, GitRepository, project_git_repository
 
 SHA = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738"
 REVISION = f"main@sha1:{SHA}"
@@ -132,7 +125,7 @@ def test_a_git_repository_keeps_what_is_read() -> None:
     assert item.key == ObjectKey(SOURCE_GROUP, "GitRepository", "flux-system", "fleet")
     assert item.url == "https://github.com/acme/fleet.git"
     assert item.ref == GitRef(branch="main")
-    assert (item.is_suspended, item.ignore, item.sparse_checkout, item.has_includes) == (
+    assert (item.is_suspended, item.ignore, item.sparse_checkout, bool(item.includes)) == (
         True,
         "/docs\n",
         ("apps",),
@@ -156,7 +149,7 @@ def test_an_object_without_spec_and_status_has_the_defaults(document: dict[str, 
     assert (item.last_applied, item.last_attempted, item.conditions, item.history) == (None, None, (), ())
     source = git_repository(document | meta)
     assert (source.url, source.ref, source.revision, source.updated_at) == ("", GitRef(), None, None)
-    assert (source.sparse_checkout, source.conditions, source.has_includes) == ((), (), False)
+    assert (source.sparse_checkout, source.conditions, source.includes) == ((), (), ())
 
 
 def paths_of(kind: Any, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

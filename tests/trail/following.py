@@ -15,7 +15,7 @@ from tests.trail.transcripts import CLUSTER, Controller
 
 from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.flux import SOURCE_GROUP, GitRef, GitRepository
+from fluxtrail.model.flux import SOURCE_GROUP
 from fluxtrail.model.observation import ClusterUid, Gone, ObjectKey, ObjectUid, Seen
 from fluxtrail.model.records import (
     UNSAVED,
@@ -27,6 +27,7 @@ from fluxtrail.model.records import (
     TargetRecord,
 )
 from fluxtrail.model.repository import parse_repository
+from fluxtrail.model.sources import GitRef, GitRepository
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryFacts
 from fluxtrail.remotes.allow import AllowList
@@ -199,7 +200,8 @@ class World:
             ref=ref or GitRef(branch=branch),
             ignore=None,
             sparse_checkout=(),
-            has_includes=False,
+            includes=(),
+            included=(),
             revision=f"{branch}@sha1:{sha}",
             digest=f"sha256:{sha}",
             updated_at=self.clock.time.replace(microsecond=0),

@@ -12,10 +12,10 @@ from tests.trail.test_following import begin, export
 from tests.trail.transcripts import CLUSTER
 
 from fluxtrail.model.errors import StoreError
-from fluxtrail.model.flux import GitRef
 from fluxtrail.model.moment import Precision
 from fluxtrail.model.observation import ClusterUid, Gone, Seen
 from fluxtrail.model.records import Attribution
+from fluxtrail.model.sources import GitRef
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import TrailView
 

@@ -17,6 +17,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from fluxtrail.model.moment import Evidence, Moment, Precision
 from fluxtrail.model.observation import ObjectKey
+from fluxtrail.model.sources import SourceInput
 from fluxtrail.model.verdict import Verdict
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,6 +160,28 @@ class Detail(_Converted[dict[str, str]]):
     cache_ok = True
     to_column = staticmethod(lambda value: _pack(value).decode())
     from_column = staticmethod(_decode_detail)
+
+
+_decode_counts = msgspec.json.Decoder(dict[str, int]).decode
+
+
+class Counts(_Converted[dict[str, int]]):
+    """A small mapping of strings to numbers as JSON."""
+
+    cache_ok = True
+    to_column = staticmethod(lambda value: _pack(value).decode())
+    from_column = staticmethod(_decode_counts)
+
+
+_decode_inputs = msgspec.json.Decoder(tuple[SourceInput, ...]).decode
+
+
+class Inputs(_Converted[tuple[SourceInput, ...]]):
+    """What a source is made from, as JSON."""
+
+    cache_ok = True
+    to_column = staticmethod(lambda value: _pack(value).decode())
+    from_column = staticmethod(_decode_inputs)
 
 
 class Choice(TypeDecorator[StrEnum]):

@@ -5,7 +5,6 @@ Pure, used wherever a question is answered. Stored rows exist only where a targe
 
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SourceRecord, TargetRecord
-from fluxtrail.model.revision import find_revision
 from fluxtrail.model.verdict import PendingReason, Verdict
 
 
@@ -53,12 +52,6 @@ def absent_verdict(
 def not_ready_text(target: TargetRecord) -> str:
     """Return why a target has delivered nothing yet, in the words of the tool this replaces."""
     return f"kustomization '{target.key.namespace}/{target.key.name}' has not reconciled successfully yet"
-
-
-def applied_sha(target: TargetRecord) -> str | None:
-    """Return the commit that is applied on the target now, where its revision names one."""
-    revision = find_revision(target.applied)
-    return revision.commit_sha if revision else None
 
 
 def open_message(target: TargetRecord, source: SourceRecord | None, reason: PendingReason | None) -> str:

@@ -10,12 +10,11 @@ import msgspec
 
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.observation import ObjectKey, ObjectUid
-from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.model.redaction import redact
 from fluxtrail.model.wire import (
     MAX_CONDITIONS,
     MAX_HISTORY,
     WireCondition,
-    WireGitRepository,
     WireKubeConfig,
     WireKustomization,
     WireReference,
@@ -26,8 +25,6 @@ KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
 SOURCE_GROUP = "source.toolkit.fluxcd.io"
 KUSTOMIZE_VERSIONS = ("v1", "v1beta2", "v1beta1")
 SOURCE_VERSIONS = ("v1", "v1beta2", "v1beta1")
-DEFAULT_BRANCH = "master"
-"""What Flux checks out when a GitRepository names no ref."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -51,6 +48,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     last_reconciled: datetime | None
     total: int
     revision: str | None
+    origin: str | None = None
+    """`org.opencontainers.image.revision` of the artifact, where it had one."""
 
 
 class Kustomization(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,57 +74,6 @@ class Kustomization(msgspec.Struct, frozen=True, kw_only=True):
     last_attempted: str | None
     conditions: tuple[Condition, ...]
     history: tuple[Snapshot, ...]
-
-    def find_condition(self, kind: str) -> Condition | None:
-        return next((condition for condition in self.conditions if condition.type == kind), None)
-
-
-class GitRef(msgspec.Struct, frozen=True):
-    """What a GitRepository checks out. Later fields win over earlier ones, as in Flux."""
-
-    branch: str | None = None
-    tag: str | None = None
-    semver: str | None = None
-    name: str | None = None
-    commit: str | None = None
-
-    @property
-    def followed_branch(self) -> str | None:
-        """The branch whose head is fetched, or None where it follows tags or another kind of ref."""
-        if self.name:
-            head = "refs/heads/"
-            return self.name.removeprefix(head) if self.name.startswith(head) else None
-        if self.tag or self.semver:
-            return None
-        return self.branch or (None if self.commit else DEFAULT_BRANCH)
-
-    @property
-    def follows_tags(self) -> bool:
-        return not self.commit and bool(self.tag or self.semver or (self.name or "").startswith("refs/tags/"))
-
-    @property
-    def is_pinned(self) -> bool:
-        return bool(self.commit)
-
-
-class GitRepository(msgspec.Struct, frozen=True, kw_only=True):
-    key: ObjectKey
-    uid: ObjectUid
-    generation: int
-    is_deleting: bool
-    is_suspended: bool
-    url: str
-    """Without userinfo and query."""
-    ref: GitRef
-    ignore: str | None
-    sparse_checkout: tuple[str, ...]
-    has_includes: bool
-    revision: str | None
-    digest: str | None
-    updated_at: datetime | None
-    """`status.artifact.lastUpdateTime`: when the stored artifact last changed. Later than the first fetch when
-    the artifact was stored again, so only the earliest one ever seen counts."""
-    conditions: tuple[Condition, ...]
 
     def find_condition(self, kind: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == kind), None)
@@ -158,30 +106,8 @@ def project_kustomization(wire: WireKustomization) -> Kustomization:
         last_applied=(status.last_applied_revision if status else None) or None,
         last_applied_origin=(status.last_applied_origin_revision if status else None) or None,
         last_attempted=(status.last_attempted_revision if status else None) or None,
-        conditions=_conditions(status.conditions if status else None),
+        conditions=read_conditions(status.conditions if status else None),
         history=_history(status.history if status else None),
-    )
-
-
-def project_git_repository(wire: WireGitRepository) -> GitRepository:
-    meta, spec, status = wire.metadata, wire.spec, wire.status
-    artifact = status.artifact if status else None
-    ref = spec.ref if spec and spec.ref else None
-    return GitRepository(
-        key=ObjectKey(SOURCE_GROUP, "GitRepository", meta.namespace or "", meta.name),
-        uid=ObjectUid(meta.uid or ""),
-        generation=meta.generation or 0,
-        is_deleting=meta.deletion_timestamp is not None,
-        is_suspended=bool(spec and spec.suspend),
-        url=redact_url((spec.url if spec else None) or ""),
-        ref=GitRef(ref.branch, ref.tag, ref.semver, ref.name, ref.commit) if ref else GitRef(),
-        ignore=spec.ignore if spec else None,
-        sparse_checkout=tuple(path for path in (spec.sparse_checkout if spec else None) or () if path),
-        has_includes=any((spec.include if spec else None) or ()),
-        revision=artifact.revision if artifact else None,
-        digest=artifact.digest if artifact else None,
-        updated_at=parse_timestamp(artifact.last_update_time) if artifact else None,
-        conditions=_conditions(status.conditions if status else None),
     )
 
 
@@ -194,7 +120,7 @@ def _kube_config(wire: WireKubeConfig | None, namespace: str) -> str | None:
     return f"{namespace}/{reference.name}" if reference and reference.name else None
 
 
-def _conditions(wire: list[WireCondition | None] | None) -> tuple[Condition, ...]:
+def read_conditions(wire: list[WireCondition | None] | None) -> tuple[Condition, ...]:
     return tuple(
         Condition(
             type=item.type or "",
@@ -217,6 +143,7 @@ def _history(wire: list[WireSnapshot | None] | None) -> tuple[Snapshot, ...]:
             last_reconciled=parse_timestamp(item.last_reconciled),
             total=item.total_reconciliations or 0,
             revision=(item.metadata or {}).get("revision"),
+            origin=(item.metadata or {}).get("originRevision"),
         )
         for item in (wire or ())[:MAX_HISTORY]
         if item is not None

@@ -13,6 +13,8 @@ import msgspec
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.revision import followed_sha
+from fluxtrail.model.sources import SourceInput
 from fluxtrail.model.verdict import Verdict
 
 RepositoryId = NewType("RepositoryId", int)
@@ -36,6 +38,11 @@ class RepositoryRecord(Record, frozen=True, kw_only=True):
     url: str
     """How it is fetched; no userinfo. Empty for a source repository that is only known from exports."""
     default_branch: str | None = None
+
+    @property
+    def is_artifact(self) -> bool:
+        """True for a place of artifacts (`oci://…`): each is a change of its own, and there is no git to ask."""
+        return "://" in self.canonical
 
 
 class BranchRecord(Record, frozen=True, kw_only=True):
@@ -102,12 +109,39 @@ class SourceRecord(Record, frozen=True, kw_only=True):
     is_suspended: bool
     ignore: str | None
     sparse_checkout: tuple[str, ...]
+    inputs: tuple[SourceInput, ...] = ()
+    """Other sources that its artifacts are made from."""
+    is_insecure: bool = False
+    """Its registry speaks plain HTTP."""
     revision: str | None
     digest: str | None
+    sha: str | None = None
+    """What its present artifact is followed as: a commit, or the artifact itself (see `followed_sha`)."""
     problem: str | None
     """The message of a failing fetch; None while all is well."""
     observed_at: datetime
     deleted_at: datetime | None = None
+
+
+class FetchRecord(Record, frozen=True, kw_only=True):
+    """An artifact that a source had fetched (or made), and what its maker says of it."""
+
+    source_id: SourceId
+    revision: str
+    digest: str
+    fetched: Moment
+    """The earliest ever seen."""
+    origin: str | None = None
+    """The revision of the source that it was made from, as annotated."""
+    created_at: datetime | None = None
+    """When it was made, as annotated."""
+    inputs: dict[str, str] = {}
+    """The revision of each source it was made from, by the source's key as text."""
+
+    @property
+    def sha(self) -> str | None:
+        """What it is followed as."""
+        return followed_sha(self.revision, self.origin)
 
 
 class TargetRecord(Record, frozen=True, kw_only=True):
@@ -130,11 +164,17 @@ class TargetRecord(Record, frozen=True, kw_only=True):
     is_suspended: bool
     has_checks: bool
     attempted: str | None
+    attempted_sha: str | None = None
+    """What it is followed as, as `applied_sha`."""
     applied: str | None
     """`lastAppliedRevision` as last seen."""
+    applied_sha: str | None = None
+    """What it is followed as: a commit, or the artifact itself; None where that is not known (yet)."""
     applied_digest: str | None
     """Digest of the manifests of the last success; None where Flux keeps no history."""
     applied_generation: int | None
+    successes: dict[str, int] = {}
+    """How often each of the manifests in its history had succeeded when it was last seen, by digest."""
     phase: Outcome
     reason: str
     message: str
@@ -171,7 +211,7 @@ class SyncRecord(Record, frozen=True, kw_only=True):
     target_id: TargetId
     revision: str
     sha: str | None
-    """The commit of the revision, where it names one."""
+    """What the revision is followed as: a commit, or the artifact itself; None where that is not known (yet)."""
     previous: str | None
     """`lastAppliedRevision` when it began."""
     previous_sha: str | None

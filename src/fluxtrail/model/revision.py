@@ -98,6 +98,20 @@ def same_content(left: str | None, right: str | None) -> bool:
     return parsed is not None and parsed.same_content(find_revision(right))
 
 
+def followed_sha(revision: str | None, origin: str | None = None) -> str | None:
+    """Return what a revision is followed as: the commit it was made from, its own commit, or the artifact itself.
+
+    Args:
+        origin: the revision of the source that the artifact was made from, where its maker said so.
+    """
+    for text in (origin, revision):
+        parsed = find_revision(text)
+        if parsed is not None and parsed.commit_sha:
+            return parsed.commit_sha
+    parsed = find_revision(revision)
+    return parsed.hash if parsed is not None and parsed.kind is RevisionKind.DIGEST else None
+
+
 def _parse_digest_form(text: str) -> Revision | None:
     """`[pointer@]algorithm:hex`. A SHA-256 git repository gives `main@<unknown>:<64 hex>`."""
     head, colon, digest = text.rpartition(":")

@@ -92,6 +92,7 @@ class WireArtifact(msgspec.Struct, rename="camel"):
     revision: str | None = None
     digest: str | None = None
     last_update_time: str | None = None
+    metadata: dict[str, str | None] | None = None
 
 
 class WireInclude(msgspec.Struct, rename="camel"):
@@ -109,13 +110,83 @@ class WireGitRepositorySpec(msgspec.Struct, rename="camel"):
     sparse_checkout: list[str | None] | None = None
 
 
-class WireGitRepositoryStatus(msgspec.Struct, rename="camel"):
+class WireSourceStatus(msgspec.Struct, rename="camel"):
     observed_generation: int | None = None
     conditions: list[WireCondition | None] | None = None
     artifact: WireArtifact | None = None
+    included_artifacts: list[WireArtifact | None] | None = None
 
 
 class WireGitRepository(msgspec.Struct, rename="camel"):
     metadata: WireMeta
     spec: WireGitRepositorySpec | None = None
-    status: WireGitRepositoryStatus | None = None
+    status: WireSourceStatus | None = None
+
+
+class WireOciRef(msgspec.Struct, rename="camel"):
+    tag: str | None = None
+    semver: str | None = None
+    digest: str | None = None
+
+
+class WireArtifactSourceSpec(msgspec.Struct, rename="camel"):
+    """What OCIRepository, Bucket, ExternalArtifact, HelmChart and HelmRepository say, each some of it."""
+
+    url: str | None = None
+    endpoint: str | None = None
+    bucket_name: str | None = None
+    chart: str | None = None
+    version: str | None = None
+    type: str | None = None
+    ref: WireOciRef | None = None
+    source_ref: WireReference | None = None
+    insecure: bool | None = None
+    suspend: bool | None = None
+
+
+class WireArtifactSource(msgspec.Struct, rename="camel"):
+    metadata: WireMeta
+    spec: WireArtifactSourceSpec | None = None
+    status: WireSourceStatus | None = None
+
+
+class WireGeneratorSource(msgspec.Struct, rename="camel"):
+    alias: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+
+
+class WireGeneratorCopy(msgspec.Struct, rename="camel"):
+    source: str | None = msgspec.field(default=None, name="from")
+
+
+class WireGeneratorArtifact(msgspec.Struct, rename="camel"):
+    name: str | None = None
+    copy: list[WireGeneratorCopy | None] | None = None
+
+
+class WireGeneratorSpec(msgspec.Struct, rename="camel"):
+    sources: list[WireGeneratorSource | None] | None = None
+    artifacts: list[WireGeneratorArtifact | None] | None = None
+
+
+class WireArtifactGenerator(msgspec.Struct, rename="camel"):
+    metadata: WireMeta
+    spec: WireGeneratorSpec | None = None
+
+
+class WireAutomationStatus(msgspec.Struct, rename="camel"):
+    last_push_commit: str | None = None
+    last_push_time: str | None = None
+
+
+class WireAutomationSpec(msgspec.Struct, rename="camel"):
+    source_ref: WireReference | None = None
+    suspend: bool | None = None
+
+
+class WireImageUpdateAutomation(msgspec.Struct, rename="camel"):
+    metadata: WireMeta
+    spec: WireAutomationSpec | None = None
+    status: WireAutomationStatus | None = None

@@ -23,12 +23,11 @@ from fluxtrail.model.flux import (
     KUSTOMIZE_VERSIONS,
     SOURCE_GROUP,
     SOURCE_VERSIONS,
-    GitRepository,
     Kustomization,
-    project_git_repository,
     project_kustomization,
 )
 from fluxtrail.model.observation import ClusterUid, Current, Listed, Observation, Unavailable
+from fluxtrail.model.sources import GitRepository, project_git_repository
 from fluxtrail.model.wire import WireGitRepository, WireKustomization
 from fluxtrail.trail.census import Census
 from fluxtrail.trail.follower import Follower

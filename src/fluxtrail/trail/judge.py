@@ -8,7 +8,7 @@ applied; Ready=True `Applied revision: R`; and only then, in a write of its own,
 A failure is Ready=False, retried for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from fluxtrail.model.reasons import (
 )
 from fluxtrail.model.records import UNSAVED, Attribution, Cause, SourceRecord, SyncId, SyncRecord, TargetRecord
 from fluxtrail.model.revision import find_revision, same_content
-from fluxtrail.trail.missed import SUCCEEDED_STATUS, find_missed
+from fluxtrail.trail.missed import SUCCEEDED_STATUS, find_missed, has_rested, other_successes, successes_of
 
 replace = msgspec.structs.replace
 
@@ -40,6 +40,13 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     not_before: datetime | None
     """What changed since the last look changed after this; None if there was no last look."""
     source: SourceRecord | None = None
+    shas: Mapping[str, str] = {}
+    """What revisions that name no commit themselves are followed as."""
+
+    def sha_of(self, revision: str | None) -> str | None:
+        """Return what a revision is followed as, or None where that is not known (yet)."""
+        parsed = find_revision(revision)
+        return (parsed.commit_sha if parsed else None) or self.shas.get(revision or "")
 
 
 class _Span(NamedTuple):
@@ -82,6 +89,8 @@ def _refresh(before: TargetRecord, seen: Kustomization, look: Look) -> TargetRec
     return replace(
         before,
         attempted=seen.last_attempted,
+        attempted_sha=look.sha_of(seen.last_attempted),
+        successes=successes_of(seen),
         phase=outcome_of(ready),
         reason=ready.reason if ready else "",
         message=ready.message if ready else "",
@@ -93,6 +102,7 @@ def _refresh(before: TargetRecord, seen: Kustomization, look: Look) -> TargetRec
 def _note_success(target: TargetRecord, sync: SyncRecord, seen: Kustomization) -> TargetRecord:
     changes: dict[str, object] = {
         "applied": seen.last_applied,
+        "applied_sha": sync.sha,
         "applied_digest": sync.manifests_digest,
         "applied_generation": seen.generation,
     }
@@ -118,14 +128,14 @@ def _grown(syncs: Sequence[SyncRecord], kept: SyncRecord | None) -> tuple[SyncRe
 def _judge_missed(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, look: Look) -> list[SyncRecord]:
     if look.was_held or look.not_before is None or before.awaits_baseline or before.applied is None:
         return []
-    return find_missed(before, last, seen, not_before=look.not_before)
+    return find_missed(before, last, seen, not_before=look.not_before, sha_of=look.sha_of)
 
 
 def _after(before: TargetRecord, missed: Sequence[SyncRecord]) -> TargetRecord:
     """Return what the target was when the last of these had ended."""
     for sync in missed:
         if sync.outcome is Outcome.SUCCEEDED:
-            before = replace(before, applied=sync.revision, applied_digest=sync.manifests_digest)
+            before = replace(before, applied=sync.revision, applied_sha=sync.sha, applied_digest=sync.manifests_digest)
     return before
 
 
@@ -229,9 +239,9 @@ def _is_unchanged(before: TargetRecord, seen: Kustomization, digest: str | None,
     if look.was_held:
         return True
     # Not watched: the history must show that nothing else succeeded in between.
-    others = [item for item in seen.history if item.status == SUCCEEDED_STATUS and item.digest != digest]
-    return look.not_before is not None and all(
-        item.last_reconciled is not None and item.last_reconciled < look.not_before for item in others
+    not_before = look.not_before
+    return not_before is not None and all(
+        has_rested(item, before, since=not_before) for item in other_successes(seen, digest)
     )
 
 
@@ -266,7 +276,6 @@ def _judge_attempt(
 
 
 def _begin(target: TargetRecord, revision: str, seen: Kustomization, look: Look, cause: Cause) -> SyncRecord:
-    parsed, previous = find_revision(revision), find_revision(target.applied)
     started = (
         observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
         if look.was_held
@@ -276,9 +285,9 @@ def _begin(target: TargetRecord, revision: str, seen: Kustomization, look: Look,
         id=SyncId(UNSAVED),
         target_id=target.id,
         revision=revision,
-        sha=parsed.commit_sha if parsed else None,
+        sha=look.sha_of(revision),
         previous=target.applied,
-        previous_sha=previous.commit_sha if previous else None,
+        previous_sha=target.applied_sha,
         cause=cause,
         generation=seen.generation,
         outcome=Outcome.RUNNING,

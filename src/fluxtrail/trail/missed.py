@@ -6,6 +6,7 @@ the same. What was applied in between and left no snapshot of its own is carried
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -23,12 +24,18 @@ replace = msgspec.structs.replace
 
 
 def find_missed(
-    before: TargetRecord, last: SyncRecord | None, seen: Kustomization, *, not_before: datetime
+    before: TargetRecord,
+    last: SyncRecord | None,
+    seen: Kustomization,
+    *,
+    not_before: datetime,
+    sha_of: Callable[[str], str | None],
 ) -> list[SyncRecord]:
     """Return the syncs of other revisions than the applied one that ended after `not_before`, oldest first.
 
     Args:
         last: the newest sync as kept; continued where it is one of them.
+        sha_of: what a revision is followed as.
     """
     missed: list[SyncRecord] = []
     kept = before
@@ -42,12 +49,13 @@ def find_missed(
         if goes_on and open_sync is not None and open_sync.failed and snapshot.status == HEALTH_FAILED_STATUS:
             continue  # known already, and perhaps failed otherwise since
         begun = open_sync if open_sync is not None and goes_on else _begin(kept, snapshot, seen, not_before)
+        begun = replace(begun, sha=begun.sha or sha_of(snapshot.revision))
         sync = _end(begun, snapshot, seen, not_before)
         if sync.outcome is Outcome.SUCCEEDED:
             sync = replace(sync, is_unchanged=_is_unchanged(kept, snapshot, seen, not_before))
         missed.append(sync)
         if sync.outcome is Outcome.SUCCEEDED:
-            kept = replace(kept, applied=snapshot.revision, applied_digest=snapshot.digest)
+            kept = replace(kept, applied=snapshot.revision, applied_sha=sync.sha, applied_digest=snapshot.digest)
     return missed
 
 
@@ -101,14 +109,13 @@ def _ended(snapshot: Snapshot) -> datetime:
 
 def _begin(before: TargetRecord, snapshot: Snapshot, seen: Kustomization, not_before: datetime) -> SyncRecord:
     assert snapshot.revision is not None
-    revision, previous = find_revision(snapshot.revision), find_revision(before.applied)
     return SyncRecord(
         id=SyncId(UNSAVED),
         target_id=before.id,
         revision=snapshot.revision,
-        sha=revision.commit_sha if revision else None,
+        sha=None,
         previous=before.applied,
-        previous_sha=previous.commit_sha if previous else None,
+        previous_sha=before.applied_sha,
         cause=Cause.REVISION,
         generation=seen.generation,
         outcome=Outcome.RUNNING,
@@ -157,9 +164,31 @@ def _is_unchanged(before: TargetRecord, snapshot: Snapshot, seen: Kustomization,
     """True if manifests and spec were the same before, and the history shows that no others succeeded in between."""
     if snapshot.digest != before.applied_digest or seen.generation != before.applied_generation:
         return False
-    others = [item for item in seen.history if item.status == SUCCEEDED_STATUS and item.digest != snapshot.digest]
     return all(
-        (item.last_reconciled is not None and item.last_reconciled < not_before)
-        or (item.first_reconciled is not None and item.first_reconciled > _ended(snapshot))
-        for item in others
+        has_rested(item, before, since=not_before) or _came_once_after(item, before, _ended(snapshot))
+        for item in other_successes(seen, snapshot.digest)
     )
+
+
+def _came_once_after(item: Snapshot, before: TargetRecord, ended: datetime) -> bool:
+    """True if manifests succeeded only after `ended`: they are new since, or came back once, and last of all."""
+    if item.first_reconciled is not None and item.first_reconciled > ended:
+        return True
+    had = before.successes.get(item.digest)
+    is_later = item.last_reconciled is not None and item.last_reconciled > ended
+    return had is not None and item.total == had + 1 and is_later
+
+
+def has_rested(item: Snapshot, before: TargetRecord, *, since: datetime) -> bool:
+    """True if manifests have not succeeded again since the last look."""
+    is_older = item.last_reconciled is not None and item.last_reconciled < since
+    return is_older or before.successes.get(item.digest) == item.total
+
+
+def other_successes(seen: Kustomization, digest: str) -> list[Snapshot]:
+    return [item for item in seen.history if item.status == SUCCEEDED_STATUS and item.digest != digest]
+
+
+def successes_of(seen: Kustomization) -> dict[str, int]:
+    """Return how often each of the manifests in the history has succeeded, by digest."""
+    return {item.digest: item.total for item in seen.history if item.status == SUCCEEDED_STATUS}

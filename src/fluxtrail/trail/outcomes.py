@@ -19,7 +19,6 @@ from fluxtrail.model.records import (
     Transition,
     TransitionKind,
 )
-from fluxtrail.model.revision import find_revision
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.ports import Unit
 
@@ -224,10 +223,9 @@ async def note_learnt_reverts(
 
 
 async def _is_contained(unit: Unit, reverter: CommitRecord, target: TargetRecord) -> bool:
-    revision = find_revision(target.applied)
-    if revision is None or revision.commit_sha is None or target.repository_id is None or target.branch is None:
+    if target.applied_sha is None or target.repository_id is None or target.branch is None:
         return False
-    here = await unit.chain_position(target.repository_id, target.branch, revision.commit_sha)
+    here = await unit.chain_position(target.repository_id, target.branch, target.applied_sha)
     contained = await unit.reverters(target.repository_id, target.branch, after=0, through=here or 0)
     return any(commit.id == reverter.id for _, commit in contained)
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import structlog
 
-from fluxtrail.model.derive import applied_sha
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import RepositoryId, RepositoryRecord, SyncRecord
@@ -48,7 +47,7 @@ class Pins:
             return []
         self._release_at[repository.id] = now + RELEASE_SECONDS
         held = {
-            applied_sha(target)
+            target.applied_sha
             for target in self._registry.targets
             if target.repository_id == repository.id and target.deleted_at is None
         }

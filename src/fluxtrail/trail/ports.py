@@ -20,6 +20,7 @@ from fluxtrail.model.records import (
     CommitRecord,
     DeliveryRecord,
     ExportRecord,
+    FetchRecord,
     RepositoryId,
     RepositoryRecord,
     SourceId,
@@ -121,8 +122,11 @@ class Unit(Protocol):
     async def sources(self) -> list[SourceRecord]:
         """All, deleted ones too."""
 
-    async def note_fetch(self, source_id: SourceId, revision: str, digest: str, fetched: Moment) -> Moment:
-        """Keep the earliest moment ever seen for (source, revision, digest); returns that one."""
+    async def note_fetch(self, record: FetchRecord) -> FetchRecord:
+        """Keep the earliest moment ever seen for (source, revision, digest); returns what is kept."""
+
+    async def fetches(self, sources: Sequence[SourceId], *, revision: str | None = None) -> list[FetchRecord]:
+        """What these sources ever fetched, earliest first; only one revision's where it is given."""
 
     async def find_fetch(self, source_id: SourceId, revision: str) -> Moment | None:
         """The earliest moment known for the revision, whatever its digest."""

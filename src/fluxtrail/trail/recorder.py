@@ -29,7 +29,6 @@ from fluxtrail.model.records import (
     Transition,
     TransitionKind,
 )
-from fluxtrail.model.revision import find_revision
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.exports import ExportBook, ReadExport
 from fluxtrail.trail.merged import better, from_branch, from_pull_request
@@ -225,11 +224,9 @@ class Recorder:
         """Return when Flux had fetched each commit of a move or a later one of it, where we saw that it did."""
         fetched: dict[str, datetime] = {}
         for source in self._registry.sources_on(branch):
-            revision = find_revision(source.revision)
-            sha = revision.commit_sha if revision else None
             at = self._registry.fetched_at.get(source.id)
-            if sha is not None and at is not None:
-                fetched[sha] = min(at, fetched.get(sha, at))
+            if source.sha is not None and at is not None:
+                fetched[source.sha] = min(at, fetched.get(source.sha, at))
         found: dict[str, datetime] = {}
         earliest: datetime | None = None
         for facts in reversed(commits):

@@ -20,6 +20,7 @@ from fluxtrail.model.records import (
     TargetId,
     TargetRecord,
 )
+from fluxtrail.model.sources import SourceInput
 from fluxtrail.trail.ports import Ledger
 
 BranchKey = tuple[RepositoryId, str]
@@ -34,6 +35,10 @@ class Registry:
         self.fetched_at: dict[SourceId, datetime] = {}
         """When each source had fetched its present revision, as far as it was seen since the start."""
         self.stream_marks: dict[tuple[ClusterUid, str], datetime] = {}
+        self.inputs: dict[ObjectRef, tuple[SourceInput, ...]] = {}
+        """What ExternalArtifacts are made from, as their generators say; seen again after each start."""
+        self.shas: dict[SourceId, dict[str, str]] = {}
+        """What the revisions of sources without commits of their own are followed as."""
         self._targets: dict[ObjectRef, TargetRecord] = {}
         self._by_id: dict[TargetId, ObjectRef] = {}
         self._on_branch: defaultdict[BranchKey, set[ObjectRef]] = defaultdict(set)

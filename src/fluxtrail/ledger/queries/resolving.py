@@ -15,7 +15,6 @@ from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session
 from fluxtrail.model.commit import is_sha_prefix
-from fluxtrail.model.derive import applied_sha
 from fluxtrail.model.records import CommitId, RepositoryId, TargetRecord
 
 CANDIDATES = 20
@@ -108,7 +107,7 @@ async def _by_pull_request(session: Session, number: int, within: list[Repositor
 
 async def _by_target(session: Session, targets: list[TargetRecord]) -> list[Match]:
     commits = schema.commits
-    applied = [(target.repository_id, applied_sha(target)) for target in targets[:CANDIDATES]]
+    applied = [(target.repository_id, target.applied_sha) for target in targets[:CANDIDATES]]
     wanted = [
         select(commits.c.id).where(commits.c.repository_id == repository_id, commits.c.sha == sha)
         for repository_id, sha in dict.fromkeys(applied)

@@ -23,7 +23,6 @@ from fluxtrail.model.records import (
     TargetRecord,
 )
 from fluxtrail.model.repository import RepositoryUrl, parse_repository
-from fluxtrail.model.revision import find_revision
 from fluxtrail.model.verdict import WAITING_BY_WILL, PendingReason
 
 Branch = tuple[RepositoryId, str]
@@ -108,7 +107,7 @@ class Situation:
             branch = self.branch_of(target)
             if branch is None:
                 continue
-            shas = (target.baseline_sha, self._fetched_sha(target), commit_sha(target.attempted))
+            shas = (target.baseline_sha, self._fetched_sha(target), target.attempted_sha)
             wanted.setdefault(branch, set()).update(sha for sha in shas if sha and (branch, sha) not in self._asked)
         for branch, shas_of in wanted.items():
             self._asked.update((branch, sha) for sha in shas_of)
@@ -164,7 +163,7 @@ class Situation:
 
     def reason(self, target: TargetRecord, *, position: int | None, sha: str) -> PendingReason:
         """Return what a commit at `position` of the target's branch waits for; the target must be located."""
-        fetched, attempted = self._fetched_sha(target), commit_sha(target.attempted)
+        fetched, attempted = self._fetched_sha(target), target.attempted_sha
         return pending_reason(
             target,
             self.source_of(target),
@@ -186,18 +185,11 @@ class Situation:
 
     def _fetched_sha(self, target: TargetRecord) -> str | None:
         source = self.source_of(target)
-        return commit_sha(source.revision) if source else None
+        return source.sha if source else None
 
 
 def _reaches(head: int | None, position: int | None) -> bool:
     return head is not None and position is not None and position <= head
-
-
-@lru_cache(maxsize=8192)
-def commit_sha(revision: str | None) -> str | None:
-    """Return the commit of a revision, where it names one."""
-    parsed = find_revision(revision)
-    return parsed.commit_sha if parsed else None
 
 
 @lru_cache(maxsize=1024)
