@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.unit import SqlUnit
 from fluxtrail.ledger.units.base import Plan
@@ -31,6 +33,7 @@ from fluxtrail.model.records import (
     TargetId,
     TargetRecord,
 )
+from fluxtrail.model.revision import followed_sha
 from fluxtrail.model.verdict import Verdict
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -115,7 +118,8 @@ class World:
             "problem": None,
             "observed_at": NOON,
         }
-        return await self.unit.put_source(SourceRecord(**(fields | given)))
+        record = SourceRecord(**(fields | given))
+        return await self.unit.put_source(replace(record, sha=followed_sha(record.revision)))
 
     async def target(
         self, repository: RepositoryRecord | None, name: str = "apps", *, cluster: str = "c1", **given: Any
@@ -150,7 +154,9 @@ class World:
             "first_seen_at": NOON,
             "observed_at": NOON,
         }
-        return await self.unit.put_target(TargetRecord(**(fields | given)))
+        record = TargetRecord(**(fields | given))
+        shas = {"applied_sha": followed_sha(record.applied), "attempted_sha": followed_sha(record.attempted)}
+        return await self.unit.put_target(replace(record, **shas))
 
     async def sync(self, target: TargetRecord, number: int = 1, **given: Any) -> SyncRecord:
         fields: dict[str, Any] = {
