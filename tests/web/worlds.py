@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from fluxtrail.model.errors import ConfigError, StoreError
+from fluxtrail.model.feed import FeedItem, FeedPage
 from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
 from fluxtrail.model.records import TargetId, Transition, TransitionKind
 from fluxtrail.model.views import (
@@ -230,6 +231,11 @@ class World:
     targets: list[TargetView] = field(default_factory=list)
     checks_now: list[Check] = field(default_factory=list)
     fails: bool = False
+    told: list[FeedItem] = field(default_factory=list)
+    """The feed; `tell` adds to it."""
+    forgotten: int = 0
+    """Up to this id, retention has taken what was told."""
+    feed_reads: int = 0
 
     def __post_init__(self) -> None:
         self.targets = self.targets or [
@@ -370,6 +376,38 @@ class World:
             for n in range(1, 6)
         ]  # fmt: skip
         return [t for t in history if t.id > after_id][:limit]
+
+    def tell(
+        self, sha: str | None = ON_ITS_WAY, *, kind: str = "verdict", cluster: str = "prod-us", **more: Any
+    ) -> int:
+        """Add a line to the feed; returns its id."""
+        item = FeedItem(
+            id=(self.told[-1].id if self.told else 0) + 1,
+            at=at(0),
+            kind=kind,
+            before="pending",
+            after="deployed",
+            sha=sha,
+            subject="A change",
+            repository=SHOP,
+            cluster=cluster,
+            cluster_uid=f"uid-{cluster}",
+            target=TARGET,
+            target_id={"prod-eu": 1, "prod-us": 2, "staging": 3}[cluster],
+        )
+        self.told.append(msgspec.structs.replace(item, **more))
+        return self.told[-1].id
+
+    async def feed(self, after: int | None, limit: int) -> FeedPage:
+        self._check()
+        self.feed_reads += 1
+        last = self.told[-1].id if self.told else 0
+        if after is None:
+            return FeedPage(items=[], last_id=last)
+        if after > last or after < self.forgotten:
+            return FeedPage(items=[], last_id=last, is_reset=True)
+        items = [item for item in self.told[after:] if item.id > after][:limit]
+        return FeedPage(items=items, last_id=items[-1].id if items else after)
 
     async def counts(self, *, now: datetime) -> CountsNow:
         self._check()

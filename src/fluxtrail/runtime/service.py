@@ -31,6 +31,7 @@ from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.access import check_binding
 from fluxtrail.web.app import create_app
+from fluxtrail.web.feed import Feed
 from fluxtrail.web.health import create_health_app
 from fluxtrail.web.metrics import Metrics, create_metrics_app
 from fluxtrail.web.server import Listener, WebServer, parse_address
@@ -104,6 +105,8 @@ class Service:
         host, port = parse_address(settings.api.listen, subject="setting api.listen")
         token = _read_token(settings)
         check_binding(host, token=token)
+        feed = Feed(self.store, clients=settings.api.feed_clients)
+        self.ledger.on_kept.append(feed.wake)
         api = create_app(
             answers=self.store,
             report=self.report,
@@ -111,6 +114,7 @@ class Service:
             token=token,
             allowed_hosts=settings.api.allowed_hosts,
             settle_after=timedelta(seconds=settings.settle_seconds),
+            feed=feed,
         )
         metrics = Metrics(
             figures=lambda: self.ledger.figures,
@@ -123,7 +127,7 @@ class Service:
             "metrics": (create_metrics_app(metrics), settings.metrics.listen),
             "health": (create_health_app(self.report), settings.health.listen),
         }
-        listeners = [Listener(name="api", app=api, host=host, port=port)]
+        listeners = [Listener(name="api", app=api, host=host, port=port, streams=settings.api.feed_clients)]
         for name, (app, where) in apps.items():
             host, port = parse_address(where, subject=f"setting {name}.listen")
             listeners.append(Listener(name=name, app=app, host=host, port=port))

@@ -8,21 +8,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from litestar import Request, get
-from litestar.params import PathParameter, QueryParameter
+from litestar import Request, Response, get
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
-from fluxtrail.model.records import Transition
+from fluxtrail.model.records import Transition, TransitionKind
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, TrailView
+from fluxtrail.web.events import FeedOperation, FeedStream, Wanted, encode_answer, read_event_id, wants_json
+from fluxtrail.web.feed import Batch, Feed
 from fluxtrail.web.ports import Answers, SelfReport
 from fluxtrail.web.problems import ambiguous, documented, invalid, not_found
-from fluxtrail.web.shapes import Page, TargetDetail
+from fluxtrail.web.shapes import FeedAnswer, Page, TargetDetail
 from fluxtrail.web.status import StatusView
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_ID = 2**63 - 1
 _SHA = re.compile(r"[0-9a-f]{4,64}")
+_COMMIT = "^[0-9a-fA-F]{4,64}$"
 
 AnyRequest = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="How many items at most.")]
@@ -41,6 +44,7 @@ class Context:
     report: SelfReport
     now: Callable[[], datetime]
     settle_after: timedelta
+    feed: Feed
 
 
 def _context(request: AnyRequest) -> Context:
@@ -188,6 +192,40 @@ async def list_transitions(
     return Page(items=found, next=str(found[-1].id) if len(found) == limit else None)
 
 
+@get(
+    "/feed",
+    operation_id="follow_feed",
+    summary="The history as it happens: server-sent events, or one page of it as JSON",
+    responses=documented(),
+    operation_class=FeedOperation,
+)
+async def follow_feed(
+    request: AnyRequest,
+    *,
+    last_event_id: Annotated[
+        str | None, HeaderParameter(name="Last-Event-ID", description="As `after`; it wins, and a browser sends it.")
+    ] = None,
+    after: Annotated[
+        int | None, QueryParameter(ge=0, le=MAX_ID, description="The last id seen; without it, from now on.")
+    ] = None,
+    commit: Annotated[str | None, QueryParameter(pattern=_COMMIT, description="A sha or its first digits.")] = None,
+    cluster: Text = None,
+    target: Text = None,
+    kind: Annotated[TransitionKind | None, QueryParameter()] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="How many are looked at, as JSON.")] = 100,
+) -> Response[FeedAnswer]:
+    """`Accept: application/json` asks for one page. An id that is forgotten or unknown is answered by `reset`."""
+    feed, answers = _context(request).feed, _context(request).answers
+    wanted = Wanted(commit=commit.lower() if commit else None, cluster=cluster, target=target, kind=kind)
+    cursor = read_event_id(last_event_id) if last_event_id else after
+    if wants_json(request.headers.get("accept", "")):
+        page = await answers.feed(cursor, limit)
+        items = [item for item in page.items if wanted.has(item)]
+        return encode_answer(FeedAnswer(items=items, next=str(page.last_id), is_reset=page.is_reset))
+    first = await feed.after(cursor) if cursor is not None else Batch((), await feed.begin())
+    return FeedStream(feed, first, wanted)
+
+
 @get("/status", operation_id="get_status", summary="How this server is", responses=documented())
 async def get_status(request: AnyRequest) -> StatusView:
     """What is watched and how far it has been seen, what is still to be attributed, and what cannot be read."""
@@ -203,6 +241,7 @@ HANDLERS = (
     get_target,
     list_clusters,
     list_transitions,
+    follow_feed,
     get_status,
 )
 

@@ -20,6 +20,7 @@ from fluxtrail import __version__
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.web.access import BODY_LIMIT_BYTES, AsgiApp, Guard
 from fluxtrail.web.api import HANDLERS, Context
+from fluxtrail.web.feed import Feed
 from fluxtrail.web.ports import Answers, SelfReport
 from fluxtrail.web.problems import (
     ProblemError,
@@ -43,6 +44,7 @@ def create_app(
     token: str | None = None,
     allowed_hosts: Iterable[str] = (),
     settle_after: timedelta = DEFAULT_SETTLE_AFTER,
+    feed: Feed | None = None,
 ) -> AsgiApp:
     """Return the guarded API.
 
@@ -50,8 +52,10 @@ def create_app(
         token: what `Authorization: Bearer` must carry; None where only this machine can ask (`check_binding`).
         allowed_hosts: names beyond loopback that the `Host` header may carry; `*` admits all.
         settle_after: how long failed and rolled back must stay so to be settled.
+        feed: what live clients share; one of its own by default, which nobody wakes.
     """
-    context = Context(answers=answers, report=report, now=now, settle_after=settle_after)
+    feed = feed or Feed(answers)
+    context = Context(answers=answers, report=report, now=now, settle_after=settle_after, feed=feed)
     return Guard(cast("AsgiApp", create_unguarded(context)), now=now, token=token, allowed_hosts=allowed_hosts)
 
 

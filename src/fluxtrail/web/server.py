@@ -14,12 +14,13 @@ from typing import Any
 import uvicorn
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.web.access import AsgiApp
+from fluxtrail.web.access import AsgiApp, Receive, Scope, Send
 
 BACKLOG = 128
 KEEP_ALIVE_SECONDS = 30
 MAX_CONCURRENT_REQUESTS = 256
 """On one listener; what comes above it is answered 503."""
+_STOPPING = "fluxtrail.stopping"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Listener:
     app: AsgiApp
     host: str
     port: int
+    streams: int = 0
+    """How many answers may go on for as long as their clients want, beside the requests."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def parse_address(text: str, *, subject: str) -> tuple[str, int]:
 class WebServer:
     """`async with WebServer([...]) as server:` serves until it is left; the ports are bound when it is entered.
 
-    On leaving, no new connection is taken, running requests get `grace_seconds`, then they are cancelled.
+    On leaving, no new connection is taken, running requests get `grace_seconds`, then they are cancelled; answers
+    without end learn of it by `stopping_of`.
     Enter and leave in the same task. What crashes in a listener comes out of the `async with`.
 
     Raises:
@@ -74,6 +78,7 @@ class WebServer:
         self._grace_seconds = grace_seconds
         self._servers: list[_Server] = []
         self._group = asyncio.TaskGroup()
+        self._stopping = asyncio.Event()
         self.addresses: dict[str, Address] = {}
 
     async def __aenter__(self) -> WebServer:
@@ -85,7 +90,8 @@ class WebServer:
         await self._group.__aenter__()
         try:
             for listener, bound in zip(self._listeners, sockets, strict=True):
-                server = _Server(_config(listener.app, self._grace_seconds))
+                app = _told_of_stopping(listener.app, self._stopping)
+                server = _Server(_config(app, self._grace_seconds, streams=listener.streams))
                 self._servers.append(server)
                 self._group.create_task(server.serve(sockets=[bound]), name=f"web/{listener.name}")
             for server in self._servers:
@@ -98,10 +104,25 @@ class WebServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopping.set()
         for server in self._servers:
             server.should_exit = True
         # The body's own error is not the group's: it would cancel requests that may still end well.
         await self._group.__aexit__(None, None, None)
+
+
+def stopping_of(scope: Scope) -> asyncio.Event:
+    """Return what is set when the server that a request came by is being left; never set elsewhere."""
+    found = (scope.get("extensions") or {}).get(_STOPPING)
+    return found["event"] if found else asyncio.Event()
+
+
+def _told_of_stopping(app: AsgiApp, stopping: asyncio.Event) -> AsgiApp:
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["extensions"] = {**(scope.get("extensions") or {}), _STOPPING: {"event": stopping}}
+        await app(scope, receive, send)
+
+    return told
 
 
 class _Server(uvicorn.Server):
@@ -120,7 +141,7 @@ class _Server(uvicorn.Server):
         self.is_up.set()
 
 
-def _config(app: Any, grace_seconds: int) -> uvicorn.Config:
+def _config(app: Any, grace_seconds: int, *, streams: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -131,7 +152,7 @@ def _config(app: Any, grace_seconds: int) -> uvicorn.Config:
         proxy_headers=False,
         ws="none",
         backlog=BACKLOG,
-        limit_concurrency=MAX_CONCURRENT_REQUESTS,
+        limit_concurrency=MAX_CONCURRENT_REQUESTS + streams,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace_seconds,
     )

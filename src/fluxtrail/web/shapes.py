@@ -4,6 +4,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fluxtrail.model.feed import FeedItem
 from fluxtrail.model.views import Candidate, SyncView, TargetView, View
 
 T = TypeVar("T")
@@ -14,6 +15,16 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     items: list[T]
     next: str | None = None
+
+
+class FeedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The live feed asked as a list."""
+
+    items: list[FeedItem]
+    next: str
+    """Goes into the next request's `after`, at the end too: what comes later is behind it."""
+    is_reset: bool = False
+    """`after` is older than what is kept, or was never given here: read the state anew, and go on from `next`."""
 
 
 class TargetDetail(View, frozen=True, kw_only=True):
