@@ -77,9 +77,6 @@ def _run(settings: Any) -> None:
             f"Warning: telemetry mode {mode}: this version sends nothing by OTLP; use /metrics and logs", err=True
         )
 
-    if os.environ.get("GITHUB_APP_ID"):
-        click.echo("Warning: GITHUB_APP_*: this version signs in with GITHUB_TOKEN only, not as a GitHub App", err=True)
-
     async def serve() -> None:
         async with open_service(settings, os.environ) as service:
             gc.freeze()

@@ -9,18 +9,15 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 
-from fluxtrail.credentials.binding import CredentialSource
+from fluxtrail.credentials.binding import CredentialSource, TokenIssuer
+from fluxtrail.credentials.github_app import AppIdentity, InstallationTokens, github_api_url
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.remotes.git.progress import CloneProgress
 from fluxtrail.remotes.git.store import GitStore
-from fluxtrail.remotes.github.client import GitHubClient, RetryWaits
-from fluxtrail.runtime.forges import ConfiguredForges
+from fluxtrail.runtime.forges import ConfiguredForges, api_url_of, default_hosts, known_hosts, open_forges
 from fluxtrail.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-GITHUB_RETRY_WAITS = RetryWaits(initial_seconds=0.2, longest_seconds=2.0, jitter_seconds=0.2)
-"""Five attempts within about 3 s: commits wait for the answer, and are followed without it too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +33,11 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     Raises:
         ConfigError, StoreError: a credential or the folder of the clones cannot be used.
     """
-    credentials = CredentialSource.from_settings(
-        settings.credentials, environ=environ, github_base_url=settings.github.base_url
+    # Forges set cookies; a session that kept them would answer one owner's question as another.
+    session = await stack.enter_async_context(
+        aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
     )
+    credentials = open_credentials(settings, environ, session)
     allow = AllowList(settings.allow, allow_file_protocol=settings.git.allow_file_protocol)
     for item in settings.repositories:
         for url in (item.url, *item.exports_to):
@@ -52,12 +51,31 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
             progress=_progress(),
         )
     )
-    session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=True))
-    github = GitHubClient(
-        session, credentials=credentials, base_url=settings.github.base_url, retry_waits=GITHUB_RETRY_WAITS
-    )
-    forges = ConfiguredForges(github, settings.repositories, has_token=credentials.find(github.host) is not None)
+    forges = open_forges(settings, credentials, session, allow)
     return Remotes(allow=allow, repositories=repositories, forges=forges)
+
+
+def open_credentials(
+    settings: Settings, environ: Mapping[str, str], session: aiohttp.ClientSession
+) -> CredentialSource:
+    """Return the credentials of settings and environment; `session` asks GitHub for the tokens of Apps.
+
+    Raises:
+        ConfigError: a credential is malformed or contradicts another.
+    """
+    api_urls = {name: api_url_of(item, settings) for name, item in known_hosts(settings).items()}
+
+    def make_issuer(host: str, app: AppIdentity) -> TokenIssuer:
+        return InstallationTokens(app, session, api_url=api_urls.get(host) or github_api_url(host))
+
+    files = [{"host": item.host, "token_file": item.token_file} for item in settings.forges if item.token_file]
+    return CredentialSource.from_settings(
+        [*settings.credentials, *files],
+        environ=environ,
+        github_base_url=settings.github.base_url,
+        forge_hosts=default_hosts(settings),
+        make_issuer=make_issuer,
+    )
 
 
 def _progress() -> Callable[[CloneProgress], None]:

@@ -7,6 +7,7 @@ and of which name wins where two tools used the same, is docs/settings.md.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -58,12 +59,36 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ForgeKind = Literal["github", "gitlab", "azure_devops"]
+
+
 class ForgeSetting(Section):
     """Where pull requests of a repository are looked up, when its URL does not tell."""
 
-    kind: Literal["github"] = "github"
+    kind: ForgeKind = "github"
+    host: str | None = None
+    """One of `forges`, or a public one; by default the first of its kind."""
     owner: str
+    """On GitLab the whole group, on Azure DevOps `organisation/project`."""
     repo: str
+
+
+class ForgeHostSetting(Section):
+    """A forge of one's own: which software serves a host, and where its API is."""
+
+    host: str
+    """Of its repositories; with a port where that is not the usual one."""
+    kind: ForgeKind
+    api_url: str | None = None
+    token_file: Path | None = None
+
+    @field_validator("host")
+    @classmethod
+    def _is_bare(cls, value: str) -> str:
+        host = value.strip().lower()
+        if not re.fullmatch(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?::[0-9]{1,5})?", host):
+            raise ValueError("must be a bare host name such as gitlab.example.com, or name:port")
+        return host
 
 
 class RepositorySetting(Section):
@@ -95,6 +120,8 @@ class ApiSetting(Section):
     listen: str = "127.0.0.1:8080"
     token_file: Path | None = None
     allowed_hosts: Names = ()
+    feed_clients: int = Field(default=100, ge=0, le=10_000)
+    """How many may listen to the live feed at once."""
 
 
 class MetricsSetting(Section):
@@ -135,6 +162,8 @@ class Settings(BaseSettings):
     """Watch these only; all by default."""
     runtime_namespace: str | None = None
     repositories: tuple[RepositorySetting, ...] = ()
+    forges: tuple[ForgeHostSetting, ...] = ()
+    """Which hosts are GitHub Enterprise, GitLab or Azure DevOps, beside the public ones."""
     credentials: tuple[dict[str, Any], ...] = ()
     allow: Names = ()
     ledger: LedgerSetting = LedgerSetting()

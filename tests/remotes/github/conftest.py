@@ -9,7 +9,8 @@ from aiohttp import web
 from tests.remotes.github.forge import FakeForge, Times
 
 from fluxtrail.credentials.binding import CredentialSource
-from fluxtrail.remotes.github.client import GitHubClient, RetryWaits
+from fluxtrail.remotes.github.client import GitHubClient
+from fluxtrail.remotes.waits import RetryWaits
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from urllib.parse import urljoin
 
 import structlog
 
-from fluxtrail.credentials.binding import CredentialSource, Kind
+from fluxtrail.credentials.binding import Credential, CredentialSource, Kind
 from fluxtrail.model.commit import is_sha
-from fluxtrail.model.errors import FluxtrailError, NotFoundError, StoreError, UpstreamError, WireError
+from fluxtrail.model.errors import AuthError, FluxtrailError, NotFoundError, StoreError, UpstreamError, WireError
 from fluxtrail.model.repository import RepositoryUrl, parse_repository
 from fluxtrail.remotes.git.command import LOCAL_TIMEOUT_SECONDS, DiskLimit, Finished, GitCommand
 from fluxtrail.remotes.git.environment import GitEnvironment, transport_configuration
@@ -299,18 +299,30 @@ class Mirror:
         extra_env: Mapping[str, str] | None = None,
     ) -> Finished:
         kinds: tuple[Kind, ...] = ("ssh",) if self.url.scheme == "ssh" else ("token", "basic")
-        credential = self._credentials.find(self.url.host, self.url.owner, port=self.url.port, kinds=kinds)
-        return await self._command.run(
-            self.path if git_dir == Path() else git_dir,
-            args,
-            env={**self._environment.network(self.url, credential), **(extra_env or {})},
-            subject=self.url.fetch_url,
-            configuration=(*transport_configuration(self.url), *(PROMISOR if git_dir else ()), *configuration),
-            stdin=stdin,
-            timeout_seconds=timeout_seconds,
-            disk_limit=disk_limit,
-            on_stderr=on_stderr,
-        )
+        host, owner, port = self.url.host, self.url.owner, self.url.port
+
+        async def run(credential: Credential | None) -> Finished:
+            return await self._command.run(
+                self.path if git_dir == Path() else git_dir,
+                args,
+                env={**self._environment.network(self.url, credential), **(extra_env or {})},
+                subject=self.url.fetch_url,
+                configuration=(*transport_configuration(self.url), *(PROMISOR if git_dir else ()), *configuration),
+                stdin=stdin,
+                timeout_seconds=timeout_seconds,
+                disk_limit=disk_limit,
+                on_stderr=on_stderr,
+            )
+
+        credential = await self._credentials.obtain(host, owner, port=port, kinds=kinds)
+        try:
+            return await run(credential)
+        except AuthError:
+            # A token may be revoked before its end, or be replaced in its file while git was asking.
+            other = credential and await self._credentials.renew(credential, host, owner, port=port, kinds=kinds)
+            if not other:
+                raise
+            return await run(other)
 
     def _teller(self, on_progress: Callable[[CloneProgress], None] | None) -> Callable[[str], None] | None:
         if on_progress is None:

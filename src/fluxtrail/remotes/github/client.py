@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -15,9 +14,9 @@ import gidgethub
 import stamina
 from gidgethub import sansio
 
-from fluxtrail.credentials.binding import CredentialSource, repository_host
+from fluxtrail.credentials.binding import CredentialSource, Kind, repository_host
 from fluxtrail.model.commit import CommitFacts, is_sha
-from fluxtrail.model.errors import ConfigError, RateLimitedError, UpstreamError, WireError
+from fluxtrail.model.errors import AuthError, ConfigError, RateLimitedError, UpstreamError, WireError
 from fluxtrail.remotes.github.facts import (
     PullRequest,
     parse_commit,
@@ -27,6 +26,7 @@ from fluxtrail.remotes.github.facts import (
     parse_sha,
 )
 from fluxtrail.remotes.github.transport import Transport
+from fluxtrail.remotes.waits import RetryWaits
 
 T = TypeVar("T")
 
@@ -35,16 +35,8 @@ ATTEMPTS = 5
 PULL_REQUEST_COMMITS = 250  # GitHub lists no more
 LIMIT_ATTEMPTS = 3
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_KINDS: tuple[Kind, ...] = ("token",)
 _RAW = "application/vnd.github.raw+json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryWaits:
-    """How long to wait between the five attempts: doubling from `initial_seconds`, with jitter."""
-
-    initial_seconds: float = 1.0
-    longest_seconds: float = 30.0
-    jitter_seconds: float = 1.0
 
 
 class GitHubClient:
@@ -56,6 +48,7 @@ class GitHubClient:
     Args:
         session: made by the caller, closed by the caller.
         base_url: `https://api.github.com`, or Enterprise Server's `https://host/api/v3`.
+        host: where its repositories are, if that does not follow from `base_url`; it may name a port.
         longest_wait_seconds: a rate limit that ends within it is waited for, a longer one raises at once.
         clock: POSIX seconds.
     """
@@ -66,6 +59,7 @@ class GitHubClient:
         *,
         credentials: CredentialSource,
         base_url: str = "https://api.github.com",
+        host: str | None = None,
         longest_wait_seconds: float = 5.0,
         retry_waits: RetryWaits | None = None,
         clock: Callable[[], float] = time.time,
@@ -74,7 +68,7 @@ class GitHubClient:
     ) -> None:
         if not re.match(r"https?://[^/@?#]+(/[^@?#]*)?$", base_url):
             raise ConfigError("not an API address such as https://api.github.com", subject="github.base_url")
-        self.host, _, port = repository_host(base_url).partition(":")
+        self.host, _, port = (host or repository_host(base_url)).lower().partition(":")
         self._port = int(port) if port.isdigit() else None
         self._credentials = credentials
         self._longest_wait_seconds = longest_wait_seconds
@@ -168,19 +162,27 @@ class GitHubClient:
         raise AssertionError("unreachable")
 
     async def _patiently(self, owner: str, call: Callable[[str | None], Awaitable[T]]) -> T:
-        """Run `call`, waiting for rate limits that end soon."""
-        credential = self._credentials.find(self.host, owner, port=self._port, kinds=("token",))
-        token = credential.secret if credential else None
-        for attempt in range(1, LIMIT_ATTEMPTS + 1):
+        """Run `call`, waiting for rate limits that end soon; one 401 is answered with another token, if there is."""
+        credential = await self._credentials.obtain(self.host, owner, port=self._port, kinds=_KINDS)
+        is_renewed = False
+        limited = 0
+        while True:
             try:
-                return await call(token)
+                return await call(credential.secret if credential else None)
             except RateLimitedError as exc:
+                limited += 1
                 is_short = (exc.retry_after_seconds or 0) <= self._longest_wait_seconds
-                if not is_short or attempt == LIMIT_ATTEMPTS:
+                if not is_short or limited == LIMIT_ATTEMPTS:
                     raise
+            except AuthError as exc:
+                if exc.status != 401 or is_renewed or credential is None:
+                    raise
+                other = await self._credentials.renew(credential, self.host, owner, port=self._port, kinds=_KINDS)
+                if other is None:
+                    raise
+                credential, is_renewed = other, True
             except (ValueError, LookupError, gidgethub.GitHubException) as exc:
                 raise WireError("GitHub's answer is not the JSON it promised", subject="github") from exc
-        raise AssertionError("unreachable")
 
 
 def _is_transient(exc: Exception) -> bool:

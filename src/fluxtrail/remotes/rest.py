@@ -1,0 +1,275 @@
+"""A JSON API asked by a forge's client: one origin, bounded answers, limits, five attempts, our errors.
+
+GitHub's client has gidgethub for this; GitLab's and Azure DevOps' share this module, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import aiohttp
+import msgspec
+import stamina
+from yarl import URL
+
+from fluxtrail.credentials.binding import Credential, CredentialSource, Kind
+from fluxtrail.model.errors import (
+    AuthError,
+    ConfigError,
+    ConflictError,
+    NotFoundError,
+    RateLimitedError,
+    UpstreamError,
+    WireError,
+)
+from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.remotes.waits import LimitBook, RetryWaits
+
+T = TypeVar("T")
+
+BODY_LIMIT_BYTES = 16 * 1024 * 1024
+REQUEST_TIMEOUT_SECONDS = 30.0
+CONCURRENT_REQUESTS = 8
+REDIRECT_LIMIT = 3
+ATTEMPTS = 5
+LIMIT_ATTEMPTS = 3
+PAGES_LIMIT = 20
+_REDIRECTS = (301, 302, 307, 308)
+_SIGN_IN = re.compile(r"/(_signin|users/sign_in|oauth2/authorize)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What the forges differ in."""
+
+    name: str
+    authorize: Callable[[Credential], Mapping[str, str]]
+    """The headers that show a credential."""
+    kinds: tuple[Kind, ...] = ("token", "basic")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+    def read(self, type_: type[T], *, name: str) -> T:
+        """Return the body as `type_`.
+
+        Raises:
+            WireError: it is no JSON, or of another shape.
+        """
+        try:
+            return msgspec.json.decode(self.body, type=type_)
+        except msgspec.ValidationError as exc:
+            raise WireError(f"{name}'s answer has another shape: {redact(str(exc))}", subject=name) from exc
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise WireError(f"{name}'s answer is not the JSON it promised", subject=name) from exc
+
+
+class RestClient:
+    """Asks one API, each time with the credential of the owner. Safe for concurrent callers; they share limits.
+
+    Args:
+        session: made by the caller, closed by the caller; it must keep no cookies.
+        api_url: what paths are appended to; nothing else is ever asked.
+        host: the host of the repositories, for which credentials are bound; it may name a port.
+        longest_wait_seconds: a rate limit that ends within it is waited for, a longer one raises at once.
+        clock: POSIX seconds.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        service: Service,
+        *,
+        api_url: str,
+        host: str,
+        credentials: CredentialSource,
+        longest_wait_seconds: float = 5.0,
+        retry_waits: RetryWaits | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        if not re.match(r"https?://[^/@?#\s]+(/[^@?#\s]*)?$", api_url):
+            raise ConfigError(f"not an API address of a {service.name}, such as https://host/path", subject="api_url")
+        self.service, self.api_url = service, api_url.rstrip("/")
+        self._origin = _origin(api_url)
+        self.host, _, port = host.lower().partition(":")
+        self._port = int(port) if port.isdigit() else None
+        self._session, self._credentials = session, credentials
+        self._longest_wait_seconds = longest_wait_seconds
+        self._waits = retry_waits or RetryWaits()
+        self._sleep = sleep
+        self._limits = LimitBook(clock, name=service.name)
+        self._slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
+
+    async def get(self, path: str, *, owner: str, **query: str | int) -> Answer:
+        return await self._retrying(owner, "GET", self._url(path, query), None)
+
+    async def post(self, path: str, body: Any, *, owner: str, **query: str | int) -> Answer:
+        """Ask a question that is too large for a URL: it must be safe to ask five times."""
+        return await self._retrying(owner, "POST", self._url(path, query), msgspec.json.encode(body))
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _url(self, path: str, query: Mapping[str, str | int]) -> str:
+        return f"{self.api_url}{path}" + (f"?{urlencode(query)}" if query else "")
+
+    async def _retrying(self, owner: str, method: str, url: str, body: bytes | None) -> Answer:
+        async for attempt in stamina.retry_context(
+            on=_is_transient,
+            attempts=ATTEMPTS,
+            timeout=None,
+            wait_initial=self._waits.initial_seconds,
+            wait_max=self._waits.longest_seconds,
+            wait_jitter=self._waits.jitter_seconds,
+        ):
+            with attempt:
+                return await self._patiently(owner, method, url, body)
+        raise AssertionError("unreachable")
+
+    async def _patiently(self, owner: str, method: str, url: str, body: bytes | None) -> Answer:
+        """Ask, waiting for rate limits that end soon; one 401 is answered with another credential, if there is one."""
+        kinds = self.service.kinds
+        credential = await self._credentials.obtain(self.host, owner, port=self._port, kinds=kinds)
+        is_renewed = False
+        limited = 0
+        while True:
+            try:
+                return await self._exchange(method, url, body, credential)
+            except RateLimitedError as exc:
+                limited += 1
+                if (exc.retry_after_seconds or 0) > self._longest_wait_seconds or limited == LIMIT_ATTEMPTS:
+                    raise
+            except AuthError as exc:
+                if exc.status != 401 or is_renewed or credential is None:
+                    raise
+                other = await self._credentials.renew(credential, self.host, owner, port=self._port, kinds=kinds)
+                if other is None:
+                    raise
+                credential, is_renewed = other, True
+
+    async def _exchange(self, method: str, url: str, body: bytes | None, credential: Credential | None) -> Answer:
+        shown = dict(self.service.authorize(credential)) if credential else {}
+        key = "|".join(shown.values())
+        wait = self._limits.wait_seconds(key)
+        if wait > self._longest_wait_seconds:
+            raise self._limits.refusal(wait)
+        if wait > 0:
+            await self._sleep(wait)
+        headers = {"Accept": "application/json", "User-Agent": "fluxtrail", **shown}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        async with self._slots:
+            answer = await self._follow(method, url, headers, body)
+        self._limits.learn(key, answer.status, answer.headers)
+        if answer.status not in (200, 201):
+            secrets = (*self._credentials.secrets, *shown.values())
+            raise self._translate(answer, url, secrets)
+        return answer
+
+    async def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        """Follow redirects (a renamed project) as long as they stay on the API's own origin, with our token."""
+        for _ in range(REDIRECT_LIMIT + 1):
+            answer = await self._send(method, url, headers, body)
+            place = answer.headers.get("location", "")
+            if answer.status not in _REDIRECTS or not place:
+                return answer
+            if _SIGN_IN.search(place):
+                raise self._sign_in(url)
+            following = urljoin(url, place)
+            if _origin(following) != self._origin:
+                name = self.service.name
+                raise UpstreamError(f"{name} redirects to another host", retryable=False, subject=redact_url(url))
+            url = following
+        raise UpstreamError(f"{self.service.name} redirects in a circle", retryable=False, subject=redact_url(url))
+
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        subject, name = redact_url(url), self.service.name
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
+        try:
+            # `encoded`: a project's path is one segment, `group%2Fproject`, and must stay one.
+            target = URL(url, encoded=True)
+            async with self._session.request(
+                method, target, headers=headers, data=body, allow_redirects=False, timeout=timeout
+            ) as response:
+                content = await _read(response, subject)
+                return Answer(response.status, {k.lower(): text for k, text in response.headers.items()}, content)
+        except aiohttp.ClientConnectorCertificateError as exc:
+            raise UpstreamError("its certificate is not trusted", retryable=False, subject=subject) from exc
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            said = redact(str(exc), secrets=self._credentials.secrets) or type(exc).__name__
+            raise UpstreamError(f"{name} does not answer: {said}", subject=subject) from exc
+        except ValueError as exc:
+            raise UpstreamError("not a URL that can be asked", retryable=False, subject=subject) from exc
+
+    def _sign_in(self, url: str) -> AuthError:
+        return AuthError(
+            f"{self.service.name} answers with its sign-in page, check `credentials` for {self.host}: the token is "
+            "missing, wrong or expired",
+            status=401,
+            subject=redact_url(url),
+        )
+
+    def _translate(self, answer: Answer, url: str, secrets: tuple[str, ...]) -> UpstreamError:
+        status, name, subject = answer.status, self.service.name, redact_url(url)
+        if status == 203:  # Azure DevOps: a page for people, and no error status
+            return self._sign_in(url)
+        said = redact(_message(answer.body), secrets=secrets, limit_bytes=300) or "no message"
+        if status in (401, 403):
+            what = f"refused, check `credentials` for {self.host}: the token is missing, wrong, expired or too weak"
+            return AuthError(f"{what}: {said}", status=status, subject=subject)
+        if status in (404, 410, 451):
+            what = "not found: it does not exist, or is private and hidden from these credentials"
+            return NotFoundError(f"{what}: {said}", status=status, subject=subject)
+        if status in (409, 422):
+            return ConflictError(f"{name} cannot do this now: {said}", status=status, subject=subject)
+        is_retryable = status >= 500 or status == 408
+        return UpstreamError(
+            f"{name} answered {status}: {said}", status=status, retryable=is_retryable, subject=subject
+        )
+
+
+class _ErrorBody(msgspec.Struct):
+    message: Any = None
+    error: Any = None
+    error_description: Any = None
+
+
+def _message(body: bytes) -> str:
+    """Return what the answer says; GitLab's message may be a mapping, Azure DevOps' begins with a code (TF…)."""
+    try:
+        said = msgspec.json.decode(body[: 64 * 1024], type=_ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body[:300].decode("utf-8", "replace")
+    return str(said.message or said.error_description or said.error or "")
+
+
+async def _read(response: aiohttp.ClientResponse, subject: str) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_chunked(64 * 1024):
+        content += chunk
+        if len(content) > BODY_LIMIT_BYTES:
+            raise WireError(f"the answer is larger than the limit of {BODY_LIMIT_BYTES} bytes", subject=subject)
+    return bytes(content)
+
+
+def _is_transient(exc: Exception) -> bool:
+    return isinstance(exc, UpstreamError) and exc.retryable and not isinstance(exc, RateLimitedError)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, (parts.hostname or "").lower(), parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return "", "", None
