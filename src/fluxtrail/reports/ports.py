@@ -43,7 +43,7 @@ class Facts(Protocol):
     async def delivery_tellings(self, keys: Sequence[TellingKey]) -> Mapping[TellingKey, DeliveryTelling]: ...
 
     async def commit_tellings(
-        self, commits: Sequence[CommitId], *, now: datetime, settle_after: timedelta
+        self, ids: Sequence[CommitId], *, now: datetime, settle_after: timedelta
     ) -> Mapping[CommitId, CommitTelling]: ...
 
 

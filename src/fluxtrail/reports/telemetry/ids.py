@@ -1,9 +1,9 @@
-"""Trace and span ids that follow from what they name: whoever tells a thing again, tells it under the same id.
+r"""Trace and span ids that follow from what they name: whoever tells a thing again, tells it under the same id.
 
 Anybody can compute them, so that a pipeline can link to a commit's trace before Fluxtrail has seen the commit:
 
-    trace id   the first 16 bytes of sha256("fluxtrail/trace\\n" repository "\\n" sha)
-    span id    the first 8 bytes of sha256("fluxtrail/span\\n" trace id in hex "\\n" target "\\n" sync "\\n" stage)
+    trace id   the first 16 bytes of sha256("fluxtrail/trace\n" repository "\n" sha)
+    span id    the first 8 bytes of sha256("fluxtrail/span\n" trace id in hex "\n" target "\n" sync "\n" stage)
 
 with the canonical repository (`github.com/acme/shop`), the full sha, and for the commit's own span nothing but
 `commit` as the stage. Neither is ever zero, which OpenTelemetry forbids (W3C Trace Context, 3.2.2).
