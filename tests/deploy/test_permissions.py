@@ -1,0 +1,154 @@
+"""The rights in `deploy/` against what the running service asks an API server that grants nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.deploy.documents import DEPLOY, Document, find, load, manifests, render
+from tests.runtime.worlds import NAMESPACE, Cluster, make_environ, make_repository, make_settings, running, until
+
+from fluxtrail.clusters import lease as lease_module
+from fluxtrail.model.flux import KUSTOMIZE_GROUP
+from fluxtrail.runtime.standby import run_as_only_writer
+from fluxtrail.simulator.apiserver.resources import ResourceDefinition
+from fluxtrail.simulator.apiserver.statuses import forbidden
+
+HOME = "fluxtrail"
+"""The namespace of the pod."""
+
+Right = tuple[str, str, str]
+"""(group, plural, verb)."""
+pytestmark = pytest.mark.timeout(60)
+
+
+class Rules:
+    """What RBAC objects grant their one account: asked like an authorizer, and remembering what was asked."""
+
+    def __init__(self, items: list[Document]) -> None:
+        self._rules: list[tuple[str | None, Document]] = [
+            (None if item["kind"] == "ClusterRole" else item["metadata"]["namespace"], rule)
+            for item in items
+            if item["kind"] in ("Role", "ClusterRole")
+            for rule in item["rules"]
+        ]
+        self.used: set[Right] = set()
+        self.refused: list[tuple[Right, str, str]] = []
+
+    @property
+    def granted(self) -> set[Right]:
+        return {
+            (group, plural, verb)
+            for _, rule in self._rules
+            for group in rule["apiGroups"]
+            for plural in rule["resources"]
+            for verb in rule["verbs"]
+        }
+
+    def authorize(
+        self, user: str, verb: str, definition: ResourceDefinition, *, namespace: str, name: str = ""
+    ) -> None:
+        right = (definition.group, definition.plural, verb)
+        if not any(self._grants(place, rule, right, namespace, name) for place, rule in self._rules):
+            self.refused.append((right, namespace, name))
+            raise forbidden(definition, user=user, verb=verb, namespace=namespace, name=name)
+        self.used.add(right)
+
+    @staticmethod
+    def _grants(place: str | None, rule: Document, right: Right, namespace: str, name: str) -> bool:
+        group, plural, verb = right
+        is_meant = group in rule["apiGroups"] and plural in rule["resources"] and verb in rule["verbs"]
+        return is_meant and place in (None, namespace) and name in rule.get("resourceNames", [name])
+
+
+async def ask_everything(
+    rules: Rules, folder: Path, monkeypatch: pytest.MonkeyPatch, *, old_watches: int = 1, **settings: Any
+) -> None:
+    """Run the service, lease and all, until it is ready and watches what it listed."""
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.1)
+    cluster = Cluster()
+    cluster.store.insert_namespace(HOME)
+    monkeypatch.setattr(cluster.server.access, "authorize", rules.authorize)
+    repository = await make_repository(folder)
+    cluster.fetch(repository.head_commit, url=repository.url)
+    cluster.apply(repository.head_commit)
+    async with cluster.server:
+        # As a server that cannot begin a watch with what there is (Kubernetes before 1.32): it is listed first.
+        for plural in {plural for _, plural, verb in rules.granted if verb == "watch"}:
+            cluster.server.faults.fail_requests(422, plural, verbs=("watch",), count=old_watches)
+        chosen = make_settings(folder, cluster, lease={"enabled": True, "namespace": HOME}, **settings)
+
+        async def work() -> None:
+            async with running(chosen, make_environ(folder)) as run:
+                await run.until_ready()
+                await run.until_applied(repository.head_commit)
+                await until(lambda: rights("list", rules) == rights("watch", rules), "watches of all that was listed")
+                await until(lambda: ("coordination.k8s.io", "leases", "update") in rules.used, "a renewal")
+
+        async with asyncio.timeout(50):
+            await run_as_only_writer(chosen, make_environ(folder), work)
+
+
+def rights(verb: str, rules: Rules) -> set[str]:
+    return {plural for _, plural, used in rules.used if used == verb}
+
+
+def in_namespace(items: list[Document], namespace: str) -> list[Document]:
+    """As kustomize places them."""
+    return [{**item, "metadata": {"namespace": namespace, **item["metadata"]}} for item in items]
+
+
+BASE = in_namespace(list(manifests(DEPLOY / "base")), HOME)
+READER = load(DEPLOY / "cluster-wide" / "reader.yaml")
+IDENTITY = load(DEPLOY / "components" / "cluster-identity" / "identity.yaml")
+NAMESPACED_READER = load(DEPLOY / "overlays" / "namespaced" / "reader" / "reader.yaml")
+
+
+async def test_cluster_wide_grants_what_is_asked_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules([*BASE, *READER, *IDENTITY])
+    await ask_everything(rules, tmp_path, monkeypatch)
+    assert rules.refused == []
+    assert rules.used == rules.granted
+
+
+async def test_namespaced_is_enough_for_its_namespace_and_grants_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules([*BASE, *in_namespace(NAMESPACED_READER, NAMESPACE)])
+    # The second one is for the sources, which are asked for in the whole cluster first.
+    await ask_everything(rules, tmp_path, monkeypatch, old_watches=2, namespaces=(NAMESPACE,))
+    assert rules.used == rules.granted
+    # Asked once for the whole cluster, and got over.
+    assert {(right, namespace) for right, namespace, _ in rules.refused} <= {
+        (("", "namespaces", "get"), "kube-system"),
+        (("", "namespaces", "get"), ""),
+        *((right, "") for right in rules.granted if right[2] == "list"),
+    }
+
+
+@pytest.mark.requires("kubectl")
+async def test_drop_in_may_look_for_the_kustomization_of_the_tracker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules(render(DEPLOY / "overlays" / "flux-commit-tracker"))
+    await ask_everything(rules, tmp_path, monkeypatch, runtime_namespace=NAMESPACE)
+    assert rules.refused == []
+    assert rules.used == rules.granted
+    assert rules.granted - Rules([*BASE, *READER, *IDENTITY]).granted == {(KUSTOMIZE_GROUP, "kustomizations", "get")}
+
+
+def test_rules_of_one_namespace_are_those_of_the_cluster() -> None:
+    assert find(NAMESPACED_READER, "Role", "fluxtrail-reader")["rules"] == READER[0]["rules"]
+
+
+def test_only_the_lease_is_written() -> None:
+    rules = Rules([*BASE, *READER, *IDENTITY])
+    assert {right for right in rules.granted if right[2] not in ("get", "list", "watch")} == {
+        ("coordination.k8s.io", "leases", "create"),
+        ("coordination.k8s.io", "leases", "update"),
+    }
+    assert not {plural for _, plural, _ in rules.granted} & {"secrets", "*"}
