@@ -10,7 +10,7 @@ from tests.cli.golden import golden, pytest_addoption
 __all__ = ["golden", "pytest_addoption"]
 
 REQUIRED = os.environ.get("FLUXTRAIL_TEST_REQUIRE", "").replace(",", " ").split()
-"""Real parts (`prometheus`, `kubernetes`, ...) whose tests fail where they would be skipped for want of them."""
+"""Real parts (`prometheus`, `registry`, ...) whose tests fail where they would be skipped for want of them."""
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ import stamina
 
 from fluxtrail.credentials.registries import RegistryCredentials
 from fluxtrail.model.errors import AuthError, NotFoundError, RateLimitedError, UpstreamError, WireError
-from fluxtrail.remotes.allow import AllowList
+from fluxtrail.model.repository import RepositoryUrl
+from fluxtrail.remotes.allow import AllowList, is_internal_host
 from fluxtrail.remotes.oci.endpoint import Endpoint, origin_of
 from fluxtrail.remotes.oci.failures import translate
 from fluxtrail.remotes.oci.manifests import (
@@ -105,7 +106,7 @@ class OciRegistry:
         self._wire = Wire(
             session,
             home=endpoint.origin,
-            guard=allow.check_addresses,
+            guard=self._guard,
             secrets=self._secrets,
             timeout_seconds=timeout_seconds,
         )
@@ -219,6 +220,12 @@ class OciRegistry:
                 await self._allow.check_addresses(msgspec.structs.replace(place, host=self.endpoint.host))
                 return await self._patiently(lambda: self._logged_in(reference, url, headers, limit_bytes))
         raise AssertionError("unreachable")
+
+    async def _guard(self, place: RepositoryUrl) -> None:
+        """Admit a host that an answer named: any that is not inside, and of those inside what a pattern names."""
+        if is_internal_host(place.host):
+            self._allow.check(place)
+        await self._allow.check_addresses(place)
 
     def _find_wait(self, exc: Exception) -> bool | float:
         """Whether to try again: after our own wait, or after the registry's, if that ends soon."""
