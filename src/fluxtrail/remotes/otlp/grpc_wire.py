@@ -60,6 +60,8 @@ class GrpcWire:
         self._options = options
         self._redacted = redactor(options.headers)
         self._tls = TlsFiles(options.tls) if options.endpoint.is_secure else None
+        if self._tls:
+            self._tls.load()  # a wrong file is said at start
         self._pems: Pems | None = None
         self._channel: grpc.aio.Channel | None = None
 
@@ -137,6 +139,10 @@ class GrpcWire:
                 return NotFoundError(f"{remedy}: {said}", subject=shown)
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 message = f"no answer within {self._options.timeout_seconds:g} s: {said}"
+            case grpc.StatusCode.UNAVAILABLE if "http1.x server" in said:
+                message = (
+                    "it speaks HTTP, not gRPC; use its gRPC port, or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+                )
             case _:
                 message = f"answered {code.name}: {said}"
         is_retryable = code in _RETRYABLE

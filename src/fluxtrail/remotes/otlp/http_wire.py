@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -23,6 +24,7 @@ from fluxtrail.remotes.otlp.answers import (
     read_answer,
     redactor,
 )
+from fluxtrail.remotes.otlp.endpoints import GRPC_PORT, HTTP_PORT
 from fluxtrail.remotes.otlp.options import SignalOptions
 from fluxtrail.remotes.otlp.tls import TlsFiles
 
@@ -39,6 +41,8 @@ class HttpWire:
         self._session = session
         self._redacted = redactor(options.headers)
         self._tls = TlsFiles(options.tls) if options.endpoint.is_secure else None
+        if self._tls:
+            self._tls.load()  # a wrong file is said at start
 
     async def send(self, payload: bytes) -> Answer:
         """Post `payload` once. See `sender.py` for the errors."""
@@ -59,7 +63,7 @@ class HttpWire:
         try:
             async with self._session.post(
                 options.endpoint.address,
-                data=payload,
+                data=io.BytesIO(payload),  # as bytes, a large one would be written in one go
                 headers=dict(options.headers) | ours,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=options.timeout_seconds),
@@ -70,13 +74,22 @@ class HttpWire:
                 return response.status, {name.lower(): text for name, text in response.headers.items()}, content
         except TimeoutError as exc:
             raise self._failure(f"no answer within {options.timeout_seconds:g} s") from exc
+        except aiohttp.ClientResponseError as exc:
+            what = f"it does not speak HTTP; gRPC's port is {GRPC_PORT} usually, HTTP's is {HTTP_PORT}"
+            raise self._failure(what) from exc
         except aiohttp.ClientSSLError as exc:
             raise self._failure(f"no secured connection; check both sides' certificates: {self._said(exc)}") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise self._failure(f"no connection, or it broke: {self._said(exc)}") from exc
 
     def _said(self, exc: Exception) -> str:
-        return self._redacted(str(exc)) or type(exc).__name__
+        """Return the cause in words; aiohttp's own text names Python objects."""
+        cause: BaseException = exc
+        if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+            cause = exc.certificate_error
+        elif isinstance(exc, aiohttp.ClientConnectorError):
+            cause = exc.os_error
+        return self._redacted(str(cause)) or type(cause).__name__
 
     def _failure(self, message: str) -> UpstreamError:
         return UpstreamError(message, retryable=True, subject=self._options.endpoint.shown)

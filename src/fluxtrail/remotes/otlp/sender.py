@@ -6,6 +6,7 @@ whether that helps, when, and what was refused for good.
 
 from __future__ import annotations
 
+import os
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Protocol as Role
@@ -46,7 +47,8 @@ class OtlpSender:
         RateLimitedError: told to wait; retryable, with `retry_after_seconds` where it was told.
         UpstreamError: anything else; `retryable` by OTLP's tables, and where there was no answer: the collector may
             have taken the request all the same.
-        ConfigError: a certificate's file cannot be read any more.
+
+    Entering it raises ConfigError where a certificate's file cannot be used.
     """
 
     def __init__(self, options: OtlpOptions) -> None:
@@ -107,6 +109,7 @@ def _session() -> aiohttp.ClientSession:
 def _wire(options: SignalOptions, session: aiohttp.ClientSession | None) -> Wire:
     if session is not None and options.protocol is Protocol.HTTP:
         return HttpWire(options, session)
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it writes lines of its own between our logs
     from fluxtrail.remotes.otlp.grpc_wire import GrpcWire  # noqa: PLC0415 - gRPC costs 10 MiB; only who uses it pays
 
     return GrpcWire(options)

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.remotes.otlp.options import TlsPaths
 from fluxtrail.remotes.otlp.variables import Variable
 
+_log = structlog.get_logger(__name__)
 REREAD_SECONDS = 60.0
 FILE_LIMIT_BYTES = 4 * 1024 * 1024
 
@@ -42,16 +45,28 @@ class TlsFiles:
         """Return what is in force; the same object as long as no file has changed.
 
         Raises:
-            ConfigError: a file cannot be read, is no PEM, or certificate and key do not belong together.
+            ConfigError: the first time only: a file cannot be read, is no PEM, or certificate and key do not match.
         """
         now = self._monotonic()
-        if self._pems is None or now - self._read_at >= REREAD_SECONDS:
-            pems = Pems(_read(self._paths.authority), _read(self._paths.certificate), _read(self._paths.key))
-            if pems != self._pems:
-                self._context = self._build(pems)
-                self._pems = pems
+        if self._pems is None:
+            self._pems = self._take()
             self._read_at = now
+        elif now - self._read_at >= REREAD_SECONDS:
+            self._read_at = now
+            try:
+                self._pems = self._take()
+            except ConfigError as exc:
+                # A rotation may be half done; what was good a minute ago is better than nothing.
+                _log.warning("otlp_certificates_kept", reason=str(exc))
         return self._pems
+
+    def _take(self) -> Pems:
+        """Return what the files hold now, after making a context of it if it is new."""
+        pems = Pems(_read(self._paths.authority), _read(self._paths.certificate), _read(self._paths.key))
+        if pems == self._pems:
+            return self._pems
+        self._context = self._build(pems)
+        return pems
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -62,6 +77,8 @@ class TlsFiles:
 
     def _build(self, pems: Pems) -> ssl.SSLContext:
         try:
+            if pems.authority == b"":
+                raise ValueError("empty")  # for OpenSSL this would mean: trust whom the system trusts
             context = ssl.create_default_context(cadata=pems.authority.decode("ascii") if pems.authority else None)
         except (ssl.SSLError, ValueError) as exc:
             raise _refusal(self._paths.authority, "is no PEM file of CA certificates; check that it is whole") from exc

@@ -97,7 +97,7 @@ def parse_choice(variable: Variable, choices: tuple[str, ...], *, remedy: str = 
 
 
 def parse_pairs(variable: Variable, *, is_secret: bool) -> dict[str, str]:
-    """Return `key=value,…`, decoded as W3C Baggage has it: percent-encoded UTF-8, no properties. The last of a key wins.
+    """Return `key=value,…`, decoded as W3C Baggage has it: percent-encoded UTF-8, no properties; a key's last wins.
 
     Values that are not encoded are taken as they are if they hold no comma: `Authorization=Basic abc` is common.
 
