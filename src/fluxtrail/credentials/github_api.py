@@ -106,7 +106,8 @@ class AppApi:
     async def _ask(self, method: str, path: str) -> bytes:
         """Ask; a refusal is tried once more where GitHub's clock turns out to be another than ours."""
         status, headers, body = await self._send(method, path)
-        if status == 401 and self._learn_offset(headers):
+        is_news = self._learn_offset(headers)
+        if status == 401 and is_news:
             status, headers, body = await self._send(method, path)
         if status in (200, 201):
             return body

@@ -99,7 +99,7 @@ class _Slot:
         self.installation: Installation | None = None
         self.believed_until = 0.0
         self.token: _Token | None = None
-        self.attempts = 0
+        self.failures = 0
         self.failure: FluxtrailError | None = None
 
 
@@ -148,19 +148,18 @@ class InstallationTokens:
         if not _OWNER.fullmatch(owner):
             return None
         slot = self._slot(owner)
-        attempts = slot.attempts
+        failures = slot.failures
         async with slot.lock:
             now = self._api.now()
             if slot.token is not None and now < slot.token.expires_at - REFRESH_SECONDS:
                 return slot.token.text
-            if slot.failure is not None and slot.attempts != attempts:
+            if slot.failure is not None and slot.failures != failures:
                 raise copy.copy(slot.failure)  # of the attempt that this caller waited for
-            slot.attempts += 1
             try:
-                slot.failure = None
                 return await self._renew(slot, owner)
             except FluxtrailError as exc:
                 slot.failure = exc
+                slot.failures += 1
                 if exc.retryable and slot.token is not None and self._api.now() < slot.token.expires_at:
                     log.warning("github app token not renewed", owner=owner, error=str(exc))
                     return slot.token.text

@@ -173,7 +173,7 @@ class RestClient:
             answer = await self._follow(method, url, headers, body)
         self._limits.learn(key, answer.status, answer.headers)
         if answer.status not in (200, 201):
-            secrets = (*self._credentials.secrets, *shown.values())
+            secrets = (*self._credentials.secrets, *(text.rpartition(" ")[2] for text in shown.values()))
             raise self._translate(answer, url, secrets)
         return answer
 

@@ -32,6 +32,8 @@ class Times:
 class Asked:
     path: str
     headers: dict[str, str]
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass
@@ -57,7 +59,9 @@ class FakeForge:
         self.script: list[Says | Callable[[web.Request], Says]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
-        self.asked.append(Asked(request.path_qs, {name.lower(): text for name, text in request.headers.items()}))
+        headers = {name.lower(): text for name, text in request.headers.items()}
+        # As it was sent: `path_qs` shows an escaped slash as a plain one.
+        self.asked.append(Asked(request.raw_path, headers, request.method, await request.read()))
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         return (answer if isinstance(answer, Says) else answer(request)).response()
 

@@ -1,0 +1,287 @@
+"""What every forge's client stands: limits, refusals, redirects, odd bytes; and to whom it shows its token."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+from tests.remotes.forges import NO_WAITS, SECRET, SHA, Asking, FakeForge, Says, Times, serve
+
+from fluxtrail.credentials.binding import CredentialSource
+from fluxtrail.model.errors import (
+    AuthError,
+    ConfigError,
+    ConflictError,
+    FluxtrailError,
+    NotFoundError,
+    RateLimitedError,
+    UpstreamError,
+    WireError,
+)
+from fluxtrail.remotes import rest
+from fluxtrail.remotes.azure_devops.client import AzureDevOpsClient, AzureRepository
+from fluxtrail.remotes.gitlab.client import GitLabClient
+from fluxtrail.remotes.waits import find_wait_seconds
+
+BASIC = base64.b64encode(f":{SECRET}".encode()).decode()
+
+
+@pytest.fixture
+def times() -> Times:
+    return Times()
+
+
+@pytest.fixture
+async def forge() -> AsyncIterator[FakeForge]:
+    async with serve(FakeForge()) as fake:
+        yield fake
+
+
+@pytest.fixture(params=["gitlab", "azure_devops"])
+async def ask(request: pytest.FixtureRequest, forge: FakeForge, times: Times) -> AsyncIterator[Asking]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+
+        async def asking(*, owner: str = "acme", credentials: list[dict[str, Any]] | None = None, **more: Any) -> Any:
+            default = [{"host": "forge.test", "owner": "acme", "token": SECRET}]
+            source = CredentialSource.from_settings(default if credentials is None else credentials)
+            clocks = {"clock": times.clock, "sleep": times.sleep}
+            defaults = {"host": "forge.test", "api_url": forge.base_url, "retry_waits": NO_WAITS}
+            options: dict[str, Any] = {**clocks, **defaults, **more}
+            if request.param == "gitlab":
+                return await GitLabClient(session, credentials=source, **options).find_merge_requests(
+                    f"{owner}/shop", SHA
+                )
+            repository = AzureRepository(organisation=owner, project="web", name="shop", owner=f"{owner}/web")
+            client = AzureDevOpsClient(session, credentials=source, **options)
+            return await client.find_pull_requests(repository, SHA)
+
+        yield asking
+
+
+def nothing(request: web.Request) -> Says:
+    return Says(json=[] if request.method == "GET" else {"results": []})
+
+
+# -- the token ------------------------------------------------------------------------------------------------
+
+
+async def test_the_token_is_shown_for_its_owner_only(forge: FakeForge, ask: Asking) -> None:
+    forge.says(nothing)
+    await ask(owner="acme")
+    await ask(owner="acme2")
+    await ask(owner="evil")
+    assert [asked.headers.get("authorization") for asked in forge.asked][1:] == [None, None]
+    assert forge.asked[0].headers["authorization"] in (f"Bearer {SECRET}", f"Basic {BASIC}")
+
+
+async def test_the_token_is_shown_to_its_host_only(forge: FakeForge, ask: Asking) -> None:
+    forge.says(nothing)
+    await ask(host="forge.test.evil.com")
+    await ask(host="forge.test:8443", credentials=[{"host": "forge.test:9443", "token": SECRET}])
+    assert ["authorization" in asked.headers for asked in forge.asked] == [False, False]
+    await ask(host="forge.test:8443", credentials=[{"host": "forge.test:8443", "token": SECRET}])
+    assert "authorization" in forge.asked[2].headers
+
+
+async def test_a_redirect_never_carries_the_token_elsewhere(forge: FakeForge, ask: Asking) -> None:
+    async with serve(FakeForge()) as other:
+        other.says(nothing)
+        forge.says(Says(status=307, headers={"Location": f"{other.base_url}/x"}))
+        with pytest.raises(UpstreamError, match="redirects to another host") as caught:
+            await ask()
+        assert not caught.value.retryable
+        assert other.asked == []
+
+
+async def test_a_circle_of_redirects_ends(forge: FakeForge, ask: Asking) -> None:
+    forge.says(Says(status=307, headers={"Location": "/x"}))
+    with pytest.raises(UpstreamError, match="in a circle"):
+        await ask()
+    assert len(forge.asked) == 4
+
+
+async def test_no_cookie_is_sent_back(forge: FakeForge, ask: Asking) -> None:
+    forge.says(lambda request: Says(json=nothing(request).json, headers={"Set-Cookie": "session=1"}))
+    await ask()
+    await ask()
+    assert ["cookie" in asked.headers for asked in forge.asked] == [False, False]
+
+
+async def test_a_refused_token_is_read_again_once(forge: FakeForge, ask: Asking, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("old-token-0123456789")
+
+    def refuse(_request: web.Request) -> Says:
+        file.write_text("new-token-0123456789-longer")
+        return Says(status=401, json={"message": "401 Unauthorized"})
+
+    forge.says(refuse, nothing)
+    assert await ask(credentials=[{"host": "forge.test", "token_file": str(file)}]) == []
+    assert len({asked.headers["authorization"] for asked in forge.asked}) == 2
+
+    count = len(forge.asked)
+    forge.says(Says(status=401, json={"message": "401 Unauthorized"}))
+    with pytest.raises(AuthError, match=r"refused, check `credentials` for forge\.test.*401 Unauthorized"):
+        await ask(credentials=[{"host": "forge.test", "token_file": str(file)}])
+    assert len(forge.asked) == count + 1, "the same token is not shown twice"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500])
+async def test_no_error_and_no_log_repeats_the_token(status: int, forge: FakeForge, ask: Asking) -> None:
+    def echo(request: web.Request) -> Says:
+        shown = request.headers["Authorization"]
+        return Says(status=status, json={"message": f"you sent {SECRET}, {shown} and {shown.split()[1]}"})
+
+    forge.says(echo)
+    with capture_logs() as logs, pytest.raises(FluxtrailError) as caught:
+        await ask()
+    said = f"{caught.value} {caught.value!r} {logs}"
+    assert SECRET not in said
+    assert BASIC not in said
+
+
+# -- refusals -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "is_retryable"),
+    [
+        (403, AuthError, False),
+        (404, NotFoundError, False),
+        (410, NotFoundError, False),
+        (409, ConflictError, False),
+        (422, ConflictError, False),
+        (400, UpstreamError, False),
+        (204, UpstreamError, False),
+    ],
+)
+async def test_a_refusal_is_one_of_our_errors(
+    status: int, kind: type[UpstreamError], is_retryable: bool, forge: FakeForge, ask: Asking
+) -> None:
+    forge.says(Says(status=status, body=b"" if status == 204 else b'{"message": {"base": ["no"]}}'))
+    with pytest.raises(kind) as caught:
+        await ask()
+    assert (caught.value.status, caught.value.retryable) == (status, is_retryable)
+    assert len(forge.asked) == 1
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503])
+async def test_a_failure_is_tried_five_times_in_all(status: int, forge: FakeForge, ask: Asking) -> None:
+    forge.says(Says(status=status, body=b"<html>down</html>"))
+    with pytest.raises(UpstreamError, match=f"answered {status}"):
+        await ask()
+    assert len(forge.asked) == 5
+    forge.says(Says(status=status), nothing)
+    assert await ask() == []
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff\xfe", b"", b'{"results": 7}', b"[7]", b"null"])
+async def test_odd_answers_are_wire_errors(body: bytes, forge: FakeForge, ask: Asking) -> None:
+    forge.says(Says(body=body))
+    with pytest.raises(WireError):
+        await ask()
+    assert len(forge.asked) == 1
+
+
+async def test_a_large_answer_is_cut_off(forge: FakeForge, ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "BODY_LIMIT_BYTES", 1000)
+    forge.says(Says(body=b" " * 200_000))
+    with pytest.raises(WireError, match="larger than the limit of 1000 bytes"):
+        await ask()
+
+
+async def test_an_answer_that_does_not_come_is_given_up(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "REQUEST_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(rest, "ATTEMPTS", 2)
+    forever = asyncio.Event()
+
+    async def never(_request: web.Request) -> web.Response:
+        await forever.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", never)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with pytest.raises(UpstreamError, match="does not answer"):
+        await ask(api_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+    forever.set()
+    await runner.cleanup()
+
+
+async def test_a_forge_that_is_not_there_is_retryable(ask: Asking) -> None:
+    with pytest.raises(UpstreamError, match="does not answer") as caught:
+        await ask(api_url="http://127.0.0.1:9")
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("bad", ["forge.test", "ftp://x", "https://u:p@h", "https://h/?q=1", "https:///x"])
+async def test_what_is_no_api_address_is_refused(bad: str, ask: Asking) -> None:
+    with pytest.raises(ConfigError, match="not an API address"):
+        await ask(api_url=bad)
+
+
+# -- limits ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_short_limit_is_waited_for(forge: FakeForge, ask: Asking, times: Times) -> None:
+    forge.says(Says(status=429, body=b"Retry later", headers={"Retry-After": "3"}), nothing)
+    assert await ask() == []
+    assert times.slept == [3.0]
+
+
+async def test_a_long_limit_raises_and_says_when(forge: FakeForge, ask: Asking, times: Times) -> None:
+    forge.says(Says(status=429, body=b"Retry later", headers={"Retry-After": "3600"}))
+    with pytest.raises(RateLimitedError, match="used up for another 3600 s") as caught:
+        await ask()
+    assert caught.value.retry_after_seconds == 3600
+    assert (len(forge.asked), times.slept) == (1, [])
+
+
+async def test_a_limit_that_goes_on_is_given_up(forge: FakeForge, ask: Asking, times: Times) -> None:
+    forge.says(Says(status=429, headers={"Retry-After": "1"}))
+    with pytest.raises(RateLimitedError):
+        await ask()
+    assert (len(forge.asked), times.slept) == (3, [1.0, 1.0])
+
+
+NOW = 1_768_212_000.0
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [
+        (200, {}, None),
+        (200, {"ratelimit-remaining": "5", "ratelimit-reset": "1768212060"}, None),
+        (200, {"ratelimit-remaining": "0", "ratelimit-reset": "1768212060"}, 61.0),
+        (200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1768212060"}, 61.0),
+        (200, {"ratelimit-remaining": "0", "ratelimit-reset": "45"}, 45.0),
+        (200, {"ratelimit-remaining": "0", "ratelimit-reset": "soon"}, 60.0),
+        (200, {"ratelimit-remaining": "0", "ratelimit-reset": "9" * 15}, 7200.0),
+        (200, {"retry-after": "30"}, 30.0),
+        (429, {}, 60.0),
+        (429, {"retry-after": "0"}, 1.0),
+        (429, {"retry-after": "x"}, 60.0),
+        (429, {"retry-after": "9" * 400}, 60.0),
+        (429, {"retry-after": "Mon, 12 Jan 2026 10:00:30 GMT", "date": "Mon, 12 Jan 2026 10:00:10 GMT"}, 20.0),
+        (
+            429,
+            {"ratelimit-remaining": "0", "ratelimit-reset": "1768212060", "date": "Mon, 12 Jan 2026 10:00:30 GMT"},
+            31,
+        ),
+        (503, {"retry-after": "5"}, 5.0),
+        (503, {}, None),
+        (403, {"ratelimit-remaining": "0"}, None),
+        (404, {"retry-after": "5"}, None),
+    ],
+)
+def test_how_long_an_answer_asks_to_wait(status: int, headers: dict[str, str], wait: float | None) -> None:
+    assert find_wait_seconds(status, headers, now=NOW) == wait
