@@ -101,7 +101,11 @@ class Authenticator:
             self._held.pop(repository, None)
             if refused is not None:
                 self._credentials.forget(self._registry.name)
-            held = await self._obtain(repository, parse_challenges(headers))
+            try:
+                held = await self._obtain(repository, parse_challenges(headers))
+            except AuthError:
+                self._credentials.forget(self._registry.name)
+                raise
             self._held[repository] = held
             while len(self._held) > REMEMBERED_REPOSITORIES:
                 self._held.popitem(last=False)
