@@ -7,6 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, create_engine, inspect
+from tests.ledger.postgres import PostgresServer
 from tests.ledger.world import NOON, StillClock, World
 
 from fluxtrail.ledger import migrate, schema
@@ -15,7 +16,9 @@ from fluxtrail.ledger.session import finish
 from fluxtrail.model import records
 
 
-async def test_migrations_from_empty_make_exactly_the_schema(ledger: SqlLedger) -> None:
+async def test_migrations_from_empty_make_exactly_the_schema(
+    ledger: SqlLedger, engine: str, request: pytest.FixtureRequest
+) -> None:
     def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, schema.metadata))
@@ -23,16 +26,36 @@ async def test_migrations_from_empty_make_exactly_the_schema(ledger: SqlLedger) 
     async with ledger._engine.write() as connection:
         assert await finish(connection.run_sync(differences)) == []
         made = await finish(connection.run_sync(_definitions))
-    wanted = create_engine("sqlite://")
-    with wanted.connect() as plain:
+    wanted = create_engine("sqlite://" if engine == "sqlite" else empty_database(request))
+    with wanted.begin() as plain:
         schema.metadata.create_all(plain)
         expected = _definitions(plain)
     wanted.dispose()
     assert made == expected
 
 
+def empty_database(request: pytest.FixtureRequest) -> str:
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.create().replace("postgresql://", "postgresql+psycopg://")
+
+
+_IN_POSTGRES = """
+    SELECT table_name, concat_ws(' ', column_name, data_type, is_nullable, column_default)
+    FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT conrelid::regclass::text, concat_ws(' ', conname, pg_get_constraintdef(oid))
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+"""
+
+
 def _definitions(connection: Connection) -> dict[str, list[str]]:
-    """Every table and index as SQLite keeps its text, without layout."""
+    """Every table and index as the database keeps its text, without layout."""
+    if connection.dialect.name == "postgresql":
+        tables: dict[str, list[str]] = {}
+        for table, definition in sorted(connection.exec_driver_sql(_IN_POSTGRES).all()):
+            tables.setdefault(table, []).append(definition)
+        tables.pop("alembic_version", None)
+        return tables
     found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
     return {
         name: sorted(" ".join(line.split()).strip(",") for line in sql.splitlines())
@@ -46,13 +69,13 @@ def test_head_is_the_newest_script() -> None:
     assert scripts.get_heads() == [migrate.HEAD]
 
 
-async def test_upgrade_does_nothing_the_second_time(ledger: SqlLedger) -> None:
+async def test_upgrade_does_nothing_the_second_time(ledger: SqlLedger, where: Path | str) -> None:
     async with ledger._engine.write() as connection:
         assert await migrate.upgrade(connection, "x") is False
     async with ledger.unit() as unit:
         target = await World(unit).target(None)
     await ledger.close()
-    again = await SqlLedger.open(ledger.path, clock=StillClock())
+    again = await SqlLedger.open(where, clock=StillClock())
     async with again.unit() as unit:
         assert await unit.targets() == [target]
     await again.close()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.ledger.world import StillClock, World, at, moment, open_fresh, sha
+from tests.ledger.world import ON_SQLITE, StillClock, World, at, moment, open_fresh, sha
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import StoreError
@@ -198,6 +198,7 @@ async def test_facts_have_everything_the_figures_need(ledger: SqlLedger) -> None
     assert {(fact.commit_id, fact.target_id): fact for fact in some} == everything
 
 
+@ON_SQLITE
 async def test_backup_is_a_whole_ledger_of_one_instant(ledger: SqlLedger, tmp_path: Path) -> None:
     async with ledger.unit() as unit:
         target = await World(unit).target(None)
@@ -219,6 +220,7 @@ async def test_backup_is_a_whole_ledger_of_one_instant(ledger: SqlLedger, tmp_pa
         await opened.close()
 
 
+@ON_SQLITE
 async def test_backup_never_replaces_a_file_and_leaves_no_part(ledger: SqlLedger, tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_text("mine")
@@ -230,6 +232,7 @@ async def test_backup_never_replaces_a_file_and_leaves_no_part(ledger: SqlLedger
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["taken"]
 
 
+@ON_SQLITE
 async def test_backup_of_what_is_not_a_ledger_says_so(ledger: SqlLedger, tmp_path: Path) -> None:
     from fluxtrail.ledger.backup import copy_ledger
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -381,10 +382,10 @@ async def test_units_wait_for_each_other(ledger: SqlLedger) -> None:
         assert await unit.get_note("sum") == "50"
 
 
-async def test_identity_outlives_the_process_object(ledger: SqlLedger, clock: StillClock) -> None:
+async def test_identity_outlives_the_process_object(ledger: SqlLedger, where: Path | str, clock: StillClock) -> None:
     await ledger.close()
     clock.time = NOON + timedelta(days=1)
-    again = await SqlLedger.open(ledger.path, clock=clock)
+    again = await SqlLedger.open(where, clock=clock)
     try:
         assert again.instance_id == ledger.instance_id
         assert again.created_at == ledger.created_at == NOON

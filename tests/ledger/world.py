@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.unit import SqlUnit
-from fluxtrail.ledger.units.base import Plan
 from fluxtrail.model.moment import Evidence, Moment, exact
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
@@ -36,6 +36,8 @@ from fluxtrail.model.records import (
 from fluxtrail.model.revision import followed_sha
 from fluxtrail.model.verdict import Verdict
 
+ON_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+"""For a test of what the other engine does in its own way, or has not."""
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 SOURCES = "source.toolkit.fluxcd.io"
@@ -190,13 +192,17 @@ class World:
 _template: list[bytes] = []
 
 
-async def open_fresh(place: Path, clock: StillClock, *, plan: Plan | None = None) -> SqlLedger:
-    """Open a new ledger from a copy of an empty one: migrating takes twenty times longer than a test."""
+async def fresh_place(place: Path) -> Path:
+    """Make a ledger from a copy of an empty one: migrating takes twenty times longer than a test."""
     if not _template:
-        first = await SqlLedger.open(place, clock=clock)
+        first = await SqlLedger.open(place, clock=StillClock())
         await first.close()
         _template.append(place.read_bytes())
     place.parent.mkdir(mode=0o700, exist_ok=True)
     place.touch(mode=0o600)
     place.write_bytes(_template[0])
-    return await SqlLedger.open(place, clock=clock, plan=plan)
+    return place
+
+
+async def open_fresh(place: Path, clock: StillClock) -> SqlLedger:
+    return await SqlLedger.open(await fresh_place(place), clock=clock)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import Select, Table, TextualSelect
+from sqlalchemy import Table, TextualSelect
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
@@ -26,14 +26,12 @@ class Dialect(Protocol):
     def key_table(self, keys: Sequence[tuple[int, int]]) -> TextualSelect:
         """Return the keys as something to join with: columns `commit_id` and `target_id`."""
 
-    def skip_locked(self, wanted: Select[Any]) -> Select[Any]:
-        """Lock the rows that are selected until the transaction ends, and leave out those that others have locked."""
-
     async def lock(self, session: Session, name: str) -> None:
         """Wait until nobody else holds the lock of this name, and hold it until the transaction ends."""
 
     async def reserve_ids(self, session: Session, table: Table, number: int) -> Sequence[int]:
-        """Return growing ids for so many new rows, greater than any that was given before in this transaction.
+        """Return growing ids for so many new rows. Nobody else is given any until this transaction ends.
 
-        Rows are inserted with them: to insert many does not tell their ids without a statement for each.
+        So they are committed in their order, and whoever sees one sees all that are smaller. The rows are inserted
+        with them: to insert many does not tell their ids without a statement for each.
         """

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from fluxtrail.ledger.columns import VERDICT_CODES, from_micros, unpack_moment
+from fluxtrail.ledger.engine import Engine
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session, chunks
-from fluxtrail.ledger.sqlite import SqliteEngine
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, TargetId, TargetRecord
 from fluxtrail.model.verdict import Verdict
@@ -58,7 +58,7 @@ Key = tuple[CommitId, TargetId]
 
 
 async def stream_facts(
-    engine: SqliteEngine, situation: Situation, keys: Sequence[Key] | None
+    engine: Engine, situation: Situation, keys: Sequence[Key] | None
 ) -> AsyncGenerator[list[DeliveryFacts], None]:
     """Yield the facts of these deliveries, of all for None, in batches; those never applied are left out."""
     decoder = FactsDecoder(situation)

@@ -6,8 +6,10 @@ No SQLAlchemy or sqlite3 exception leaves this folder.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,15 +38,74 @@ _REMEDIES: dict[str, tuple[str, bool]] = {
 }
 
 
+_STATES: dict[str, tuple[str, bool]] = {
+    "08": ("there is no connection to the database; look at address, login, network, and whether it runs", True),
+    "28": ("the database refused the login; check user, password and pg_hba.conf", False),
+    "3D": ("there is no such database; create it first", False),
+    "42501": ("the user may not do this; let it own the database's schema", False),
+    "42": ("the tables are not those of this version; is the schema (search_path) the right one?", False),
+    "23": ("the record contradicts what is kept", False),
+    "25P03": ("the unit took too long, and the database gave it up", True),
+    "25006": ("the database is read-only: a standby, or one being taken over; name the one that is written", True),
+    "53": ("the database is short of disk, memory or connections", True),
+    "55P03": ("another process kept the ledger locked for too long; try again", True),
+    "57014": ("the database took too long for this", True),
+    "57": ("the database is stopping or starting", True),
+    "58": ("the database's system failed; look at its log", True),
+    "XX": ("the database is damaged; look at its log", False),
+}
+"""By SQLSTATE or its class. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+_COLLISIONS = ("40001", "40P01")
+_ATTEMPTS = 5
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class CollisionError(StoreError):
+    """Another transaction got in the way, and nothing was kept: the same again succeeds."""
+
+    retryable_by_default = True
+
+
+def again(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Let a whole transaction be tried again after a collision; it must do nothing but that."""
+
+    @wraps(method)
+    async def attempt(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await method(*args, **kwargs)
+            except CollisionError:
+                continue
+        return await method(*args, **kwargs)
+
+    return attempt
+
+
 def translate(exc: BaseException, subject: str) -> StoreError:
     """Return the StoreError for a failure of the database; `subject` is the ledger's path or address."""
     cause = getattr(exc, "orig", None) or exc
     code = getattr(cause, "sqlite_errorname", "") or ""
     said = redact(str(cause), limit_bytes=300)
+    if state := getattr(cause, "sqlstate", None) or _state_of(cause):
+        return _of_state(state, said, subject)
     for prefix, (remedy, retryable) in _REMEDIES.items():
         if code.startswith(prefix):
             return StoreError(f"{remedy} ({code}: {said})", retryable=retryable, subject=subject)
     return StoreError(f"the ledger failed: {said or type(cause).__name__}", subject=subject)
+
+
+def _state_of(cause: BaseException) -> str | None:
+    """A connection that was never made, or broke, has no SQLSTATE; neither has what psycopg itself refuses."""
+    return "08" if type(cause).__module__.startswith("psycopg") and type(cause).__name__ == "OperationalError" else None
+
+
+def _of_state(state: str, said: str, subject: str) -> StoreError:
+    if state in _COLLISIONS:
+        return CollisionError(f"another transaction got in the way; try again ({state})", subject=subject)
+    remedy, retryable = _STATES.get(state) or _STATES.get(state[:2]) or ("the ledger failed", False)
+    return StoreError(f"{remedy} ({state}: {said})", retryable=retryable, subject=subject)
 
 
 @contextmanager

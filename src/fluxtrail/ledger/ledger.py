@@ -1,4 +1,4 @@
-"""The ledger: opens the file, gives units to write with, and answers questions."""
+"""The ledger: opens the file or the database, gives units to write with, and answers questions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from sqlalchemy import insert, select
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.backup import Progress, copy_ledger
 from fluxtrail.ledger.catalog import Catalog
+from fluxtrail.ledger.engine import Engine, writing
 from fluxtrail.ledger.facts import Key, stream_facts
 from fluxtrail.ledger.leadership import Leadership
 from fluxtrail.ledger.migrate import upgrade
 from fluxtrail.ledger.outbox import Outbox
-from fluxtrail.ledger.place import FileLock, prepare_place
+from fluxtrail.ledger.place import FileLock, is_postgres, prepare_place
 from fluxtrail.ledger.queries.answers import Answers
 from fluxtrail.ledger.session import Session, finish
 from fluxtrail.ledger.sqlite import SqliteEngine, Synchronous
@@ -38,12 +39,15 @@ class Clock(Protocol):
 
 
 class SqlLedger(Answers):
-    """What keeps everything. One process at a time; open it with `SqlLedger.open`, and close it."""
+    """What keeps everything: a file for one process at a time, or a database for any number.
+
+    Open it with `SqlLedger.open`, and close it.
+    """
 
     def __init__(
         self,
-        engine: SqliteEngine,
-        lock: FileLock,
+        engine: Engine,
+        lock: FileLock | None,
         clock: Clock,
         *,
         instance_id: str,
@@ -56,7 +60,10 @@ class SqlLedger(Answers):
         self._plan = plan
         self.outbox = Outbox(engine, clock.now)
         self.leadership = Leadership(engine, clock.now)
-        self.path = engine.path
+        self.address = engine.subject
+        """The file, or the database's address without user, password and options."""
+        self.is_shared = engine.is_shared
+        """Whether other processes may write to it too."""
         self.instance_id = instance_id
         """A random id given when the ledger was made: what its figures are the figures of."""
         self.created_at = created_at
@@ -65,7 +72,7 @@ class SqlLedger(Answers):
     async def open(
         cls, where: Path | str, *, clock: Clock, synchronous: Synchronous = "normal", plan: Plan | None = None
     ) -> SqlLedger:
-        """Open the ledger at a path or `sqlite:///` URL, made and migrated where needed.
+        """Open the ledger at a path, `sqlite:///` or `postgresql://` URL, made and migrated where needed.
 
         Args:
             synchronous: `normal` survives the process, `full` also a power cut (see `sqlite.py`).
@@ -73,22 +80,19 @@ class SqlLedger(Answers):
 
         Raises:
             ConfigError: an address of another kind.
-            StoreError: it cannot lie there, another process has it, it is damaged, or of a newer version.
+            StoreError: it cannot lie there, another process has it, it is damaged, of a newer version, or away.
         """
-        path = parse_place(where)
-        prepare_place(path)
-        lock = FileLock(path)
-        lock.acquire()
-        engine = SqliteEngine(path, synchronous=synchronous)
+        engine, lock = _prepare(where, synchronous)
         try:
-            async with engine.write() as connection:
+            async with engine.write(is_unit=True) as connection:
                 migrated = await upgrade(connection, engine.subject)
                 identity = await _identity(Session(connection, engine.subject, engine.dialect), clock)
         except BaseException:
             await finish(engine.close())
-            lock.release()
+            if lock is not None:
+                lock.release()
             raise
-        log.info("ledger_opened", path=str(path), migrated=migrated, instance_id=identity[0])
+        log.info("ledger_opened", address=engine.subject, migrated=migrated, instance_id=identity[0])
         return cls(engine, lock, clock, instance_id=identity[0], created_at=identity[1], plan=plan)
 
     @asynccontextmanager
@@ -100,8 +104,7 @@ class SqlLedger(Answers):
         Raises:
             StoreError: it could not be begun or kept.
         """
-        async with self._engine.write() as connection:
-            session = Session(connection, self._engine.subject, self._engine.dialect)
+        async with writing(self._engine, is_unit=True) as session:
             yield SqlUnit(session, now=self._clock.now, catalog=self._catalog, plan=self._plan)
 
     async def delivery_facts(self, keys: Sequence[Key] | None = None) -> AsyncIterator[list[DeliveryFacts]]:
@@ -121,13 +124,38 @@ class SqlLedger(Answers):
 
         Raises:
             StoreError: it exists, or cannot be written.
+            ConfigError: the ledger is no file.
         """
         await copy_ledger(self.path, destination, progress)
 
     async def close(self) -> None:
         """Close the file and let others have it."""
         await finish(self._engine.close())
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def path(self) -> Path:
+        """The ledger's file.
+
+        Raises:
+            ConfigError: it is a database, which has none.
+        """
+        if not isinstance(self._engine, SqliteEngine):
+            raise ConfigError("the ledger is in PostgreSQL and has no file; copy it with pg_dump", subject=self.address)
+        return self._engine.path
+
+
+def _prepare(where: Path | str, synchronous: Synchronous) -> tuple[Engine, FileLock | None]:
+    if is_postgres(where):
+        from fluxtrail.ledger.postgres import PostgresEngine  # noqa: PLC0415 - its driver is only loaded where it is used
+
+        return PostgresEngine(str(where)), None
+    path = parse_place(where)
+    prepare_place(path)
+    lock = FileLock(path)
+    lock.acquire()
+    return SqliteEngine(path, synchronous=synchronous), lock
 
 
 def parse_place(where: Path | str) -> Path:
@@ -141,9 +169,11 @@ def parse_place(where: Path | str) -> Path:
         text = text.removeprefix(_SQLITE)
     elif "://" in text:
         scheme = text.partition("://")[0]
-        raise ConfigError(f"{scheme!r} is not supported; use a path or sqlite:///path", subject="ledger")
+        raise ConfigError(
+            f"{scheme!r} is not supported; use a path, sqlite:///path or postgresql://…", subject="ledger"
+        )
     if not text or text == ":memory:":
-        raise ConfigError("it must be a file; use a path or sqlite:///path", subject="ledger")
+        raise ConfigError("it must be a file; use a path, sqlite:///path or postgresql://…", subject="ledger")
     return Path(text).expanduser().absolute()
 
 

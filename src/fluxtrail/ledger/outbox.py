@@ -7,18 +7,18 @@ holds the lease. Leases and budgets go by the clocks of the processes: they must
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
 
 from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.engine import Engine, writing
+from fluxtrail.ledger.faults import again
 from fluxtrail.ledger.queries.pages import Page
 from fluxtrail.ledger.queries.reports import count_reports, list_reports
 from fluxtrail.ledger.session import Session, chunks
-from fluxtrail.ledger.sqlite import SqliteEngine
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.report import ClaimedReport, Mode, ReportId, ReportState, ReportView, SinkCounts
 
@@ -43,10 +43,11 @@ _BURY = update(_R).where(*_HELD, _IS_SAME).values(**_FREE, state=ReportState.DEA
 class Outbox:
     """Every method is a transaction of its own, and raises StoreError where the ledger cannot be read or written."""
 
-    def __init__(self, engine: SqliteEngine, now: Callable[[], datetime]) -> None:
+    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
         self._engine = engine
         self._now = now
 
+    @again
     async def claim(self, sinks: Sequence[str], *, owner: str, limit: int, lease: timedelta) -> list[ClaimedReport]:
         """Lease reports that are due and that nobody holds, the longest due first.
 
@@ -57,51 +58,56 @@ class Outbox:
         now = self._now()
         is_free = or_(_R.c.leased_until.is_(None), _R.c.leased_until <= now)
         columns = (*(_R.c[name] for name in rows.CLAIMED), _R.c.due_at)
-        async with self._writing() as session:
+        async with writing(self._engine) as session:
             found: list[Any] = []
             for sink in dict.fromkeys(sinks):
                 wanted = select(*columns).where(_R.c.sink == sink, _R.c.state == ReportState.WAITING)
                 wanted = wanted.where(_R.c.due_at <= now, is_free).order_by(_R.c.due_at, _R.c.id).limit(limit)
-                found += await session.all(session.dialect.skip_locked(wanted))
+                found += await session.all(wanted.with_for_update(skip_locked=True))
             chosen = sorted(found, key=lambda row: (row.due_at, row.id))[:limit]
             taken = {"owner": owner, "leased_until": now + lease, "attempts": _R.c.attempts + 1}
             for chunk in chunks([row.id for row in chosen]):
                 await session.run(update(_R).where(_R.c.id.in_(chunk)).values(taken))
         return [rows.claimed_report_of(row, owner=owner) for row in chosen]
 
+    @again
     async def acknowledge(self, reports: Sequence[ClaimedReport]) -> None:
         """Note that they were sent. Of `latest`, what was planned again meanwhile is still to be sent."""
-        latest = [report for report in reports if report.mode is Mode.LATEST]
-        every = [report for report in reports if report.mode is Mode.EVERY]
-        async with self._writing() as session:
+        latest = [report for report in _in_order(reports) if report.mode is Mode.LATEST]
+        every = [report for report in _in_order(reports) if report.mode is Mode.EVERY]
+        async with writing(self._engine) as session:
             await session.run(_FORGET, [_versioned(report) for report in latest])
             await session.run(_GIVE_BACK, [_held(report) for report in latest])
             await session.run(_REMEMBER, [_versioned(report) | {"now_": self._now()} for report in every])
 
+    @again
     async def postpone(self, reports: Sequence[ClaimedReport], *, until: datetime, answer: str) -> None:
         """Give them back, not to be tried before `until`."""
         said = redact(answer)
-        async with self._writing() as session:
-            await session.run(_ANSWERED, [_versioned(report) | {"answer_": said} for report in reports])
-            await session.run(_POSTPONE, [_held(report) | {"until_": until} for report in reports])
+        async with writing(self._engine) as session:
+            await session.run(_ANSWERED, [_versioned(report) | {"answer_": said} for report in _in_order(reports)])
+            await session.run(_POSTPONE, [_held(report) | {"until_": until} for report in _in_order(reports)])
 
+    @again
     async def bury(self, reports: Sequence[ClaimedReport], *, answer: str) -> None:
         """Give up on them: dead letters, which keep the answer. What was planned again meanwhile lives on."""
         said = redact(answer)
-        async with self._writing() as session:
-            await session.run(_BURY, [_versioned(report) | {"answer_": said} for report in reports])
-            await session.run(_GIVE_BACK, [_held(report) for report in reports])
+        async with writing(self._engine) as session:
+            await session.run(_BURY, [_versioned(report) | {"answer_": said} for report in _in_order(reports)])
+            await session.run(_GIVE_BACK, [_held(report) for report in _in_order(reports)])
 
+    @again
     async def replay(self, ids: Sequence[ReportId]) -> int:
         """Let dead letters be sent again, now; returns how many were dead."""
         back = {"state": ReportState.WAITING, "attempts": 0, "due_at": self._now()}
-        async with self._writing() as session:
+        async with writing(self._engine) as session:
             return await _change(session, ids, _R.c.state == ReportState.DEAD, back)
 
+    @again
     async def drop(self, ids: Sequence[ReportId]) -> int:
         """Never send these, dead or waiting; returns how many there were. What is being sent may still arrive."""
         gone = {**_FREE, "state": ReportState.DROPPED, "body": b"", "ended_at": self._now()}
-        async with self._writing() as session:
+        async with writing(self._engine) as session:
             return await _change(session, ids, _R.c.ended_at.is_(None), gone)
 
     async def counts(self) -> dict[str, SinkCounts]:
@@ -125,13 +131,14 @@ class Outbox:
         async with self._engine.read() as session:
             return await list_reports(session, state=state, sink=sink, limit=limit, cursor=cursor)
 
+    @again
     async def spend(self, budget: str, *, limit: int, per: timedelta, now: datetime) -> timedelta | None:
         """Spend one of a budget that all processes share: never more than `limit` within any `per`.
 
         Returns:
             None when one was spent, else how long until there is one.
         """
-        async with self._writing() as session:
+        async with writing(self._engine) as session:
             await session.dialect.lock(session, f"budget {budget}")
             await session.run(delete(_B).where(_B.c.budget == budget, _B.c.spent_at <= now - per))
             spent = select(_B.c.spent_at).where(_B.c.budget == budget)
@@ -142,19 +149,21 @@ class Outbox:
             await session.run(insert(_B), {"budget": budget, "spent_at": now})
             return None
 
-    @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[Session]:
-        async with self._engine.write() as connection:
-            yield Session(connection, self._engine.subject, self._engine.dialect)
-
 
 async def _change(
     session: Session, ids: Sequence[ReportId], condition: ColumnElement[bool], values: dict[str, Any]
 ) -> int:
     changed = 0
     for chunk in chunks(list(dict.fromkeys(ids))):
+        in_order = select(_R.c.id).where(_R.c.id.in_(chunk), condition).order_by(_R.c.sink, _R.c.key)
+        await session.all(in_order.with_for_update())
         changed += await session.run(update(_R).where(_R.c.id.in_(chunk), condition).values(values))
     return changed
+
+
+def _in_order(reports: Sequence[ClaimedReport]) -> list[ClaimedReport]:
+    """The order in which units touch reports too: who locks rows in one order never waits in a circle."""
+    return sorted(reports, key=lambda report: (report.sink, report.key))
 
 
 def _held(report: ClaimedReport) -> dict[str, Any]:

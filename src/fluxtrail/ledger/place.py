@@ -25,6 +25,11 @@ _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 
 
+def is_postgres(where: Path | str) -> bool:
+    """True for the address of a PostgreSQL database, as libpq writes it."""
+    return str(where).startswith(("postgresql://", "postgres://"))
+
+
 def find_file_system(path: Path, mounts: str) -> str | None:
     """Return the type of the file system that holds `path`, from the text of `/proc/self/mountinfo`.
 

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import URL, Integer, Select, Table, TextualSelect, column, event, text
+from sqlalchemy import URL, Integer, Table, TextualSelect, column, event, text
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from fluxtrail.ledger.dialect import Dialect
 from fluxtrail.ledger.driver import connect
+from fluxtrail.ledger.engine import connected
 from fluxtrail.ledger.faults import translate, translated
 from fluxtrail.ledger.session import Session, finish
 
@@ -58,9 +60,6 @@ class SqliteDialect:
         wanted = _KEY_TABLE.bindparams(keys=self.pack_keys(keys))
         return wanted.columns(column("commit_id", Integer), column("target_id", Integer))
 
-    def skip_locked(self, wanted: Select[Any]) -> Select[Any]:
-        return wanted  # who writes has the whole file
-
     async def lock(self, session: Session, name: str) -> None:
         """Nothing: who writes has the whole file."""
 
@@ -72,10 +71,12 @@ class SqliteDialect:
 class SqliteEngine:
     """One connection that writes and a few that only read. Every unit is one `BEGIN IMMEDIATE … COMMIT`."""
 
+    is_shared = False
+
     def __init__(self, path: Path, *, synchronous: Synchronous = "normal") -> None:
         self.path = path
         self.subject = str(path)
-        self.dialect = SqliteDialect()
+        self.dialect: Dialect = SqliteDialect()
         self._writer = _create_engine(path, connections=1)
         self._readers = _create_engine(path, connections=READERS)
         _configure(self._writer, "BEGIN IMMEDIATE", _writer_pragmas(synchronous))
@@ -83,15 +84,9 @@ class SqliteEngine:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Yield the writing connection inside a transaction: committed at a clean exit, else rolled back.
-
-        One at a time; others wait. A commit that has begun is finished even if the caller is cancelled.
-
-        Raises:
-            StoreError: the database refused to begin or to commit; nothing was kept.
-        """
-        async with self._lock, self._connected(self._writer) as connection:
+    async def write(self, *, is_unit: bool = False) -> AsyncIterator[AsyncConnection]:
+        """See `Engine.write`; one at a time, others wait."""
+        async with self._lock, connected(self._writer, self.subject) as connection:
             with translated(self.subject):
                 await finish(connection.begin().start())
             yield connection
@@ -100,21 +95,9 @@ class SqliteEngine:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Session]:
-        """Yield a session on one snapshot of everything committed."""
-        async with self._connected(self._readers) as connection:
+        """See `Engine.read`."""
+        async with connected(self._readers, self.subject) as connection:
             yield Session(connection, self.subject, self.dialect)
-
-    @asynccontextmanager
-    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        connection = engine.connect()
-        try:
-            with translated(self.subject):
-                await finish(connection.start())
-            yield connection
-        finally:
-            if connection.sync_connection is not None:
-                with translated(self.subject):
-                    await finish(connection.close())  # rolls back what was not committed
 
     async def stream(
         self, query: str, parameters: Sequence[Any], *, batch: int
@@ -151,7 +134,7 @@ def _create_engine(path: Path, *, connections: int) -> AsyncEngine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=60,
-        pool_reset_on_return=None,  # a connection is given back with its transaction ended, see `_connected`
+        pool_reset_on_return=None,  # a connection is given back with its transaction ended, see `connected`
     )
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.catalog import Catalog
-from fluxtrail.ledger.queries import commits, deliveries, targets, trails
+from fluxtrail.ledger.engine import Engine
+from fluxtrail.ledger.queries import commits, deliveries, targets, telling, trails
 from fluxtrail.ledger.queries.counts import Counts, count
 from fluxtrail.ledger.queries.deliveries import DeliveryFilter
 from fluxtrail.ledger.queries.feed import read_feed
@@ -19,10 +20,10 @@ from fluxtrail.ledger.queries.rendering import Renderer
 from fluxtrail.ledger.queries.resolving import find_targets
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session
-from fluxtrail.ledger.sqlite import SqliteEngine
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.feed import FeedPage
-from fluxtrail.model.records import Transition
+from fluxtrail.model.records import CommitId, Transition
+from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TellingKey
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryView, SyncView, TargetView, TrailView
 
@@ -36,7 +37,7 @@ class Answers:
     none of theirs (subject `cursor`) and for a verdict that does not exist.
     """
 
-    def __init__(self, engine: SqliteEngine, catalog: Catalog) -> None:
+    def __init__(self, engine: Engine, catalog: Catalog) -> None:
         self._engine = engine
         self._catalog = catalog
 
@@ -172,6 +173,18 @@ class Answers:
         """Return the numbers behind the gauges; `now` is not needed: ages are given as times."""
         async with self._situation() as (session, situation):
             return await count(session, situation)
+
+    async def delivery_tellings(self, keys: Sequence[TellingKey]) -> dict[TellingKey, DeliveryTelling]:
+        """Return what telemetry tells of deliveries; those that are gone are left out."""
+        async with self._engine.read() as session:
+            return await telling.read_deliveries(session, keys)
+
+    async def commit_tellings(
+        self, ids: Sequence[CommitId], *, now: datetime, settle_after: timedelta
+    ) -> dict[CommitId, CommitTelling]:
+        """Return what telemetry tells of whole commits; those that are gone are left out."""
+        async with self._engine.read() as session:
+            return await telling.read_commits(session, ids, now=now, settle_after=settle_after)
 
     @asynccontextmanager
     async def _situation(self) -> AsyncIterator[tuple[Session, Situation]]:

@@ -96,17 +96,16 @@ class DeliveryPart(ReportPart):
             found += [(row.position, rows.delivery_of(row, "position")) for row in await self._session.all(wanted)]
         return found
 
-    async def add_transitions(self, transitions: Sequence[Transition]) -> list[Transition]:
-        """Append to the history, and plan what must be said of it; returns it with the ids it was given, in order."""
+    async def add_transitions(self, transitions: Sequence[Transition]) -> None:
+        """Append to the history, the ledger gives the ids in this order; and plan what must be said of it."""
         if not transitions:
-            return []
+            return
         table = schema.transitions
         ids = await self._session.dialect.reserve_ids(self._session, table, len(transitions))
         added = [msgspec.structs.replace(line, id=id_) for id_, line in zip(ids, transitions, strict=True)]
         await self._session.run(insert(table), [rows.values_of(line) for line in added])
         if self._plan is not None:
             await self.add_reports(self._plan(added))
-        return added
 
     async def _repositories_of(self, commits: Sequence[CommitId]) -> dict[CommitId, RepositoryId]:
         table = schema.commits

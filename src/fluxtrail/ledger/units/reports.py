@@ -22,9 +22,12 @@ class ReportPart(UnitPart):
         A key of `every` that is known already, sent ones included while they are remembered, is not planned again.
         One of `latest` replaces what was planned under the key; while that is being sent, it is sent afterwards.
         """
+        once = [report for report in reports if report.mode is Mode.EVERY]
+        newest = [report for report in reports if report.mode is Mode.LATEST]
+        newest.sort(key=lambda report: (report.sink, report.key))  # as the outbox locks them
         insert = self._session.dialect.upsert(_R)
-        for mode, statement in ((Mode.EVERY, _once(insert)), (Mode.LATEST, _newest(insert))):
-            await self._session.run(statement, [self._values(report) for report in reports if report.mode is mode])
+        await self._session.run(_once(insert), [self._values(report) for report in once])
+        await self._session.run(_newest(insert), [self._values(report) for report in newest])
         self.touched_sinks.update(report.sink for report in reports)
 
     def _values(self, report: NewReport) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _UPDATE = (
     .where(_SYNCS.c.id == bindparam("id_"))
     .values({column.name: bindparam(column.name) for column in _SYNCS.columns if not column.primary_key})
 )
-_BY_ID = select(_SYNCS).where(_SYNCS.c.id.in_(bindparam("ids", expanding=True)))
+_BY_ID = select(_SYNCS).where(_SYNCS.c.id.in_(bindparam("ids", expanding=True))).order_by(_SYNCS.c.id)
 
 
 class SyncPart(UnitPart):
