@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.deploy.documents import DEPLOY, Document, find, load, manifests, render
+from tests.docs.pages import page, spans, tables
 from tests.runtime.worlds import NAMESPACE, Cluster, make_environ, make_repository, make_settings, running, until
 
 from fluxtrail.clusters import lease as lease_module
@@ -152,3 +153,20 @@ def test_only_the_lease_is_written() -> None:
         ("coordination.k8s.io", "leases", "update"),
     }
     assert not {plural for _, plural, _ in rules.granted} & {"secrets", "*"}
+
+
+def rights_in_page() -> set[Right]:
+    """The tables of docs/permissions.md, the way the rules have them."""
+    found = set()
+    for rows in tables(page("permissions.md")):
+        if rows[0][1:3] != ["resource", "verbs"]:
+            continue
+        for group, plurals, verbs, *_ in rows[1:]:
+            name = "" if group.startswith("(core)") else spans(group)[0]
+            found |= {(name, plural, verb) for plural in spans(plurals) for verb in spans(verbs)}
+    return found
+
+
+def test_page_lists_every_right_and_no_other() -> None:
+    tracker = {(KUSTOMIZE_GROUP, "kustomizations", "get")}
+    assert rights_in_page() == Rules([*BASE, *READER, *IDENTITY]).granted | tracker
