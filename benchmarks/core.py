@@ -107,6 +107,11 @@ class Core:
         return await asyncio.to_thread(ask)
 
 
+class _NoLayers:
+    async def read_layer(self, *args: Any, **kwargs: Any) -> bytes | None:
+        return None
+
+
 def _decode(obj: dict[str, Any], shape: Any) -> Any:
     obj["metadata"] |= {"uid": f"uid-{obj['metadata']['name']}", "generation": 1, "resourceVersion": "1"}
     return msgspec.json.decode(json.dumps(obj), type=shape)
@@ -131,6 +136,7 @@ async def open_core(folder: Path, upstream: Path) -> AsyncIterator[Core]:
             ledger=ledger,
             repositories=repositories,
             forges=_NoForges(),
+            layers=_NoLayers(),
             clock=clock,
             poll=timedelta(seconds=60),
             on_source=allow.admit,

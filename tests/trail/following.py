@@ -15,6 +15,7 @@ from tests.trail.transcripts import CLUSTER, Controller
 
 from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.ledger.ledger import SqlLedger
+from fluxtrail.model.errors import FluxtrailError, NotFoundError
 from fluxtrail.model.flux import SOURCE_GROUP
 from fluxtrail.model.observation import ClusterUid, Gone, ObjectKey, ObjectUid, Seen
 from fluxtrail.model.records import (
@@ -32,12 +33,13 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryFacts
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.remotes.git.store import GitStore
+from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.attribution import Attributor
 from fluxtrail.trail.branches import BranchWatcher
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.lookback import Lookback
-from fluxtrail.trail.ports import Forge
+from fluxtrail.trail.ports import Forge, RepositoryReader
 from fluxtrail.trail.recorder import Recorder
 from fluxtrail.trail.registry import Registry
 
@@ -70,6 +72,26 @@ class NoForges:
         return None
 
 
+class Shelf:
+    """A registry's layers, by (repository, manifest digest, media type)."""
+
+    def __init__(self) -> None:
+        self.layers: dict[tuple[str, str, str], bytes] = {}
+        self.gone: set[str] = set()
+        self.problem: FluxtrailError | None = None
+        self.reads = 0
+
+    async def read_layer(
+        self, repository_url: str, digest: str, media_type: str, *, limit_bytes: int, insecure: bool = False
+    ) -> bytes | None:
+        self.reads += 1
+        if self.problem is not None:
+            raise self.problem
+        if digest in self.gone:
+            raise NotFoundError("the manifest is gone", subject=digest)
+        return self.layers.get((repository_url, digest, media_type))
+
+
 class World:
     """One cluster, its repositories, and the parts of the trail as the service wires them."""
 
@@ -78,6 +100,7 @@ class World:
         self.clock = HandClock()
         self.origins: dict[str, Origin] = {}
         self.sources: dict[str, GitRepository] = {}
+        self.layers = Shelf()
         self.stated: dict[str, Sequence[str]] = {}
         """Origins of the settings, with those that they are exported to."""
         self._measures_baseline = measures_baseline
@@ -114,12 +137,21 @@ class World:
             clock=self.clock,
             measures_baseline=lambda target: self._measures_baseline,
         )
+        artifacts = ArtifactRecorder(exports=self.exports, layers=self.layers, **common)
+        self.exports.find_reader = self._open_known
+        self.store = store
         self.attributor = Attributor(
-            repositories=store, recorder=self.recorder, exports=self.exports, lookback=lookback, **common
+            repositories=store,
+            recorder=self.recorder,
+            exports=self.exports,
+            lookback=lookback,
+            artifacts=artifacts,
+            **common,
         )
         self.branches = BranchWatcher(
             repositories=store,
             recorder=self.recorder,
+            artifacts=artifacts,
             every=POLL,
             stated=[(item, None) for item in stated],
             **common,
@@ -131,6 +163,10 @@ class World:
             on_source=allow.admit,
             on_move=self.branches.poke,
         )
+
+    def _open_known(self, canonical: str) -> RepositoryReader | None:
+        known = self.registry.find_repository(canonical)
+        return self.store.open(known.url) if known is not None and known.url else None
 
     async def restart(self) -> None:
         await self._stack.aclose()

@@ -29,6 +29,8 @@ class Evidence(StrEnum):
     BRANCH_MOVED = "branch_moved"
     EXPORTER_INFO = "exporter_info"
     COMMITTER_DATE = "committer_date"
+    IMAGE_CREATED = "image_created"
+    """`org.opencontainers.image.created` of an artifact."""
     ARTIFACT = "artifact_last_update_time"
     HEALTH_CHECKS_STARTED = "health_checks_started"
     READY_CONDITION = "ready_condition"

@@ -13,7 +13,6 @@ import msgspec
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
-from fluxtrail.model.revision import followed_sha
 from fluxtrail.model.sources import SourceInput
 from fluxtrail.model.verdict import Verdict
 
@@ -131,17 +130,15 @@ class FetchRecord(Record, frozen=True, kw_only=True):
     digest: str
     fetched: Moment
     """The earliest ever seen."""
+    sha: str | None = None
+    """What it is followed as: a commit, or the artifact itself (see `followed_sha`)."""
     origin: str | None = None
     """The revision of the source that it was made from, as annotated."""
+    origin_url: str | None = None
     created_at: datetime | None = None
     """When it was made, as annotated."""
     inputs: dict[str, str] = {}
     """The revision of each source it was made from, by the source's key as text."""
-
-    @property
-    def sha(self) -> str | None:
-        """What it is followed as."""
-        return followed_sha(self.revision, self.origin)
 
 
 class TargetRecord(Record, frozen=True, kw_only=True):

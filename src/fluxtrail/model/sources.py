@@ -231,6 +231,25 @@ def project_image_update_automation(wire: WireImageUpdateAutomation) -> ImageUpd
     )
 
 
+def is_place(url: str) -> bool:
+    """True for a place of artifacts (`oci://…`, `bucket://…`), false for a git repository."""
+    return url.startswith(("oci://", "bucket://", "artifact://"))
+
+
+def canonical_place(url: str) -> str:
+    """Return the one name of a place of artifacts: its host in lower case, without a slash at the end."""
+    scheme, _, rest = url.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.lower()}{slash}{path}"
+
+
+def url_to_ask(url: str, *, is_insecure: bool = False) -> str | None:
+    """Return the URL under which a source is asked, for the list of hosts that may be; None where it is not asked."""
+    if url.startswith("oci://"):
+        return f"{'http' if is_insecure else 'https'}://{url.removeprefix('oci://')}"
+    return None if not url or is_place(url) else url
+
+
 def _includes(wire: WireGitRepository) -> tuple[SourceInput, ...]:
     items = ((wire.spec.include if wire.spec else None) or ())[:MAX_INPUTS]
     namespace = wire.metadata.namespace or ""

@@ -6,17 +6,21 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
+from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.records import UNSAVED, RepositoryId, RepositoryRecord, TargetRecord
 from fluxtrail.model.repository import parse_repository
+from fluxtrail.model.sources import canonical_place, is_place
 from fluxtrail.runtime.settings import RepositorySetting, Settings
 from fluxtrail.runtime.streams import TRACKED_NAMES
+from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.attribution import Attributor
 from fluxtrail.trail.branches import BranchWatcher
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.lookback import Lookback
-from fluxtrail.trail.ports import Clock, Forges, Ledger, Repositories
+from fluxtrail.trail.ports import Clock, Forges, Layers, Ledger, Repositories, RepositoryReader
 from fluxtrail.trail.recorder import Recorder
 from fluxtrail.trail.registry import Registry
 
@@ -40,6 +44,7 @@ def build_following(
     ledger: Ledger,
     repositories: Repositories,
     forges: Forges,
+    layers: Layers,
     clock: Clock,
     poll: timedelta,
     on_source: Callable[[str], None],
@@ -49,6 +54,7 @@ def build_following(
 ) -> Following:
     """Wire the parts. Their arguments are explained where they are taken."""
     exports = exports or ExportBook()
+    exports.find_reader = partial(_open_known, registry, repositories)
     recorder = Recorder(
         registry=registry,
         ledger=ledger,
@@ -58,6 +64,7 @@ def build_following(
         clock=clock,
         watch_gap=max(poll * WATCH_GAP_FACTOR, LEAST_WATCH_GAP),
     )
+    artifacts = ArtifactRecorder(registry=registry, ledger=ledger, exports=exports, layers=layers, clock=clock)
     attributor = Attributor(
         registry=registry,
         ledger=ledger,
@@ -65,6 +72,7 @@ def build_following(
         recorder=recorder,
         exports=exports,
         lookback=Lookback(registry=registry, exports=exports, clock=clock, measures_baseline=measures_baseline),
+        artifacts=artifacts,
         clock=clock,
     )
     branches = BranchWatcher(
@@ -72,6 +80,7 @@ def build_following(
         ledger=ledger,
         repositories=repositories,
         recorder=recorder,
+        artifacts=artifacts,
         clock=clock,
         every=poll,
         stated=stated,
@@ -80,6 +89,17 @@ def build_following(
         registry=registry, ledger=ledger, on_sync=attributor.wake, on_source=on_source, on_move=branches.poke
     )
     return Following(exports=exports, recorder=recorder, attributor=attributor, branches=branches, follower=follower)
+
+
+def _open_known(registry: Registry, repositories: Repositories, canonical: str) -> RepositoryReader | None:
+    """Open a repository that the settings state or a source watches; others are not asked."""
+    known = registry.find_repository(canonical)
+    if known is None or not known.url:
+        return None
+    try:
+        return repositories.open(known.url)
+    except ConfigError:
+        return None
 
 
 async def state_repositories(
@@ -91,12 +111,12 @@ async def state_repositories(
     async with ledger.unit() as unit:
 
         async def keep(url: str) -> RepositoryRecord:
-            parsed = parse_repository(url)
-            known = registry.find_repository(parsed.canonical)
+            canonical, fetch_url = _name_of(url)
+            known = registry.find_repository(canonical)
             record = RepositoryRecord(
                 id=known.id if known else RepositoryId(UNSAVED),
-                canonical=parsed.canonical,
-                url=parsed.fetch_url,
+                canonical=canonical,
+                url=fetch_url,
                 default_branch=known.default_branch if known else None,
             )
             saved = await unit.put_repository(record)
@@ -112,6 +132,14 @@ async def state_repositories(
                 sources[repository_id].append(source.id)
     exports.set_sources(sources)
     return followed
+
+
+def _name_of(url: str) -> tuple[str, str]:
+    """Return (canonical name, fetch URL); artifacts are pushed to a place that git cannot fetch."""
+    if is_place(url):
+        return canonical_place(url), ""
+    parsed = parse_repository(url)
+    return parsed.canonical, parsed.fetch_url
 
 
 def measures_baseline_of(settings: Settings) -> Callable[[TargetRecord], bool]:

@@ -11,9 +11,12 @@ import structlog
 
 from fluxtrail.credentials.binding import CredentialSource, TokenIssuer
 from fluxtrail.credentials.github_app import AppIdentity, InstallationTokens, github_api_url
+from fluxtrail.credentials.registries import RegistryCredentials
+from fluxtrail.model.sources import url_to_ask
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.remotes.git.progress import CloneProgress
 from fluxtrail.remotes.git.store import GitStore
+from fluxtrail.remotes.oci.registries import Registries
 from fluxtrail.runtime.forges import ConfiguredForges, api_url_of, default_hosts, known_hosts, open_forges
 from fluxtrail.runtime.settings import Settings
 
@@ -25,6 +28,7 @@ class Remotes:
     allow: AllowList
     repositories: GitStore
     forges: ConfiguredForges
+    registries: Registries
 
 
 async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> Remotes:
@@ -40,7 +44,7 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     credentials = open_credentials(settings, environ, session)
     allow = AllowList(settings.allow, allow_file_protocol=settings.git.allow_file_protocol)
     for item in settings.repositories:
-        for url in (item.url, *item.exports_to):
+        for url in filter(None, map(url_to_ask, (item.url, *item.exports_to))):
             allow.admit(url)
     repositories = await stack.enter_async_context(
         GitStore(
@@ -51,8 +55,12 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
             progress=_progress(),
         )
     )
-    forges = open_forges(settings, credentials, session, allow)
-    return Remotes(allow=allow, repositories=repositories, forges=forges)
+    return Remotes(
+        allow=allow,
+        repositories=repositories,
+        forges=open_forges(settings, credentials, session, allow),
+        registries=Registries(session, allow=allow, credentials=RegistryCredentials(credentials, environ=environ)),
+    )
 
 
 def open_credentials(

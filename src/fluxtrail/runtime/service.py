@@ -18,6 +18,7 @@ import structlog
 from fluxtrail import __version__
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError, FluxtrailError
+from fluxtrail.model.sources import url_to_ask
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.following import build_following, measures_baseline_of, state_repositories
@@ -162,13 +163,15 @@ async def _assemble(
 ) -> Service:
     remotes = await open_remotes(settings, environ, stack)
     for source in registry.sources.values():
-        remotes.allow.admit(source.url)
+        if asked := url_to_ask(source.url, is_insecure=source.is_insecure):
+            remotes.allow.admit(asked)
     exports = ExportBook()
     following = build_following(
         registry=registry,
         ledger=ledger,
         repositories=remotes.repositories,
         forges=remotes.forges,
+        layers=remotes.registries,
         clock=clock,
         poll=timedelta(seconds=settings.git.poll_seconds),
         on_source=remotes.allow.admit,

@@ -28,7 +28,10 @@ from fluxtrail.model.records import (
     SyncRecord,
     TargetId,
 )
+from fluxtrail.model.sources import ARTIFACT_KINDS
 from fluxtrail.model.verdict import Verdict
+from fluxtrail.trail.artifact_attribution import ArtifactAttribution, name_changes
+from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.deciding import Decider
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.lookback import Found, Lookback
@@ -42,6 +45,7 @@ from fluxtrail.trail.registry import Registry
 log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
 
+FOLLOWED_KINDS = ("GitRepository", *ARTIFACT_KINDS)
 BATCH = 100
 ROLLBACK_LIMIT = 1_000
 GIVE_UP_AFTER = timedelta(hours=24)
@@ -65,6 +69,7 @@ class Attributor:
         recorder: Recorder,
         exports: ExportBook,
         lookback: Lookback,
+        artifacts: ArtifactRecorder,
         clock: Clock,
     ) -> None:
         self._registry = registry
@@ -73,6 +78,9 @@ class Attributor:
         self._recorder = recorder
         self._decider = Decider(registry=registry, exports=exports, lookback=lookback, clock=clock)
         self._lookback = lookback
+        self._artifacts = ArtifactAttribution(
+            registry=registry, ledger=ledger, recorder=artifacts, decider=self._decider, lookback=lookback, clock=clock
+        )
         self._pins = Pins(registry=registry, clock=clock)
         self._clock = clock
         self._wake = asyncio.Event()
@@ -126,7 +134,9 @@ class Attributor:
         now = self._clock.monotonic()
         self._parked = {sync_id: until for sync_id, until in self._parked.items() if until > now}
         async with self._ledger.unit() as unit:
-            waiting = await unit.unattributed_syncs(limit=BATCH + len(self._parked))
+            waiting = await name_changes(
+                unit, self._registry, await unit.unattributed_syncs(limit=BATCH + len(self._parked))
+            )
             self.pending = len(waiting)
             fetches = Fetches(unit)
             ready = []
@@ -147,9 +157,11 @@ class Attributor:
     async def _patience(self, fetches: Fetches, sync: SyncRecord) -> float | None:
         """Return for how long a sync should wait for what its source's stream has yet to say, or None."""
         target = self._registry.target(sync.target_id)
-        if target is None or sync.sha is None or target.source.kind != "GitRepository":
+        if target is None or target.source.kind not in FOLLOWED_KINDS:
             return None
         age = self._clock.now() - sync.started.latest
+        if sync.sha is None:
+            return FETCH_PATIENCE_SECONDS if age < FETCH_PATIENCE and sync.cause is not Cause.CONFIGURATION else None
         if target.repository_id is None:
             return SOURCE_PATIENCE_SECONDS if age < GIVE_UP_AFTER else None
         if target.branch is None and age < BRANCH_PATIENCE:
@@ -181,6 +193,8 @@ class Attributor:
 
     async def _attribute_repository(self, repository: RepositoryRecord, syncs: Sequence[SyncRecord]) -> bool:
         async with self._recorder.lock(repository):
+            if repository.is_artifact:
+                return await self._attribute_artifacts(repository, syncs)
             try:
                 reader = self._repositories.open(repository.url)
                 readings = await self._read_all(repository, reader, syncs)
@@ -192,6 +206,15 @@ class Attributor:
                 for turn in in_turns(readings):
                     await self._decider.decide(unit, repository, turn)
             await self._pins.renew(repository, reader, syncs)
+        return True
+
+    async def _attribute_artifacts(self, repository: RepositoryRecord, syncs: Sequence[SyncRecord]) -> bool:
+        try:
+            await self._artifacts.attribute(repository, syncs)
+        except FluxtrailError as exc:
+            await self._postpone(repository, syncs, exc)
+            return False
+        self._failures.pop(repository.id, None)
         return True
 
     # -- reading -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import structlog
 
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.records import BranchRecord, RepositoryId, RepositoryRecord
+from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.ports import Clock, Ledger, Repositories
 from fluxtrail.trail.recorder import Recorder
 from fluxtrail.trail.registry import BranchKey, Registry
@@ -32,6 +33,7 @@ class BranchWatcher:
         ledger: Ledger,
         repositories: Repositories,
         recorder: Recorder,
+        artifacts: ArtifactRecorder,
         clock: Clock,
         every: timedelta,
         stated: Iterable[tuple[RepositoryId, str | None]],
@@ -44,6 +46,7 @@ class BranchWatcher:
         self._ledger = ledger
         self._repositories = repositories
         self._recorder = recorder
+        self._artifacts = artifacts
         self._clock = clock
         self._every = every
         self._stated = tuple(stated)
@@ -90,7 +93,8 @@ class BranchWatcher:
         for source in self._registry.sources.values():
             if source.repository_id is not None and source.deleted_at is None:
                 found.add(source.repository_id)
-        return {item for item in found if self._registry.repositories[item].url}
+        known = self._registry.repositories
+        return {item for item in found if known[item].url or known[item].is_artifact}
 
     def _branches(self, repository: RepositoryRecord) -> set[str]:
         named = {branch for repository_id, branch in self._stated if repository_id == repository.id}
@@ -102,10 +106,11 @@ class BranchWatcher:
     async def _look_at(self, repository: RepositoryRecord) -> None:
         try:
             async with self._recorder.lock(repository):
-                if repository.default_branch is None:
+                advance = self._artifacts.advance if repository.is_artifact else self._recorder.advance
+                if repository.default_branch is None and not repository.is_artifact:
                     repository = await self._learn_default(repository)
                 for branch in sorted(self._branches(repository)):
-                    await self._recorder.advance(repository, branch)
+                    await advance(repository, branch)
         except FluxtrailError as exc:
             await self._note_failure(repository, exc)
             return

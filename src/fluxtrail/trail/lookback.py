@@ -16,13 +16,13 @@ from fluxtrail.model.records import (
     TargetId,
     TargetRecord,
 )
-from fluxtrail.trail.exporter_info import FILE_NAME, ExporterInfo
-from fluxtrail.trail.exports import ExportBook
+from fluxtrail.trail.exports import ExportBook, Exports
 from fluxtrail.trail.merged import from_branch
 from fluxtrail.trail.ports import Clock, RepositoryReader, Unit
 from fluxtrail.trail.recorder import keep_rows, pending_rows, reconcile
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.scopes import Scopes, scope_key
+from fluxtrail.trail.strategies.exporter_info import FILE_NAME
 
 LIMIT = 1_000
 
@@ -34,7 +34,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     target_id: TargetId
     commits: tuple[CommitFacts, ...]
     affected: frozenset[str]
-    exports: dict[str, ExporterInfo]
+    exports: dict[str, Exports]
 
 
 class Lookback:
@@ -53,7 +53,7 @@ class Lookback:
         self._registry = registry
         self._exports = exports
         self._clock = clock
-        self._measures_baseline = measures_baseline
+        self.measures_baseline = measures_baseline
 
     async def read_ahead(
         self, repository: RepositoryRecord, reader: RepositoryReader, sync: SyncRecord
@@ -67,7 +67,7 @@ class Lookback:
         if branch is not None and branch.head is not None and branch.head != sync.sha:
             commits = await reader.log(branch.head, exclude=[sync.sha], limit=LIMIT)
         found = await self._found(repository, reader, target, commits)
-        if not self._measures_baseline(target):
+        if not self.measures_baseline(target):
             return found
         return await self._with_own_export(reader, found, sync.sha)
 
@@ -105,17 +105,19 @@ class Lookback:
 
     async def _with_own_export(self, reader: RepositoryReader, found: Found, sha: str) -> Found:
         own = await reader.log(sha, limit=1)
-        info = await self._exports.read_at(found.repository, reader, sha, now=self._clock.now())
-        if not own or info is None:
+        if not own:
             return found
         facts = (
             own[0] if FILE_NAME in own[0].paths else msgspec.structs.replace(own[0], paths=(*own[0].paths, FILE_NAME))
         )
+        exports = await self._exports.read_at(found.repository, reader, facts, now=self._clock.now())
+        if not exports:
+            return found
         return msgspec.structs.replace(
             found,
             commits=(facts, *found.commits),
             affected=found.affected | {sha},
-            exports={**found.exports, sha: info},
+            exports={**found.exports, sha: exports},
         )
 
     async def keep(self, unit: Unit, found: Found | None) -> list[CommitId]:
@@ -134,7 +136,7 @@ class Lookback:
             row
             for record in saved
             if record.sha in found.affected
-            for row in pending_rows(record, found.target_id, made.get(record.id), self._clock.now())
+            for row in pending_rows(record, found.target_id, made.get(record.id, ()), self._clock.now())
         ]
         await keep_rows(unit, rows)
         return [row.commit_id for row in rows]

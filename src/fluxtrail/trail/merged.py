@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fluxtrail.model.moment import KUBERNETES_RESOLUTION, Evidence, Moment, Precision, exact
+from fluxtrail.model.moment import KUBERNETES_RESOLUTION, Evidence, Moment, Precision, bracket, exact
 
 RANK = (
     Evidence.PULL_REQUEST,
@@ -17,6 +17,8 @@ RANK = (
     Evidence.BRANCH_MOVED,
     Evidence.EXPORTER_INFO,
     Evidence.COMMITTER_DATE,
+    Evidence.IMAGE_CREATED,
+    Evidence.ARTIFACT,
 )
 
 
@@ -40,6 +42,13 @@ def from_export(stated_at: datetime, *, seen_at: datetime) -> Moment:
         not_before=stated_at,
         not_after=max(stated_at, seen_at),
     )
+
+
+def from_artifact(created_at: datetime | None, *, fetched: Moment) -> Moment:
+    """Return when an artifact came to be: when its maker says, else some time before it was first fetched."""
+    if created_at is None or created_at > fetched.latest + KUBERNETES_RESOLUTION:
+        return bracket(None, fetched.latest, evidence=Evidence.ARTIFACT)
+    return exact(created_at, Evidence.IMAGE_CREATED)
 
 
 def from_branch(

@@ -255,6 +255,15 @@ class Repositories(Protocol):
     def open(self, url: str) -> RepositoryReader: ...
 
 
+class Layers(Protocol):
+    """Reads what registries hold. Raises ConfigError where a registry may not be asked, UpstreamError and its kin."""
+
+    async def read_layer(
+        self, repository_url: str, digest: str, media_type: str, *, limit_bytes: int, insecure: bool = False
+    ) -> bytes | None:
+        """The first layer of exactly that media type, or None where the manifest has none."""
+
+
 class PullRequestFacts(Protocol):
     @property
     def number(self) -> int: ...

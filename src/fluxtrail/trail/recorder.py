@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -30,7 +30,7 @@ from fluxtrail.model.records import (
     TransitionKind,
 )
 from fluxtrail.model.verdict import OPEN, Verdict
-from fluxtrail.trail.exports import ExportBook, ReadExport
+from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.merged import better, from_branch, from_pull_request
 from fluxtrail.trail.outcomes import note_learnt_reverts
 from fluxtrail.trail.ports import Clock, Forge, Forges, Ledger, Repositories, RepositoryReader, Unit
@@ -341,7 +341,7 @@ class Recorder:
         saved: Sequence[CommitRecord],
         affected: dict[str, set[TargetId]],
         targets: dict[TargetId, TargetRecord],
-        exports: dict[CommitId, ReadExport],
+        exports: Mapping[CommitId, Sequence[CommitId]],
         returning: Collection[str],
     ) -> None:
         """Make the pending deliveries of new commits, and of the source commits that a carrier exports.
@@ -356,21 +356,18 @@ class Recorder:
                 target = targets.get(target_id)
                 if target is None:
                     continue  # deleted or re-pointed while we read
-                made += pending_rows(record, target_id, exports.get(record.id), self._clock.now())
+                made += pending_rows(record, target_id, exports.get(record.id, ()), self._clock.now())
         await keep_rows(unit, rows)
         await keep_rows(unit, reopened, only_known=True)
 
 
 def pending_rows(
-    commit: CommitRecord, target_id: TargetId, export: ReadExport | None, now: datetime
+    commit: CommitRecord, target_id: TargetId, sources: Sequence[CommitId], now: datetime
 ) -> list[DeliveryRecord]:
+    """Return the deliveries of a commit and of the source commits that it carries to a target, as they begin."""
     since = commit.merged.at if commit.merged else now
     own = DeliveryRecord(commit_id=commit.id, target_id=target_id, verdict=Verdict.PENDING, since=since)
-    carried = [
-        replace(own, commit_id=source, carrier_id=commit.id)
-        for source in (export.source_ids if export else ())
-        if source != commit.id
-    ]
+    carried = [replace(own, commit_id=source, carrier_id=commit.id) for source in sources if source != commit.id]
     return [own, *carried]
 
 

@@ -34,6 +34,8 @@ from fluxtrail.model.sources import (
     ArtifactSource,
     GitRepository,
     SourceInput,
+    canonical_place,
+    url_to_ask,
 )
 from fluxtrail.trail.draft import MARK_SLACK, Draft, repoint
 from fluxtrail.trail.ports import Unit
@@ -61,7 +63,7 @@ class Sourcing:
 
     async def see_git(self, unit: Unit, draft: Draft, seen: Seen[GitRepository]) -> None:
         item = seen.object
-        repository = await self._git_repository(unit, draft, item.url, is_watched=True)
+        repository = await self._git_repository(unit, draft, item.url)
         pointing = Pointing(repository=repository, branch=item.ref.followed_branch, follows_tags=item.ref.follows_tags)
         fields = {
             "ignore": item.ignore,
@@ -82,7 +84,10 @@ class Sourcing:
         made_from = {}
         if item.key.kind == "ExternalArtifact":
             made_from = self._revisions_of(draft, inputs)
-        await self._keep(unit, draft, seen, pointing, fields, made_from=made_from, created_at=item.created_at)
+        origin = {"origin": item.origin, "origin_url": item.origin_url}
+        await self._keep(
+            unit, draft, seen, pointing, fields, made_from=made_from, created_at=item.created_at, origin=origin
+        )
 
     async def see_generator(self, unit: Unit, draft: Draft, seen: Seen[ArtifactGenerator]) -> None:
         """Note what the artifacts of a generator are made from."""
@@ -142,6 +147,7 @@ class Sourcing:
         *,
         made_from: dict[str, str],
         created_at: datetime | None = None,
+        origin: Mapping[str, str | None] = {},
     ) -> None:
         item: GitRepository | ArtifactSource = seen.object
         before = self._registry.sources.get((draft.cluster, item.key))
@@ -172,8 +178,9 @@ class Sourcing:
                 revision=item.revision,
                 digest=item.digest or "",
                 fetched=self._fetch_moment(draft, before, seen, item.updated_at),
-                origin=pointing.origin,
+                sha=record.sha,
                 created_at=created_at,
+                **origin,
                 inputs=made_from,
             )
             kept = await unit.note_fetch(fetch)
@@ -219,22 +226,30 @@ class Sourcing:
     ) -> Pointing:
         origin = find_revision(item.origin)
         if origin is not None and origin.commit_sha is not None and len(inputs) < 2:
-            repository = await self._origin_repository(unit, draft, item, inputs, origin.commit_sha)
+            repository = self._origin_repository(draft, item, inputs)
             if repository is not None:
                 branch, follows_tags = _branch_of(origin.pointer)
                 return Pointing(repository=repository, branch=branch, follows_tags=follows_tags, origin=item.origin)
         if item.key.kind not in ARTIFACT_KINDS:
             return Pointing(repository=None, branch=None)
         place = item.url or f"artifact://{draft.cluster}/{item.key.namespace}/{item.key.name}"
-        if item.key.kind == "OCIRepository" and item.url:
-            draft.urls.add(item.url)
+        if asked := url_to_ask(item.url, is_insecure=item.is_insecure):
+            draft.urls.add(asked)
         return Pointing(repository=await self._artifact_repository(unit, draft, place), branch=item.pointer)
 
-    async def _origin_repository(
-        self, unit: Unit, draft: Draft, item: ArtifactSource, inputs: tuple[SourceInput, ...], sha: str
+    def _known_repository(self, url: str) -> RepositoryRecord | None:
+        """Return a repository that the settings state or a source watches: an annotation alone admits nothing."""
+        try:
+            found = self._registry.find_repository(parse_repository(url).canonical)
+        except WireError:
+            return None
+        return found if found is not None and found.url else None
+
+    def _origin_repository(
+        self, draft: Draft, item: ArtifactSource, inputs: tuple[SourceInput, ...]
     ) -> RepositoryRecord | None:
         if item.origin_url:
-            return await self._git_repository(unit, draft, item.origin_url, is_watched=False)
+            return self._known_repository(item.origin_url)
         if item.key.kind != "ExternalArtifact":
             return None
         for part in inputs:
@@ -243,23 +258,17 @@ class Sourcing:
                 return self._registry.repositories[made_from.repository_id]
         return None
 
-    async def _git_repository(self, unit: Unit, draft: Draft, url: str, *, is_watched: bool) -> RepositoryRecord | None:
-        """Args:
-        is_watched: a source of the cluster has this URL, so its host may be asked; an annotation admits nothing.
-        """
+    async def _git_repository(self, unit: Unit, draft: Draft, url: str) -> RepositoryRecord | None:
         try:
             parsed = parse_repository(url)
         except WireError as exc:
             log.warning("source without a usable url", cluster=draft.cluster, error=str(exc))
             return None
-        if is_watched:
-            draft.urls.add(url)
+        draft.urls.add(url)
         return await self._put_repository(unit, draft, parsed.canonical, parsed.fetch_url)
 
     async def _artifact_repository(self, unit: Unit, draft: Draft, place: str) -> RepositoryRecord:
-        scheme, _, rest = place.rstrip("/").partition("://")
-        host, slash, path = rest.partition("/")
-        return await self._put_repository(unit, draft, f"{scheme}://{host.lower()}{slash}{path}", "")
+        return await self._put_repository(unit, draft, canonical_place(place), "")
 
     async def _put_repository(self, unit: Unit, draft: Draft, canonical: str, url: str) -> RepositoryRecord:
         known = self._registry.find_repository(canonical)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxtrail.model.errors import WireError
-from fluxtrail.trail.exporter_info import ENTRY_LIMIT, SIZE_LIMIT_BYTES, parse_exporter_info
+from fluxtrail.trail.strategies.exporter_info import ENTRY_LIMIT, SIZE_LIMIT_BYTES, parse_exporter_info
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHA = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738"

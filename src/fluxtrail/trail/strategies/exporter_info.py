@@ -1,4 +1,4 @@
-"""`exporter-info.json`: which source commits an export was made from, read leniently and bounded.
+"""`exporter-info`, as a file or a layer: which source commits an export was made from, read leniently and bounded.
 
     {"commit": …, "commits_since_last_export": [{"hash", "summary", "author", "email", "time"}], "export_build_link": …}
 
@@ -16,30 +16,18 @@ from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.redaction import MASK, redact, redact_url
+from fluxtrail.trail.strategies.stated import ExportedCommit, StatedExport
 
 FILE_NAME = "exporter-info.json"
+LAYER_TYPE = "application/vnd.grafana.exporter-info.v1+json"
+"""The media type of the layer of an OCI artifact that holds the same document."""
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 ENTRY_LIMIT = 5_000
 FUTURE_TOLERANCE = timedelta(minutes=2)
 _HASH = re.compile(r"[0-9A-Za-z]{1,128}")
 
 
-class ExportedCommit(msgspec.Struct, frozen=True, kw_only=True):
-    sha: str
-    summary: str
-    author: str
-    stated_at: datetime | None
-    """The commit's own time; None where it was missing or unbelievable."""
-
-
-class ExporterInfo(msgspec.Struct, frozen=True, kw_only=True):
-    commits: tuple[ExportedCommit, ...]
-    build_link: str | None
-    problems: tuple[str, ...]
-    """What could not be used, each naming the field and the value."""
-
-
-def parse_exporter_info(data: bytes, *, now: datetime) -> ExporterInfo:
+def parse_exporter_info(data: bytes, *, now: datetime) -> StatedExport:
     """Read the payload.
 
     Raises:
@@ -63,7 +51,7 @@ def parse_exporter_info(data: bytes, *, now: datetime) -> ExporterInfo:
     return _read_entries(entries, _build_link(fields.get("export_build_link")), now)
 
 
-def _read_entries(entries: list[Any], build_link: str | None, now: datetime) -> ExporterInfo:
+def _read_entries(entries: list[Any], build_link: str | None, now: datetime) -> StatedExport:
     commits: dict[str, ExportedCommit] = {}
     problems: list[str] = []
     if len(entries) > ENTRY_LIMIT:
@@ -76,7 +64,7 @@ def _read_entries(entries: list[Any], build_link: str | None, now: datetime) -> 
         commit = _read_entry(_lower(entry), where, now, problems)
         if commit is not None:
             commits.setdefault(commit.sha, commit)
-    return ExporterInfo(commits=tuple(commits.values()), build_link=build_link, problems=tuple(problems))
+    return StatedExport(commits=tuple(commits.values()), build_link=build_link, problems=tuple(problems))
 
 
 def _read_entry(fields: dict[str, Any], where: str, now: datetime, problems: list[str]) -> ExportedCommit | None:
