@@ -234,6 +234,22 @@ async def test_a_redirect_to_another_origin_carries_no_credential(
     assert not {"authorization", "cookie"} & set(asked.headers)
 
 
+async def test_a_redirect_back_home_carries_no_credential(
+    make_registries: RegistriesMaker, fake: FakeRegistry, start_registry: Starter
+) -> None:
+    other = await start_registry()
+    other.always["/"] = says(307, Location=f"{fake.base_url}/v2/_catalog")
+    fake.always[f"/v2/{REPOSITORY}/blobs"] = says(307, Location=f"{other.base_url}/")
+    fake.add(MANIFEST)
+    wants_basic(fake)
+    registry = client(make_registries(credentials=LOGIN), fake)
+    await registry.get_manifest(at(fake))
+    with pytest.raises(AuthError):
+        await registry.read_blob(at(fake), digest_of(EXPORT), limit_bytes=len(EXPORT))
+    home = [asked for asked in fake.asked if asked.path == "/v2/_catalog"]
+    assert [asked.headers.get("authorization") for asked in home] == [None, None]
+
+
 async def test_a_redirect_at_home_keeps_the_credential(make_registries: RegistriesMaker, fake: FakeRegistry) -> None:
     fake.add(MANIFEST)
     wants_basic(fake)

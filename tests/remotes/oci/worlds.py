@@ -78,7 +78,7 @@ class FakeRegistry:
 
     @property
     def host(self) -> str:
-        return self.base_url.removeprefix("http://")
+        return self.base_url.partition("://")[2]
 
     def url(self, repository: str = REPOSITORY) -> str:
         return f"oci://{self.host}/{repository}"

@@ -74,7 +74,7 @@ class Wire:
     ) -> Answer:
         """Get `url` (or post `form` to it) and return the last answer of its redirects, whatever its status.
 
-        `authorization` goes to `url`'s own scheme, host and port, and to no other. A form is never redirected.
+        `authorization` goes to `url`'s own scheme, host and port, until a redirect leaves it. A form is never redirected.
 
         Raises:
             UpstreamError: no answer (retryable), or a redirect that leads nowhere (not). WireError: the body of a
@@ -86,9 +86,9 @@ class Wire:
                 async with asyncio.timeout(self._timeout_seconds):
                     for _ in range(REDIRECT_LIMIT + 1):
                         await self._check(url)
-                        sent = dict(headers or {})
-                        if authorization is not None and origin_of(url) == first:
-                            sent["Authorization"] = authorization
+                        if origin_of(url) != first:
+                            authorization = None  # for good: who sent us away may send us back to where it likes
+                        sent = dict(headers or {}) | ({"Authorization": authorization} if authorization else {})
                         answer, location = await self._send(url, sent, form, limit_bytes)
                         if location is None or form is not None:
                             return answer
