@@ -10,6 +10,7 @@ from tests.web.worlds import NOW, World
 
 from fluxtrail.cli.main import cli
 from fluxtrail.web.app import create_app
+from fluxtrail.web.feed import Feed
 from fluxtrail.web.server import Listener, WebServer
 
 __all__ = ["golden"]
@@ -24,7 +25,8 @@ def world() -> World:
 
 @pytest.fixture
 async def server(world: World) -> AsyncIterator[str]:
-    app = create_app(answers=world, report=world, now=lambda: NOW)
+    feed = Feed(world, poll_seconds=0.02)
+    app = create_app(answers=world, report=world, now=lambda: NOW, feed=feed)
     async with WebServer([Listener(name="api", app=app, host="127.0.0.1", port=0)]) as running:
         yield running.addresses["api"].url
 

@@ -28,7 +28,7 @@ class Heard:
         return self.event is not None
 
 
-class Listener:
+class Client:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
         self._text = b""
@@ -55,13 +55,13 @@ class Listener:
 
 
 @asynccontextmanager
-async def listen(url: str, *, last_id: int | str | None = None, query: str = "") -> AsyncIterator[Listener]:
+async def listen(url: str, *, last_id: int | str | None = None, query: str = "") -> AsyncIterator[Client]:
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last_id)} if last_id is not None else {})
     async with (
         aiohttp.ClientSession(read_bufsize=4096) as session,
         session.get(f"{url}/api/v1/feed{query}", headers=headers) as response,
     ):
-        yield Listener(response)
+        yield Client(response)
 
 
 def _parse(block: str) -> Heard:

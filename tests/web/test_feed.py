@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
-from tests.web.listening import DEADLINE_SECONDS, listen
+from tests.web.listening import DEADLINE_SECONDS, Client, listen
 from tests.web.worlds import FAILED, NOW, ON_ITS_WAY, World
 
 from fluxtrail.web import events
@@ -46,9 +46,15 @@ async def url(world: World) -> AsyncIterator[str]:
         yield found
 
 
+@asynccontextmanager
+async def listen_often(url: str, count: int) -> AsyncIterator[list[Client]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(listen(url)) for _ in range(count)]
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
 
 
@@ -175,16 +181,15 @@ async def test_a_wake_is_looked_at_before_the_next_poll(world: World) -> None:
 
 
 async def test_many_clients_cost_one_look(world: World) -> None:
-    async with serving(world, feed_of(world)) as url:
-        async with contextmany(url, 30) as clients:
-            for client in clients:
-                await client.block()
-            before = world.feed_reads
-            for _ in range(50):
-                world.tell()
-            heard = await asyncio.gather(*(client.lines(50) for client in clients))
-            assert all([line.id for line in lines] == list(range(1, 51)) for lines in heard)
-            assert world.feed_reads - before < 30
+    async with serving(world, feed_of(world)) as url, listen_often(url, 30) as clients:
+        for client in clients:
+            await client.block()
+        before = world.feed_reads
+        for _ in range(50):
+            world.tell()
+        heard = await asyncio.gather(*(client.lines(50) for client in clients))
+        assert all([line.id for line in lines] == list(range(1, 51)) for lines in heard)
+        assert world.feed_reads - before < 30
 
 
 async def test_when_the_one_that_looks_leaves_another_goes_on(world: World, url: str) -> None:
@@ -207,9 +212,11 @@ async def test_no_more_listen_than_allowed(world: World) -> None:
             async with listen(url) as third:
                 assert third.response.status == 503
                 assert (await third.response.json(content_type=None))["code"] == "too_many_clients"
-            async with aiohttp.ClientSession(headers={"Accept": "application/json"}) as session:
-                async with session.get(f"{url}/api/v1/feed") as page:
-                    assert page.status == 200
+            async with (
+                aiohttp.ClientSession(headers={"Accept": "application/json"}) as session,
+                session.get(f"{url}/api/v1/feed") as page,
+            ):
+                assert page.status == 200
         async with asyncio.timeout(DEADLINE_SECONDS):
             while True:  # a seat is free as soon as the server has seen them go
                 async with listen(url) as again:
@@ -273,17 +280,9 @@ async def test_streams_end_cleanly_when_the_server_stops(world: World) -> None:
                 await client.block()
             ended.set()
 
-    async with asyncio.timeout(4), asyncio.TaskGroup() as group:  # well within the grace of a request
-        async with serving(world, feed_of(world)) as url:
-            begun = asyncio.Event()
-            group.create_task(follow(url, begun))
-            await begun.wait()
+    begun = asyncio.Event()
+    # well within the grace of a request
+    async with asyncio.timeout(4), asyncio.TaskGroup() as group, serving(world, feed_of(world)) as url:
+        group.create_task(follow(url, begun))
+        await begun.wait()
     assert ended.is_set()
-
-
-@asynccontextmanager
-async def contextmany(url: str, count: int):  # type: ignore[no-untyped-def]
-    from contextlib import AsyncExitStack
-
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(listen(url)) for _ in range(count)]

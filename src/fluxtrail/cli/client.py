@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -21,6 +23,7 @@ from fluxtrail.web.shapes import Page, Problem
 
 TIMEOUT_SECONDS = 30.0
 ANSWER_LIMIT_BYTES = 128 * 1024 * 1024
+BLOCK_BYTES = 64 * 1024
 PAGE_LIMIT = 1000
 API = "/api/v1"
 
@@ -38,6 +41,46 @@ class AmbiguousError(UpstreamError):
 
 class UnreachableError(UpstreamError):
     """There is no answer: nobody listens, or what listens speaks something else."""
+
+
+class Stream:
+    """An answer while it comes."""
+
+    def __init__(
+        self,
+        connection: http.client.HTTPConnection,
+        wire: socket.socket,
+        response: http.client.HTTPResponse,
+        translate: Callable[[Exception], UnreachableError],
+    ) -> None:
+        self._connection = connection
+        self._wire = wire
+        self.response = response
+        self._translate = translate
+
+    def read(self, limit: int) -> bytes:
+        """Return at most `limit` bytes, all there are at the end. Raises UnreachableError."""
+        try:
+            return self.response.read(limit)
+        except (OSError, http.client.HTTPException) as exc:
+            raise self._translate(exc) from exc
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield what comes, as it comes. Raises UnreachableError."""
+        try:
+            while block := self.response.read1(BLOCK_BYTES):
+                yield block
+        except (OSError, http.client.HTTPException) as exc:
+            raise self._translate(exc) from exc
+
+    def interrupt(self) -> None:
+        """End the reading of another thread."""
+        with contextlib.suppress(OSError):
+            self._wire.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.response.close()
+        self._connection.close()
 
 
 class Client:
@@ -92,24 +135,49 @@ class Client:
             if cursor is None or (left is not None and left <= 0):
                 return
 
-    def _ask(self, target: str) -> tuple[int, bytes]:
-        kind = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=self._timeout_seconds)
-        headers = {"Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+    def stream(self, path: str, *, media_type: str, headers: Mapping[str, str], silence_seconds: float) -> Stream:
+        """Begin to read an answer without end; close it.
+
+        Args:
+            silence_seconds: the connection is given up when nothing comes for so long.
+
+        Raises:
+            UpstreamError, WireError: as `get`; it is refused, or no stream.
+        """
+        stream = self._send(f"{self._prefix}{API}{path}", {"Accept": media_type, **headers}, timeout_seconds=silence_seconds)
+        if stream.response.status == 200 and stream.response.headers.get_content_type() == media_type:
+            return stream
         try:
-            connection.request("GET", target, headers=headers)
-            response = connection.getresponse()
-            self._note_time(response.getheader("Date"))
-            body = response.read(ANSWER_LIMIT_BYTES + 1)
-        except (OSError, http.client.HTTPException) as exc:
-            raise self._unreachable(exc) from exc
+            if stream.response.status == 200:
+                raise WireError(f"{self.url}{API}{path} is no stream here; are client and server of one version?")
+            raise self._failure(stream.response.status, stream.read(ANSWER_LIMIT_BYTES))
         finally:
-            connection.close()
+            stream.close()
+
+    def _ask(self, target: str) -> tuple[int, bytes]:
+        stream = self._send(target, {"Accept": "application/json"}, timeout_seconds=self._timeout_seconds)
+        try:
+            body = stream.read(ANSWER_LIMIT_BYTES + 1)
+        finally:
+            stream.close()
         if len(body) > ANSWER_LIMIT_BYTES:
             raise UpstreamError(f"the answer is larger than {ANSWER_LIMIT_BYTES} bytes; narrow the question")
-        return response.status, body
+        return stream.response.status, body
+
+    def _send(self, target: str, headers: Mapping[str, str], *, timeout_seconds: float) -> Stream:
+        kind = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=timeout_seconds)
+        bearer = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            connection.connect()
+            wire = connection.sock
+            connection.request("GET", target, headers={**headers, **bearer})
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as exc:
+            connection.close()
+            raise self._unreachable(exc, timeout_seconds) from exc
+        self._note_time(response.getheader("Date"))
+        return Stream(connection, wire, response, lambda exc: self._unreachable(exc, timeout_seconds))
 
     def _note_time(self, date: str | None) -> None:
         try:
@@ -117,11 +185,11 @@ class Client:
         except ValueError:
             self.now = datetime.now(UTC)
 
-    def _unreachable(self, exc: Exception) -> UnreachableError:
+    def _unreachable(self, exc: Exception, timeout_seconds: float) -> UnreachableError:
         if isinstance(exc, ConnectionRefusedError):
             why = "nobody listens there. Start `fluxtrail run`, or point --server (FLUXTRAIL_SERVER) to one that runs"
         elif isinstance(exc, TimeoutError):
-            why = f"no answer within {self._timeout_seconds:g} s"
+            why = f"no answer within {timeout_seconds:g} s"
         else:
             why = f"{redact(str(exc), limit_bytes=200) or type(exc).__name__}. Is --server (FLUXTRAIL_SERVER) right?"
         return UnreachableError(f"cannot ask {self.url}: {why}")

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import click
 
 from fluxtrail.cli.client import Client, client_of
-from fluxtrail.cli.output import Column, output_option, print_items
+from fluxtrail.cli.output import ChangePrinter, Column, output_option, print_items, watch_option
 from fluxtrail.cli.wait import Duration
 from fluxtrail.cli.words import age, duration, short, short_revision, split_target
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView
+from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, View
 from fluxtrail.web.shapes import Page
 
 F = TypeVar("F", bound=Callable[..., Any])
+V = TypeVar("V", bound=View)
 VERDICTS = tuple(verdict.value for verdict in Verdict)
 DEFAULT_LIMIT = 100
 
@@ -29,7 +30,7 @@ def get() -> None:
 
 def list_options(function: F) -> F:
     function = click.option("--no-header", is_flag=True, help="No line of titles.")(function)
-    return output_option(function)
+    return output_option(watch_option(function))
 
 
 def limit_option(function: F) -> F:
@@ -59,12 +60,10 @@ def history_options(function: F) -> F:
 @limit_option
 @list_options
 @click.pass_context
-def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, limit: int, since: timedelta | None, no_carriers: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
+def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, is_watched: bool, limit: int, since: timedelta | None, no_carriers: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
     """List commits, the last merged first."""
     client = client_of(ctx)
     parameters = {**filters, "since": _since(client, since), "carriers": "false" if no_carriers else None}
-    commits = list(client.pages("/commits", CommitView, limit=limit, parameters=parameters))
-    now = client.now
     columns: list[Column[CommitView]] = [
         Column("SHA", lambda c: short(c.sha), lambda _: "sha"),
         Column("SUBJECT", lambda c: c.subject, is_flexible=True),
@@ -75,11 +74,13 @@ def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, limit: i
         Column("CARRIER", lambda c: "yes" if c.is_carrier else "no", is_wide=True),
         Column("VERDICTS", _verdicts, _worst),
         Column("WAITING", lambda c: _seconds(c.oldest_pending_seconds)),
-        Column("AGE", lambda c: age(c.merged.at if c.merged else c.committed_at, now)),
+        Column("AGE", lambda c: age(c.merged.at if c.merged else c.committed_at, client.now)),
     ]
-    print_items(
-        commits,
+    _show(
+        client,
+        lambda: list(client.pages("/commits", CommitView, limit=limit, parameters=parameters)),
         columns,
+        is_watched=is_watched,
         form=output,
         name=lambda c: f"commit/{c.sha}",
         has_header=not no_header,
@@ -95,12 +96,10 @@ def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, limit: i
 @limit_option
 @list_options
 @click.pass_context
-def get_deliveries(ctx: click.Context, /, *, output: str, no_header: bool, limit: int, since: timedelta | None, all_namespaces: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
+def get_deliveries(ctx: click.Context, /, *, output: str, no_header: bool, is_watched: bool, limit: int, since: timedelta | None, all_namespaces: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
     """List deliveries, what changed last first."""
     client = client_of(ctx)
     parameters = {**_place(filters, all_namespaces), "since": _since(client, since)}
-    deliveries = list(client.pages("/deliveries", DeliveryView, limit=limit, parameters=parameters))
-    now = client.now
     columns: list[Column[DeliveryView]] = [
         Column("SHA", lambda d: short(d.sha), lambda _: "sha"),
         Column("CLUSTER", lambda d: d.cluster, is_flexible=True),
@@ -114,12 +113,14 @@ def get_deliveries(ctx: click.Context, /, *, output: str, no_header: bool, limit
         Column("REVISION", lambda d: short_revision(d.revision), is_wide=True),
         Column("UNDONE BY", lambda d: short(d.undone_by), is_wide=True),
         Column("SETTLED", lambda d: "yes" if d.is_settled else "no", is_wide=True),
-        Column("SINCE", lambda d: age(d.since, now)),
+        Column("SINCE", lambda d: age(d.since, client.now)),
         Column("MESSAGE", lambda d: d.message, is_wide=True, is_flexible=True),
     ]
-    print_items(
-        deliveries,
+    _show(
+        client,
+        lambda: list(client.pages("/deliveries", DeliveryView, limit=limit, parameters=parameters)),
         columns,
+        is_watched=is_watched,
         form=output,
         name=lambda d: f"delivery/{d.sha}/{d.cluster}/{d.target}",
         has_header=not no_header,
@@ -133,11 +134,10 @@ def get_deliveries(ctx: click.Context, /, *, output: str, no_header: bool, limit
 @limit_option
 @list_options
 @click.pass_context
-def get_targets(ctx: click.Context, /, *, output: str, no_header: bool, limit: int, all_namespaces: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
+def get_targets(ctx: click.Context, /, *, output: str, no_header: bool, is_watched: bool, limit: int, all_namespaces: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
     """List targets, by cluster, namespace and name."""
     client = client_of(ctx)
-    targets = list(client.pages("/targets", TargetView, limit=limit, parameters=_place(filters, all_namespaces)))
-    now = client.now
+    parameters = _place(filters, all_namespaces)
     columns: list[Column[TargetView]] = [
         Column("ID", lambda t: str(t.id), is_wide=True),
         Column("CLUSTER", lambda t: t.cluster, is_flexible=True),
@@ -151,12 +151,14 @@ def get_targets(ctx: click.Context, /, *, output: str, no_header: bool, limit: i
         Column("WAITING", lambda t: _seconds(t.oldest_pending_seconds)),
         Column("SOURCE", lambda t: t.source, is_wide=True),
         Column("PATH", lambda t: t.path, is_wide=True),
-        Column("SEEN", lambda t: age(t.observed_at, now), is_wide=True),
+        Column("SEEN", lambda t: age(t.observed_at, client.now), is_wide=True),
         Column("MESSAGE", lambda t: t.message, is_wide=True, is_flexible=True),
     ]
-    print_items(
-        targets,
+    _show(
+        client,
+        lambda: list(client.pages("/targets", TargetView, limit=limit, parameters=parameters)),
         columns,
+        is_watched=is_watched,
         form=output,
         name=lambda t: t.target.lower(),
         has_header=not no_header,
@@ -167,27 +169,48 @@ def get_targets(ctx: click.Context, /, *, output: str, no_header: bool, limit: i
 @get.command("clusters")
 @list_options
 @click.pass_context
-def get_clusters(ctx: click.Context, *, output: str, no_header: bool) -> None:
+def get_clusters(ctx: click.Context, *, output: str, no_header: bool, is_watched: bool) -> None:
     """List clusters."""
     client = client_of(ctx)
-    clusters = client.get("/clusters", Page[ClusterView]).items
-    now = client.now
     columns: list[Column[ClusterView]] = [
         Column("NAME", lambda c: c.name),
         Column("UID", lambda c: c.uid, is_wide=True),
         Column("TARGETS", lambda c: str(c.targets)),
         Column("PENDING", lambda c: str(c.pending), lambda c: "pending" if c.pending else None),
         Column("FAILED", lambda c: str(c.failed), lambda c: "failed" if c.failed else None),
-        Column("SEEN", lambda c: age(c.current_at, now)),
+        Column("SEEN", lambda c: age(c.current_at, client.now)),
     ]
-    print_items(
-        clusters,
+    _show(
+        client,
+        lambda: client.get("/clusters", Page[ClusterView]).items,
         columns,
+        is_watched=is_watched,
         form=output,
         name=lambda c: f"cluster/{c.name}",
         has_header=not no_header,
         nothing="No clusters found.",
     )
+
+
+def _show(
+    client: Client,
+    fetch: Callable[[], Sequence[V]],
+    columns: Sequence[Column[V]],
+    *,
+    form: str,
+    name: Callable[[V], str],
+    has_header: bool,
+    nothing: str,
+    is_watched: bool,
+) -> None:
+    """Print what is fetched; watched, print what changes of it too, until the end of the command."""
+    if is_watched:
+        from fluxtrail.cli.get_watch import watch_items
+
+        printer = ChangePrinter(columns, form=form, name=name, has_header=has_header)
+        watch_items(client, fetch, printer, key=name, nothing=nothing)
+    else:
+        print_items(fetch(), columns, form=form, name=name, has_header=has_header, nothing=nothing)
 
 
 def _place(filters: dict[str, Any], all_namespaces: bool) -> dict[str, Any]:

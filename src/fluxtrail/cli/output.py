@@ -38,6 +38,19 @@ def output_option(function: F) -> F:
     )(function)
 
 
+def watch_option(function: F) -> F:
+    return click.option("-w", "--watch", "is_watched", is_flag=True, help="Go on showing what changes.")(function)
+
+
+def print_change(value: object, form: str) -> None:
+    """Print one of many values: a line of JSON each, or a YAML document each."""
+    if form == "json":
+        click.echo(msgspec.json.encode(value).decode())
+        return
+    click.echo("---")
+    print_data(value, form)
+
+
 def print_data(value: object, form: str) -> None:
     """Print `value` as JSON or YAML: views have the API's own field names."""
     if form == "json":
@@ -73,13 +86,53 @@ def print_items(
             out.echo(line)
 
 
+class ChangePrinter(Generic[T]):
+    """Prints a list, and then again what changes of it, below: a table keeps its columns as long as they suffice."""
+
+    def __init__(self, columns: Sequence[Column[T]], *, form: str, name: Callable[[T], str], has_header: bool) -> None:
+        self._columns = [column for column in columns if form == "wide" or not column.is_wide]
+        self._form = form
+        self._name = name
+        self._has_header = has_header
+        self._widths = [0] * len(self._columns)
+
+    def print(self, items: Sequence[T]) -> None:
+        if self._form in ("json", "yaml", "name"):
+            for item in items:
+                if self._form == "name":
+                    click.echo(printable(self._name(item)))
+                else:
+                    print_change(item, self._form)
+        elif items:
+            out = terminal()
+            is_cut = out.is_cut and self._form != "wide"
+            for line in table(
+                items, self._columns, out, has_header=self._has_header, is_cut=is_cut, at_least=self._widths
+            ):
+                out.echo(line)
+            self._has_header = False
+
+
 def table(
-    items: Sequence[T], columns: Sequence[Column[T]], out: Terminal, *, has_header: bool = True, is_cut: bool
+    items: Sequence[T],
+    columns: Sequence[Column[T]],
+    out: Terminal,
+    *,
+    has_header: bool = True,
+    is_cut: bool,
+    at_least: list[int] | None = None,
 ) -> list[str]:
-    """Return the lines of a table: upper-case titles, columns three spaces apart, cut to the terminal's width."""
+    """Return the lines of a table: upper-case titles, columns three spaces apart, cut to the terminal's width.
+
+    Args:
+        at_least: widths of the columns of a table that these lines go on; grows with them.
+    """
     cells = [[printable(column.text(item)) or "-" for column in columns] for item in items]
     titles = [[column.title for column in columns]] if has_header else []
     widths = [max(width_of(row[i]) for row in (*titles, *cells)) for i in range(len(columns))]
+    if at_least is not None:
+        at_least[:] = widths = [max(pair) for pair in zip(widths, at_least, strict=True)]
+        widths = list(widths)
     gap = _narrow(widths, columns, out.width) if is_cut else GAP
     lines = [_line(row, widths, [None] * len(columns), out, gap=gap) for row in titles]
     for item, row in zip(items, cells, strict=True):

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from fluxtrail.cli.client import AmbiguousError, Client, client_of
-from fluxtrail.cli.output import output_option, print_data
+from fluxtrail.cli.output import output_option, print_data, watch_option
 from fluxtrail.cli.picture import Picture
 from fluxtrail.cli.terminal import terminal
 from fluxtrail.cli.words import printable, short, split_target, zone
@@ -32,17 +32,31 @@ def narrowing_options(function: F) -> F:
 @click.argument("query", metavar="SHA|PREFIX|#PR|KIND/NAME")
 @narrowing_options
 @output_option
+@watch_option
 @click.option("--utc", "is_utc", is_flag=True, help="Times in UTC instead of this machine's zone.")
 @click.pass_context
 def trace(
-    ctx: click.Context, *, query: str, clusters: tuple[str, ...], targets: tuple[str, ...], output: str, is_utc: bool
+    ctx: click.Context,
+    *,
+    query: str,
+    clusters: tuple[str, ...],
+    targets: tuple[str, ...],
+    output: str,
+    is_utc: bool,
+    is_watched: bool,
 ) -> None:
     """Show the trail of a commit over all targets.
 
     QUERY is a sha or a prefix of one, a pull request (`#12`, `acme/shop#12`), or a target (`kustomization/apps`,
-    `kustomization/flux-system/apps`), which means the commit that is applied there.
+    `kustomization/flux-system/apps`), which means the commit that is applied there. With --watch it is shown again
+    whenever it changes, until the commit is settled; the exit codes are those of `wait`.
     """
     client = client_of(ctx)
+    if is_watched:
+        from fluxtrail.cli.trace_watch import TrailWatch
+
+        watch = TrailWatch(client, query, clusters=clusters, targets=targets, output=output, is_utc=is_utc)
+        ctx.exit(watch.run())
     try:
         trail = narrowed(find_trail(client, query), clusters=clusters, targets=targets)
     except AmbiguousError as exc:

@@ -9,16 +9,13 @@ from typing import Any
 
 import click
 
-from fluxtrail.cli.client import AmbiguousError, Client, UnreachableError, client_of
+from fluxtrail.cli.client import AmbiguousError, Client, client_of
 from fluxtrail.cli.output import print_data
 from fluxtrail.cli.terminal import Terminal, terminal
-from fluxtrail.cli.trace import candidates_text, find_trail, narrowing_options
+from fluxtrail.cli.trace import candidates_text, narrowing_options
 from fluxtrail.cli.waiting import Decision, Exit, Waiter, parse_duration, timeout_text
-from fluxtrail.model.errors import NotFoundError, UpstreamError
+from fluxtrail.cli.watch import Looker, Pace, interruptible
 from fluxtrail.model.views import TrailView
-
-POLL_FIRST_SECONDS = 0.5
-POLL_MOST_SECONDS = 5.0
 
 
 class Duration(click.ParamType[timedelta]):
@@ -68,7 +65,8 @@ def wait(
     progress = Progress(terminal(sys.stderr), is_quiet=quiet)
     watch = _Watch(client_of(ctx), sha, waiter, progress)
     try:
-        decision = watch.until(time.monotonic() + timeout.total_seconds(), timeout.total_seconds())
+        with interruptible():
+            decision = watch.until(time.monotonic() + timeout.total_seconds(), timeout.total_seconds())
     except AmbiguousError as exc:
         progress.end()
         raise click.UsageError(candidates_text(exc.candidates, sha)) from exc
@@ -79,44 +77,43 @@ def wait(
 
 
 class _Watch:
-    """Looks again and again, ever more slowly while nothing changes."""
+    """Looks again whenever the live feed has news; where it is refused, again and again, ever more slowly."""
 
     def __init__(self, client: Client, query: str, waiter: Waiter, progress: Progress) -> None:
         self._client = client
-        self._query = query
+        self._looker = Looker(client, query)
         self._waiter = waiter
         self._progress = progress
-        self._has_been_answered = False
-        self.trail: TrailView | None = None
+
+    @property
+    def trail(self) -> TrailView | None:
+        return self._looker.trail
 
     def until(self, deadline: float, seconds: float) -> Decision:
-        pause = POLL_FIRST_SECONDS
-        while True:
-            decision = self._look()
-            if decision.exit is not None:
-                return decision
-            has_changed = self._progress.tell(decision.reason)
-            pause = POLL_FIRST_SECONDS if has_changed else min(pause * 1.5, POLL_MOST_SECONDS)
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return Decision(Exit.TIMEOUT, timeout_text(seconds, decision.reason))
-            time.sleep(min(pause, left))
+        decision = self._look()
+        if decision.exit is not None or deadline <= time.monotonic():
+            return self._ended(decision, seconds)
+        with Pace(self._client, self._progress.note) as pace:
+            while (left := deadline - time.monotonic()) > 0:
+                has_changed = self._progress.tell(decision.reason)
+                is_answered = self._looker.is_answered
+                pace.wait(self._looker.is_about, has_changed=has_changed, is_answered=is_answered, most=left)
+                decision = self._look()
+                if decision.exit is not None:
+                    break
+        return self._ended(decision, seconds)
+
+    def _ended(self, decision: Decision, seconds: float) -> Decision:
+        if decision.exit is not None:
+            return decision
+        self._progress.tell(decision.reason)
+        return Decision(Exit.TIMEOUT, timeout_text(seconds, decision.reason))
 
     def _look(self) -> Decision:
-        """A server that was there and is gone is being restarted: it is waited for like the commit."""
-        try:
-            self.trail = find_trail(self._client, self._query)
-        except NotFoundError:
-            self._has_been_answered = True
-            return Decision(None, f"{self._query} is not known yet")
-        except AmbiguousError:
-            raise
-        except UpstreamError as exc:
-            if not exc.retryable or (isinstance(exc, UnreachableError) and not self._has_been_answered):
-                raise
-            return Decision(None, f"no answer now: {exc}")
-        self._has_been_answered = True
-        return self._waiter.look(self.trail, now=self._client.now)
+        problem = self._looker.look()
+        if problem or self._looker.trail is None:
+            return Decision(None, problem)
+        return self._waiter.look(self._looker.trail, now=self._client.now)
 
 
 class Progress:
@@ -132,9 +129,12 @@ class Progress:
         if text == self._last:
             return False
         self._last = text
+        self.note(text)
+        return True
+
+    def note(self, text: str) -> None:
         if not self._is_quiet:
             self._out.echo(f"{self._out.style(self._out.glyph('note'), 'pending')} {text}", err=True)
-        return True
 
     def end(self, decision: Decision | None = None) -> None:
         if decision is None or self._is_quiet:

@@ -82,7 +82,7 @@ class Feed:
         self._changed = asyncio.Event()
         self._beaten_at = monotonic()
         self.beat = 0
-        """Grows when a heartbeat is due."""
+        """Grows when everybody has to say something, if only a heartbeat."""
 
     def take_seat(self) -> bool:
         """Return whether one more may listen; who may gives the seat back."""
@@ -165,6 +165,7 @@ class Feed:
         if page.is_reset or self._last < 0:
             self._restart()
             self._floor = self._last = page.last_id
+            self.beat += page.is_reset  # whoever waits behind an id that is none any more has to hear of it
             return
         window = [*self._window, *map(event_of, page.items)]
         if len(window) > WINDOW:
