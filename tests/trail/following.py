@@ -28,7 +28,7 @@ from fluxtrail.model.records import (
     TargetRecord,
 )
 from fluxtrail.model.repository import parse_repository
-from fluxtrail.model.sources import GitRef, GitRepository
+from fluxtrail.model.sources import ArtifactGenerator, ArtifactSource, GitRef, GitRepository
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryFacts
 from fluxtrail.remotes.allow import AllowList
@@ -247,13 +247,27 @@ class World:
         self._seen[key] = 1
         await self.follower.observe(CLUSTER, [seen])
 
+    async def pull(self, source: ArtifactSource, **fields: Any) -> ArtifactSource:
+        """Let the cluster's source have this artifact just now; returns it as it is."""
+        self.clock.forward(2)
+        item = replace(source, updated_at=self.clock.time.replace(microsecond=0), **fields)
+        seen = Seen(key=item.key, object=item, observed_at=self.clock.time, was_held=item.key in self._seen)
+        self._seen[item.key] = 1
+        await self.follower.observe(CLUSTER, [seen])
+        return item
+
+    async def generate(self, item: ArtifactGenerator) -> None:
+        seen = Seen(key=item.key, object=item, observed_at=self.clock.time, was_held=False)
+        await self.follower.observe(CLUSTER, [seen])
+
     def kustomization(self, name: str = "apps", *, origin: str = "fleet", **fields: Any) -> Controller:
         flux = Controller(has_checks=bool(fields.pop("has_checks", False)))
         key = replace(flux.object.key, name=name)
-        source = ObjectKey(SOURCE_GROUP, "GitRepository", "flux-system", origin)
-        flux.object = replace(
-            flux.object, key=key, uid=ObjectUid(f"uid-{name}"), source=source, **({"path": f"./{name}"} | fields)
-        )
+        fields = {
+            "path": f"./{name}",
+            "source": ObjectKey(SOURCE_GROUP, "GitRepository", "flux-system", origin),
+        } | fields
+        flux.object = replace(flux.object, key=key, uid=ObjectUid(f"uid-{name}"), **fields)
         return flux
 
     async def play(self, flux: Controller, *, cluster: ClusterUid = CLUSTER) -> None:
