@@ -116,6 +116,18 @@ async def test_renewals_change_the_time_and_nothing_else(
     assert renewed == first
 
 
+async def test_time_between_acquiring_and_keeping_counts(
+    server: ApiServer, connection: Connection, clock: GatedClock
+) -> None:
+    lease = claim(connection, clock)
+    await lease.acquire()
+    clock.advance(RENEW_SECONDS + 1)
+    async with kept(lease), asyncio.timeout(WAIT_SECONDS):
+        while len(clock.slept) < 2:  # noqa: ASYNC110 the fake clock has no event
+            await asyncio.sleep(0.002)
+    assert clock.slept[:2] == [0.0, RENEW_SECONDS]
+
+
 async def test_second_process_waits_and_says_for_whom(
     server: ApiServer, connection: Connection, clock: GatedClock
 ) -> None:

@@ -78,6 +78,19 @@ async def test_signal_ends_the_waiting(tmp_path: Path) -> None:
     assert holder(cluster) is None
 
 
+async def test_process_that_lost_its_lease_stops_in_order_and_says_so(tmp_path: Path) -> None:
+    async with cluster_in(tmp_path) as cluster, process(tmp_path, **LEASE) as found:
+        await found.until_serving()
+        await found.until_ready()
+        cluster.store.patch("leases", "fluxtrail", NAMESPACE, {"spec": {"holderIdentity": "an intruder"}})
+        async with asyncio.timeout(20):
+            assert await found.child.wait() == 1
+        await until(lambda: "is held by an intruder now" in "".join(found.lines), "the reason")
+        assert "Traceback" not in "".join(found.lines)
+        assert holder(cluster) == "an intruder"
+    assert not (tmp_path / "fluxtrail.sqlite-wal").exists()
+
+
 async def test_lost_lease_ends_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.05)
     ended: list[str] = []

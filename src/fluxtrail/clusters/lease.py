@@ -109,7 +109,8 @@ class Lease:
             LeaseLostError: it is another's now, or it could not be renewed in time.
         """
         why = "it was not renewed"
-        wait = RENEW_SECONDS
+        # It may have been ours for a while already.
+        wait = max(0.0, self._renewed_at + RENEW_SECONDS - self._clock.monotonic())
         while True:
             await self._clock.sleep(wait)
             left = self._renewed_at + GIVE_UP_SECONDS - self._clock.monotonic()

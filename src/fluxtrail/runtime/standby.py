@@ -26,6 +26,8 @@ from fluxtrail.web.status import Check
 log = structlog.get_logger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+GRACE_SECONDS = 1
+"""For probes that are being answered when the waiting ends: the lease is not renewed meanwhile."""
 
 
 async def run_as_only_writer(
@@ -68,7 +70,7 @@ async def _is_acquired(lease: Lease, settings: Settings) -> bool:
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     try:
-        async with WebServer([listener]) as server, asyncio.TaskGroup() as group:
+        async with WebServer([listener], grace_seconds=GRACE_SECONDS) as server, asyncio.TaskGroup() as group:
             log.info("standing by", lease=lease.subject, health=server.addresses["health"].url)
             stopping = group.create_task(stop.wait(), name="stop")
             acquiring = group.create_task(lease.acquire(), name="lease")
