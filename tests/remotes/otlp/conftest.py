@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,13 +74,19 @@ def dead_port() -> Iterator[int]:
 @pytest.fixture
 async def mute_port() -> AsyncIterator[int]:
     """A port that takes connections and never says a word."""
-    done = asyncio.Event()
+    done, held = asyncio.Event(), asyncio.TaskGroup()
 
-    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def wait_and_close(writer: asyncio.StreamWriter) -> None:
         await done.wait()
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
-    server = await asyncio.start_server(hold, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    done.set()
-    server.close()
+    def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.create_task(wait_and_close(writer))
+
+    async with held:
+        server = await asyncio.start_server(hold, "127.0.0.1", 0)
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+        done.set()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from tests.remotes.otlp.receiver import Raw, Receiver, serving_grpc, serving_http
+from tests.remotes.otlp.receiver import Raw, Receiver, Refuse, serving_grpc, serving_http
 from tests.remotes.otlp.requests import logs, traces
 
 from fluxtrail.model.errors import UpstreamError
-from fluxtrail.remotes.otlp.answers import ANSWER_LIMIT_BYTES, Answer, parse_retry_after
+from fluxtrail.remotes.otlp.answers import ANSWER_LIMIT_BYTES, Answer, TooLargeError, parse_retry_after
 from fluxtrail.remotes.otlp.options import OtlpOptions
 from fluxtrail.remotes.otlp.proxies import find_proxy
 from fluxtrail.remotes.otlp.sender import OtlpSender
@@ -177,3 +178,38 @@ def test_no_proxy(exempt: str, is_direct: bool) -> None:
     environ = {"https_proxy": "http://proxy:3128", "NO_PROXY": exempt}
     found = find_proxy("https://otel.example.com:4318/v1/traces", environ)
     assert found == (None if is_direct else "http://proxy:3128")
+
+
+async def test_the_collectors_own_word_for_too_large_is_understood(receiver: Receiver) -> None:
+    receiver.script.append(Refuse(400, message="http: request body too large"))
+    async with sending(receiver) as sender:
+        with pytest.raises(TooLargeError) as caught:
+            await sender.send_traces(traces())
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("lingers", [True, False], ids=["reads on", "hangs up"])
+async def test_a_proxy_that_refuses_after_the_head_is_heard(lingers: bool) -> None:
+    """As nginx does with its limit of 1 MiB: it answers before the body is there."""
+
+    hung_up = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        with suppress(ConnectionError):
+            while lingers and await reader.read(65_536):
+                pass
+            writer.close()
+            await writer.wait_closed()
+        hung_up.set()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        where = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with OtlpSender(OtlpOptions.from_environ(HTTP, endpoint=where)) as sender:
+            with pytest.raises(TooLargeError):
+                await sender.send_traces(traces("x" * 8_000_000))
+        async with asyncio.timeout(5):
+            await hung_up.wait()

@@ -30,6 +30,8 @@ from fluxtrail.remotes.otlp.tls import TlsFiles
 
 PROTOBUF = "application/x-protobuf"
 _RETRYABLE = (429, 502, 503, 504)
+_COLLECTORS_TOO_LARGE = "request body too large"
+"""The OpenTelemetry collector answers 400 where OTLP asks for 413 (receiver/otlpreceiver, v0.159)."""
 _COMPRESSED_ASIDE_BYTES = 64 * 1024
 
 
@@ -116,7 +118,7 @@ class HttpWire:
     def _translate(self, status: int, headers: Mapping[str, str], content: bytes) -> UpstreamError:
         said = self._message(headers.get("content-type", ""), content)
         shown = self._options.endpoint.shown
-        if status == 413:
+        if status == 413 or (status == 400 and _COLLECTORS_TOO_LARGE in said):
             return TooLargeError(f"the request is too large for it: {said}", subject=shown)
         if status in (401, 403):
             remedy = "refused; check OTEL_EXPORTER_OTLP_HEADERS and the client certificate"
