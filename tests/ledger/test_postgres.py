@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,33 @@ async def test_missing_database_is_said(postgres: PostgresServer, clock: StillCl
 async def test_backup_is_the_databases_own_matter(ledger: SqlLedger, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="pg_dump"):
         await ledger.backup(tmp_path / "copy")
+
+
+# what others wrote
+
+
+async def test_every_write_of_a_delivery_is_told_to_the_other_processes(
+    ledger: SqlLedger, other: SqlLedger, clock: StillClock
+) -> None:
+    assert await other.newest_touch() == 0
+    async with ledger.unit() as unit:
+        world = World(unit)
+        repository = await world.repository()
+        commits = await world.commits(repository, range(3))
+        target = await world.target(repository)
+        for commit in commits:
+            await world.delivery(commit, target)
+    told = await other.touched(after=0)
+    assert told.keys == [(commit.id, target.id) for commit in commits]
+    assert (told.last_id, told.is_reset) == (await other.newest_touch(), False)
+    async with other.unit() as unit:
+        await World(unit).delivery(commits[1], target)
+    again_told = await ledger.touched(after=told.last_id, limit=5)
+    assert again_told.keys == [(commits[1].id, target.id)]
+    assert (await ledger.touched(after=again_told.last_id)).keys == []
+    clock.time += timedelta(days=8)
+    async with other.unit() as unit:
+        await unit.prune(at(0))
+    assert (await ledger.touched(after=told.last_id)).is_reset
+    end = await ledger.touched(after=again_told.last_id)
+    assert (end.keys, end.is_reset, end.last_id) == ([], False, await ledger.newest_touch())

@@ -15,6 +15,8 @@ Upsert = sqlite.Insert | postgresql.Insert
 
 
 class Dialect(Protocol):
+    is_shared: bool
+    """Whether other processes may write too."""
     keys: str
     """A table of (commit_id, target_id) as text of SQL, from the one parameter `keys` that `pack_keys` makes."""
 

@@ -17,8 +17,6 @@ class Engine(Protocol):
     subject: str
     """The file or the address, without secrets: what errors are about."""
     dialect: Dialect
-    is_shared: bool
-    """Whether other processes may write too."""
 
     def write(self, *, is_unit: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """Yield a connection inside a transaction: committed at a clean exit, else rolled back.

@@ -22,6 +22,7 @@ from fluxtrail.ledger.migrate import upgrade
 from fluxtrail.ledger.outbox import Outbox
 from fluxtrail.ledger.place import FileLock, is_postgres, prepare_place
 from fluxtrail.ledger.queries.answers import Answers
+from fluxtrail.ledger.queries.touches import Touched, newest_touch, read_touches
 from fluxtrail.ledger.session import Session, finish
 from fluxtrail.ledger.sqlite import SqliteEngine, Synchronous
 from fluxtrail.ledger.unit import SqlUnit
@@ -62,7 +63,7 @@ class SqlLedger(Answers):
         self.leadership = Leadership(engine, clock.now)
         self.address = engine.subject
         """The file, or the database's address without user, password and options."""
-        self.is_shared = engine.is_shared
+        self.is_shared = engine.dialect.is_shared
         """Whether other processes may write to it too."""
         self.instance_id = instance_id
         """A random id given when the ledger was made: what its figures are the figures of."""
@@ -118,6 +119,16 @@ class SqlLedger(Answers):
         async with aclosing(stream_facts(self._engine, situation, keys)) as batches:
             async for batch in batches:
                 yield batch
+
+    async def newest_touch(self) -> int:
+        """Return where `touched` goes on after everything written so far."""
+        async with self._engine.read() as session:
+            return await newest_touch(session)
+
+    async def touched(self, *, after: int, limit: int = 1000) -> Touched:
+        """Return which deliveries were written behind an id, by any process; always none where one alone may write."""
+        async with self._engine.read() as session:
+            return await read_touches(session, after=after, limit=limit)
 
     async def backup(self, destination: Path, progress: Progress | None = None) -> None:
         """Copy everything committed to a new file, while work goes on.

@@ -69,6 +69,7 @@ _KEY_TABLE = text(f"SELECT commit_id, target_id FROM {KEYS} AS given")  # noqa: 
 
 
 class PostgresDialect:
+    is_shared = True
     keys = KEYS
 
     def upsert(self, table: Table) -> Insert:
@@ -92,8 +93,6 @@ class PostgresDialect:
 
 class PostgresEngine:
     """A pool of connections to one database, which other processes write to as well."""
-
-    is_shared = True
 
     def __init__(self, url: str) -> None:
         parameters = parse_address(url)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, sele
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.facts import FactsDecoder, Key, read_facts
 from fluxtrail.ledger.queries.situation import Situation
+from fluxtrail.ledger.queries.touches import FORGOTTEN_NOTE
 from fluxtrail.ledger.schema import HEALED_LATER
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
@@ -59,6 +60,7 @@ class RetentionPart(UnitPart):
         fetches = await self._prune_fetches(before, limit)
         transitions = await self._prune_transitions(before, limit)
         reports = await self._prune_reports(limit)
+        await self._prune_touches()
         meta = schema.meta
         later = or_(meta.c.pruned_before.is_(None), meta.c.pruned_before < before)
         await self._session.run(update(meta).where(later).values(pruned_before=before))
@@ -164,6 +166,17 @@ class RetentionPart(UnitPart):
         for chunk in chunks(found):
             await self._session.run(delete(_R).where(_R.c.id.in_(chunk)))
         return len(found)
+
+    async def _prune_touches(self) -> None:
+        """Take what every process has looked at long ago; who was away for longer is told to look at everything."""
+        touches, notes = schema.touches, schema.notes
+        old = select(func.max(touches.c.id)).where(touches.c.at < self._now() - REMEMBERED)
+        last = await self._session.scalar(old)
+        if last is None:
+            return
+        await self._session.run(delete(touches).where(touches.c.id <= last))
+        noted = self._session.dialect.upsert(notes).values(name=FORGOTTEN_NOTE, value=str(last))
+        await self._session.run(noted.on_conflict_do_update(index_elements=["name"], set_={"value": str(last)}))
 
 
 def _is_needed_by_none() -> list[ColumnElement[bool]]:

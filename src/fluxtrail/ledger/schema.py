@@ -359,6 +359,17 @@ transitions = Table(
     sqlite_autoincrement=True,
 )
 
+touches = Table(
+    "touches",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("commit_id", Id, nullable=False),
+    Column("target_id", Id, nullable=False),
+    Index(None, "at"),
+    sqlite_autoincrement=True,
+)
+
 reports = Table(
     "reports",
     metadata,

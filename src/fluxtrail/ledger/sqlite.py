@@ -48,6 +48,7 @@ _LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
 
 
 class SqliteDialect:
+    is_shared = False
     keys = KEYS
 
     def upsert(self, table: Table) -> Insert:
@@ -70,8 +71,6 @@ class SqliteDialect:
 
 class SqliteEngine:
     """One connection that writes and a few that only read. Every unit is one `BEGIN IMMEDIATE … COMMIT`."""
-
-    is_shared = False
 
     def __init__(self, path: Path, *, synchronous: Synchronous = "normal") -> None:
         self.path = path

@@ -34,6 +34,7 @@ def upgrade() -> None:
     _create_fetches()
     _create_links()
     _create_syncs()
+    _create_touches()
     _create_reports()
     _create_budgets()
     _create_leases()
@@ -396,6 +397,19 @@ def _create_syncs() -> None:
     op.create_index("ix_syncs_started_at", "syncs", ["started_at"])
     op.create_index("ix_syncs_target_id_id", "syncs", ["target_id", "id"])
     op.create_index("ix_syncs_unattributed", "syncs", ["id"], **_partial("attributed_version < version"))
+
+
+def _create_touches() -> None:
+    op.create_table(
+        "touches",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("commit_id", ID, nullable=False),
+        sa.Column("target_id", ID, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_touches"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_touches_at", "touches", ["at"])
 
 
 def _create_reports() -> None:
