@@ -86,10 +86,19 @@ async def test_an_endless_complaint_is_cut(registries: Registries, fake: FakeReg
     assert len(str(caught.value)) < 1000
 
 
-async def test_a_body_that_claims_too_much_is_not_read(registries: Registries, fake: FakeRegistry) -> None:
-    fake.blobs[digest_of(b"x" * 101)] = b"x" * 101
+async def test_a_body_that_claims_too_much_is_not_read(make_registries: RegistriesMaker, fake: FakeRegistry) -> None:
+    refused = asyncio.Event()
+
+    async def claim(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000000"})
+        await response.prepare(request)
+        await refused.wait()
+        return response
+
+    fake.always["/v2/"] = claim
     with pytest.raises(WireError, match="limit of 100 bytes"):
-        await client(registries, fake).read_blob(at(fake), digest_of(b"x" * 101), limit_bytes=100)
+        await client(make_registries(timeout_seconds=1), fake).read_blob(at(fake), digest_of(b""), limit_bytes=100)
+    refused.set()
 
 
 async def test_packed_answers_are_not_unpacked(registries: Registries, fake: FakeRegistry) -> None:
