@@ -14,7 +14,7 @@ from tests.credentials.github import APP_ID, AppServer, make_pem
 from tests.remotes.forges import SHA, FakeForge, Says, serve
 from tests.remotes.worlds import GitServer, Origin
 
-from fluxtrail.model.errors import AuthError, ConfigError
+from fluxtrail.model.errors import AuthError, ConfigError, UpstreamError
 from fluxtrail.runtime.remotes import Remotes, open_remotes
 from fluxtrail.runtime.settings import Settings, load_settings
 
@@ -263,6 +263,40 @@ async def test_a_stated_forge_is_asked_without_a_token_too(
     assert await ask(remotes, "mirror.example.com/shop")
     assert forge.asked[0].path.startswith("/projects/group%2Fsub%2Fshop/")
     assert "authorization" not in forge.asked[0].headers
+
+
+async def test_no_login_of_netrc_is_shown(
+    forge: FakeForge, tmp_path: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password of-another-program\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    forges = [
+        {"host": "git.example.com", "kind": "gitlab", "api_url": forge.base_url},
+        {"host": "ghe.example.com", "kind": "github", "api_url": forge.base_url},
+    ]
+    stated = [
+        {"url": f"https://mirror.example.com/{kind}", "forge": {"kind": kind, "host": host, "owner": "a", "repo": "b"}}
+        for kind, host in (("gitlab", "git.example.com"), ("github", "ghe.example.com"))
+    ]
+    remotes = await open_remotes(settings_of(tmp_path, forges=forges, repositories=stated), {}, stack)
+    assert await ask(remotes, "mirror.example.com/gitlab")
+    assert await ask(remotes, "mirror.example.com/github")
+    assert ["authorization" in asked.headers for asked in forge.asked] == [False, False]
+
+
+async def test_the_proxy_of_the_environment_is_used(forge: FakeForge, tmp_path: Path, stack: AsyncExitStack) -> None:
+    forges = [{"host": host, "kind": "gitlab", "api_url": f"http://{host}/api/v4"} for host in ("a.test", "b.test")]
+    stated = [
+        {"url": f"https://mirror.test/{host}", "forge": {"kind": "gitlab", "host": host, "owner": "a", "repo": "b"}}
+        for host in ("a.test", "b.test")
+    ]
+    environ = {"HTTP_PROXY": forge.base_url, "NO_PROXY": "b.test"}
+    remotes = await open_remotes(settings_of(tmp_path, forges=forges, repositories=stated), environ, stack)
+    assert await ask(remotes, "mirror.test/a.test")
+    assert [asked.headers["host"] for asked in forge.asked] == ["a.test"]
+    with pytest.raises(UpstreamError, match="does not answer"):
+        await ask(remotes, "mirror.test/b.test")
 
 
 @pytest.mark.parametrize(

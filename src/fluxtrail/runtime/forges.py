@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from fluxtrail.credentials.binding import AZURE_HOST, CredentialSource, repository_host
 from fluxtrail.credentials.github_app import github_api_url
 from fluxtrail.model.errors import ConfigError, FluxtrailError
@@ -20,6 +18,7 @@ from fluxtrail.remotes.github.facts import PullRequest
 from fluxtrail.remotes.gitlab.client import GitLabClient, gitlab_api_url
 from fluxtrail.remotes.gitlab.facts import MergeRequest
 from fluxtrail.remotes.waits import RetryWaits
+from fluxtrail.runtime.sessions import Sessions
 from fluxtrail.runtime.settings import ForgeHostSetting, ForgeKind, RepositorySetting, Settings
 from fluxtrail.trail.ports import Forge
 
@@ -192,7 +191,7 @@ def default_hosts(settings: Settings) -> dict[str, str]:
 
 
 def open_forges(
-    settings: Settings, credentials: CredentialSource, session: aiohttp.ClientSession, allow: AllowList
+    settings: Settings, credentials: CredentialSource, sessions: Sessions, allow: AllowList
 ) -> ConfiguredForges:
     """Build the clients of all known hosts; nothing is asked yet.
 
@@ -200,7 +199,7 @@ def open_forges(
         ConfigError: an address cannot be one, a host is stated twice, or a repository's forge has an unknown host.
     """
     known = known_hosts(settings)
-    hosts = {name: _open_host(item, settings, credentials, session) for name, item in known.items()}
+    hosts = {name: _open_host(item, settings, credentials, sessions) for name, item in known.items()}
     stated = {
         parse_repository(item.url).canonical: _open_stated(item, index, hosts, known, settings)
         for index, item in enumerate(settings.repositories)
@@ -211,9 +210,10 @@ def open_forges(
 
 
 def _open_host(
-    item: ForgeHostSetting, settings: Settings, credentials: CredentialSource, session: aiohttp.ClientSession
+    item: ForgeHostSetting, settings: Settings, credentials: CredentialSource, sessions: Sessions
 ) -> ForgeHost:
     url = api_url_of(item, settings)
+    session = sessions.to(url)
     match item.kind:
         case "github":
             github = GitHubClient(

@@ -18,6 +18,7 @@ from fluxtrail.remotes.git.progress import CloneProgress
 from fluxtrail.remotes.git.store import GitStore
 from fluxtrail.remotes.oci.registries import Registries
 from fluxtrail.runtime.forges import ConfiguredForges, api_url_of, default_hosts, known_hosts, open_forges
+from fluxtrail.runtime.sessions import Sessions
 from fluxtrail.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -37,18 +38,19 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     Raises:
         ConfigError, StoreError: a credential or the folder of the clones cannot be used.
     """
-    # Forges set cookies; a session that kept them would answer one owner's question as another.
+    sessions = Sessions(stack, environ)
+    # Registries are many, each with its own way through proxies: aiohttp reads the environment for them.
     session = await stack.enter_async_context(
         aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
     )
-    credentials = open_credentials(settings, environ, session)
+    credentials = open_credentials(settings, environ, sessions)
     allow = AllowList(settings.allow, allow_file_protocol=settings.git.allow_file_protocol)
     for item in settings.repositories:
         for url in filter(None, map(url_to_ask, (item.url, *item.exports_to))):
             allow.admit(url)
     repositories = await stack.enter_async_context(
         GitStore(
-            settings.git.directory or settings.ledger.path.absolute().parent / "git",
+            settings.git.directory or settings.ledger.folder / "git",
             allow=allow,
             credentials=credentials,
             quota_bytes=settings.git.quota_bytes,
@@ -58,15 +60,13 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     return Remotes(
         allow=allow,
         repositories=repositories,
-        forges=open_forges(settings, credentials, session, allow),
+        forges=open_forges(settings, credentials, sessions, allow),
         registries=Registries(session, allow=allow, credentials=RegistryCredentials(credentials, environ=environ)),
     )
 
 
-def open_credentials(
-    settings: Settings, environ: Mapping[str, str], session: aiohttp.ClientSession
-) -> CredentialSource:
-    """Return the credentials of settings and environment; `session` asks GitHub for the tokens of Apps.
+def open_credentials(settings: Settings, environ: Mapping[str, str], sessions: Sessions) -> CredentialSource:
+    """Return the credentials of settings and environment; `sessions` ask GitHub for the tokens of Apps.
 
     Raises:
         ConfigError: a credential is malformed or contradicts another.
@@ -74,7 +74,8 @@ def open_credentials(
     api_urls = {name: api_url_of(item, settings) for name, item in known_hosts(settings).items()}
 
     def make_issuer(host: str, app: AppIdentity) -> TokenIssuer:
-        return InstallationTokens(app, session, api_url=api_urls.get(host) or github_api_url(host))
+        api_url = api_urls.get(host) or github_api_url(host)
+        return InstallationTokens(app, sessions.to(api_url), api_url=api_url)
 
     files = [{"host": item.host, "token_file": item.token_file} for item in settings.forges if item.token_file]
     return CredentialSource.from_settings(
