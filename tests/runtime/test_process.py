@@ -137,7 +137,6 @@ async def test_signal_ends_the_process_and_everything_it_held(tmp_path: Path) ->
     await ledger.close()
     assert not (tmp_path / "fluxtrail.sqlite-wal").exists()
     assert '"stopping"' in said
-    assert "Warning: telemetry mode stdout-logs+otlp" in said
     assert TOKEN not in said
     assert "kube-s3cret-t0ken" not in said
     assert "Traceback" not in said

@@ -40,7 +40,7 @@ FLAGS = {
     help="Context to follow; repeat for several clusters. Without it: the pod's own cluster, else the current context.",
 )
 @click.option("-n", "--namespace", "namespaces", multiple=True, help="Follow Kustomizations of this namespace only.")
-@click.option("--ledger", help="Where everything is kept (a file). Default: fluxtrail.sqlite.")
+@click.option("--ledger", help="Where everything is kept: a file, or postgresql://…. Default: fluxtrail.sqlite.")
 @click.option("--api-addr", help="API listener. Default: 127.0.0.1:8080.")
 @click.option("--metrics-addr", help="Prometheus listener. Default: :8888.")
 @click.option("--health-addr", help="/healthz and /readyz listener. Default: :9440.")
@@ -72,10 +72,6 @@ def _run(settings: Any) -> None:
 
     mode = settings.telemetry.mode
     configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
-    if "otlp" in mode:
-        click.echo(
-            f"Warning: telemetry mode {mode}: this version sends nothing by OTLP; use /metrics and logs", err=True
-        )
 
     async def serve() -> None:
         async with open_service(settings, os.environ) as service:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -30,12 +30,11 @@ from fluxtrail.reports.ports import Clock, Outbox
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-"""Reports in one claim, which is one request: some hundred KiB."""
-LEASE = timedelta(minutes=3)
-SITTING_SECONDS = 90.0
+"""Reports in one claim: some hundred KiB when they are rendered."""
+SITTING_SECONDS = 10.0
 """No attempt begins later than this after a claim, so that none outlives its lease."""
-GATHER_SECONDS = 0.2
-"""What is planned together is sent together."""
+SPARE_SECONDS = 10.0
+"""Of a lease, for rendering and the ledger."""
 POLL_SECONDS = 2.0
 """Another process may have planned something, and what waits may be due."""
 FLUSH_SECONDS = 5.0
@@ -44,6 +43,18 @@ ALIKE = 3
 """So many refusals without a single acceptance are not about the reports."""
 REMEMBERED_REFUSALS = 1000
 STOPPED = "stopped before it was sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a sink wants to be sent to."""
+
+    gather_seconds: float = 0.2
+    """What is planned together is sent together."""
+    items: int = 512
+    """The most in one request; a single report's are never parted."""
+    timeout_seconds: float = 10.0
+    """The longest that an attempt takes."""
 
 
 @dataclass(slots=True)
@@ -57,6 +68,7 @@ class Numbers:
     """Items that a receiver left out of what it took."""
     buried: int = 0
     held: SinkCounts | None = None
+    oldest_age_seconds: float = 0.0
     is_down: bool = False
     problem: str = ""
 
@@ -71,12 +83,24 @@ class Dispatcher:
     """One for each sink and process. `run` it; `wake` it when something was planned."""
 
     def __init__(
-        self, output: Output, outbox: Outbox, clock: Clock, *, owner: str, dice: random.Random | None = None
+        self,
+        output: Output,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        owner: str,
+        pace: Pace | None = None,
+        dice: random.Random | None = None,
     ) -> None:
+        """Args:
+        owner: another one for each process, and for each start of it.
+        """
         self._output = output
         self._outbox = outbox
         self._clock = clock
         self._owner = owner
+        self._pace = pace or Pace()
+        self._lease = timedelta(seconds=SITTING_SECONDS + self._pace.timeout_seconds + SPARE_SECONDS)
         self._wake = asyncio.Event()
         self._circuit = Circuit(dice or random.Random())  # noqa: S311 - spreads retries, guards nothing
         self._refusals: Counter[int] = Counter()
@@ -106,9 +130,9 @@ class Dispatcher:
         if self._circuit.wait_seconds(self._clock.monotonic()) > 0:
             return False
         limit = BATCH if self._circuit.is_closed else 1
-        reports = await self._outbox.claim([self.sink], owner=self._owner, limit=limit, lease=LEASE)
+        reports = await self._outbox.claim([self.sink], owner=self._owner, limit=limit, lease=self._lease)
         if not reports:
-            self.numbers.held = (await self._outbox.counts()).get(self.sink, SinkCounts())
+            await self._count()
             return False
         sitting = _Sitting(self, deadline=self._clock.monotonic() + SITTING_SECONDS)
         try:
@@ -116,8 +140,13 @@ class Dispatcher:
         except asyncio.CancelledError:
             await to_its_end(self._outbox.postpone(sitting.left(reports), until=self._clock.now(), answer=STOPPED))
             raise
-        self.numbers.held = (await self._outbox.counts()).get(self.sink, SinkCounts())
+        await self._count()
         return True
+
+    async def _count(self) -> None:
+        held = (await self._outbox.counts()).get(self.sink, SinkCounts())
+        age = (self._clock.now() - held.oldest_at).total_seconds() if held.oldest_at else 0.0
+        self.numbers.held, self.numbers.oldest_age_seconds = held, max(age, 0.0)
 
     async def _deal_with(self, sitting: _Sitting, reports: Sequence[ClaimedReport]) -> None:
         rendering = await self._output.render(reports)
@@ -129,7 +158,8 @@ class Dispatcher:
             await sitting.bury([report], problem)
         sitting.done(reports, but=[ready.report for ready in rendering.ready])
         if rendering.ready:
-            await sitting.send(rendering.ready)
+            for part in _parts(rendering.ready, self._pace.items):
+                await sitting.send(part)
             await sitting.settle_refused()
 
     async def _rest(self) -> None:
@@ -142,7 +172,7 @@ class Dispatcher:
                 await self._wake.wait()
         except TimeoutError:
             return
-        await self._clock.sleep(GATHER_SECONDS)
+        await self._clock.sleep(self._pace.gather_seconds)
 
     async def _flush(self) -> None:
         """Send what is left, for a bounded time. Its failures change nothing: what is left stays in the outbox."""
@@ -266,6 +296,20 @@ class _Sitting:
         reports = [one.report for one in ready]
         await self._dispatcher.release(reports)
         self.done(reports)
+
+
+def _parts(ready: Sequence[Ready], items: int) -> Iterator[Sequence[Ready]]:
+    """Yield requests' worth of reports."""
+    part: list[Ready] = []
+    held = 0
+    for one in ready:
+        if part and held + len(one.items) > items:
+            yield part
+            part, held = [], 0
+        part.append(one)
+        held += len(one.items)
+    if part:
+        yield part
 
 
 def _by_time(waiting: Sequence[tuple[ClaimedReport, datetime]]) -> dict[datetime, list[ClaimedReport]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -24,17 +24,17 @@ class Clock(Protocol):
 class Outbox(Protocol):
     """Reports on their way out, leased to one process at a time. Every method raises StoreError."""
 
-    async def claim(
+    def claim(
         self, sinks: Sequence[str], *, owner: str, limit: int, lease: timedelta
-    ) -> Sequence[ClaimedReport]: ...
+    ) -> Awaitable[Sequence[ClaimedReport]]: ...
 
-    async def acknowledge(self, reports: Sequence[ClaimedReport]) -> None: ...
+    def acknowledge(self, reports: Sequence[ClaimedReport]) -> Awaitable[None]: ...
 
-    async def postpone(self, reports: Sequence[ClaimedReport], *, until: datetime, answer: str) -> None: ...
+    def postpone(self, reports: Sequence[ClaimedReport], *, until: datetime, answer: str) -> Awaitable[None]: ...
 
-    async def bury(self, reports: Sequence[ClaimedReport], *, answer: str) -> None: ...
+    def bury(self, reports: Sequence[ClaimedReport], *, answer: str) -> Awaitable[None]: ...
 
-    async def counts(self) -> Mapping[str, SinkCounts]: ...
+    def counts(self) -> Awaitable[Mapping[str, SinkCounts]]: ...
 
 
 class Facts(Protocol):
@@ -74,5 +74,5 @@ class OtlpSender(Protocol):
 
 
 class Leadership(Protocol):
-    async def acquire(self, name: str, owner: str, lease: timedelta) -> bool:
+    def acquire(self, name: str, owner: str, lease: timedelta) -> Awaitable[bool]:
         """Take the lead, or keep it; False while another has it."""

@@ -27,6 +27,7 @@ from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.retention import Retention
 from fluxtrail.runtime.settings import Settings
 from fluxtrail.runtime.streams import ClusterNarrowing, ClusterStreams, kube_environ
+from fluxtrail.runtime.telemetry import Routes, open_telemetry, read_routes, source_kinds
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -34,6 +35,7 @@ from fluxtrail.web.access import check_binding
 from fluxtrail.web.app import create_app
 from fluxtrail.web.feed import Feed
 from fluxtrail.web.health import create_health_app
+from fluxtrail.web.measures import MetricSource
 from fluxtrail.web.metrics import Metrics, create_metrics_app
 from fluxtrail.web.server import Listener, WebServer, parse_address
 
@@ -55,6 +57,7 @@ class Service:
         jobs: Mapping[str, Callable[[], Coroutine[Any, Any, None]]],
         settings: Settings,
         clock: Clock,
+        measured: Sequence[MetricSource] = (),
     ) -> None:
         self.ledger = ledger
         self.store = ledger.store
@@ -63,6 +66,7 @@ class Service:
         self._jobs = jobs
         self._settings = settings
         self._clock = clock
+        self._measured = measured
 
     async def run(self, *, on_ready: Callable[[dict[str, str]], None] | None = None) -> None:
         """Serve until a stop signal. Raises what a job could not survive (a ledger that cannot be written)."""
@@ -122,7 +126,7 @@ class Service:
             answers=self.store,
             created_at=self.store.created_at,
             now=self._clock.now,
-            sources=[self.report],
+            sources=[self.report, *self._measured],
         )
         apps = {
             "metrics": (create_metrics_app(metrics), settings.metrics.listen),
@@ -144,13 +148,16 @@ async def open_service(settings: Settings, environ: Mapping[str, str]) -> AsyncI
     """
     clock = clock_from(environ)
     async with AsyncExitStack() as stack:
-        store = await SqlLedger.open(settings.ledger.path, clock=clock, synchronous=settings.ledger.synchronous)
+        routes = read_routes(settings, environ)
+        store = await SqlLedger.open(
+            settings.ledger.path, clock=clock, synchronous=settings.ledger.synchronous, plan=routes.planner()
+        )
         stack.push_async_callback(store.close)
         ledger = FoldedLedger(store)
         await ledger.rebuild()
         registry = Registry()
         await registry.load(ledger)
-        yield await _assemble(settings, environ, clock, stack, ledger, registry)
+        yield await _assemble(settings, environ, clock, stack, ledger, registry, routes)
 
 
 async def _assemble(
@@ -160,6 +167,7 @@ async def _assemble(
     stack: AsyncExitStack,
     ledger: FoldedLedger,
     registry: Registry,
+    routes: Routes,
 ) -> Service:
     remotes = await open_remotes(settings, environ, stack)
     for source in registry.sources.values():
@@ -194,6 +202,16 @@ async def _assemble(
     ]
     _check_names(clusters)
     report = ProcessReport(ledger=ledger, clusters=clusters, registry=registry, following=following, clock=clock)
+    telemetry = await open_telemetry(
+        routes,
+        settings,
+        environ,
+        ledger=ledger,
+        source_kinds=lambda: source_kinds(registry, {cluster.uid: cluster.name for cluster in clusters}),
+        cluster_names=[cluster.name for cluster in clusters],
+        clock=clock,
+        stack=stack,
+    )
     retention = Retention(ledger=ledger.store, clock=clock, keep=timedelta(days=settings.retention_days))
     jobs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "branches": following.branches.run,
@@ -201,8 +219,17 @@ async def _assemble(
         "figures": ledger.run,
         "retention": retention.run,
         **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
+        **telemetry.jobs,
     }
-    return Service(ledger=ledger, registry=registry, report=report, jobs=jobs, settings=settings, clock=clock)
+    return Service(
+        ledger=ledger,
+        registry=registry,
+        report=report,
+        jobs=jobs,
+        settings=settings,
+        clock=clock,
+        measured=[telemetry],
+    )
 
 
 def _check_names(clusters: Sequence[ClusterStreams]) -> None:
