@@ -30,14 +30,14 @@ class Registries:
     """Opens registries that the allow-list admits, and keeps what was read. Safe for concurrent callers.
 
     Args:
-        session: made by the caller, closed by the caller.
+        session: made by the caller, closed by the caller; or what gives one for a URL.
         realms: registry → host of its token service, where that is another host and not a known one.
         clock: POSIX seconds.
     """
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: aiohttp.ClientSession | Callable[[str], aiohttp.ClientSession],
         *,
         allow: AllowList,
         credentials: RegistryCredentials,
@@ -49,7 +49,8 @@ class Registries:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         held: HeldContent | None = None,
     ) -> None:
-        self._session, self._allow, self._credentials = session, allow, credentials
+        self._session_to = session if callable(session) else lambda url: session
+        self._allow, self._credentials = allow, credentials
         self._realms = dict(realms or {})
         self._longest_wait_seconds, self._timeout_seconds = longest_wait_seconds, timeout_seconds
         self._retry_waits = retry_waits
@@ -75,7 +76,7 @@ class Registries:
         endpoint = Endpoint.of(reference, insecure=insecure)
         if endpoint not in self._registries:
             self._registries[endpoint] = OciRegistry(
-                self._session,
+                self._session_to(reference.repository_url(insecure=insecure).fetch_url),
                 endpoint,
                 allow=self._allow,
                 credentials=self._credentials,

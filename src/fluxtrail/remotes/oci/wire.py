@@ -74,7 +74,7 @@ class Wire:
     ) -> Answer:
         """Get `url` (or post `form` to it) and return the last answer of its redirects, whatever its status.
 
-        `authorization` goes to `url`'s own scheme, host and port, until a redirect leaves them. A form stays where it is.
+        `authorization` goes to the scheme, host and port of `url` until a redirect leaves them. A form stays there.
 
         Raises:
             UpstreamError: no answer (retryable), or a redirect that leads nowhere (not). WireError: the body of a
