@@ -45,6 +45,8 @@ class FoldedLedger:
         """Why the last unit could not be kept; empty once one was."""
         self.on_kept: list[Callable[[], None]] = []
         """Called after each unit that was kept; must not wait, and must not fail."""
+        self.on_planned: list[Callable[[], None]] = []
+        """Called after each that planned a report; likewise."""
 
     async def rebuild(self) -> None:
         """Fold the whole ledger. Raises StoreError."""
@@ -71,7 +73,7 @@ class FoldedLedger:
             self.problem = str(exc)
             raise
         self.problem = ""
-        for told in self.on_kept:
+        for told in self.on_kept + (self.on_planned if unit.touched_sinks else []):
             told()
         if unit.touched_deliveries:
             self._touched |= unit.touched_deliveries

@@ -185,7 +185,7 @@ async def open_telemetry(
     found = Telemetry(dispatchers=[builder.dispatcher(output) for output in outputs])
     if routes.sends_metrics:
         found.meter = builder.meter(source_kinds)
-    ledger.on_kept.append(found.wake)
+    ledger.on_planned.append(found.wake)
     return found
 
 
