@@ -24,6 +24,7 @@ from fluxtrail.remotes.otlp.variables import Signal
 
 Response = ExportTraceServiceResponse | ExportLogsServiceResponse | ExportMetricsServiceResponse
 LONGEST_WAIT_SECONDS = 3600.0
+UNTRUSTED = "no secured connection; check the certificates of both sides, and that it is no plain port"
 ANSWER_LIMIT_BYTES = 1024 * 1024
 Redact = Callable[[str | None], str]
 

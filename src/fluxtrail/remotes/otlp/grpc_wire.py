@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from fluxtrail.model.errors import AuthError, NotFoundError, RateLimitedError, UpstreamError
 from fluxtrail.remotes.otlp.answers import (
     ANSWER_LIMIT_BYTES,
+    UNTRUSTED,
     Answer,
     TooLargeError,
     empty_response,
@@ -143,6 +144,8 @@ class GrpcWire:
                 message = (
                     "it speaks HTTP, not gRPC; use its gRPC port, or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
                 )
+            case grpc.StatusCode.UNAVAILABLE if "TSI_" in said or "handshake" in said.lower():
+                message = f"{UNTRUSTED}: {said}"
             case _:
                 message = f"answered {code.name}: {said}"
         is_retryable = code in _RETRYABLE

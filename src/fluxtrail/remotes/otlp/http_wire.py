@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from fluxtrail.model.errors import AuthError, NotFoundError, RateLimitedError, UpstreamError
 from fluxtrail.remotes.otlp.answers import (
     ANSWER_LIMIT_BYTES,
+    UNTRUSTED,
     Answer,
     TooLargeError,
     empty_response,
@@ -79,10 +80,11 @@ class HttpWire:
         except aiohttp.ClientResponseError as exc:
             what = f"it does not speak HTTP; gRPC's port is {GRPC_PORT} usually, HTTP's is {HTTP_PORT}"
             raise self._failure(what) from exc
-        except aiohttp.ClientSSLError as exc:
-            raise self._failure(f"no secured connection; check both sides' certificates: {self._said(exc)}") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise self._failure(f"no connection, or it broke: {self._said(exc)}") from exc
+            said = self._said(exc)
+            is_tls = isinstance(exc, aiohttp.ClientSSLError) or "[SSL" in said
+            what = UNTRUSTED if is_tls else "no connection, or it broke"
+            raise self._failure(f"{what}: {said}") from exc
 
     def _said(self, exc: Exception) -> str:
         """Return the cause in words; aiohttp's own text names Python objects."""
@@ -124,7 +126,7 @@ class HttpWire:
             remedy = "refused; check OTEL_EXPORTER_OTLP_HEADERS and the client certificate"
             return AuthError(f"{remedy}: {said}", status=status, subject=shown)
         if status == 404:
-            remedy = "no such path; it ends in /v1/traces, /v1/logs or /v1/metrics usually"
+            remedy = f"no such path, or it takes no {self._options.signal}; the usual one is /v1/{self._options.signal}"
             return NotFoundError(f"{remedy}: {said}", status=status, subject=shown)
         if 300 <= status < 400:
             what = "it redirects, which is not followed; set the endpoint to where it points"

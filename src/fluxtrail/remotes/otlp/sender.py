@@ -109,7 +109,7 @@ def _session() -> aiohttp.ClientSession:
 def _wire(options: SignalOptions, session: aiohttp.ClientSession | None) -> Wire:
     if session is not None and options.protocol is Protocol.HTTP:
         return HttpWire(options, session)
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it writes lines of its own between our logs
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes lines of its own between our logs
     from fluxtrail.remotes.otlp.grpc_wire import GrpcWire  # noqa: PLC0415 - gRPC costs 10 MiB; only who uses it pays
 
     return GrpcWire(options)
