@@ -17,6 +17,7 @@ ALL = (
     ("fanout",),
     ("memory",),
     ("ledger",),
+    ("feed",),
     ("kill", "--kills", str(KILLS), "--changes", "22", "--time-scale", "4"),
 )
 

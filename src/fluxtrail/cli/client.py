@@ -144,7 +144,8 @@ class Client:
         Raises:
             UpstreamError, WireError: as `get`; it is refused, or no stream.
         """
-        stream = self._send(f"{self._prefix}{API}{path}", {"Accept": media_type, **headers}, timeout_seconds=silence_seconds)
+        accepted = {"Accept": media_type, **headers}
+        stream = self._send(f"{self._prefix}{API}{path}", accepted, timeout_seconds=silence_seconds)
         if stream.response.status == 200 and stream.response.headers.get_content_type() == media_type:
             return stream
         try:

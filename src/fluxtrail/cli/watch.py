@@ -21,7 +21,7 @@ POLL_MOST_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 10.0
 """With a feed: messages and the passing of time are no news, so they are looked for."""
 GAP_SECONDS = 0.3
-"""Between two looks, however much happens."""
+"""From one look to the next at least, however much happens."""
 INTERRUPTED = 130
 _ABOUT_ANY = frozenset({"commit_seen", "branch_rewritten"})
 
@@ -59,15 +59,18 @@ class Pace:
             is_answered: whether the last look was answered.
             most: seconds after which to return in any case.
         """
+        began = time.monotonic()
+        took = began - self._looked_at
         self._poll_seconds = POLL_FIRST_SECONDS if has_changed else min(self._poll_seconds * 1.5, POLL_MOST_SECONDS)
         is_fed = self._feed.is_live and is_answered
-        end = time.monotonic() + min(LOOK_AGAIN_SECONDS if is_fed else self._poll_seconds, most)
+        end = began + min(LOOK_AGAIN_SECONDS if is_fed else self._poll_seconds, most)
         while (left := end - time.monotonic()) > 0:
             news = self._feed.wait(left)
             for notice in news.notices:
                 self._say(notice)
             if news.is_reset or news.notices or any(is_about(item) for item in news.items):
-                time.sleep(max(min(self._looked_at + GAP_SECONDS, end) - time.monotonic(), 0.0))
+                # What is asked costs the server as much as us: rest at least for as long as it took.
+                time.sleep(max(min(began + max(GAP_SECONDS - took, took), end) - time.monotonic(), 0.0))
                 break
         self._looked_at = time.monotonic()
 
