@@ -97,7 +97,7 @@ def test_lease_role_names_the_lease_that_is_asked_for(rendered: list[Document]) 
 def test_settings_are_understood_and_fit_the_volume(rendered: list[Document], tmp_path: Path) -> None:
     settings = settings_of(rendered, tmp_path)
     mounts = {item["mountPath"] for item in container(rendered)["volumeMounts"]}
-    assert str(settings.ledger.path.parent) in mounts
+    assert str(settings.ledger.folder) in mounts
     assert environment(rendered)["HOME"] in mounts
     assert settings.lease.enabled
     size = find(rendered, "PersistentVolumeClaim")["spec"]["resources"]["requests"]["storage"]

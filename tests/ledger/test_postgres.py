@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import text
 from tests.ledger.postgres import PostgresServer
 from tests.ledger.world import StillClock, World, at
 
+from fluxtrail.cli.db import db
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.engine import writing
 from fluxtrail.ledger.faults import CollisionError, again
@@ -300,3 +302,16 @@ async def test_every_write_of_a_delivery_is_told_to_the_other_processes(
     assert (await ledger.touched(after=told.last_id)).is_reset
     end = await ledger.touched(after=again_told.last_id)
     assert (end.keys, end.is_reset, end.last_id) == ([], False, await ledger.newest_touch())
+
+
+# commands
+
+
+def test_upgrade_command_makes_the_tables_and_backup_names_the_tool(postgres: PostgresServer, engine: str) -> None:
+    url = postgres.create()
+    upgraded = CliRunner().invoke(db, ["upgrade", "--ledger", url])
+    assert upgraded.exit_code == 0, upgraded.output
+    assert "this version's schema" in upgraded.output
+    backup = CliRunner().invoke(db, ["backup", "copy"], env={"FLUXTRAIL_LEDGER__PATH": url})
+    assert backup.exit_code == 2
+    assert "pg_dump" in backup.output

@@ -16,6 +16,7 @@ from tests.runtime.worlds import (
     until,
 )
 
+from fluxtrail.ledger.sqlite import SqliteEngine
 from fluxtrail.runtime import service as service_module
 
 
@@ -51,7 +52,9 @@ async def test_not_ready_before_the_first_list_of_each_stream_and_ready_after(tm
 
 async def _refuse_writes(run: Running, *, is_on: bool) -> None:
     """Let the database of the ledger's writing connection refuse, as it does on a disk turned read-only."""
-    async with run.service.store._engine._writer.connect() as connection:
+    engine = run.service.store._engine
+    assert isinstance(engine, SqliteEngine)
+    async with engine._writer.connect() as connection:
         raw = await connection.get_raw_connection()
         driver = raw.driver_connection
         assert driver is not None

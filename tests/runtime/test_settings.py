@@ -133,6 +133,24 @@ def test_each_place_may_set_its_part_of_a_section(tmp_path: Path, monkeypatch: p
     assert (found.git.quota_bytes, found.git.poll_seconds) == (9_999_999, 5.0)
 
 
+@pytest.mark.parametrize("url", ["postgresql://ada:s3cret@db/trail?sslmode=require", "postgres://ada:s3cret@db/trail"])
+def test_address_of_the_ledger_shows_its_password_to_nobody(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUXTRAIL_LEDGER__PATH", url)
+    found = load()
+    assert found.ledger.where == url
+    assert found.ledger.folder == Path.cwd()
+    for shown in (repr(found), str(found.ledger), str(found.model_dump()), found.model_dump_json()):
+        assert "s3cret" not in shown
+
+
+def test_file_of_the_ledger_may_be_written_as_a_url(tmp_path: Path) -> None:
+    assert load(f"ledger: {{path: 'sqlite:///{tmp_path}/x.sqlite'}}", folder=tmp_path).ledger.folder == tmp_path
+    with pytest.raises(ConfigError, match="postgresql://user:password@host/database") as caught:
+        load("ledger: {path: 'mysql://ada:s3cret@db/trail'}", folder=tmp_path)
+    assert caught.value.subject == "setting ledger.path"
+    assert "s3cret" not in str(caught.value)
+
+
 def test_list_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUXTRAIL_NAMESPACES", "c")
     assert load("namespaces: [a, b]", folder=tmp_path).namespaces == ("c",)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -24,6 +24,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from fluxtrail.ledger.place import is_postgres
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.redaction import redact
 
@@ -100,8 +101,31 @@ class RepositorySetting(Section):
 
 
 class LedgerSetting(Section):
-    path: Path = Path("fluxtrail.sqlite")
+    path: Path | SecretStr = Path("fluxtrail.sqlite")
+    """A file, or the address of a PostgreSQL database, which may hold its password."""
     synchronous: Literal["normal", "full"] = "normal"
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _file_or_address(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if is_postgres(value):
+            return SecretStr(value)
+        value = value.removeprefix("sqlite:///")
+        if "://" in value:
+            raise ValueError("must be a file, or postgresql://user:password@host/database")
+        return Path(value)
+
+    @property
+    def where(self) -> Path | str:
+        """What the ledger is opened by; never to be logged."""
+        return self.path if isinstance(self.path, Path) else self.path.get_secret_value()
+
+    @property
+    def folder(self) -> Path:
+        """Where its file lies, and other things may beside it; the working directory where it has none."""
+        return self.path.absolute().parent if isinstance(self.path, Path) else Path.cwd()
 
 
 class GitSetting(Section):
