@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tests.runtime.worlds import NAMESPACE, Cluster, make_environ, make_reposito
 from fluxtrail.clusters import lease as lease_module
 from fluxtrail.model.flux import KUSTOMIZE_GROUP
 from fluxtrail.runtime.standby import run_as_only_writer
-from fluxtrail.simulator.apiserver.resources import ResourceDefinition
+from fluxtrail.runtime.subjects import KINDS
+from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES, ResourceDefinition
 from fluxtrail.simulator.apiserver.statuses import forbidden
 
 HOME = "fluxtrail"
@@ -69,7 +71,7 @@ async def ask_everything(
 ) -> None:
     """Run the service, lease and all, until it is ready and watches what it listed."""
     monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.1)
-    cluster = Cluster()
+    cluster = Cluster(resources=[*FLUX_RESOURCES, *_not_yet_simulated()])
     cluster.store.insert_namespace(HOME)
     monkeypatch.setattr(cluster.server.access, "authorize", rules.authorize)
     repository = await make_repository(folder)
@@ -90,6 +92,14 @@ async def ask_everything(
 
         async with asyncio.timeout(50):
             await run_as_only_writer(chosen, make_environ(folder), work)
+
+
+def _not_yet_simulated() -> Iterator[ResourceDefinition]:
+    """Kinds that are watched and that the simulator does not serve by itself."""
+    served = {(item.group, item.plural) for item in FLUX_RESOURCES}
+    for item in KINDS:
+        if (item.group, item.resource) not in served:
+            yield ResourceDefinition(group=item.group, versions=item.versions[:1], kind=item.kind, plural=item.resource)
 
 
 def rights(verb: str, rules: Rules) -> set[str]:
@@ -140,6 +150,11 @@ async def test_drop_in_may_look_for_the_kustomization_of_the_tracker(
     assert rules.refused == []
     assert rules.used == rules.granted
     assert rules.granted - Rules([*BASE, *READER, *IDENTITY]).granted == {(KUSTOMIZE_GROUP, "kustomizations", "get")}
+
+
+def test_every_kind_that_is_watched_may_be_read() -> None:
+    watched = {(item.group, item.resource, verb) for item in KINDS for verb in ("list", "watch")}
+    assert Rules(READER).granted == watched
 
 
 def test_rules_of_one_namespace_are_those_of_the_cluster() -> None:
