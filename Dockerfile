@@ -8,12 +8,10 @@ WORKDIR /src
 COPY requirements-dev.txt ./
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-# Extras of pyproject.toml to install too, separated by commas.
-ARG EXTRAS=""
 # The versions are those that the tests ran with.
 RUN python -m venv /opt/fluxtrail \
     && pip wheel --no-deps --wheel-dir /wheels . \
-    && /opt/fluxtrail/bin/pip install --constraint requirements-dev.txt "$(ls /wheels/fluxtrail-*.whl)${EXTRAS:+[${EXTRAS}]}" \
+    && /opt/fluxtrail/bin/pip install --constraint requirements-dev.txt /wheels/fluxtrail-*.whl \
     && /opt/fluxtrail/bin/fluxtrail --version
 
 FROM python:${PYTHON}
