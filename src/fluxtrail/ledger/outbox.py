@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, text, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.engine import Engine, writing
@@ -61,7 +61,7 @@ class Outbox:
         async with writing(self._engine) as session:
             found: list[Any] = []
             for sink in dict.fromkeys(sinks):
-                wanted = select(*columns).where(_R.c.sink == sink, _R.c.state == ReportState.WAITING)
+                wanted = select(*columns).where(_R.c.sink == sink, text("state = 'waiting'"))  # as its index says it
                 wanted = wanted.where(_R.c.due_at <= now, is_free).order_by(_R.c.due_at, _R.c.id).limit(limit)
                 found += await session.all(wanted.with_for_update(skip_locked=True))
             chosen = sorted(found, key=lambda row: (row.due_at, row.id))[:limit]

@@ -389,7 +389,7 @@ reports = Table(
     Column("ended_at", Instant, doc="when it was sent or dropped"),
     UniqueConstraint("sink", "key"),
     Index("ix_reports_due", "sink", "due_at", "id", **_partial("state = 'waiting'")),
-    Index("ix_reports_unsent", "state", "id", **_partial("ended_at IS NULL")),
+    Index("ix_reports_unsent", "sink", "state", "created_at", **_partial("ended_at IS NULL")),
     Index("ix_reports_ended", "ended_at", **_partial("ended_at IS NOT NULL")),
     sqlite_autoincrement=True,
 )

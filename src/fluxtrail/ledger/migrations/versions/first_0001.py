@@ -435,7 +435,7 @@ def _create_reports() -> None:
     )
     op.create_index("ix_reports_due", "reports", ["sink", "due_at", "id"], **_partial("state = 'waiting'"))
     op.create_index("ix_reports_ended", "reports", ["ended_at"], **_partial("ended_at IS NOT NULL"))
-    op.create_index("ix_reports_unsent", "reports", ["state", "id"], **_partial("ended_at IS NULL"))
+    op.create_index("ix_reports_unsent", "reports", ["sink", "state", "created_at"], **_partial("ended_at IS NULL"))
 
 
 def _create_budgets() -> None:
