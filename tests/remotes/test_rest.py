@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tests.remotes.forges import NO_WAITS, SECRET, SHA, Asking, FakeForge, Says, Times, serve
 
@@ -27,9 +31,17 @@ from fluxtrail.model.errors import (
 )
 from fluxtrail.remotes import rest
 from fluxtrail.remotes.azure_devops.client import AzureDevOpsClient, AzureRepository
+from fluxtrail.remotes.azure_devops.facts import WireQuery, read_pull_request
 from fluxtrail.remotes.gitlab.client import GitLabClient
+from fluxtrail.remotes.gitlab.facts import WireMergeRequest, read_merge_request
 from fluxtrail.remotes.waits import find_wait_seconds
 
+NAMES = (
+    "iid", "title", "web_url", "state", "merged_at", "merge_commit_sha", "squash_commit_sha", "sha", "author",
+    "username", "pullRequestId", "status", "closedDate", "lastMergeCommit", "commitId", "targetRefName", "createdBy",
+    "displayName",
+)  # fmt: skip
+LEAST = {"iid": 1, "pullRequestId": 1}
 BASIC = base64.b64encode(f":{SECRET}".encode()).decode()
 
 
@@ -182,12 +194,42 @@ async def test_a_failure_is_tried_five_times_in_all(status: int, forge: FakeForg
     assert await ask() == []
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"\xff\xfe", b"", b'{"results": 7}', b"[7]", b"null"])
+@pytest.mark.parametrize("body", [b"<html>", b"\xff\xfe", b"", b'{"results": 7}', b"[7]", b"null", b"[" * 60_000])
 async def test_odd_answers_are_wire_errors(body: bytes, forge: FakeForge, ask: Asking) -> None:
     forge.says(Says(body=body))
     with pytest.raises(WireError):
         await ask()
     assert len(forge.asked) == 1
+
+
+@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"message": ' + b"[" * 60_000, b'{"message": ' + b"[7" * 60_000])
+async def test_odd_refusals_are_refusals(body: bytes, forge: FakeForge, ask: Asking) -> None:
+    forge.says(Says(status=403, body=body))
+    with pytest.raises(AuthError) as caught:
+        await ask()
+    assert len(str(caught.value)) < 600
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+    | st.datetimes().map(lambda moment: moment.isoformat() + "+14:00"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=6),
+    max_leaves=30,
+)  # fmt: skip
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=8).map(lambda more: {**LEAST, **more})))
+@example([{**LEAST, "merged_at": "0001-01-01T00:00:00+14:00", "state": "merged"}])
+@example([{**LEAST, "closedDate": "0001-01-01T00:00:00+14:00", "status": "completed"}])
+@settings(deadline=None)
+def test_whatever_is_answered_is_read_or_refused(items: list[Any]) -> None:
+    for body, type_, read in (
+        (items, list[WireMergeRequest], lambda found: [read_merge_request(wire) for wire in found]),
+        ({"results": [{SHA: items}]}, WireQuery, lambda found: [read_pull_request(w) for w in found.results[0][SHA]]),
+    ):
+        with contextlib.suppress(WireError):
+            found = rest.Answer(200, {}, msgspec.json.encode(body)).read(type_, name="forge")
+            assert len(read(found)) == len(items)
 
 
 async def test_a_large_answer_is_cut_off(forge: FakeForge, ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,13 +173,13 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, path: str) ->
 def _message(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Message).message or ""
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body[:300].decode("utf-8", "replace")
 
 
 def _decode(body: bytes, type_: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         # The text of a shape error may quote values: a token is one of them.
         raise WireError("GitHub's answer about the App has another shape", subject="github") from exc

@@ -71,7 +71,7 @@ class Answer:
             return msgspec.json.decode(self.body, type=type_)
         except msgspec.ValidationError as exc:
             raise WireError(f"{name}'s answer has another shape: {redact(str(exc))}", subject=name) from exc
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise WireError(f"{name}'s answer is not the JSON it promised", subject=name) from exc
 
 
@@ -249,7 +249,7 @@ def _message(body: bytes) -> str:
     """Return what the answer says; GitLab's message may be a mapping, Azure DevOps' begins with a code (TF…)."""
     try:
         said = msgspec.json.decode(body[: 64 * 1024], type=_ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body[:300].decode("utf-8", "replace")
     return str(said.message or said.error_description or said.error or "")
 

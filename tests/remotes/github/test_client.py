@@ -161,6 +161,7 @@ async def test_what_is_no_file_is_none(forge: FakeForge, client: GitHubClient, f
         (Says(body=b"<html>"), "not the JSON"),
         (Says(body=b"{}", content_type="application/json; charset=klingon"), "not the JSON"),
         (Says(body=b"\xff\xfe"), "not the JSON"),
+        (Says(body=b"[" * 100_000), "not the JSON"),
         (Says(body=b"hello", content_type="text/html"), "another shape"),
         (
             Says(json={}, headers={"x-ratelimit-limit": "x", "x-ratelimit-remaining": "y", "x-ratelimit-reset": "z"}),

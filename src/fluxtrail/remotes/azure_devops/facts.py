@@ -1,11 +1,12 @@
 """What Azure DevOps says about pull requests: its JSON, read into our words. Pure."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
 from fluxtrail.model.commit import SUBJECT_LIMIT
 from fluxtrail.model.redaction import redact
+from fluxtrail.remotes.times import as_utc
 
 COMPLETED = "completed"
 _HEADS = "refs/heads/"
@@ -57,7 +58,7 @@ def read_pull_request(wire: WirePullRequest) -> PullRequest:
     return PullRequest(
         number=wire.pull_request_id,
         title=redact(wire.title)[:SUBJECT_LIMIT],
-        merged_at=_utc(closed),
+        merged_at=as_utc(closed),
         merge_commit_sha=_sha(wire.last_merge_commit),
         head_sha=_sha(wire.last_merge_source_commit),
         base_ref=wire.target_ref_name.removeprefix(_HEADS) if wire.target_ref_name else None,
@@ -67,9 +68,3 @@ def read_pull_request(wire: WirePullRequest) -> PullRequest:
 
 def _sha(commit: WireCommit | None) -> str | None:
     return commit.commit_id.lower() if commit is not None and commit.commit_id else None
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -181,7 +181,7 @@ class GitHubClient:
                 if other is None:
                     raise
                 credential, is_renewed = other, True
-            except (ValueError, LookupError, gidgethub.GitHubException) as exc:
+            except (ValueError, LookupError, RecursionError, gidgethub.GitHubException) as exc:
                 raise WireError("GitHub's answer is not the JSON it promised", subject="github") from exc
 
 

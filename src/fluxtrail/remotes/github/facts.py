@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from fluxtrail.model.commit import SUBJECT_LIMIT, CommitFacts, find_pull_request_number, find_reverts
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.redaction import redact
+from fluxtrail.remotes.times import as_utc
 
 T = TypeVar("T")
 
@@ -92,7 +93,7 @@ def parse_pull_request(data: Any) -> PullRequest:
         number=wire.number,
         title=redact(wire.title)[:SUBJECT_LIMIT],
         url=wire.html_url or "",
-        merged_at=_utc(wire.merged_at),
+        merged_at=as_utc(wire.merged_at),
         merge_commit_sha=wire.merge_commit_sha,
         head_sha=wire.head.sha if wire.head else None,
         base_ref=wire.base.ref if wire.base else None,
@@ -116,7 +117,7 @@ def parse_commit(data: Any) -> CommitFacts:
     """
     wire = _convert(data, _Commit)
     author, committer = wire.commit.author or _Person(), wire.commit.committer or _Person()
-    committed_at = _utc(committer.date)
+    committed_at = as_utc(committer.date)
     if committed_at is None:
         raise WireError("the commit has no committer date", subject=wire.sha[:64])
     message = wire.commit.message or ""
@@ -128,7 +129,7 @@ def parse_commit(data: Any) -> CommitFacts:
         author=(author.name or "")[:SUBJECT_LIMIT],
         author_email=author.email,
         committed_at=committed_at,
-        authored_at=_utc(author.date) or committed_at,
+        authored_at=as_utc(author.date) or committed_at,
         subject=redact(subject)[:SUBJECT_LIMIT],
         reverts=find_reverts(message),
         pull_request=find_pull_request_number(subject),
@@ -168,9 +169,3 @@ def _convert(data: Any, type_: type[T]) -> T:
         return msgspec.convert(data, type_)
     except msgspec.ValidationError as exc:
         raise WireError(f"GitHub's answer has another shape: {redact(str(exc))}", subject="github") from exc
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -166,7 +166,7 @@ class _ErrorBody(msgspec.Struct):
 def _message(content: bytes) -> str:
     try:
         return msgspec.json.decode(content, type=_ErrorBody).message or ""
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return content[:300].decode("utf-8", "replace")
 
 

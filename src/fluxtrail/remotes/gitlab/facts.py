@@ -1,11 +1,12 @@
 """What GitLab says about commits and merge requests: its JSON, read into our words. Pure."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
 from fluxtrail.model.commit import SUBJECT_LIMIT
 from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.remotes.times import as_utc
 
 
 class MergeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,15 +56,9 @@ def read_merge_request(wire: WireMergeRequest) -> MergeRequest:
         number=wire.iid,
         title=redact(wire.title)[:SUBJECT_LIMIT],
         url=redact_url(wire.web_url or ""),
-        merged_at=_utc(wire.merged_at) if is_merged else None,
+        merged_at=as_utc(wire.merged_at) if is_merged else None,
         merge_commit_sha=(wire.merge_commit_sha or wire.squash_commit_sha or wire.sha) if is_merged else None,
         head_sha=wire.sha,
         base_ref=wire.target_branch,
         author=wire.author.username if wire.author else None,
     )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
