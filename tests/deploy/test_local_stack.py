@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from tests.deploy.documents import ROOT, Document, load
+from tests.docs.pages import page, spans, tables
 from tests.docs.test_metrics_page import NAMES, named
 
 from fluxtrail.runtime.settings import Settings
@@ -154,6 +155,27 @@ def test_query_names_metrics_that_exist(query: str) -> None:
     found = named(query)
     assert found <= set(NAMES)
     assert found or "process_" in query
+
+
+def labels_of() -> dict[str, set[str]]:
+    """The labels of each metric, as docs/metrics.md has them."""
+    found: dict[str, set[str]] = {}
+    for rows in tables(page("metrics.md")):
+        if rows[0][0] != "metric":
+            continue
+        column, last = rows[0].index("labels"), set[str]()
+        for row in rows[1:]:
+            last = last if row[column] == "the same" else set(spans(row[column]))
+            found |= dict.fromkeys(named(row[0]), last)
+    return found
+
+
+@pytest.mark.parametrize("query", [query for query in queries() if "process_" not in query])
+def test_query_goes_by_labels_that_its_metrics_have(query: str) -> None:
+    known = set.intersection(*(labels_of()[name] for name in named(query)))
+    used = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
+    used |= {label for selector in re.findall(r"{([^}]*)}", query) for label in re.findall(r"(\w+)[=!]", selector)}
+    assert used <= known | {"le"}
 
 
 @pytest.mark.requires("prometheus")
