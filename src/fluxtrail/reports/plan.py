@@ -104,12 +104,13 @@ class _Item(NamedTuple):
     key: str
     body: bytes
     about: Subject
+    has_attempt: bool
 
     def is_for(self, output: Output) -> bool:
-        """A commit's first sign is an event, not a span: nothing has taken any time yet."""
-        events = (Subject.SEEN, Subject.VERDICT)
-        spans = (Subject.APPLIED, Subject.VERDICT, Subject.COMMIT)
-        return self.about in (spans if output.is_trace else events)
+        """What took no time is an event, not a span: a commit's first sign, a verdict that no attempt gave."""
+        if not output.is_trace:
+            return self.about in (Subject.SEEN, Subject.VERDICT)
+        return self.about is Subject.COMMIT or (self.has_attempt and self.about is not Subject.SEEN)
 
 
 def _told(transitions: Sequence[Transition]) -> list[_Item]:
@@ -168,4 +169,4 @@ def _item(transition: Transition, about: Subject, key: str, *, has_stages: bool 
         reason=transition.detail.get("reason", "") if about is Subject.VERDICT else "",
         has_stages=has_stages,
     )
-    return _Item(key=key, body=msgspec.json.encode(content), about=about)
+    return _Item(key=key, body=msgspec.json.encode(content), about=about, has_attempt=transition.sync_id is not None)
