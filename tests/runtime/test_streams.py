@@ -20,7 +20,11 @@ from tests.runtime.worlds import (
     until,
 )
 
+from fluxtrail.runtime.subjects import KINDS
 from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES
+
+SERVED = {item.kind for item in KINDS} & {resource.kind for resource in FLUX_RESOURCES}
+"""The kinds that are watched and that the simulated API server has."""
 
 
 async def names(run: Running) -> set[str]:
@@ -67,9 +71,9 @@ async def test_forbidden_cluster_falls_back_to_the_own_namespace_and_says_so(tmp
                 found = await names(run)
     assert found == {f"{NAMESPACE}/apps"}
     said = [line for line in logs if line["event"] == "cluster-wide watch forbidden, watching the own namespace"]
-    assert [(line["cluster"], line["kind"], line["namespace"]) for line in said] == [
-        ("prod", "GitRepository", NAMESPACE)
-    ]
+    assert {(line["cluster"], line["kind"], line["namespace"]) for line in said} == {
+        ("prod", kind, NAMESPACE) for kind in SERVED - {"Kustomization"}
+    }
     assert "s3cret-t0ken" not in str(logs)
 
 
@@ -88,7 +92,7 @@ async def test_forbidden_cluster_without_any_namespace_falls_back_to_that_of_the
     assert found == {"default/apps"}
     assert {
         (line["kind"], line["namespace"]) for line in logs if line["event"].startswith("cluster-wide watch forbidden")
-    } == {("GitRepository", "default"), ("Kustomization", "default")}
+    } == {(kind, "default") for kind in SERVED}
 
 
 async def test_sources_that_are_forbidden_cluster_wide_are_read_where_targets_are(tmp_path: Path) -> None:
@@ -105,9 +109,9 @@ async def test_sources_that_are_forbidden_cluster_wide_are_read_where_targets_ar
                 await run.until_applied(repository.head_commit)
                 [target] = await run.targets()
     assert target["repository"] is not None
-    assert [line["namespaces"] for line in logs if "watching the stated namespaces" in line["event"]] == [
-        ["team", NAMESPACE]
-    ]
+    said = [line for line in logs if "watching the stated namespaces" in line["event"]]
+    assert {line["kind"] for line in said} == SERVED - {"Kustomization"}
+    assert all(line["namespaces"] == ["team", NAMESPACE] for line in said)
 
 
 async def test_namespace_that_is_forbidden_too_is_shown_and_followed_once_it_is_permitted(tmp_path: Path) -> None:

@@ -105,6 +105,32 @@ class Cluster:
         ready = Conditions(None, generation=1).set("Ready", "True", "Succeeded", "stored artifact", at=at or ago(0))
         self._status("GitRepository", name, namespace, {"artifact": artifact, "conditions": ready.listed()})
 
+    def pull(
+        self,
+        url: str,
+        digest: str,
+        *,
+        tag: str = "latest",
+        name: str = "manifests",
+        annotations: dict[str, str] | None = None,
+        at: datetime | None = None,
+    ) -> str:
+        """An OCIRepository that has pulled an artifact; returns its revision."""
+        spec = {"url": url, "ref": {"tag": tag}, "interval": "1m", "insecure": True}
+        self._make("OCIRepository", name, NAMESPACE, spec)
+        text = f"{tag}@{digest}"
+        artifact = {
+            "revision": text,
+            "digest": digest,
+            "lastUpdateTime": wire_time(at or ago(0)),
+            "path": "x",
+            "url": "http://source-controller/x",
+            "metadata": annotations or {},
+        }
+        ready = Conditions(None, generation=1).set("Ready", "True", "Succeeded", "stored artifact", at=at or ago(0))
+        self._status("OCIRepository", name, NAMESPACE, {"artifact": artifact, "conditions": ready.listed()})
+        return text
+
     def apply(
         self,
         commit: Commit | str,
@@ -112,12 +138,13 @@ class Cluster:
         name: str = "apps",
         namespace: str = NAMESPACE,
         source: str = "fleet",
+        kind: str = "GitRepository",
         path: str = "./",
         at: datetime | None = None,
     ) -> None:
         """A Kustomization that has applied `commit` (or a revision given as text)."""
         text = commit if isinstance(commit, str) else revision(commit)
-        self.target(name, namespace=namespace, source=source, path=path)
+        self.target(name, namespace=namespace, source=source, kind=kind, path=path)
         before = self.store.get("kustomizations", name, namespace).get("status") or {}
         when = at or ago(0)
         conditions = Conditions(before.get("conditions"), generation=1)
@@ -135,10 +162,16 @@ class Cluster:
         self._status("Kustomization", name, namespace, {"lastAppliedRevision": text, "history": history})
 
     def target(
-        self, name: str = "apps", *, namespace: str = NAMESPACE, source: str = "fleet", path: str = "./"
+        self,
+        name: str = "apps",
+        *,
+        namespace: str = NAMESPACE,
+        source: str = "fleet",
+        kind: str = "GitRepository",
+        path: str = "./",
     ) -> None:
-        """A Kustomization whose controller has not looked at it yet."""
-        reference = {"kind": "GitRepository", "name": source, "namespace": NAMESPACE}
+        """A Kustomization whose controller has not looked at it yet. In its source's namespace it need not say so."""
+        reference = {"kind": kind, "name": source} | ({"namespace": NAMESPACE} if namespace != NAMESPACE else {})
         spec = {"sourceRef": reference, "path": path, "interval": "1m", "prune": True}
         self._make("Kustomization", name, namespace, spec)
 
@@ -157,6 +190,7 @@ class Cluster:
 
 _KINDS = {
     "GitRepository": ("gitrepositories", "source.toolkit.fluxcd.io"),
+    "OCIRepository": ("ocirepositories", "source.toolkit.fluxcd.io"),
     "Kustomization": ("kustomizations", "kustomize.toolkit.fluxcd.io"),
 }
 

@@ -61,7 +61,7 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
         allow=allow,
         repositories=repositories,
         forges=open_forges(settings, credentials, sessions, allow),
-        registries=Registries(session, allow=allow, credentials=RegistryCredentials(credentials, environ=environ)),
+        registries=Registries(sessions.to, allow=allow, credentials=RegistryCredentials(credentials, environ=environ)),
     )
 
 

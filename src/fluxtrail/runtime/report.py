@@ -8,7 +8,8 @@ from datetime import datetime
 from fluxtrail import __version__
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.following import Following
-from fluxtrail.runtime.streams import ClusterStreams
+from fluxtrail.runtime.streams import ClusterStreams, StreamState
+from fluxtrail.runtime.subjects import TARGET_KIND
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.measures import Measure, counter, watch_measures
@@ -64,14 +65,25 @@ class ProcessReport:
                 yield RepositoryProblem(repository=repository.canonical, branch=branch.name, problem=branch.problem)
 
     def checks(self) -> Sequence[Check]:
-        """A stream counts from its first complete list on; a kind that is not installed has nothing to wait for."""
+        """A stream counts from its first complete list on; one that cannot be had counts where a target needs it."""
         found = [Check(name="ledger", is_ok=not self._ledger.problem, reason=self._ledger.problem)]
         for cluster in self._clusters:
             for stream in cluster.streams.values():
-                is_ok = stream.has_listed or stream.state == "not_installed"
+                is_ok = stream.has_listed or not self._is_needed(cluster, stream)
                 reason = "" if is_ok else f"{stream.state}{': ' + stream.message if stream.message else ''}"
                 found.append(Check(name=f"cluster/{cluster.name}/{stream.kind}", is_ok=is_ok, reason=reason))
         return found
+
+    def _is_needed(self, cluster: ClusterStreams, stream: StreamState) -> bool:
+        if stream.state == "not_installed":
+            return False
+        if stream.state != "forbidden" or stream.kind == TARGET_KIND:
+            return True
+        return any(
+            target.source.kind == stream.kind
+            for target in self._registry.targets
+            if target.cluster == cluster.uid and target.deleted_at is None
+        )
 
     def measures(self) -> Iterable[Measure]:
         yield from watch_measures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,20 +15,12 @@ import structlog
 from fluxtrail.clusters.connection import Connection, open_connection
 from fluxtrail.clusters.discovery import find_resource
 from fluxtrail.clusters.incluster import own_namespace
-from fluxtrail.clusters.subjects import Problem, Subject, WatchStats
+from fluxtrail.clusters.subjects import Problem, WatchStats
 from fluxtrail.clusters.watcher import Watcher, log_problem
 from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, UpstreamError, WireError
-from fluxtrail.model.flux import (
-    KUSTOMIZE_GROUP,
-    KUSTOMIZE_VERSIONS,
-    SOURCE_GROUP,
-    SOURCE_VERSIONS,
-    Kustomization,
-    project_kustomization,
-)
+from fluxtrail.model.flux import KUSTOMIZE_GROUP, KUSTOMIZE_VERSIONS
 from fluxtrail.model.observation import ClusterUid, Current, Listed, Observation, Unavailable
-from fluxtrail.model.sources import GitRepository, project_git_repository
-from fluxtrail.model.wire import WireGitRepository, WireKustomization
+from fluxtrail.runtime.subjects import KINDS, TARGET_KIND, Kind
 from fluxtrail.trail.census import Census
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.ports import Clock, Ledger
@@ -38,7 +30,6 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = (1.0, 15.0)
 """The first wait before a cluster that did not answer is asked again, and the longest."""
-KINDS = ("GitRepository", "Kustomization")
 TRACKED_NAMES = ("kube-manifests-oci-{namespace}", "kube-manifests-{namespace}")
 """The one Kustomization that flux-commit-tracker watched in its namespace, newer name first."""
 
@@ -108,7 +99,7 @@ class ClusterStreams:
         connection_name = self._open().name
         self.name = names.get(connection_name, connection_name)
         self.uid = ClusterUid("")
-        self.streams = {kind: StreamState(kind=kind) for kind in KINDS}
+        self.streams = {item.kind: StreamState(kind=item.kind) for item in KINDS}
 
     def _open(self) -> Connection:
         return open_connection(self._context, self._environ, clock=self._clock)
@@ -142,23 +133,14 @@ class ClusterStreams:
             await unit.put_cluster(self.uid, self.name, self._clock.now())
         namespaces, name = await self._narrow(connection)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch(connection, _sources, ()), name=f"{self.name}/GitRepository")
-            group.create_task(
-                self._watch(connection, partial(_targets, name=name), namespaces, name=name),
-                name=f"{self.name}/Kustomization",
-            )
+            for item in KINDS:
+                narrowed = (namespaces, name) if item.kind == TARGET_KIND else ((), "")
+                group.create_task(self._watch(connection, item, *narrowed), name=f"{self.name}/{item.kind}")
 
-    async def _watch(
-        self,
-        connection: Connection,
-        subject: Callable[[tuple[str, ...]], Subject[Any]],
-        namespaces: tuple[str, ...],
-        *,
-        name: str = "",
-    ) -> None:
+    async def _watch(self, connection: Connection, item: Kind, namespaces: tuple[str, ...], name: str) -> None:
         """Watch a kind; where the whole cluster is forbidden, the namespaces that were meant, or the own one."""
         while True:
-            chosen = subject(namespaces)
+            chosen = item.subject(namespaces, name=name)
             stream = self.streams[chosen.kind]
             census = Census(self._registry, self.uid, chosen.kind, namespaces=namespaces, name=name)
             watcher: Watcher[Any] = Watcher(
@@ -226,29 +208,6 @@ class _ForbiddenError(Exception):
 
 class _Named(msgspec.Struct):
     kind: str | None = None
-
-
-def _sources(namespaces: tuple[str, ...]) -> Subject[GitRepository]:
-    return Subject(
-        group=SOURCE_GROUP,
-        kind="GitRepository",
-        versions=SOURCE_VERSIONS,
-        wire=WireGitRepository,
-        project=project_git_repository,
-        namespaces=namespaces,
-    )
-
-
-def _targets(namespaces: tuple[str, ...], name: str) -> Subject[Kustomization]:
-    return Subject(
-        group=KUSTOMIZE_GROUP,
-        kind="Kustomization",
-        versions=KUSTOMIZE_VERSIONS,
-        wire=WireKustomization,
-        project=project_kustomization,
-        namespaces=namespaces,
-        field_selector=f"metadata.name={name}" if name else "",
-    )
 
 
 def _note_problem(census: Census, problem: Problem) -> None:

@@ -25,7 +25,7 @@ from fluxtrail.model.records import (
     TargetId,
     TargetRecord,
 )
-from fluxtrail.model.sources import ArtifactGenerator, ArtifactSource, GitRepository
+from fluxtrail.model.sources import ArtifactGenerator, ArtifactSource, GitRepository, ImageUpdateAutomation
 from fluxtrail.trail.draft import Draft, abandon, repoint
 from fluxtrail.trail.judge import Look, judge
 from fluxtrail.trail.ports import Ledger, Unit
@@ -115,6 +115,8 @@ class Follower:
                 await self._sourcing.see_artifact(unit, draft, observation)
             case Seen(object=ArtifactGenerator()):
                 await self._sourcing.see_generator(unit, draft, observation)
+            case Seen(object=ImageUpdateAutomation()):
+                await self._sourcing.see_automation(unit, draft, observation)
             case Seen(object=Kustomization()):
                 await self._see_target(unit, draft, observation)
             case Gone(key=ObjectKey(kind="Kustomization")):

@@ -20,6 +20,8 @@ from fluxtrail.model.moment import Evidence, Moment, bracket, exact
 from fluxtrail.model.observation import Gone, ObjectKey, Seen
 from fluxtrail.model.records import (
     UNSAVED,
+    CommitId,
+    CommitRecord,
     FetchRecord,
     RepositoryId,
     RepositoryRecord,
@@ -33,6 +35,7 @@ from fluxtrail.model.sources import (
     ArtifactGenerator,
     ArtifactSource,
     GitRepository,
+    ImageUpdateAutomation,
     SourceInput,
     canonical_place,
     url_to_ask,
@@ -97,6 +100,17 @@ class Sourcing:
             source = self._registry.sources.get((draft.cluster, key))
             if source is not None and source.inputs != inputs:
                 draft.put_source(await unit.put_source(replace(source, inputs=inputs)))
+
+    async def see_automation(self, unit: Unit, draft: Draft, seen: Seen[ImageUpdateAutomation]) -> None:
+        """What image automation pushes is a carrier: the lead time is that of the commits behind the images."""
+        sha = followed_sha(None, seen.object.last_push)
+        source = self._registry.sources.get((draft.cluster, seen.object.source))
+        if sha is None or source is None or source.repository_id is None:
+            return
+        known = (await unit.commits_by_sha(source.repository_id, [sha])).get(sha)
+        made = known or CommitRecord(id=CommitId(UNSAVED), repository_id=source.repository_id, sha=sha)
+        if not made.is_carrier:
+            await unit.put_commits([replace(made, is_carrier=True)])
 
     async def lose(self, unit: Unit, draft: Draft, gone: Gone) -> None:
         before = self._registry.sources.get((draft.cluster, gone.key))
