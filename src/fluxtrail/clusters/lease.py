@@ -34,6 +34,7 @@ RENEW_SECONDS = 5.0
 GIVE_UP_SECONDS = 10.0
 """Without a renewal for so long the lease counts as lost: a third of its duration is left for stopping."""
 RETRY_SECONDS = 1.0
+REQUEST_SECONDS = 5.0
 RELEASE_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -193,7 +194,7 @@ class Lease:
     async def _find(self) -> _Lease | None:
         try:
             return await self._connection.get(
-                f"{self._collection}/{self._metadata.name}", _Lease, timeout_seconds=RENEW_SECONDS
+                f"{self._collection}/{self._metadata.name}", _Lease, timeout_seconds=REQUEST_SECONDS
             )
         except NotFoundError:
             return None
@@ -203,7 +204,7 @@ class Lease:
         spec = self._new_spec(transitions=0)
         try:
             stored = await self._connection.create(
-                self._collection, _Lease(self._metadata, spec), _Lease, timeout_seconds=RENEW_SECONDS
+                self._collection, _Lease(self._metadata, spec), _Lease, timeout_seconds=REQUEST_SECONDS
             )
         except NotFoundError as error:
             message = (
@@ -226,7 +227,7 @@ class Lease:
     async def _replace(self, spec: LeaseSpec, version: str | None) -> _Lease:
         metadata = msgspec.structs.replace(self._metadata, resource_version=version)
         return await self._connection.replace(
-            f"{self._collection}/{metadata.name}", _Lease(metadata, spec), _Lease, timeout_seconds=RENEW_SECONDS
+            f"{self._collection}/{metadata.name}", _Lease(metadata, spec), _Lease, timeout_seconds=REQUEST_SECONDS
         )
 
     def _note(self, stored: _Lease, spec: LeaseSpec, asked_at: float) -> None:
