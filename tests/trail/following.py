@@ -221,7 +221,14 @@ class World:
         home.push()
 
     async def fetch(
-        self, origin: str, sha: str, *, branch: str = "main", url: str | None = None, ref: GitRef | None = None
+        self,
+        origin: str,
+        sha: str,
+        *,
+        branch: str = "main",
+        url: str | None = None,
+        ref: GitRef | None = None,
+        **fields: Any,
     ) -> None:
         """Let the cluster's GitRepository have fetched a commit just now."""
         self.clock.forward(2)
@@ -243,6 +250,7 @@ class World:
             updated_at=self.clock.time.replace(microsecond=0),
             conditions=(),
         )
+        item = replace(item, **fields)
         seen = Seen(key=key, object=item, observed_at=self.clock.time, was_held=key in self._seen)
         self._seen[key] = 1
         await self.follower.observe(CLUSTER, [seen])

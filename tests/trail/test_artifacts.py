@@ -295,3 +295,23 @@ async def test_a_composite_carries_the_commits_of_each_of_its_inputs(world: Worl
     await world.pull(item, revision=tagged(2))
     await apply(world, flux, tagged(2), "d2")
     assert await world.verdicts([aside, base, app, artifact(2)], flux) == ["-", "deployed", "deployed", "deployed"]
+
+
+async def test_what_an_include_brings_is_delivered_though_the_revision_stays(world: World) -> None:
+    world.origin("shared")
+    fleet, shared = world.commit("fleet", "first", apps__a="0"), world.commit("shared", "first", lib__a="0")
+    await world.fetch("shared", shared)
+    part = SourceInput(ObjectKey(SOURCE_GROUP, "GitRepository", "flux-system", "shared"), ("lib",))
+    including: dict[str, Any] = {"includes": (part,), "included": (f"main@sha1:{shared}",), "digest": "sha256:1"}
+    await world.fetch("fleet", fleet, **including)
+    flux = world.kustomization()
+    await apply(world, flux, f"main@sha1:{fleet}", "d0")
+    aside, bug = world.commit("shared", "aside", docs__x="1"), world.commit("shared", "fix", lib__a="1")
+    await world.fetch("shared", bug)
+    await world.fetch("fleet", fleet, **including | {"included": (f"main@sha1:{bug}",), "digest": "sha256:2"})
+    await apply(world, flux, f"main@sha1:{fleet}", "d1")
+    assert await world.verdicts([aside, bug], flux) == ["-", "deployed"]
+    more = world.commit("fleet", "own", apps__a="1")
+    await world.fetch("fleet", more, **including | {"included": (f"main@sha1:{bug}",), "digest": "sha256:3"})
+    await apply(world, flux, f"main@sha1:{more}", "d2")
+    assert await world.verdicts([more, bug], flux) == ["deployed", "deployed"]

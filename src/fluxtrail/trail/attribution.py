@@ -34,6 +34,7 @@ from fluxtrail.trail.artifact_attribution import ArtifactAttribution, name_chang
 from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.deciding import Decider
 from fluxtrail.trail.exports import ExportBook
+from fluxtrail.trail.includes import Includes
 from fluxtrail.trail.lookback import Found, Lookback
 from fluxtrail.trail.outcomes import Carried, apply_outcome
 from fluxtrail.trail.pins import Pins
@@ -81,6 +82,7 @@ class Attributor:
         self._artifacts = ArtifactAttribution(
             registry=registry, ledger=ledger, recorder=artifacts, decider=self._decider, lookback=lookback, clock=clock
         )
+        self._includes = Includes(registry=registry, ledger=ledger, exports=exports, clock=clock)
         self._pins = Pins(registry=registry, clock=clock)
         self._clock = clock
         self._wake = asyncio.Event()
@@ -120,7 +122,8 @@ class Attributor:
         by_repository: dict[RepositoryId, list[SyncRecord]] = {}
         for sync in await self._ready():
             target = self._registry.target(sync.target_id)
-            if target is None or target.repository_id is None or sync.sha is None or sync.cause is Cause.CONFIGURATION:
+            is_own = sync.cause is Cause.CONFIGURATION and not self._includes.may_carry(sync)
+            if target is None or target.repository_id is None or sync.sha is None or is_own:
                 plain.append(sync)
             else:
                 by_repository.setdefault(target.repository_id, []).append(sync)
@@ -198,6 +201,7 @@ class Attributor:
             try:
                 reader = self._repositories.open(repository.url)
                 readings = await self._read_all(repository, reader, syncs)
+                included = await self._includes.read(syncs)
             except FluxtrailError as exc:
                 await self._postpone(repository, syncs, exc)
                 return False
@@ -205,6 +209,7 @@ class Attributor:
             async with self._ledger.unit() as unit:
                 for turn in in_turns(readings):
                     await self._decider.decide(unit, repository, turn)
+                await self._includes.keep(unit, included)
             await self._pins.renew(repository, reader, syncs)
         return True
 

@@ -154,7 +154,7 @@ class ExportBook:
             for export in exports.get(carrier.sha, ()):
                 if not export.commits:
                     continue
-                sources = await self._keep_sources(unit, repository, export, now)
+                sources = await self.keep_sources(unit, repository, export, now)
                 await unit.put_exports(
                     [
                         ExportRecord(
@@ -172,9 +172,10 @@ class ExportBook:
                 made[carrier.id] = tuple(dict.fromkeys(ids))
         return made
 
-    async def _keep_sources(
+    async def keep_sources(
         self, unit: Unit, repository: RepositoryRecord, export: StatedExport, now: datetime
     ) -> list[CommitRecord]:
+        """Keep the source commits of an export, in its order."""
         shas = [commit.sha for commit in export.commits]
         home = await self._home(unit, repository, export.repository, shas)
         known = await unit.commits_by_sha(home, shas)
