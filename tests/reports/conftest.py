@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.ledger.world import open_fresh
+from tests.ledger.world import fresh_place
 from tests.reports.worlds import FakeClock
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -17,7 +17,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def ledger(tmp_path: Path, clock: FakeClock) -> AsyncIterator[SqlLedger]:
-    opened = await open_fresh(tmp_path / "data" / "ledger.sqlite", clock)
+    opened = await SqlLedger.open(await fresh_place(tmp_path / "data" / "ledger.sqlite"), clock=clock)
     try:
         yield opened
     finally:

@@ -76,3 +76,6 @@ class OtlpSender(Protocol):
 class Leadership(Protocol):
     def acquire(self, name: str, owner: str, lease: timedelta) -> Awaitable[bool]:
         """Take the lead, or keep it; False while another has it."""
+
+    def release(self, name: str, owner: str) -> Awaitable[None]:
+        """Let another have it now."""

@@ -87,7 +87,7 @@ class Meter:
                 await self.export()
                 await self._clock.sleep(self._interval)
         except asyncio.CancelledError:
-            await self._export_last()
+            await self.close()
             raise
 
     async def export(self) -> bool:
@@ -126,11 +126,13 @@ class Meter:
         sampled = await self._facts.commit_tellings(snapshot.sampled(), now=now, settle_after=timedelta())
         return self._envelope.metrics(scopes(snapshot, {id_: told.commit for id_, told in sampled.items()}))
 
-    async def _export_last(self) -> None:
+    async def close(self) -> None:
+        """Export once more, and let another process lead."""
         if not self._leads:
             return
         try:
             async with asyncio.timeout(LAST_SECONDS):
                 await self.export()
+                await self._leadership.release(LEAD, self._owner)
         except (TimeoutError, FluxtrailError) as exc:
             log.warning("metrics_not_exported", error=str(exc) or "no answer in time")
