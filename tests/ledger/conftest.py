@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.ledger.postgres import PostgresServer, running_server
-from tests.ledger.world import StillClock, fresh_place
+from tests.ledger.world import NewPlace, StillClock, fresh_place
 
 from fluxtrail.ledger.ledger import SqlLedger
 
@@ -33,18 +35,30 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def where(engine: str, request: pytest.FixtureRequest) -> AsyncIterator[Path | str]:
-    """The address of an empty ledger of this version."""
-    if engine == "sqlite":
-        place: Path = request.getfixturevalue("place")
-        yield await fresh_place(place)
-        return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    url = server.create(template=await migrated_template(server))
-    try:
-        yield url
-    finally:
-        server.drop(url)
+def new_place(engine: str, request: pytest.FixtureRequest) -> NewPlace:
+    """Gives addresses of empty ledgers of this version, as many as a test wants."""
+
+    @asynccontextmanager
+    async def in_file() -> AsyncIterator[Path | str]:
+        with TemporaryDirectory() as folder:
+            yield await fresh_place(Path(folder) / "data" / "ledger.sqlite")
+
+    @asynccontextmanager
+    async def in_postgres() -> AsyncIterator[Path | str]:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.create(template=await migrated_template(server))
+        try:
+            yield url
+        finally:
+            server.drop(url)
+
+    return in_file if engine == "sqlite" else in_postgres
+
+
+@pytest.fixture
+async def where(new_place: NewPlace) -> AsyncIterator[Path | str]:
+    async with new_place() as place:
+        yield place
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.ledger.world import NOON, StillClock, World, at, open_fresh, sha
+from tests.ledger.world import NOON, ON_POSTGRES, ON_SQLITE, NewPlace, World, at, opened, sha
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError
@@ -59,19 +57,38 @@ _CHOSEN = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(rows=_ROWS, chosen=_CHOSEN, limit=st.integers(1, 7))
+_PROPERTY: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+_GIVEN: dict[str, Any] = {"rows": _ROWS, "chosen": _CHOSEN, "limit": st.integers(1, 7)}
+Rows = list[tuple[int, int, Verdict, int]]
+
+
+@ON_SQLITE
+@settings(max_examples=40, **_PROPERTY)
+@given(**_GIVEN)
 async def test_list_is_what_a_plain_filter_and_sort_gives(
-    rows: list[tuple[int, int, Verdict, int]], chosen: dict[str, Any], limit: int
+    new_place: NewPlace, rows: Rows, chosen: dict[str, Any], limit: int
 ) -> None:
-    with TemporaryDirectory() as folder:
-        ledger = await open_fresh(Path(folder) / "l.sqlite", StillClock())
-        try:
-            expected = await _fill(ledger, rows, chosen)
-            found = await all_deliveries(ledger, limit=limit, **chosen)
-            assert [(view.since, view.sha, view.target_id) for view in found] == expected
-        finally:
-            await ledger.close()
+    await _check_list(new_place, rows, chosen, limit)
+
+
+@ON_POSTGRES
+@pytest.mark.requires("postgres")
+@settings(max_examples=15, **_PROPERTY)
+@given(**_GIVEN)
+async def test_list_of_a_database_is_the_same(
+    new_place: NewPlace, rows: Rows, chosen: dict[str, Any], limit: int
+) -> None:
+    await _check_list(new_place, rows, chosen, limit)
+
+
+async def _check_list(new_place: NewPlace, rows: Rows, chosen: dict[str, Any], limit: int) -> None:
+    async with new_place() as place, opened(place) as ledger:
+        expected = await _fill(ledger, rows, chosen)
+        found = await all_deliveries(ledger, limit=limit, **chosen)
+        assert [(view.since, view.sha, view.target_id) for view in found] == expected
 
 
 async def _fill(ledger: SqlLedger, rows: list[tuple[int, int, Verdict, int]], chosen: dict[str, Any]) -> list[Any]:

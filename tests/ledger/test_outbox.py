@@ -338,6 +338,7 @@ async def test_budget_is_never_exceeded_in_any_window(ledger: SqlLedger) -> None
     assert await spend(at(3601)) == timedelta(seconds=1799)
     assert await spend(at(5400)) is None
     assert await spend(at(99999)) is None
+    assert await ledger.outbox.spend("none at all", limit=0, per=hour, now=at(0)) == hour
 
 
 async def test_one_leads_until_it_stops_renewing(ledger: SqlLedger, clock: StillClock) -> None:

@@ -20,14 +20,17 @@ from fluxtrail.ledger.engine import writing
 from fluxtrail.ledger.faults import CollisionError, again
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.postgres import PostgresDialect, PostgresEngine
+from fluxtrail.ledger.unit import SqlUnit
 from fluxtrail.model.errors import ConfigError, StoreError
 from fluxtrail.model.records import Transition, TransitionKind
+from fluxtrail.model.report import Mode, NewReport
 
 pytestmark = [
     pytest.mark.parametrize("engine", ["postgres"], indirect=True),
     pytest.mark.requires("postgres"),
 ]
 
+MINUTE = timedelta(minutes=1)
 LINE = Transition(at=at(1), kind=TransitionKind.SYNC)
 
 
@@ -188,6 +191,59 @@ async def test_deadlock_is_tried_again(ledger: SqlLedger) -> None:
     with pytest.raises(CollisionError) as caught:
         await always()
     assert caught.value.retryable
+
+
+async def test_outbox_gives_way_to_a_unit_that_waits_for_it(ledger: SqlLedger, other: SqlLedger) -> None:
+    async def plan(unit: SqlUnit, key: str, body: bytes) -> None:
+        await unit.add_reports([NewReport(sink="s", key=key, mode=Mode.LATEST, body=body)])
+
+    async with ledger.unit() as unit:
+        for key in ("first", "second"):
+            await plan(unit, key, b"old")
+    claimed = await other.outbox.claim(["s"], owner="o", limit=2, lease=MINUTE)
+    async with asyncio.TaskGroup() as group, ledger.unit() as unit:
+        await plan(unit, "second", b"new")
+        group.create_task(other.outbox.acknowledge(claimed))  # has the first, waits for the second
+        await until_locks_wait(ledger)
+        await plan(unit, "first", b"new")
+    left = await other.outbox.claim(["s"], owner="o", limit=2, lease=MINUTE)
+    assert [(report.key, report.body) for report in left] == [("first", b"new"), ("second", b"new")]
+
+
+async def test_claims_of_two_processes_at_once_share_what_waits(ledger: SqlLedger, other: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        await unit.add_reports([NewReport(sink="s", key=str(n), mode=Mode.EVERY, body=b"") for n in range(60)])
+    claims = await asyncio.gather(
+        *(into.outbox.claim(["s"], owner=str(n), limit=10, lease=MINUTE) for n in range(3) for into in (ledger, other))
+    )
+    got = [report.key for claimed in claims for report in claimed]
+    assert len(got) == len(set(got))
+    while len(got) < 60:  # who was skipped because of a lock comes again
+        claimed = await other.outbox.claim(["s"], owner="later", limit=10, lease=MINUTE)
+        assert claimed
+        got += [report.key for report in claimed]
+    assert sorted(map(int, got)) == list(range(60))
+
+
+async def test_budget_is_shared_by_processes(ledger: SqlLedger, other: SqlLedger) -> None:
+    spent = await asyncio.gather(
+        *(into.outbox.spend("b", limit=5, per=MINUTE, now=at(n)) for n in range(6) for into in (ledger, other))
+    )
+    assert spent.count(None) == 5
+
+
+async def test_one_of_many_that_ask_at_once_leads(ledger: SqlLedger, other: SqlLedger) -> None:
+    asked = [into.leadership.acquire("figures", f"{n}", MINUTE) for n, into in enumerate([ledger, other] * 4)]
+    assert sum(await asyncio.gather(*asked)) == 1
+
+
+async def until_locks_wait(ledger: SqlLedger) -> None:
+    asked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(10):
+        while True:
+            async with writing(ledger._engine) as session:
+                if await session.scalar(asked):
+                    return
 
 
 async def test_database_of_others_is_left_alone(postgres: PostgresServer, clock: StillClock, engine: str) -> None:

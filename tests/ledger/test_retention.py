@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.ledger.world import ON_SQLITE, StillClock, World, at, moment, open_fresh, sha
+from tests.ledger.world import ON_POSTGRES, ON_SQLITE, NewPlace, StillClock, World, at, moment, opened, sha
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import StoreError
@@ -50,17 +49,32 @@ _PLANS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(plans=_PLANS, limit=st.integers(1, 8), baseline=st.integers(0, 9))
+_PROPERTY: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+_GIVEN: dict[str, Any] = {"plans": _PLANS, "limit": st.integers(1, 8), "baseline": st.integers(0, 9)}
+
+
+@ON_SQLITE
+@settings(max_examples=40, **_PROPERTY)
+@given(**_GIVEN)
 async def test_retention_takes_what_is_over_and_nothing_else(
-    plans: list[dict[str, Any]], limit: int, baseline: int
+    new_place: NewPlace, plans: list[dict[str, Any]], limit: int, baseline: int
 ) -> None:
-    with TemporaryDirectory() as folder:
-        ledger = await open_fresh(Path(folder) / "l.sqlite", StillClock())
-        try:
-            await _check_retention(ledger, plans, limit, baseline)
-        finally:
-            await ledger.close()
+    async with new_place() as place, opened(place) as ledger:
+        await _check_retention(ledger, plans, limit, baseline)
+
+
+@ON_POSTGRES
+@pytest.mark.requires("postgres")
+@settings(max_examples=10, **_PROPERTY)
+@given(**_GIVEN)
+async def test_retention_takes_the_same_from_a_database(
+    new_place: NewPlace, plans: list[dict[str, Any]], limit: int, baseline: int
+) -> None:
+    async with new_place() as place, opened(place) as ledger:
+        await _check_retention(ledger, plans, limit, baseline)
 
 
 async def _check_retention(ledger: SqlLedger, plans: list[dict[str, Any]], limit: int, baseline: int) -> None:

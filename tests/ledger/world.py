@@ -6,6 +6,8 @@ Tests speak to the ledger through its public methods only, so that another engin
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,8 @@ from fluxtrail.model.verdict import Verdict
 
 ON_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 """For a test of what the other engine does in its own way, or has not."""
+ON_POSTGRES = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+NewPlace = Callable[[], AbstractAsyncContextManager[Path | str]]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 SOURCES = "source.toolkit.fluxcd.io"
@@ -206,3 +210,12 @@ async def fresh_place(place: Path) -> Path:
 
 async def open_fresh(place: Path, clock: StillClock) -> SqlLedger:
     return await SqlLedger.open(await fresh_place(place), clock=clock)
+
+
+@asynccontextmanager
+async def opened(where: Path | str) -> AsyncIterator[SqlLedger]:
+    ledger = await SqlLedger.open(where, clock=StillClock())
+    try:
+        yield ledger
+    finally:
+        await ledger.close()

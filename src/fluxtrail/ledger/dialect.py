@@ -31,6 +31,11 @@ class Dialect(Protocol):
     async def lock(self, session: Session, name: str) -> None:
         """Wait until nobody else holds the lock of this name, and hold it until the transaction ends."""
 
+    async def give_way(self, session: Session) -> None:
+        """Let this transaction fail, to be tried again, where it would wait for long: of two that wait in a circle,
+        the other one goes on.
+        """
+
     async def reserve_ids(self, session: Session, table: Table, number: int) -> Sequence[int]:
         """Return growing ids for so many new rows. Nobody else is given any until this transaction ends.
 

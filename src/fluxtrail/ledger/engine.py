@@ -57,7 +57,10 @@ async def connected(engine: AsyncEngine, subject: str) -> AsyncIterator[AsyncCon
 
 
 @asynccontextmanager
-async def writing(engine: Engine, *, is_unit: bool = False) -> AsyncIterator[Session]:
-    """Yield a session in a transaction of its own, see `Engine.write`."""
+async def writing(engine: Engine, *, is_unit: bool = False, gives_way: bool = False) -> AsyncIterator[Session]:
+    """Yield a session in a transaction of its own, see `Engine.write` and `Dialect.give_way`."""
     async with engine.write(is_unit=is_unit) as connection:
-        yield Session(connection, engine.subject, engine.dialect)
+        session = Session(connection, engine.subject, engine.dialect)
+        if gives_way:
+            await session.dialect.give_way(session)
+        yield session

@@ -6,12 +6,13 @@ No SQLAlchemy or sqlite3 exception leaves this folder.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from fluxtrail.model.errors import StoreError
 from fluxtrail.model.redaction import redact
@@ -48,15 +49,14 @@ _STATES: dict[str, tuple[str, bool]] = {
     "25P03": ("the unit took too long, and the database gave it up", True),
     "25006": ("the database is read-only: a standby, or one being taken over; name the one that is written", True),
     "53": ("the database is short of disk, memory or connections", True),
-    "55P03": ("another process kept the ledger locked for too long; try again", True),
     "57014": ("the database took too long for this", True),
     "57": ("the database is stopping or starting", True),
     "58": ("the database's system failed; look at its log", True),
     "XX": ("the database is damaged; look at its log", False),
 }
 """By SQLSTATE or its class. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
-_COLLISIONS = ("40001", "40P01")
-_ATTEMPTS = 5
+_COLLISIONS = ("40001", "40P01", "55P03")
+_ATTEMPTS = 10
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class CollisionError(StoreError):
     retryable_by_default = True
 
 
-def again(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def again(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Let a whole transaction be tried again after a collision; it must do nothing but that."""
 
     @wraps(method)
@@ -86,6 +86,8 @@ def again(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 def translate(exc: BaseException, subject: str) -> StoreError:
     """Return the StoreError for a failure of the database; `subject` is the ledger's path or address."""
     cause = getattr(exc, "orig", None) or exc
+    if isinstance(cause, PoolTimeoutError):
+        return StoreError("all connections are busy; try again", retryable=True, subject=subject)
     code = getattr(cause, "sqlite_errorname", "") or ""
     said = redact(str(cause), limit_bytes=300)
     if state := getattr(cause, "sqlstate", None) or _state_of(cause):
@@ -103,7 +105,9 @@ def _state_of(cause: BaseException) -> str | None:
 
 def _of_state(state: str, said: str, subject: str) -> StoreError:
     if state in _COLLISIONS:
-        return CollisionError(f"another transaction got in the way; try again ({state})", subject=subject)
+        return CollisionError(
+            f"another process was writing the same, or for too long; try again ({state})", subject=subject
+        )
     remedy, retryable = _STATES.get(state) or _STATES.get(state[:2]) or ("the ledger failed", False)
     return StoreError(f"{remedy} ({state}: {said})", retryable=retryable, subject=subject)
 

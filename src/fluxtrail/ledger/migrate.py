@@ -24,13 +24,15 @@ async def upgrade(connection: AsyncConnection, subject: str) -> bool:
     The caller's transaction holds it: a failure leaves the old schema.
 
     Raises:
-        StoreError: the file is no ledger, or one of a newer version.
+        StoreError: it is no ledger, or one of a newer version.
     """
     current = await finish(connection.run_sync(find_revision))
     if current == HEAD:
         return False
     if current is None and await finish(connection.run_sync(_has_tables)):
-        raise StoreError("the file holds other tables and is no ledger; name another file", subject=subject)
+        raise StoreError(
+            "it holds other tables and is no ledger; name another file, database or schema", subject=subject
+        )
     await finish(connection.run_sync(_run, current, subject))
     return True
 

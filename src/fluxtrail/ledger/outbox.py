@@ -75,7 +75,7 @@ class Outbox:
         """Note that they were sent. Of `latest`, what was planned again meanwhile is still to be sent."""
         latest = [report for report in _in_order(reports) if report.mode is Mode.LATEST]
         every = [report for report in _in_order(reports) if report.mode is Mode.EVERY]
-        async with writing(self._engine) as session:
+        async with writing(self._engine, gives_way=True) as session:
             await session.run(_FORGET, [_versioned(report) for report in latest])
             await session.run(_GIVE_BACK, [_held(report) for report in latest])
             await session.run(_REMEMBER, [_versioned(report) | {"now_": self._now()} for report in every])
@@ -84,7 +84,7 @@ class Outbox:
     async def postpone(self, reports: Sequence[ClaimedReport], *, until: datetime, answer: str) -> None:
         """Give them back, not to be tried before `until`."""
         said = redact(answer)
-        async with writing(self._engine) as session:
+        async with writing(self._engine, gives_way=True) as session:
             await session.run(_ANSWERED, [_versioned(report) | {"answer_": said} for report in _in_order(reports)])
             await session.run(_POSTPONE, [_held(report) | {"until_": until} for report in _in_order(reports)])
 
@@ -92,7 +92,7 @@ class Outbox:
     async def bury(self, reports: Sequence[ClaimedReport], *, answer: str) -> None:
         """Give up on them: dead letters, which keep the answer. What was planned again meanwhile lives on."""
         said = redact(answer)
-        async with writing(self._engine) as session:
+        async with writing(self._engine, gives_way=True) as session:
             await session.run(_BURY, [_versioned(report) | {"answer_": said} for report in _in_order(reports)])
             await session.run(_GIVE_BACK, [_held(report) for report in _in_order(reports)])
 
@@ -100,14 +100,14 @@ class Outbox:
     async def replay(self, ids: Sequence[ReportId]) -> int:
         """Let dead letters be sent again, now; returns how many were dead."""
         back = {"state": ReportState.WAITING, "attempts": 0, "due_at": self._now()}
-        async with writing(self._engine) as session:
+        async with writing(self._engine, gives_way=True) as session:
             return await _change(session, ids, _R.c.state == ReportState.DEAD, back)
 
     @again
     async def drop(self, ids: Sequence[ReportId]) -> int:
         """Never send these, dead or waiting; returns how many there were. What is being sent may still arrive."""
         gone = {**_FREE, "state": ReportState.DROPPED, "body": b"", "ended_at": self._now()}
-        async with writing(self._engine) as session:
+        async with writing(self._engine, gives_way=True) as session:
             return await _change(session, ids, _R.c.ended_at.is_(None), gone)
 
     async def counts(self) -> dict[str, SinkCounts]:
@@ -138,6 +138,8 @@ class Outbox:
         Returns:
             None when one was spent, else how long until there is one.
         """
+        if limit < 1:
+            return per
         async with writing(self._engine) as session:
             await session.dialect.lock(session, f"budget {budget}")
             await session.run(delete(_B).where(_B.c.budget == budget, _B.c.spent_at <= now - per))

@@ -3,8 +3,8 @@
 Isolation. A unit is written at READ COMMITTED under one advisory lock: it begins when the one before it, of whatever
 process, has committed, and each of its statements sees all of that. A stricter level would take its snapshot
 before it has the lock, and then see less than what it waited for, or fail. Answers are read at REPEATABLE READ, so
-that each is of one instant. The outbox does not wait for units: it locks single rows, in one order, and never during
-a call to the outside.
+that each is of one instant. The outbox does not wait its turn: it locks single rows, in one order, and never during a
+call to the outside. Should it and a unit wait for each other all the same, it gives way, and tries again.
 
 The history's ids. They come from a sequence, which does not wait for anybody's commit; so who takes some holds a
 second lock until its transaction ends. Ids are therefore committed in their order, and nobody who reads up to the
@@ -60,6 +60,8 @@ _LIMITS = f"""set_config('statement_timeout', '{STATEMENT_SECONDS * 1000}', true
 _LOCK = "pg_advisory_xact_lock(hashtextextended(:name, 64037))"
 _BEGIN = text(f"SELECT {_LIMITS}")
 _BEGIN_UNIT = text(f"SELECT {_LIMITS}, {_LOCK}").bindparams(name="unit")
+_GIVE_WAY = text("SELECT set_config('lock_timeout', '700', true)")
+"""Below `deadlock_timeout` (1 s): who gives way is never the one that is looking for the circle."""
 _LOCK_NAME = text(f"SELECT {_LOCK}")
 _NEXT_IDS = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :number)")
 
@@ -84,6 +86,9 @@ class PostgresDialect:
 
     async def lock(self, session: Session, name: str) -> None:
         await session.run(_LOCK_NAME, {"name": name})
+
+    async def give_way(self, session: Session) -> None:
+        await session.run(_GIVE_WAY)
 
     async def reserve_ids(self, session: Session, table: Table, number: int) -> list[int]:
         await self.lock(session, f"ids of {table.name}")

@@ -64,6 +64,9 @@ class SqliteDialect:
     async def lock(self, session: Session, name: str) -> None:
         """Nothing: who writes has the whole file."""
 
+    async def give_way(self, session: Session) -> None:
+        """Nothing: who writes waits for nobody."""
+
     async def reserve_ids(self, session: Session, table: Table, number: int) -> range:
         last = int(await session.scalar(_LAST_ID.bindparams(name=table.name)) or 0)
         return range(last + 1, last + 1 + number)

@@ -26,6 +26,10 @@ _TARGET = re.compile(r"(?P<kind>[A-Za-z]+)/(?:(?P<namespace>[^/\s]+)/)?(?P<name>
 _SHORT_KINDS = {"ks": "kustomization", "kustomizations": "kustomization"}
 
 
+_REVISION = re.compile(r"(?:[^@\s]+@)?sha(?:1|256):(?P<hash>[0-9A-Fa-f]{4,64})")
+"""A revision as Flux prints it, or an artifact's digest: what people copy from other tools."""
+
+
 class Match(msgspec.Struct, frozen=True):
     """A commit that a query may mean, and by which kind of alias."""
 
@@ -36,6 +40,8 @@ class Match(msgspec.Struct, frozen=True):
 async def resolve(session: Session, situation: Situation, query: str) -> list[Match]:
     """Return what `query` may mean, best first: at most CANDIDATES + 1 commits, each once."""
     text = query.strip()
+    revision = _REVISION.fullmatch(text)
+    text = revision["hash"] if revision else text
     pull_request, inside = _PULL_REQUEST.fullmatch(text), _IN_REPOSITORY.fullmatch(text)
     if pull_request:
         name = pull_request["repository"]
