@@ -49,7 +49,10 @@ async def test_the_exporters_layer_is_followed_from_the_registry_to_the_cluster(
             last = registry.push("acme/manifests", layers=[(EXPORTER_INFO, exporter_info((NEXT, merged)))])
             cluster.apply(cluster.pull(url, last), source="manifests", kind="OCIRepository")
             delivery = await run.until_verdict(SOURCE, "deployed")
+            assert delivery["via"] == last.removeprefix("sha256:")
             assert (await run.until_verdict(NEXT, "deployed"))["via"] is None
+            for said in (last, f"latest@{last}", last.removeprefix("sha256:")[:12]):
+                assert (await run.until_verdict(said, "deployed"))["via"] is None
     stages = {name: datetime.fromisoformat(stage["at"]) for name, stage in delivery["stages"].items()}
     took = stages["applied"] - stages["merged"]
     assert timedelta(minutes=15) - timedelta(seconds=2) < took < timedelta(minutes=16)

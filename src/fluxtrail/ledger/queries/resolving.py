@@ -22,12 +22,10 @@ CANDIDATES = 20
 
 _PULL_REQUEST = re.compile(r"(?:(?P<repository>[^#\s]+))?#(?P<number>\d{1,9})")
 _IN_REPOSITORY = re.compile(r"(?P<repository>[^@\s]+)@(?P<sha>[0-9a-fA-F]{4,64})")
-_TARGET = re.compile(r"(?P<kind>[A-Za-z]+)/(?:(?P<namespace>[^/\s]+)/)?(?P<name>[^/\s]+)")
-_SHORT_KINDS = {"ks": "kustomization", "kustomizations": "kustomization"}
-
-
 _REVISION = re.compile(r"(?:[^@\s]+@)?sha(?:1|256):(?P<hash>[0-9A-Fa-f]{4,64})")
 """A revision as Flux prints it, or an artifact's digest: what people copy from other tools."""
+_TARGET = re.compile(r"(?P<kind>[A-Za-z]+)/(?:(?P<namespace>[^/\s]+)/)?(?P<name>[^/\s]+)")
+_SHORT_KINDS = {"ks": "kustomization", "kustomizations": "kustomization"}
 
 
 class Match(msgspec.Struct, frozen=True):
