@@ -18,6 +18,7 @@ ALL = (
     ("memory",),
     ("ledger",),
     ("feed",),
+    ("telemetry", "--kills", str(KILLS), "--changes", "22", "--outage", "120", "--time-scale", "4"),
     ("kill", "--kills", str(KILLS), "--changes", "22", "--time-scale", "4"),
 )
 

@@ -6,10 +6,8 @@ stand only where they have none; docs/telemetry.md lists all.
 
 from __future__ import annotations
 
-from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.records import SyncId
-from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.telling import TrackedCommit, TrackedSync, TrackedTarget
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.telemetry.messages import Value
@@ -95,8 +93,6 @@ def precision_values(since: Moment, until: Moment) -> Values:
 
 
 def _owner_and_name(commit: TrackedCommit) -> tuple[str, str]:
-    try:
-        url = parse_repository(commit.repository_url or f"https://{commit.repository}")
-    except WireError:
-        return "", commit.repository.rpartition("/")[2]
-    return url.owner, url.name
+    """Return what lies between host and name, and the name; a repository on disk belongs to nobody."""
+    inner, _, name = commit.repository.rpartition("/")
+    return "" if inner.startswith("file:") else inner.partition("/")[2], name
