@@ -100,8 +100,8 @@ async def find_trail(
         QueryParameter(
             min_length=1,
             max_length=512,
-            description="A sha or a prefix of one, `owner/repo@<sha>`, `#12`, `owner/repo#12`, `kind/namespace/name` "
-            "or `kind/name`.",
+            description="A sha or a prefix of one, a revision or digest (`main@sha1:…`), `owner/repo@<sha>`, `#12`, "
+            "`owner/repo#12`, `kind/namespace/name` or `kind/name`.",
         ),
     ],
 ) -> TrailView:
