@@ -63,6 +63,19 @@ def test_a_watched_source_on_an_internal_address_is_still_refused() -> None:
         allow.check("http://127.0.0.1:9000/acme/fleet")
 
 
+@pytest.mark.parametrize(
+    ("patterns", "is_stated", "expected"),
+    [((), False, False), ((), True, True), (("git.corp/*",), False, False), (("http://git.corp/*",), False, True)],
+)
+def test_logins_go_in_clear_text_only_where_the_settings_say_so(
+    patterns: tuple[str, ...], is_stated: bool, expected: bool
+) -> None:
+    allow = AllowList(patterns)
+    allow.admit("http://git.corp/acme/fleet", is_stated=is_stated)
+    assert allow.may_log_in(allow.check("http://git.corp/acme/shop")) is expected
+    assert allow.may_log_in(allow.check("https://git.corp/acme/shop"))
+
+
 def test_file_urls_need_their_own_switch() -> None:
     with pytest.raises(ConfigError, match="allow_file_protocol"):
         AllowList(["*"]).check("file:///a/b")

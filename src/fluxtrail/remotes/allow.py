@@ -71,11 +71,18 @@ class AllowList:
     def __init__(self, patterns: Iterable[str] = (), *, allow_file_protocol: bool = False) -> None:
         self._patterns = [_Pattern(text) for text in patterns]
         self._admitted: set[tuple[str, str]] = set()
+        self._stated_http: set[str] = set()
         self.allow_file_protocol = allow_file_protocol
 
-    def admit(self, url: RepositoryUrl | str) -> None:
-        """Admit the host of a watched source, with every owner on it. Internal addresses stay refused."""
+    def admit(self, url: RepositoryUrl | str, *, is_stated: bool = False) -> None:
+        """Admit the host of a watched source, with every owner on it. Internal addresses stay refused.
+
+        Args:
+            is_stated: the settings name this URL, so plain HTTP there is meant, logins included.
+        """
         parsed = parse_repository(url) if isinstance(url, str) else url
+        if is_stated and parsed.scheme == "http":
+            self._stated_http.add(_forge_host(parsed))
         self._admitted.add(("http" if parsed.scheme == "http" else "secure", _forge_host(parsed)))
 
     def check(self, url: RepositoryUrl | str) -> RepositoryUrl:
@@ -104,6 +111,13 @@ class AllowList:
         """Whether `http://` is wanted there: by a pattern with that scheme, or by a watched source itself."""
         explicit = any(pattern.scheme == "http" and pattern.admits(url) for pattern in self._patterns)
         return explicit or ("http", _forge_host(url)) in self._admitted
+
+    def may_log_in(self, url: RepositoryUrl) -> bool:
+        """Whether a login may be shown there. In clear text only where the settings say so: whoever may write a source
+        on a cluster could otherwise have our logins sent over the open network.
+        """
+        explicit = any(pattern.scheme == "http" and pattern.admits(url) for pattern in self._patterns)
+        return url.scheme != "http" or explicit or _forge_host(url) in self._stated_http
 
     async def check_addresses(self, url: RepositoryUrl) -> None:
         """Refuse a host name that resolves to an internal address (a name anybody can register can do so).

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from fluxtrail.model.errors import RateLimitedError
+from fluxtrail.model.moment import parse_http_date
 
 DEFAULT_WAIT_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 2 * 3600.0
@@ -106,11 +105,8 @@ def _retry_after(text: str | None, now: float) -> float | None:
 
 
 def _parse_date(text: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = parse_http_date(text)
+    return moment.timestamp() if moment else None
 
 
 def _bounded(seconds: float) -> float:

@@ -47,7 +47,7 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     allow = AllowList(settings.allow, allow_file_protocol=settings.git.allow_file_protocol)
     for item in settings.repositories:
         for url in filter(None, map(url_to_ask, (item.url, *item.exports_to))):
-            allow.admit(url)
+            allow.admit(url, is_stated=True)
     repositories = await stack.enter_async_context(
         GitStore(
             settings.git.directory or settings.ledger.folder / "git",

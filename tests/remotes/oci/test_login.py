@@ -56,6 +56,18 @@ async def test_a_stranger_gets_a_token(registries: Registries, fake: FakeRegistr
     assert len(fake.paths()) == 3
 
 
+async def test_a_source_that_asks_for_plain_http_is_given_no_login(
+    make_registries: RegistriesMaker, fake: FakeRegistry
+) -> None:
+    """Whoever may write a source on a cluster could else have our login sent in clear text."""
+    wants_token(fake)
+    fake.once("/token", token_answer("t0"))
+    registries = make_registries(allow=("127.0.0.1/*",), credentials=LOGIN)
+    registries.admit(fake.url(REPOSITORY), insecure=True)
+    await ask(registries, fake)
+    assert all("authorization" not in asked.headers for asked in fake.asked if asked.path.startswith("/token"))
+
+
 async def test_a_login_goes_to_the_token_service_and_no_further(
     make_registries: RegistriesMaker, fake: FakeRegistry
 ) -> None:

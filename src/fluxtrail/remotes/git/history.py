@@ -36,7 +36,11 @@ _LATEST_SECONDS = 253_402_300_799  # 9999-12-31: git keeps what a clock gone mad
 
 
 class LogParser:
-    """Feed it stdout; `commits` grows. Memory is bounded by `PATHS_LIMIT` paths a commit and the caller's limit."""
+    """Feed it stdout; `commits` grows.
+
+    Memory is bounded by `PATHS_LIMIT` paths a commit and the caller's limit; of what has no end no more is held than
+    is read of it.
+    """
 
     def __init__(self) -> None:
         self.commits: list[CommitFacts] = []
@@ -49,6 +53,7 @@ class LogParser:
         *tokens, self._rest = (self._rest + chunk).split(b"\0")
         for token in tokens:
             self._take(token)
+        self._rest = self._rest[:BODY_LIMIT_BYTES]
 
     def finish(self) -> list[CommitFacts]:
         """Return all commits; call it once, at the end of the stream."""
@@ -64,7 +69,7 @@ class LogParser:
         elif not token:
             self._close()
             self._fields = []
-        elif len(self._paths) < PATHS_LIMIT:
+        elif len(self._paths) < PATHS_LIMIT and len(token) < BODY_LIMIT_BYTES:
             first = not self._paths
             path = token[1:] if first and token.startswith(b"\n") else token
             self._paths.append(path.decode("utf-8", "backslashreplace"))

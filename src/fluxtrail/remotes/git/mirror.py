@@ -56,8 +56,13 @@ class Mirror:
         environment: GitEnvironment,
         credentials: CredentialSource,
         limit_bytes: int,
+        may_log_in: Callable[[RepositoryUrl], bool] = lambda url: True,
     ) -> None:
+        """Args:
+        may_log_in: whether credentials may be shown to an address.
+        """
         self.path = path
+        self._may_log_in = may_log_in
         self._disk_limit = DiskLimit(path, limit_bytes)
         self.url = url
         self._command, self._environment, self._credentials = command, environment, credentials
@@ -314,6 +319,8 @@ class Mirror:
                 on_stderr=on_stderr,
             )
 
+        if not self._may_log_in(self.url):
+            return await run(None)
         credential = await self._credentials.obtain(host, owner, port=port, kinds=kinds)
         try:
             return await run(credential)

@@ -115,6 +115,7 @@ class GitStore:
             environment=self._environment,
             credentials=self._credentials,
             limit_bytes=self._quota_bytes,
+            may_log_in=self._allow.may_log_in,
         )
         if mirror.exists:
             mirror.remove_stale_locks()

@@ -8,10 +8,9 @@ Source: docs.github.com, REST API, "Rate limits" and "Best practices".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from fluxtrail.model.errors import RateLimitedError
+from fluxtrail.model.moment import parse_http_date
 
 DEFAULT_WAIT_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 2 * 3600.0
@@ -102,11 +101,8 @@ def _server_now(headers: Mapping[str, str], now: float) -> float:
 
 
 def _parse_date(value: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = parse_http_date(value)
+    return moment.timestamp() if moment else None
 
 
 def _bounded(seconds: float) -> float:

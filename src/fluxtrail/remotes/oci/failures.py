@@ -4,12 +4,11 @@ Source: OCI distribution specification 1.1, "Error codes"; RFC 9110, 10.2.3 (Ret
 """
 
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
 from fluxtrail.model.errors import AuthError, ConflictError, NotFoundError, RateLimitedError, UpstreamError
+from fluxtrail.model.moment import parse_http_date
 from fluxtrail.model.redaction import redact
 
 DEFAULT_WAIT_SECONDS = 60.0
@@ -80,11 +79,8 @@ def find_wait_seconds(headers: Mapping[str, str], *, now: float) -> float | None
 
 
 def _parse_date(text: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+    moment = parse_http_date(text)
+    return moment.timestamp() if moment else None
 
 
 def _message(body: bytes) -> str:

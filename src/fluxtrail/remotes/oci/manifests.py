@@ -17,6 +17,8 @@ from fluxtrail.model.redaction import redact
 T = TypeVar("T")
 
 MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
+ELEMENT_LIMIT = 100_000
+"""Commas in a document: an empty descriptor is three bytes long, and eighty times as large once it is read."""
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -194,6 +196,8 @@ def _texts(values: dict[str, str | None] | None) -> dict[str, str]:
 def _decode(data: bytes, kind: type[T], subject: str) -> T:
     if len(data) > MANIFEST_LIMIT_BYTES:
         raise WireError(f"{len(data)} bytes are more than the {MANIFEST_LIMIT_BYTES} that are read", subject=subject)
+    if data.count(b",") > ELEMENT_LIMIT:
+        raise WireError(f"more than {ELEMENT_LIMIT} elements are not read", subject=subject)
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

@@ -80,6 +80,7 @@ class Registries:
                 endpoint,
                 allow=self._allow,
                 credentials=self._credentials,
+                may_log_in=self._allow.may_log_in(reference.repository_url(insecure=insecure)),
                 realms=self._realms,
                 longest_wait_seconds=self._longest_wait_seconds,
                 retry_waits=self._retry_waits,

@@ -96,6 +96,7 @@ class OciRegistry:
         timeout_seconds: float = 60.0,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        may_log_in: bool = True,
     ) -> None:
         self.endpoint = endpoint
         self._allow, self._credentials = allow, credentials
@@ -110,7 +111,9 @@ class OciRegistry:
             secrets=self._secrets,
             timeout_seconds=timeout_seconds,
         )
-        self._authenticator = Authenticator(endpoint, self._wire, credentials, realms=realms or {}, clock=clock)
+        self._authenticator = Authenticator(
+            endpoint, self._wire, credentials, realms=realms or {}, clock=clock, may_log_in=may_log_in
+        )
 
     async def read_manifest(self, reference: Reference) -> Content:
         """Return a manifest's or an index's bytes. A tag's digest is computed, and compared with what is claimed."""

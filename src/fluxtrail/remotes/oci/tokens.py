@@ -55,6 +55,7 @@ class Authenticator:
     Args:
         realms: registry → host of its token service, beside those that are known.
         clock: POSIX seconds.
+        may_log_in: whether a login may be shown; else only what anybody gets is asked for.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Authenticator:
         *,
         realms: Mapping[str, str],
         clock: Callable[[], float],
+        may_log_in: bool = True,
     ) -> None:
+        self._may_log_in = may_log_in
         self._registry, self._wire, self._credentials = registry, wire, credentials
         self._realms = realms
         self._clock = clock
@@ -113,7 +116,9 @@ class Authenticator:
 
     async def _obtain(self, repository: str, challenges: Sequence[Challenge]) -> _Held:
         registry = self._registry
-        login = await self._credentials.find(registry.name, repository, host=registry.host, port=registry.port)
+        login = None
+        if self._may_log_in:
+            login = await self._credentials.find(registry.name, repository, host=registry.host, port=registry.port)
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
         if "bearer" in by_scheme:
             if login is not None and login.registry_token:

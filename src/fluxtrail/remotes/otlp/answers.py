@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
@@ -19,6 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from fluxtrail.model.errors import UpstreamError
+from fluxtrail.model.moment import parse_http_date
 from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.otlp.variables import Signal
 
@@ -107,12 +107,8 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
         return bounded(float(value))
     except ValueError:
         pass
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return bounded((moment - now).total_seconds())
+    moment = parse_http_date(value)
+    return None if moment is None else bounded((moment - now).total_seconds())
 
 
 def bounded(seconds: float) -> float | None:
