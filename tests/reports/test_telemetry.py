@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.ledger.world import World, fresh_place, moment, sha
 from tests.remotes.otlp.receiver import Lose, Partial, Receiver, Refuse, serving_grpc, serving_http
@@ -35,14 +36,16 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.telemetry.ids import root_span_id, trace_id
 from fluxtrail.runtime import telemetry as module
 from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.logs import configure_logs
 from fluxtrail.runtime.settings import Settings, TelemetrySetting
 from fluxtrail.runtime.telemetry import Routes, Telemetry, open_telemetry, read_routes, resource_of
 
 SOURCE, CARRIER = 1, 2
 
 
-def routes_of(mode: str, environ: Mapping[str, str]) -> tuple[Settings, Routes]:
-    settings = Settings(telemetry=TelemetrySetting.model_validate({"mode": mode}), settle_seconds=600.0)
+def routes_of(mode: str, environ: Mapping[str, str], *, own_logs: str = "false") -> tuple[Settings, Routes]:
+    telemetry = TelemetrySetting.model_validate({"mode": mode, "own_logs": own_logs})
+    settings = Settings(telemetry=telemetry, settle_seconds=600.0)
     return settings, read_routes(settings, environ)
 
 
@@ -131,8 +134,10 @@ def verdict(
 
 
 @asynccontextmanager
-async def process(place: Path, clock: FakeClock, *, mode: str = "otlp", **environ: str) -> AsyncIterator[Process]:
-    settings, routes = routes_of(mode, environ)
+async def process(
+    place: Path, clock: FakeClock, *, mode: str = "otlp", own_logs: str = "false", **environ: str
+) -> AsyncIterator[Process]:
+    settings, routes = routes_of(mode, environ, own_logs=own_logs)
     async with AsyncExitStack() as stack:
         store = await SqlLedger.open(place, clock=clock, plan=routes.planner())
         stack.push_async_callback(store.close)
@@ -575,3 +580,41 @@ async def test_stdout_logs_has_a_line_for_each_delivery(
     assert said.count("fluxtrail.delivery.deployed") == 2
     assert f"repo.deployment_tools.hash={sha(SOURCE)}" in said
     assert f"trace_id={SOURCE_TRACE.hex()}" in said
+
+
+# our own lines
+
+
+async def test_own_lines_go_by_otlp_where_that_is_wanted(
+    place: Path, clock: FakeClock, receiver: Receiver, endpoint: str
+) -> None:
+    configure_logs(level="INFO", is_silent=True)
+    try:
+        async with process(place, clock, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, own_logs="true") as found:
+            structlog.get_logger("test").warning("watch_failed", cluster="prod", attempts=3, reason=ValueError("x"))
+            structlog.get_logger("test").debug("too_small_to_tell")
+            await found.deliver("apps")
+            clock.turn(200)
+            await found.send()
+    finally:
+        structlog.reset_defaults()
+    own = [record for record in receiver.log_records if not record.event_name]
+    (told,) = [record for record in own if record.body.string_value == "watch_failed"]
+    assert values(told.attributes) == {"cluster": "prod", "attempts": 3, "reason": "x"}
+    assert told.severity_text == "WARNING"
+    assert {record.body.string_value for record in own} == {"watch_failed"}
+    assert len(receiver.log_records) == len(own) + 4
+
+
+async def test_own_lines_that_cannot_be_sent_say_nothing_about_it(
+    place: Path, clock: FakeClock, receiver: Receiver, endpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver.usual = Refuse(message="not today")
+    configure_logs(level="INFO")
+    try:
+        async with process(place, clock, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, own_logs="true"):
+            structlog.get_logger("test").warning("watch_failed")
+    finally:
+        structlog.reset_defaults()
+    assert receiver.asked == 1
+    assert "not today" not in capsys.readouterr().out

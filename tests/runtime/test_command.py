@@ -95,6 +95,7 @@ def test_command_of_the_replaced_tool_is_taken_as_it_stands(call: Any) -> None:
         "mode": "stdout-logs+otlp",
         "endpoint": "alloy:4317",
         "insecure": False,
+        "own_logs": False,
     }
 
 

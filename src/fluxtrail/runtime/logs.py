@@ -4,8 +4,26 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import structlog
+
+Follower = Callable[[Mapping[str, Any]], None]
+"""Is given each line as it is logged. It must not wait, fail, or log."""
+
+_followers: list[Follower] = []
+
+
+@contextmanager
+def follow_logs(follower: Follower) -> Iterator[None]:
+    """Hand every line that is logged meanwhile to `follower`, those of a silent process too."""
+    _followers.append(follower)
+    try:
+        yield
+    finally:
+        _followers.remove(follower)
 
 
 def configure_logs(*, level: str, is_silent: bool = False) -> None:
@@ -13,9 +31,9 @@ def configure_logs(*, level: str, is_silent: bool = False) -> None:
 
     Args:
         level: DEBUG, INFO, WARNING or ERROR.
-        is_silent: say nothing at all (a telemetry mode without stdout).
+        is_silent: say nothing on stdout (a telemetry mode without it).
     """
-    number = logging.CRITICAL + 10 if is_silent else logging.getLevelNamesMapping()[level]
+    number = logging.getLevelNamesMapping()[level]
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -26,7 +44,7 @@ def configure_logs(*, level: str, is_silent: bool = False) -> None:
     else:
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
-        processors=[*shared, *renderers],
+        processors=[*shared, _follow, *([_drop] if is_silent else renderers)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
@@ -38,4 +56,15 @@ def configure_logs(*, level: str, is_silent: bool = False) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    quietest = logging.CRITICAL + 10 if is_silent else logging.WARNING
+    logging.basicConfig(level=max(number, quietest), handlers=[handler], force=True)
+
+
+def _follow(_logger: Any, _name: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+    for follower in _followers:
+        follower(line)
+    return line
+
+
+def _drop(_logger: Any, _name: str, _line: structlog.types.EventDict) -> structlog.types.EventDict:
+    raise structlog.DropEvent

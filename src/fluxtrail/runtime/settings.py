@@ -169,6 +169,8 @@ class TelemetrySetting(Section):
     mode: Literal["stdout-logs", "stdout-all", "stdout-logs+otlp", "stdout-all+otlp", "otlp"] = "stdout-logs"
     endpoint: str = "localhost:4317"
     insecure: bool = True
+    own_logs: bool = False
+    """The process's own log lines by OTLP too."""
 
 
 class Settings(BaseSettings):

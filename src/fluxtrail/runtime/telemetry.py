@@ -210,9 +210,8 @@ class _Builder:
         self._ledger = ledger
         self._clock = clock
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
-        self._envelope: Envelope = Envelope(
-            resource_of(environ, instance_id=ledger.store.instance_id, cluster_names=cluster_names)
-        )
+        self._resource = resource_of(environ, instance_id=ledger.store.instance_id, cluster_names=cluster_names)
+        self._envelope: Envelope = Envelope(self._resource)
         self._sender: OtlpSender | None = None
 
     async def open(self, stack: AsyncExitStack) -> None:
@@ -220,6 +219,10 @@ class _Builder:
             from fluxtrail.remotes.otlp.sender import OtlpSender  # noqa: PLC0415
 
             self._sender = await stack.enter_async_context(OtlpSender(self._routes.otlp))
+            if self._settings.telemetry.own_logs and self._routes.otlp.logs.is_enabled:
+                from fluxtrail.runtime.own_logs import sending_own_logs  # noqa: PLC0415
+
+                await stack.enter_async_context(sending_own_logs(self._sender, self._resource))
 
     def dispatcher(self, output: Output) -> Dispatcher:
         from fluxtrail.reports.telemetry import otlp, rendering, stdout  # noqa: PLC0415
