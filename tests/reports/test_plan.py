@@ -70,6 +70,13 @@ def test_applied_and_ended_in_one_moment_are_one_report() -> None:
     assert read_content(reports[0].body).has_stages
 
 
+def test_stages_of_a_failure_are_told_apart_from_it() -> None:
+    """It may have failed before: then its failure has been told, and what it applied since has not."""
+    reports = [report for report in plan([APPLIED, verdict(Verdict.FAILED)]) if report.sink == "otlp.traces"]
+    assert [report.key for report in reports] == ["1.2.3.applied", "1.2.3.failed", "1"]
+    assert not read_content(reports[1].body).has_stages
+
+
 def test_a_failure_whose_reason_changes_has_one_key() -> None:
     first = verdict(Verdict.FAILED, id=41, detail={"reason": "BuildFailed"})
     second = verdict(Verdict.FAILED, Verdict.FAILED, id=42, detail={"reason": "HealthCheckFailed"})

@@ -28,8 +28,6 @@ from fluxtrail.model.verdict import Verdict
 
 TOLD = frozenset({Verdict.DEPLOYED, Verdict.FAILED, Verdict.ROLLED_BACK, Verdict.LOST, Verdict.ABANDONED})
 """Verdicts that are told. `unaffected` is nothing to tell, `pending` is told when it is over."""
-ATTEMPTED = frozenset({Verdict.DEPLOYED, Verdict.FAILED})
-"""Verdicts that an attempt to deliver the commit ends with."""
 
 
 class Subject(StrEnum):
@@ -114,7 +112,8 @@ class _Item(NamedTuple):
 
 
 def _told(transitions: Sequence[Transition]) -> list[_Item]:
-    ended = {_place(item) for item in transitions if _verdict(item) in ATTEMPTED}
+    # Not with a failure: an attempt may have failed before it applied anything, and that has been told.
+    ended = {_place(item) for item in transitions if _verdict(item) is Verdict.DEPLOYED}
     applied = {_place(item) for item in transitions if item.kind is TransitionKind.APPLIED}
     items: dict[str, _Item] = {}
     for transition in transitions:
@@ -144,7 +143,8 @@ def _items(transition: Transition, *, ended: set[Place], applied: set[Place]) ->
         return [_item(transition, Subject.APPLIED, _key(transition, "applied"))]
     if verdict is None or verdict not in TOLD:
         return []
-    told = _item(transition, Subject.VERDICT, _key(transition, verdict.value), has_stages=place in applied)
+    has_stages = place in applied and place in ended
+    told = _item(transition, Subject.VERDICT, _key(transition, verdict.value), has_stages=has_stages)
     if verdict is Verdict.ROLLED_BACK:
         return [told]  # what was whole once is not told again
     return [told, _item(transition, Subject.COMMIT, str(commit))]
