@@ -150,7 +150,7 @@ async def open_service(settings: Settings, environ: Mapping[str, str]) -> AsyncI
     async with AsyncExitStack() as stack:
         routes = read_routes(settings, environ)
         store = await SqlLedger.open(
-            settings.ledger.path, clock=clock, synchronous=settings.ledger.synchronous, plan=routes.planner()
+            settings.ledger.where, clock=clock, synchronous=settings.ledger.synchronous, plan=routes.planner()
         )
         stack.push_async_callback(store.close)
         ledger = FoldedLedger(store)
