@@ -35,7 +35,7 @@ async def read_feed(session: Session, *, after: int | None, limit: int) -> FeedP
 async def newest_safe_id(session: Session) -> int:
     """Return the newest id below which no other can appear any more; 0 in an empty history.
 
-    With one writer at a time ids are committed in their order, so that is the largest one.
+    Ids are committed in their order on every engine (`Dialect.reserve_ids`), so that is the largest one.
     """
     return int(await session.scalar(select(func.max(_T.c.id))) or 0)
 
