@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +16,7 @@ import click
 import msgspec
 
 from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, UpstreamError, WireError
+from fluxtrail.model.moment import parse_http_date
 from fluxtrail.model.redaction import redact, redact_url
 from fluxtrail.model.views import Candidate
 from fluxtrail.web.shapes import Page, Problem
@@ -181,10 +181,7 @@ class Client:
         return Stream(connection, wire, response, lambda exc: self._unreachable(exc, timeout_seconds))
 
     def _note_time(self, date: str | None) -> None:
-        try:
-            self.now = parsedate_to_datetime(date) if date else datetime.now(UTC)
-        except ValueError:
-            self.now = datetime.now(UTC)
+        self.now = parse_http_date(date) or datetime.now(UTC)
 
     def _unreachable(self, exc: Exception, timeout_seconds: float) -> UnreachableError:
         if isinstance(exc, ConnectionRefusedError):

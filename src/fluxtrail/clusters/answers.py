@@ -10,7 +10,6 @@ WireError
 """
 
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -22,9 +21,12 @@ from fluxtrail.model.errors import (
     UpstreamError,
     WireError,
 )
+from fluxtrail.model.moment import parse_http_date
 from fluxtrail.model.redaction import redact
 
 RETRY_AFTER_LIMIT_SECONDS = 300.0
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: no JSON or another shape, bytes that are no UTF-8, nesting without end."""
 
 
 class GoneError(NotFoundError):
@@ -66,7 +68,7 @@ def parse_status(body: bytes | msgspec.Raw) -> Status:
     """Return the `Status` in `body`; a proxy's HTML page or plain text becomes its message."""
     try:
         return msgspec.json.decode(body, type=Status)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Status(message=bytes(body).decode("utf-8", "replace"))
 
 
@@ -80,12 +82,9 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), RETRY_AFTER_LIMIT_SECONDS)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+    moment = parse_http_date(text)
+    if moment is None:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=now.tzinfo)
     return min(max((moment - now).total_seconds(), 0.0), RETRY_AFTER_LIMIT_SECONDS)
 
 

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from fluxtrail.clusters.answers import Status, parse_retry_after, parse_status, refusal
+from fluxtrail.clusters.answers import UNREADABLE, Status, parse_retry_after, parse_status, refusal
 from fluxtrail.clusters.authentication import Credential, credentials_for
 from fluxtrail.clusters.clock import Clock, SystemClock
 from fluxtrail.clusters.endpoint import Endpoint
@@ -142,7 +142,7 @@ class Connection:
     def _decode(self, path: str, body: bytes, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(body, type=shape)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise WireError(f"unexpected answer: {error}", subject=self._subject(path)) from error
 
     @asynccontextmanager

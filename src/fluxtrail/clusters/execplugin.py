@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from fluxtrail.clusters.answers import UNREADABLE
 from fluxtrail.clusters.clock import Clock
 from fluxtrail.clusters.endpoint import Endpoint, ExecPlugin, Secret
 from fluxtrail.clusters.tls import CertificatePair
@@ -146,7 +147,7 @@ class ExecPluginRunner:
     def _parse(self, output: bytes) -> tuple[Answer, datetime | None]:
         try:
             credential = msgspec.json.decode(output, type=_PluginCredential)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             # The decoder's message may quote the output, and the output is a secret.
             raise self._error(f"the command {self._plugin.command!r} printed no ExecCredential in JSON") from error
         if credential.kind != "ExecCredential" or credential.api_version != self._plugin.api_version:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fluxtrail.clusters.answers import UNREADABLE
 from fluxtrail.clusters.subjects import OnProblem, Problem, Subject, WatchStats
 from fluxtrail.clusters.wire import Identified, ObjectMeta
 from fluxtrail.model.observation import Gone, ObjectKey, ObjectUid, Observation, Seen
@@ -113,7 +114,7 @@ class HeldObjects(Generic[T]):
         """Return an object's resourceVersion, or None where it cannot be read."""
         try:
             meta = _identify(raw).metadata
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
         return meta.resource_version if meta else None
 
@@ -124,7 +125,7 @@ class HeldObjects(Generic[T]):
     def _meta(self, raw: msgspec.Raw) -> ObjectMeta | None:
         try:
             meta = _identify(raw).metadata
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._report(None, error)
             return None
         if meta is None or not meta.name or not meta.uid or not meta.resource_version:

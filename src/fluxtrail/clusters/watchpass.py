@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from fluxtrail.clusters.answers import OversizedError, SilenceError, parse_status, refusal
+from fluxtrail.clusters.answers import UNREADABLE, OversizedError, SilenceError, parse_status, refusal
 from fluxtrail.clusters.clock import Clock
 from fluxtrail.clusters.framing import LineSplitter
 from fluxtrail.clusters.held import HeldObjects
@@ -168,7 +168,7 @@ class WatchPass(Generic[T]):
     def _take(self, line: bytes, now: datetime, batch: list[Observation[T]]) -> None:
         try:
             event = _decode_event(line)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._stats.decode_errors += 1
             raise RelistError(f"a line is no watch event: {error}", is_paged=True) from error
         match event.type:
@@ -192,7 +192,7 @@ class WatchPass(Generic[T]):
     def _take_bookmark(self, raw: msgspec.Raw, now: datetime, batch: list[Observation[T]]) -> None:
         try:
             bookmark = _decode_bookmark(raw)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._stats.decode_errors += 1
             raise RelistError(f"a bookmark cannot be read: {error}", is_paged=True) from error
         version = (bookmark.metadata.resource_version if bookmark.metadata else None) or ""

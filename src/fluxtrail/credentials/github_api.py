@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ import msgspec
 
 from fluxtrail.credentials.github_key import AppKey
 from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, RateLimitedError, UpstreamError, WireError
+from fluxtrail.model.moment import parse_http_date
 from fluxtrail.model.redaction import redact
 
 T = TypeVar("T")
@@ -144,10 +144,10 @@ class AppApi:
 
     def _learn_offset(self, headers: Mapping[str, str]) -> bool:
         """Take GitHub's time from an answer; return whether it is news."""
-        try:
-            theirs = parsedate_to_datetime(headers["date"]).timestamp()
-        except (KeyError, ValueError, TypeError, IndexError):
+        date = parse_http_date(headers.get("date"))
+        if date is None:
             return False
+        theirs = date.timestamp()
         if abs(theirs - self.now()) <= SKEW_SECONDS:
             return False
         self._offset = theirs - self._clock()

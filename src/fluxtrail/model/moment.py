@@ -4,10 +4,12 @@ A moment is never bare: it says which evidence gave it and how precise that is (
 """
 
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 import msgspec
 
+HTTP_DATE_LIMIT = 100
 KUBERNETES_RESOLUTION = timedelta(seconds=1)
 """Kubernetes writes timestamps without fractions, cut towards the past."""
 
@@ -99,4 +101,18 @@ def parse_timestamp(text: str | None) -> datetime | None:
     try:
         return parsed.astimezone(UTC)
     except OverflowError:  # beyond year 9999 in UTC
+        return None
+
+
+def parse_http_date(text: str | None) -> datetime | None:
+    """Return the instant of a header such as `Date` or `Retry-After` as aware UTC, or None for nothing or nonsense.
+
+    A date without a zone is UTC. Source: RFC 9110, 5.6.7.
+    """
+    if not text or len(text) > HTTP_DATE_LIMIT:
+        return None
+    try:
+        parsed = parsedate_to_datetime(text)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -58,7 +58,7 @@ def redact_url(url: str) -> str:
     except ValueError:
         return MASK
     if not parts.scheme or not parts.netloc:
-        return re.sub(r"^[^/@\s]*:[^/@\s]*@", "", url).split("?", 1)[0].split("#", 1)[0]
+        return re.sub(r"^[^/@\s:]*:[^/@\s]*@", "", url).split("?", 1)[0].split("#", 1)[0]
     host = parts.netloc.rpartition("@")[2]
     if "@" in url and not _HAS_A_PORT_IF_ANY.match(host):
         return MASK  # a password with an unescaped `/`, `?` or `#` looks like this

@@ -208,11 +208,12 @@ def project_artifact_generator(wire: WireArtifactGenerator) -> ArtifactGenerator
         for item in ((spec.sources if spec else None) or ())[:MAX_INPUTS]
         if item is not None and item.alias and item.name
     }
+    everything = tuple(SourceInput(key) for key in dict.fromkeys(sources.values()))
     return ArtifactGenerator(
         key=ObjectKey(GENERATOR_GROUP, "ArtifactGenerator", namespace, meta.name),
         uid=ObjectUid(meta.uid or ""),
         inputs={
-            item.name: _generator_inputs(item, sources)
+            item.name: _generator_inputs(item, sources) or everything
             for item in (spec.artifacts if spec else None) or ()
             if item is not None and item.name
         },
@@ -300,8 +301,8 @@ def _source_key(kind: str, namespace: str, name: str) -> ObjectKey:
 
 
 def _generator_inputs(item: WireGeneratorArtifact, sources: dict[str, ObjectKey]) -> tuple[SourceInput, ...]:
-    """Return what an artifact copies (`@alias/path/**`), by source; all sources in full where no copy can be read."""
-    paths: dict[ObjectKey, tuple[str, ...]] = {}
+    """Return what an artifact copies (`@alias/path/**`), by source; nothing where no copy can be read."""
+    paths: dict[ObjectKey, dict[str, None]] = {}
     whole: set[ObjectKey] = set()
     for copy in item.copy or ():
         alias, _, path = ((copy.source if copy else None) or "").removeprefix("@").partition("/")
@@ -310,7 +311,5 @@ def _generator_inputs(item: WireGeneratorArtifact, sources: dict[str, ObjectKey]
             continue
         taken = _taken_path(path)
         whole |= set() if taken else {key}
-        paths[key] = paths.get(key, ()) + taken
-    if not paths:
-        return tuple(SourceInput(key) for key in dict.fromkeys(sources.values()))
-    return tuple(SourceInput(key, () if key in whole else taken) for key, taken in paths.items())
+        paths.setdefault(key, {}).update(dict.fromkeys(taken))
+    return tuple(SourceInput(key, () if key in whole else tuple(taken)) for key, taken in paths.items())

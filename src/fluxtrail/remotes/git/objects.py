@@ -126,6 +126,7 @@ class ObjectReader:
                         return await self._converse(verb, expression, limit_bytes)
                 except (
                     asyncio.IncompleteReadError,
+                    asyncio.LimitOverrunError,
                     BrokenPipeError,
                     ConnectionResetError,
                     TimeoutError,

@@ -15,6 +15,7 @@ from fluxtrail.model.redaction import redact_url
 from fluxtrail.remotes.oci.endpoint import Endpoint
 
 HEADER_LIMIT = 4096
+CHALLENGE_LIMIT = 16
 KNOWN_REALMS: Mapping[str, str] = {
     "docker.io": "auth.docker.io",
     "registry-1.docker.io": "auth.docker.io",
@@ -23,7 +24,7 @@ KNOWN_REALMS: Mapping[str, str] = {
 }
 """Registries whose token service has another name, by what their operators document."""
 
-_PARAMETER = re.compile(r'\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|\Z)')
+_PARAMETER = re.compile(r'\s*([A-Za-z0-9_-]+)\s*=\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([^\s,"]+))\s*(?:,|\Z)')
 _SCHEME = re.compile(r"[\s,]*([A-Za-z][A-Za-z0-9-]*)(?:[\s,]+|\Z)")
 
 
@@ -39,13 +40,15 @@ def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
     found: list[Challenge] = []
     for text in headers:
         found += _parse_header(text[:HEADER_LIMIT])
-    return found
+        if len(found) >= CHALLENGE_LIMIT:
+            break
+    return found[:CHALLENGE_LIMIT]
 
 
 def _parse_header(text: str) -> list[Challenge]:
     found: list[Challenge] = []
     position = 0
-    while position < len(text):
+    while position < len(text) and len(found) <= CHALLENGE_LIMIT:
         match = _PARAMETER.match(text, position) if found else None
         if match is not None:
             value = match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2])

@@ -6,6 +6,7 @@ Source: OCI image specification 1.1, manifest.md, image-index.md, config.md, des
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +25,8 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 _ATTESTATION = "vnd.docker.reference.type"
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+"""One for all, for most descriptors have none."""
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,8 +192,10 @@ def _platform(wire: _Platform) -> Platform:
     return Platform(os=wire.os or "", architecture=wire.architecture or "", variant=wire.variant or "")
 
 
-def _texts(values: dict[str, str | None] | None) -> dict[str, str]:
-    return {name: text for name, text in (values or {}).items() if text is not None}
+def _texts(values: dict[str, str | None] | None) -> Mapping[str, str]:
+    if not values:
+        return _NO_TEXTS
+    return {name: text for name, text in values.items() if text is not None}
 
 
 def _decode(data: bytes, kind: type[T], subject: str) -> T:
