@@ -100,7 +100,7 @@ def _most_telling(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     single: BaseException = failures
     while isinstance(single, BaseExceptionGroup) and len(single.exceptions) == 1:
         single = single.exceptions[0]
-    lost = failures.subgroup(LeaseLostError)
+    lost: BaseException | None = failures.subgroup(LeaseLostError)
     while isinstance(lost, BaseExceptionGroup):
         lost = lost.exceptions[0]
     return lost or single
