@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluxtrail.model.moment import Evidence, Moment, Precision, bracket, exact, observed, parse_timestamp
+from fluxtrail.model.moment import (
+    Evidence,
+    Moment,
+    Precision,
+    bracket,
+    exact,
+    observed,
+    parse_http_date,
+    parse_timestamp,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -89,3 +98,34 @@ def test_moments_leave_out_what_they_do_not_know() -> None:
         "precision": "exact",
     }
     assert msgspec.json.decode(encoded, type=Moment) == exact(NOON, Evidence.ARTIFACT)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Sun, 01 Mar 2026 12:00:00 GMT", NOON),
+        ("Sunday, 01-Mar-26 12:00:00 GMT", NOON),
+        ("Sun Mar  1 12:00:00 2026", NOON),
+        ("Sun, 01 Mar 2026 13:00:00 +0100", NOON),
+        ("Sun, 01 Mar 2026 12:00:00 -0000", NOON),
+        ("Sun, 01 Mar 99999999999999999999 12:00:00 GMT", None),
+        ("Sun, 01 Mar 2026 12:99999999999999999999:00 GMT", None),
+        ("Sun, 01 Mar 2026 12:00:00 +99999999", None),
+        ("Fri, 31 Dec 9999 23:00:00 -0200", None),
+        ("120", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("Sun, 01 Mar 2026 12:00:00 GMT" + " " * 100, None),
+    ],
+)
+def test_dates_of_headers(text: str | None, expected: datetime | None) -> None:
+    assert parse_http_date(text) == expected
+
+
+@given(
+    st.text(max_size=40) | st.from_regex(r"[A-Za-z]{3}, [0-9]{1,30} Mar [0-9]{1,30} [0-9:]{1,30} [+-]?[0-9A-Z]{1,9}")
+)
+def test_any_header_is_a_date_or_none(text: str) -> None:
+    found = parse_http_date(text)
+    assert found is None or found.tzinfo is UTC

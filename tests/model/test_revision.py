@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxtrail.model.errors import WireError
-from fluxtrail.model.revision import RevisionKind, find_revision, parse_revision, same_content
+from fluxtrail.model.revision import RevisionKind, find_revision, followed_sha, parse_revision, same_content
 
 SHA = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738"
 SHA256 = "3b6cdcc7adcc9a84d3214ee1c029543789d90b5ae69debe9efa3f66e982875de"
@@ -182,3 +182,31 @@ def test_garbage_raises_wire_errors_only(text: str) -> None:
         assert parse_revision(str(revision)) == revision
         assert revision.same_content(revision)
         assert revision.short
+
+
+@pytest.mark.parametrize(
+    ("revision", "origin", "expected"),
+    [
+        (None, None, None),
+        (f"main@sha1:{SHA}", None, SHA),
+        (f"main/{SHA}", None, SHA),
+        (f"main@<unknown>:{SHA256}", None, SHA256),
+        (f"latest@sha256:{SHA256}", None, SHA256),
+        (f"latest@sha256:{SHA256}", f"main@sha1:{SHA}", SHA),
+        (f"latest@sha256:{SHA256}", SHA, SHA),
+        (f"latest@sha256:{SHA256}", SHA.upper(), SHA),
+        (f"latest@sha256:{SHA256}", "main@sha1:abcdef123456", SHA256),
+        (f"latest@sha256:{SHA256}", f"sha256:{SHA256[::-1]}", SHA256),
+        (f"latest@sha256:{SHA256}", "not-a-revision", SHA256),
+        (f"latest@sha256:{SHA256}", "", SHA256),
+        (f"main@sha1:{SHA}", f"main@sha1:{SHA[::-1]}", SHA[::-1]),
+        ("main@sha1:abcdef123456", None, None),
+        ("6.5.3", None, None),
+        ("6.5.3+5394cb7f4833", None, None),
+        ("6.5.3", f"main@sha1:{SHA}", SHA),
+        ("what-is-this", None, None),
+        (None, f"main@sha1:{SHA}", SHA),
+    ],
+)
+def test_what_a_revision_is_followed_as(revision: str | None, origin: str | None, expected: str | None) -> None:
+    assert followed_sha(revision, origin) == expected
