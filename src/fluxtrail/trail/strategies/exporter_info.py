@@ -7,7 +7,7 @@ never stops the others. Source: docs/exporter-info.md; drop-in.md A.2.4.
 """
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,14 +16,13 @@ from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.redaction import MASK, redact, redact_url
-from fluxtrail.trail.strategies.stated import ExportedCommit, StatedExport
+from fluxtrail.trail.strategies.stated import FUTURE_TOLERANCE, ExportedCommit, StatedExport
 
 FILE_NAME = "exporter-info.json"
 LAYER_TYPE = "application/vnd.grafana.exporter-info.v1+json"
 """The media type of the layer of an OCI artifact that holds the same document."""
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 ENTRY_LIMIT = 5_000
-FUTURE_TOLERANCE = timedelta(minutes=2)
 _HASH = re.compile(r"[0-9A-Za-z]{1,128}")
 
 

@@ -16,7 +16,7 @@ from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.repository import parse_repository
-from fluxtrail.trail.strategies.stated import ExportedCommit, StatedExport
+from fluxtrail.trail.strategies.stated import FUTURE_TOLERANCE, ExportedCommit, StatedExport
 
 FILE_NAME = "hydrator.metadata"
 SIZE_LIMIT_BYTES = 256 * 1024
@@ -60,7 +60,7 @@ def _text(value: Any) -> str:
 
 def _date(value: Any, now: datetime) -> datetime | None:
     stated = parse_timestamp(value) if isinstance(value, str) else None
-    return stated if stated is not None and stated <= now else None
+    return stated if stated is not None and stated <= now + FUTURE_TOLERANCE else None
 
 
 def _repository(value: Any, problems: list[str]) -> str | None:

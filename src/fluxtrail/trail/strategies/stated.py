@@ -1,8 +1,11 @@
 """What a strategy says of a carrier: the source commits that it was made from."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
+
+FUTURE_TOLERANCE = timedelta(minutes=2)
+"""How far ahead of ours the clock may be that a commit's time comes from."""
 
 
 class ExportedCommit(msgspec.Struct, frozen=True, kw_only=True):
