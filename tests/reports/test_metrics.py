@@ -15,7 +15,7 @@ from fluxtrail.model.records import CommitId
 from fluxtrail.model.views import DeliveryFacts
 from fluxtrail.reports.telemetry.ids import trace_id
 from fluxtrail.reports.telemetry.messages import nanoseconds
-from fluxtrail.reports.telemetry.metrics import Place, Snapshot, scopes
+from fluxtrail.reports.telemetry.metrics import Place, Snapshot, parts, scopes
 
 CREATED = at(0) - timedelta(days=3)
 INFLIGHT = Inflight(
@@ -151,3 +151,33 @@ def test_no_metric_has_a_sha() -> None:
     text = str(taken(FACTS, CARRIER_FACTS))
     assert SHA not in text
     assert CARRIER_SHA not in text
+
+
+def test_a_fleet_is_sent_in_parts_that_a_receiver_takes() -> None:
+    fleet = [
+        msgspec.structs.replace(FACTS, commit_id=number, target_id=number, name=f"app-{number}")
+        for number in range(1, 8)
+    ]
+    whole = taken(*fleet)
+    split = list(parts(whole, points=5))
+    sizes = [len(_named(part)) for part in split]
+    assert max(sizes) <= 5
+    assert sum(sizes) == len(_named(whole))
+    assert [point for part in split for point in _named(part)] == _named(whole)
+    for part in split:
+        for scope in part:
+            for item in scope.metrics:
+                assert item.unit == metric(whole, item.name).unit
+                assert _temporality(item) == _temporality(metric(whole, item.name))
+
+
+def _named(found: list[ScopeMetrics]) -> list[tuple[str, Any]]:
+    return [(item.name, point) for scope in found for item in scope.metrics for point in _points(item)]
+
+
+def _points(item: Metric) -> Any:
+    return getattr(item, str(item.WhichOneof("data"))).data_points
+
+
+def _temporality(item: Metric) -> Any:
+    return getattr(getattr(item, str(item.WhichOneof("data"))), "aggregation_temporality", 0)

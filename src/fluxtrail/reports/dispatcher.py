@@ -37,6 +37,8 @@ SPARE_SECONDS = 10.0
 """Of a lease, for rendering and the ledger."""
 POLL_SECONDS = 2.0
 """Another process may have planned something, and what waits may be due."""
+COUNT_SECONDS = 5.0
+"""While it is busy; what waits is counted one by one."""
 FLUSH_SECONDS = 5.0
 BURY_AFTER = 5
 ALIKE = 3
@@ -104,6 +106,9 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._circuit = Circuit(dice or random.Random())  # noqa: S311 - spreads retries, guards nothing
         self._refusals: Counter[int] = Counter()
+        self._was_full = False
+        """There was more than one claim takes."""
+        self._counted_at = float("-inf")
         self.numbers = Numbers()
 
     @property
@@ -121,6 +126,8 @@ class Dispatcher:
                 is_busy = await to_its_end(self.work())
                 if not is_busy:
                     await self._rest()
+                elif not self._was_full:
+                    await self._clock.sleep(self._pace.gather_seconds)
         except asyncio.CancelledError:
             await self._flush()
             raise
@@ -131,6 +138,7 @@ class Dispatcher:
             return False
         limit = BATCH if self._circuit.is_closed else 1
         reports = await self._outbox.claim([self.sink], owner=self._owner, limit=limit, lease=self._lease)
+        self._was_full = len(reports) == limit
         if not reports:
             await self._count()
             return False
@@ -140,10 +148,12 @@ class Dispatcher:
         except asyncio.CancelledError:
             await to_its_end(self._outbox.postpone(sitting.left(reports), until=self._clock.now(), answer=STOPPED))
             raise
-        await self._count()
+        if self._clock.monotonic() - self._counted_at >= COUNT_SECONDS:
+            await self._count()
         return True
 
     async def _count(self) -> None:
+        self._counted_at = self._clock.monotonic()
         held = (await self._outbox.counts()).get(self.sink, SinkCounts())
         age = (self._clock.now() - held.oldest_at).total_seconds() if held.oldest_at else 0.0
         self.numbers.held, self.numbers.oldest_age_seconds = held, max(age, 0.0)

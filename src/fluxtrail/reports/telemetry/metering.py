@@ -15,9 +15,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.figures import Figures
+from fluxtrail.model.records import CommitId
+from fluxtrail.model.telling import TrackedCommit
 from fluxtrail.reports.ports import Clock, Facts, Leadership
 from fluxtrail.reports.telemetry.messages import Envelope
-from fluxtrail.reports.telemetry.metrics import Inflight, Place, Snapshot, scopes
+from fluxtrail.reports.telemetry.metrics import Inflight, Place, Snapshot, parts, scopes
 
 log = structlog.get_logger(__name__)
 
@@ -99,20 +101,24 @@ class Meter:
         if not self._leads and self._on_lead is not None:
             await self._on_lead()
         self._leads = True
-        request = await self.request()
+        requests = await self.requests()
         for export in self._exports:
-            try:
-                await export(request)
-            except FluxtrailError as exc:
-                self.failed += 1
-                if not self.problem:
-                    log.warning("metrics_not_exported", error=str(exc))
-                self.problem = str(exc)
-            else:
-                self.problem = ""
+            await self._export(export, requests)
         return True
 
-    async def request(self) -> ExportMetricsServiceRequest:
+    async def _export(self, export: Export, requests: Sequence[ExportMetricsServiceRequest]) -> None:
+        try:
+            for request in requests:
+                await export(request)
+        except FluxtrailError as exc:
+            self.failed += 1
+            if not self.problem:
+                log.warning("metrics_not_exported", error=str(exc))
+            self.problem = str(exc)
+        else:
+            self.problem = ""
+
+    async def requests(self) -> list[ExportMetricsServiceRequest]:
         """Return everything as it stands now."""
         now = self._clock.now()
         counts = await self._gauges.counts(now=now)
@@ -124,7 +130,14 @@ class Meter:
             now=now,
         )
         sampled = await self._facts.commit_tellings(snapshot.sampled(), now=now, settle_after=timedelta())
-        return self._envelope.metrics(scopes(snapshot, {id_: told.commit for id_, told in sampled.items()}))
+        commits = {id_: told.commit for id_, told in sampled.items()}
+        # A fleet's are half a second of work.
+        return await asyncio.to_thread(self._encode, snapshot, commits)
+
+    def _encode(
+        self, snapshot: Snapshot, commits: Mapping[CommitId, TrackedCommit]
+    ) -> list[ExportMetricsServiceRequest]:
+        return [self._envelope.metrics(part) for part in parts(scopes(snapshot, commits))]
 
     async def close(self) -> None:
         """Export once more, and let another process lead."""
