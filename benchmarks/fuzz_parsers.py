@@ -34,6 +34,7 @@ from fluxtrail.remotes.git.history import LogParser
 from fluxtrail.remotes.git.objects import ObjectReader, parse_tree, split_path
 from fluxtrail.remotes.git.progress import parse_progress
 from fluxtrail.remotes.git.refs import parse_refs, safe_pin_name
+from fluxtrail.remotes.github import limits
 from fluxtrail.remotes.oci import failures
 from fluxtrail.remotes.oci.challenges import check_realm, parse_challenges
 from fluxtrail.remotes.oci.endpoint import Endpoint
@@ -202,7 +203,11 @@ def _message(data: bytes) -> object:
 def _dates(data: bytes) -> object:
     text = _text(data)
     headers = {"retry-after": text, "date": text, "ratelimit-remaining": "0", "ratelimit-reset": text}
+    github = {"retry-after": text, "date": text, "x-ratelimit-remaining": "0", "x-ratelimit-reset": text}
+    found = limits.find_wait_seconds(200, github, "", now=POSIX), limits.find_wait_seconds(403, github, "", now=POSIX)
+    assert all(wait is not None and 0 < wait <= waits.LONGEST_WAIT_SECONDS for wait in found), found
     return (
+        found,
         parse_http_date(text),
         parse_retry_after(text, now=NOW),
         answers.parse_retry_after(text, now=NOW),

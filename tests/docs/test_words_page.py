@@ -14,12 +14,8 @@ from fluxtrail.model.records import AliasKind, Attribution, Cause, TransitionKin
 from fluxtrail.model.revision import find_revision
 from fluxtrail.model.stage import STAGES, Stage
 from fluxtrail.model.verdict import WAITING_BY_WILL, PendingReason, Verdict, union
-from fluxtrail.trail.strategies.exporter_info import (
-    ENTRY_LIMIT,
-    FUTURE_TOLERANCE,
-    SIZE_LIMIT_BYTES,
-    parse_exporter_info,
-)
+from fluxtrail.trail.strategies.exporter_info import ENTRY_LIMIT, SIZE_LIMIT_BYTES, parse_exporter_info
+from fluxtrail.trail.strategies.stated import FUTURE_TOLERANCE
 
 CONCEPTS = page("concepts.md")
 WORDS: tuple[type[StrEnum], ...] = (

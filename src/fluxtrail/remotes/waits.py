@@ -88,9 +88,10 @@ def find_wait_seconds(status: int, headers: Mapping[str, str], *, now: float) ->
 
 
 def _until_reset(text: str, now: float) -> float:
-    if not text.strip().isdecimal() or len(text) > 15:
+    seconds = text.strip()
+    if not seconds.isdecimal() or len(seconds) > 15:
         return DEFAULT_WAIT_SECONDS
-    reset = float(text)
+    reset = float(seconds)
     # The second of the reset itself still counts as before it.
     return _bounded(reset - now + 1 if reset >= _EPOCH_BEGINS else reset)
 
@@ -98,8 +99,9 @@ def _until_reset(text: str, now: float) -> float:
 def _retry_after(text: str | None, now: float) -> float | None:
     if text is None:
         return None
-    if text.strip().isdecimal() and len(text) <= 15:
-        return float(text)
+    seconds = text.strip()
+    if seconds.isdecimal() and len(seconds) <= 15:
+        return float(seconds)
     moment = _parse_date(text)
     return DEFAULT_WAIT_SECONDS if moment is None else moment - now
 

@@ -77,9 +77,8 @@ def find_wait_seconds(status: int, headers: Mapping[str, str], message: str, *, 
 
 
 def _until_reset(headers: Mapping[str, str], now: float) -> float:
-    try:
-        reset = float(headers["x-ratelimit-reset"])
-    except (KeyError, ValueError):
+    reset = _parse_seconds(headers.get("x-ratelimit-reset", ""))
+    if reset is None:
         return DEFAULT_WAIT_SECONDS
     # The second of the reset itself still counts as before it.
     return _bounded(reset - _server_now(headers, now) + 1)
@@ -88,11 +87,16 @@ def _until_reset(headers: Mapping[str, str], now: float) -> float:
 def _parse_retry_after(value: str | None, headers: Mapping[str, str], now: float) -> float | None:
     if value is None:
         return None
-    try:
-        return float(int(value))
-    except ValueError:
-        moment = _parse_date(value)
-        return DEFAULT_WAIT_SECONDS if moment is None else moment - _server_now(headers, now)
+    seconds = _parse_seconds(value)
+    if seconds is not None:
+        return seconds
+    moment = _parse_date(value)
+    return DEFAULT_WAIT_SECONDS if moment is None else moment - _server_now(headers, now)
+
+
+def _parse_seconds(value: str) -> float | None:
+    text = value.strip()
+    return float(text[:15]) if text.isdecimal() else None
 
 
 def _server_now(headers: Mapping[str, str], now: float) -> float:
