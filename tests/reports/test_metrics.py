@@ -15,7 +15,8 @@ from fluxtrail.model.records import CommitId
 from fluxtrail.model.views import DeliveryFacts
 from fluxtrail.reports.telemetry.ids import trace_id
 from fluxtrail.reports.telemetry.messages import nanoseconds
-from fluxtrail.reports.telemetry.metrics import Place, Snapshot, parts, scopes
+from fluxtrail.reports.telemetry.metrics import Place, Snapshot, scopes
+from fluxtrail.reports.telemetry.parts import parts
 
 CREATED = at(0) - timedelta(days=3)
 INFLIGHT = Inflight(

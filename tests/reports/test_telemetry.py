@@ -37,8 +37,9 @@ from fluxtrail.reports.telemetry.ids import root_span_id, trace_id
 from fluxtrail.runtime import telemetry as module
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.logs import configure_logs
+from fluxtrail.runtime.routes import Routes, read_routes
 from fluxtrail.runtime.settings import Settings, TelemetrySetting
-from fluxtrail.runtime.telemetry import Routes, Telemetry, open_telemetry, read_routes, resource_of
+from fluxtrail.runtime.telemetry import Telemetry, open_telemetry, resource_of
 
 SOURCE, CARRIER = 1, 2
 

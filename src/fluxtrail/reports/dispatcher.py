@@ -14,16 +14,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum
+from datetime import timedelta
 
 import structlog
 
-from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, NotFoundError, StoreError, UpstreamError
+from fluxtrail.model.errors import FluxtrailError, StoreError
 from fluxtrail.model.report import ClaimedReport, SinkCounts
+from fluxtrail.reports.batches import Fault, by_time, fault_of, parts_of
 from fluxtrail.reports.circuit import Circuit
+from fluxtrail.reports.endings import to_its_end
 from fluxtrail.reports.outputs import Output, Ready
 from fluxtrail.reports.ports import Clock, Outbox
 
@@ -73,12 +74,6 @@ class Numbers:
     oldest_age_seconds: float = 0.0
     is_down: bool = False
     problem: str = ""
-
-
-class _Fault(Enum):
-    RECEIVER = "receiver"
-    SIZE = "size"
-    CONTENT = "content"
 
 
 class Dispatcher:
@@ -160,7 +155,7 @@ class Dispatcher:
 
     async def _deal_with(self, sitting: _Sitting, reports: Sequence[ClaimedReport]) -> None:
         rendering = await self._output.render(reports)
-        for until, waiting in _by_time(rendering.waiting).items():
+        for until, waiting in by_time(rendering.waiting).items():
             await self._outbox.postpone(waiting, until=until, answer="")
         if rendering.silent:
             await self._outbox.acknowledge(rendering.silent)
@@ -168,7 +163,7 @@ class Dispatcher:
             await sitting.bury([report], problem)
         sitting.done(reports, but=[ready.report for ready in rendering.ready])
         if rendering.ready:
-            for part in _parts(rendering.ready, self._pace.items):
+            for part in parts_of(rendering.ready, self._pace.items):
                 await sitting.send(part)
             await sitting.settle_refused()
 
@@ -272,7 +267,7 @@ class _Sitting:
         if error is None:
             self._has_taken = True
             self.done([one.report for one in ready])
-        elif _fault(error) is _Fault.RECEIVER:
+        elif fault_of(error) is Fault.RECEIVER:
             self._is_over = True
             await self._give_back(ready, error)
         elif len(ready) > 1:
@@ -288,7 +283,7 @@ class _Sitting:
         """Bury what was refused while others were taken; what was refused like all others is tried again."""
         doubted: list[ClaimedReport] = []
         for report, error in self._refused:
-            is_its_own = self._has_taken or _fault(error) is _Fault.SIZE
+            is_its_own = self._has_taken or fault_of(error) is Fault.SIZE
             if is_its_own or self._dispatcher.refusals_of(report) >= BURY_AFTER:
                 await self.bury([report], str(error))
             else:
@@ -306,56 +301,3 @@ class _Sitting:
         reports = [one.report for one in ready]
         await self._dispatcher.release(reports)
         self.done(reports)
-
-
-def _parts(ready: Sequence[Ready], items: int) -> Iterator[Sequence[Ready]]:
-    """Yield requests' worth of reports."""
-    part: list[Ready] = []
-    held = 0
-    for one in ready:
-        if part and held + len(one.items) > items:
-            yield part
-            part, held = [], 0
-        part.append(one)
-        held += len(one.items)
-    if part:
-        yield part
-
-
-def _by_time(waiting: Sequence[tuple[ClaimedReport, datetime]]) -> dict[datetime, list[ClaimedReport]]:
-    """Put together what waits until the same second."""
-    found: dict[datetime, list[ClaimedReport]] = {}
-    for report, until in waiting:
-        found.setdefault(until.replace(microsecond=0) + timedelta(seconds=1), []).append(report)
-    return found
-
-
-def _fault(error: FluxtrailError) -> _Fault:
-    """Return who is at fault that something was not taken."""
-    if error.retryable or isinstance(error, AuthError | NotFoundError | ConfigError):
-        return _Fault.RECEIVER
-    status = error.status if isinstance(error, UpstreamError) else None
-    if status == 413:
-        return _Fault.SIZE
-    if status is not None and 300 <= status < 400:
-        return _Fault.RECEIVER
-    return _Fault.CONTENT
-
-
-async def to_its_end(work: Awaitable[bool] | Awaitable[None]) -> bool:
-    """Await `work` to its end; a cancellation that comes meanwhile is raised after it.
-
-    What was sent must be noted as sent, and what is being sent gets its answer.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        return bool(await asyncio.shield(task))
-    except asyncio.CancelledError:
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                task.cancel()  # asked twice: somebody has run out of patience
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("stopped_with_failure", error=str(error))
-        raise

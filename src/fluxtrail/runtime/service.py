@@ -25,9 +25,10 @@ from fluxtrail.runtime.following import build_following, measures_baseline_of, s
 from fluxtrail.runtime.remotes import open_remotes
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.retention import Retention
+from fluxtrail.runtime.routes import Routes, read_routes
 from fluxtrail.runtime.settings import Settings
 from fluxtrail.runtime.streams import ClusterNarrowing, ClusterStreams, kube_environ
-from fluxtrail.runtime.telemetry import Routes, open_telemetry, read_routes, source_kinds
+from fluxtrail.runtime.telemetry import open_telemetry, source_kinds
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry

@@ -19,7 +19,8 @@ from fluxtrail.model.records import CommitId
 from fluxtrail.model.telling import TrackedCommit
 from fluxtrail.reports.ports import Clock, Facts, Leadership
 from fluxtrail.reports.telemetry.messages import Envelope
-from fluxtrail.reports.telemetry.metrics import Inflight, Place, Snapshot, parts, scopes
+from fluxtrail.reports.telemetry.metrics import Inflight, Place, Snapshot, scopes
+from fluxtrail.reports.telemetry.parts import parts
 
 log = structlog.get_logger(__name__)
 
