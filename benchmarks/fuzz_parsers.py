@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -81,7 +82,7 @@ def _docker_config(data: bytes) -> object:
     return config, config.find_login("ghcr.io", "acme/x"), config.find_helper("gcr.io", "x"), repr(config)
 
 
-_REGISTRY = Endpoint.of(Reference(registry="registry.example.com", repository="x", tag="y"), insecure=False)
+_REGISTRY = Endpoint.of(Reference(registry="docker.io", repository="x", tag="y"), insecure=False)
 
 
 def _challenge(data: bytes) -> object:
@@ -92,8 +93,10 @@ def _challenge(data: bytes) -> object:
 
 def _reference(data: bytes) -> object:
     text = _text(data)
+    with suppress(WireError):
+        resolve_revision("oci://ghcr.io/acme/x", text)
     found = parse_reference(text)
-    return found, str(found), found.repository_url(), resolve_revision("oci://ghcr.io/acme/x", text)
+    return found, str(found), found.repository_url()
 
 
 def _refusal(data: bytes) -> object:
@@ -288,27 +291,20 @@ class _Answering:
         return _Answered(self._data)
 
 
-class _Conversation:
-    """Asks git's batch about an object, on a loop of its own."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._environment = cast("GitEnvironment", _NoEnvironment())
-
-    def __call__(self, data: bytes) -> object:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(self._ask(data))
-
-    async def _ask(self, data: bytes) -> object:
-        command = cast("GitCommand", _Answering(data))
-        reader = ObjectReader(command, self._environment, Path(), subject="x")
-        return await reader.read(seeds.SHA, limit_bytes=1_000_000), await reader.find_entry(seeds.SHA, "a/b")
-
-
 class _NoEnvironment:
     def local(self) -> dict[str, str]:
         return {}
+
+
+def _batch(data: bytes) -> object:
+    """Ask git's batch about an object and a path."""
+    return asyncio.run(_ask(data))
+
+
+async def _ask(data: bytes) -> object:
+    command, environment = cast("GitCommand", _Answering(data)), cast("GitEnvironment", _NoEnvironment())
+    reader = ObjectReader(command, environment, Path(), subject="x")
+    return await reader.read(seeds.SHA, limit_bytes=1_000_000), await reader.find_entry(seeds.SHA, "a/b")
 
 
 # -- collectors ---------------------------------------------------------------------------------------------------
@@ -352,6 +348,6 @@ def all_parsers() -> tuple[Parser, ...]:
         _of("git-tree", seeds.TREES, _tree, CorruptCloneError),
         _of("git-refs", seeds.REFS, _refs),
         _of("git-progress", seeds.PROGRESS, _progress),
-        _of("git-batch", seeds.BATCHES, _Conversation(), WireError, CorruptCloneError),
+        _of("git-batch", seeds.BATCHES, _batch, WireError, CorruptCloneError),
         _of("otlp-answer", seeds.ANSWERS, _answer, UpstreamError),
     )
