@@ -25,7 +25,7 @@ from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.measures import Kind, Measure
 
-if TYPE_CHECKING:  # OpenTelemetry's messages cost 30 MiB; only who tells something pays
+if TYPE_CHECKING:  # OpenTelemetry's messages and gRPC cost memory; only who sends something pays
     from fluxtrail.remotes.otlp.options import SignalOptions
     from fluxtrail.remotes.otlp.sender import OtlpSender
     from fluxtrail.reports.ports import Facts
