@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help demo test lint types imports check bench bench-kill lock clean
+.PHONY: help demo test lint types imports check bench bench-kill bench-fuzz lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ bench: $(STAMP) ## every benchmark, figures on stdout
 
 bench-kill: $(STAMP) ## 200 seeded SIGKILLs against the truth log
 	$(BIN)/python -m benchmarks.kill --kills 200
+
+bench-fuzz: $(STAMP) ## a million damaged documents through every parser
+	$(BIN)/python -m benchmarks.fuzz --cases 1000000 --workers 2
 
 lock: ## renew requirements-dev.txt from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --group dev --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o requirements-dev.txt

@@ -1,6 +1,6 @@
 """Every benchmark in turn, each in a process of its own: `python -m benchmarks`. Figures, never a verdict.
 
-The kills are few here; `make bench-kill` makes the full count.
+Kills and damaged documents are few here; `make bench-kill` and `make bench-fuzz` make the full count.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ ALL = (
     ("ledger",),
     ("feed",),
     ("telemetry", "--kills", str(KILLS), "--changes", "22", "--outage", "120", "--time-scale", "4"),
+    ("fuzz", "--cases", "50000"),
     ("kill", "--kills", str(KILLS), "--changes", "22", "--time-scale", "4"),
 )
 
