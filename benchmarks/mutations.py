@@ -16,7 +16,8 @@ VALUES: tuple[bytes, ...] = (
     b'"' + b"\xc3\xa4" * 600 + b'"',
     b"[null]", b"[[]]", b'{"":null}', b'{"name":null}', b'{"a":{"a":{"a":{}}}}', b'"0001-01-01T00:00:00Z"',
     b'"9999-12-31T23:59:59.999999999999-23:59"', b'"2026-03-01T12:00:00.5z"', b'"main@sha1:' + b"a" * 40 + b'"',
-    b'"https://user:p/w@[::1"', b'"oci://"', b'"@alias/**"', b'"@"', b"NaN", b"'", b'"\\',
+    b'"https://user:p/w@[::1"', b'"oci://"', b'"@alias/**"', b'"@"', b"NaN", b"'",
+    b'"' + b"9" * 5000 + b'"', b'"\xd9\xa3"', b'"12344"', b'"\\',
 )  # fmt: skip
 TOKENS: tuple[bytes, ...] = (
     b"\0", b"\n", b"\r\n", b"\xff", b"\xc3", b"\xe2\x80\xa8", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"@",

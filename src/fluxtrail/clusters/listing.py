@@ -11,6 +11,7 @@ from fluxtrail.clusters.connection import Connection
 from fluxtrail.clusters.wire import ListMeta, Page
 
 _LEAST_PAGE_LIMIT = 4
+_LONGEST_REVISION = 100
 _log = structlog.get_logger(__name__)
 
 
@@ -62,6 +63,10 @@ def is_older(version: str, than: str) -> bool:
     Both have to be decimal numbers of etcd revisions; anything else cannot be compared and is never older.
     Source: KEP-5504, comparable resource versions.
     """
-    if version.isdecimal() and than.isdecimal():
+    if _is_revision(version) and _is_revision(than):
         return int(version) < int(than)
     return False
+
+
+def _is_revision(version: str) -> bool:
+    return version.isdecimal() and len(version) <= _LONGEST_REVISION
