@@ -50,7 +50,20 @@ def test_message_of_a_status_is_redacted() -> None:
     assert "abcdef" not in str(refusal(500, status, subject="x"))
 
 
-@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"[]", b"", b"\xff\xfe", b'{"code":"no number"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Bad gateway</html>",
+        b"[]",
+        b"",
+        b"\xff\xfe",
+        b'{"code":"no number"}',
+        b'{"message":"\xff"}',
+        b'{"details":' + b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+    ids=lambda body: body[:20].decode("latin-1"),
+)
 def test_body_that_is_no_status_still_makes_an_error(body: bytes) -> None:
     assert refusal(502, parse_status(body), subject="x").status == 502
 

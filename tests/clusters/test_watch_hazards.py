@@ -177,12 +177,22 @@ async def test_line_over_the_bound_is_skipped_counted_and_made_good_by_a_list(ap
     assert (at.stats.oversized_lines, at.stats.relists) == (1, 1)
 
 
-async def test_line_that_is_no_event_is_made_good_by_a_list(api: ScriptedApi) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<html>not an event</html>",
+        b'{"type":"MODIFIED","object":' + b'{"a":' * 100_000,
+        b'{"type":"MODIFIED","object":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"\xff","object":{}}',
+    ],
+    ids=["html", "no end", "nested", "no text"],
+)
+async def test_line_that_is_no_event_is_made_good_by_a_list(api: ScriptedApi, text: bytes) -> None:
     await api.put("a")
     async with watching(api) as at:
         await at.collector.until_listed()
         await api.wait_for_watch()
-        await api.publish(b"<html>not an event</html>\n")
+        await api.publish(text + b"\n")
         await at.collector.until_listed(2)
     assert at.stats.decode_errors == 1
 
@@ -314,6 +324,19 @@ async def test_undecodable_object_does_not_stop_the_others(api: ScriptedApi) -> 
     assert at.collector.told() == ["a red", "c red", "listed", "c blue held"]
     assert [str(problem.key) for problem in at.problems] == ["Widget/one/b"]
     assert at.stats.decode_errors == 1
+
+
+@pytest.mark.parametrize("name", [b'"\xff"', b"7"], ids=["no text", "number"])
+async def test_an_object_whose_name_cannot_be_read_does_not_stop_the_others(api: ScriptedApi, name: bytes) -> None:
+    await api.put("a")
+    async with watching(api) as at:
+        await at.collector.until_listed()
+        await api.wait_for_watch()
+        await api.publish(b'{"type":"MODIFIED","object":{"metadata":{"name":%s}}}\n' % name)
+        await api.put("a", "blue")
+        await at.collector.until_said("a blue held")
+    assert at.stats.relists == 0
+    assert [problem.key for problem in at.problems] == [None]
 
 
 async def test_held_object_that_becomes_undecodable_stays_and_its_next_state_comes_after_a_gap(

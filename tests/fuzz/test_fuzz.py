@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import pytest
 from benchmarks.fuzz import Tally, document, run_cases
@@ -30,6 +31,33 @@ def test_seeds_are_good_documents(parser: Parser) -> None:
         except parser.errors:
             continue
     assert read > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("git-batch", b"x" * 100_000),
+        ("git-batch", b"5394cb7f48332b2de7c17dd8b8384bbc84b7e738 blob -9\n"),
+        ("git-batch", b"5394cb7f48332b2de7c17dd8b8384bbc84b7e738 blob 999999999999999999\nx"),
+        ("http-date", b"\x1c120"),
+        ("http-date", b"9" * 400),
+        ("http-date", b"Mon, 1 Jan 99999999999999999999 00:00:00 GMT"),
+        ("watch", b'{"type":"ADDED","object":{"metadata":{"name":"\xff"}}}\n'),
+        ("watch", b'{"type":"ADDED","object":' + b'{"a":' * 20_000),
+        (
+            "watch",
+            b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%s"}}}\n{"type":"BOOKMARK","object":'
+            b'{"metadata":{"resourceVersion":"5"}}}\n' % (b"9" * 5000),
+        ),
+        ("api-status", b'{"message":"\xff"}'),
+        ("repository-url", b"a:" * 100_000),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[:24].decode("latin-1"),
+)
+def test_what_once_broke_a_parser(name: str, data: bytes) -> None:
+    (parser,) = (parser for parser in PARSERS if parser.name == name)
+    with suppress(*parser.errors):
+        parser.parse(data)
 
 
 def test_a_case_is_the_same_again() -> None:

@@ -164,3 +164,10 @@ def test_hostile_text_costs_little(hostile: str) -> None:
     redact(hostile * 100_000)
     redact("password" + hostile[-1] * 100_000)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("text", ["a:" * 200_000, ":" * 400_000, "a" * 400_000 + ":" + "b" * 400_000])
+def test_text_without_end_that_is_no_url_takes_linear_time(text: str) -> None:
+    """The test's own time limit is what would fail: quadratic time would be minutes."""
+    assert redact_url(text) == text
+    assert redact_url(f"{text}@host/x") == "host/x"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -46,6 +47,32 @@ def test_too_many_paths_are_cut_and_it_is_said(monkeypatch: pytest.MonkeyPatch) 
     one, two = parser.finish()
     assert (one.paths, one.paths_truncated) == (("a", "b"), True)
     assert (two.paths, two.paths_truncated) == (("a", "b"), False)
+
+
+def test_a_message_without_end_is_cut_as_it_comes() -> None:
+    """No more of it is held than is read of it, and what follows it is read."""
+    parser = LogParser()
+    start, end = record(b"s", b"BODY", [b"a"]).split(b"BODY")
+    parser.feed(start + b"This reverts commit " + SHA.encode() + b".\n")
+    tracemalloc.start()
+    try:
+        for _ in range(500):
+            parser.feed(b"x" * 64 * 1024)
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    parser.feed(end + record(b"next", b"", [b"b"]))
+    one, two = parser.finish()
+    assert (one.reverts, one.paths, two.subject, two.paths) == ((SHA,), ("a",), "next", ("b",))
+
+
+def test_a_path_without_end_is_left_out_and_it_is_said() -> None:
+    parser = LogParser()
+    stream = record(b"s", b"", [b"a", b"x" * 200_000, b"c"])
+    for at in range(0, len(stream), 64 * 1024):
+        parser.feed(stream[at : at + 64 * 1024])
+    (facts,) = parser.finish()
+    assert (facts.paths, facts.paths_truncated) == (("a", "c"), True)
 
 
 def test_absurd_dates_and_long_subjects_are_bounded() -> None:

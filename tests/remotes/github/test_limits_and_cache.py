@@ -38,6 +38,11 @@ DATE = {"date": formatdate(NOW, usegmt=True)}
         (403, {}, "Resource not accessible", None),
         (403, {"x-ratelimit-remaining": "0"}, "", 60),
         (403, {**EXHAUSTED, "x-ratelimit-reset": "x"}, "", 60),
+        (403, {**EXHAUSTED, "x-ratelimit-reset": "nan"}, "", 60),
+        (403, {**EXHAUSTED, "x-ratelimit-reset": "9" * 5000}, "", 7200),
+        (429, {"retry-after": "9" * 400}, "", 7200),
+        (429, {"retry-after": "\x1c5"}, "", 5),
+        (429, {"retry-after": "Mon, 12 Jan 99999999999999999999 10:00:00 GMT"}, "", 60),
         (500, EXHAUSTED, "", None),
         (404, EXHAUSTED, "", None),
         # A clock that is an hour wrong: the server's own date is what its reset refers to.

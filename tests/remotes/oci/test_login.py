@@ -17,7 +17,7 @@ from tests.remotes.oci.registry import image_manifest
 from tests.remotes.oci.worlds import REPOSITORY, FakeRegistry, Times, says, token_answer
 
 from fluxtrail.model.errors import AuthError, RateLimitedError, UpstreamError, WireError
-from fluxtrail.remotes.oci.challenges import check_realm, parse_challenges
+from fluxtrail.remotes.oci.challenges import CHALLENGE_LIMIT, check_realm, parse_challenges
 from fluxtrail.remotes.oci.endpoint import Endpoint
 from fluxtrail.remotes.oci.manifests import Manifest
 from fluxtrail.remotes.oci.references import parse_reference
@@ -307,6 +307,11 @@ def test_realms_that_are_not(registry: Endpoint, realm: str) -> None:
 )
 def test_challenges(headers: list[str], expected: list[tuple[str, dict[str, str]]]) -> None:
     assert [(found.scheme, found.parameters) for found in parse_challenges(headers)] == expected
+
+
+@pytest.mark.parametrize("headers", [["a," * 2000], ["a, b"] * 500, ["a " * 500] * 500])
+def test_only_the_first_challenges_are_read(headers: list[str]) -> None:
+    assert len(parse_challenges(headers)) == CHALLENGE_LIMIT
 
 
 @given(st.lists(st.text(alphabet='Bearer Basic=",\\\t-\x00é', max_size=60), max_size=3))

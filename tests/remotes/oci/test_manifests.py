@@ -11,6 +11,7 @@ from tests.remotes.oci.registry import EXPORTER_INFO, OCI_CONFIG, OCI_INDEX, OCI
 
 from fluxtrail.model.errors import WireError
 from fluxtrail.remotes.oci.manifests import (
+    ELEMENT_LIMIT,
     MANIFEST_LIMIT_BYTES,
     find_image,
     find_layer,
@@ -153,3 +154,11 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
             parse(data)
         except WireError:
             continue
+
+
+def test_very_many_very_small_layers_are_refused_unread() -> None:
+    data = b'{"layers":[' + b"{}," * (ELEMENT_LIMIT + 1) + b"{}]}"
+    assert len(data) < MANIFEST_LIMIT_BYTES
+    with pytest.raises(WireError, match=f"more than {ELEMENT_LIMIT} elements"):
+        parse_manifest(data)
+    assert len(parse_manifest(b'{"layers":[' + b"{}," * 999 + b"{}]}").layers) == 1000
