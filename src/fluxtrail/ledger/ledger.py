@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select, update
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.backup import Progress, copy_ledger
@@ -87,7 +87,10 @@ class SqlLedger(Answers):
         try:
             async with engine.write(is_unit=True) as connection:
                 migrated = await upgrade(connection, engine.subject)
-                identity = await _identity(Session(connection, engine.subject, engine.dialect), clock)
+                session = Session(connection, engine.subject, engine.dialect)
+                identity = await _identity(session, clock)
+                if lock is not None:
+                    await _end_leases(session)
         except BaseException:
             await finish(engine.close())
             if lock is not None:
@@ -186,6 +189,13 @@ def parse_place(where: Path | str) -> Path:
     if not text or text == ":memory:":
         raise ConfigError("it must be a file; use a path, sqlite:///path or postgresql://…", subject="ledger")
     return Path(text).expanduser().absolute()
+
+
+async def _end_leases(session: Session) -> None:
+    """Whoever had this file before us is dead: what it was about to send need not wait for its leases to end."""
+    leased = schema.reports.c.owner.is_not(None)
+    await session.run(update(schema.reports).where(leased).values(owner=None, leased_until=None))
+    await session.run(delete(schema.leases))
 
 
 async def _identity(session: Session, clock: Clock) -> tuple[str, datetime]:
