@@ -59,7 +59,9 @@ async def test_a_token_no_header_may_carry_is_refused(invoke: Invoke, token: str
     assert token not in result.stderr
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b'{"message": "other"}', b"{}"])
+@pytest.mark.parametrize(
+    "body", [b"<html>hello</html>", b'{"message": "other"}', b"{}", b'{"items": "\xff"}', b'{"a":' * 9999]
+)
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
 async def test_another_server_is_recognised(invoke: Invoke, body: bytes, status: int) -> None:
     async def other(scope: Any, receive: Any, send: Any) -> None:

@@ -26,6 +26,7 @@ ANSWER_LIMIT_BYTES = 128 * 1024 * 1024
 BLOCK_BYTES = 64 * 1024
 PAGE_LIMIT = 1000
 API = "/api/v1"
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
 Parameters = Mapping[str, str | int | None]
@@ -115,7 +116,7 @@ class Client:
             raise self._failure(status, body)
         try:
             return msgspec.json.decode(body, type=shape)
-        except msgspec.MsgspecError as exc:
+        except _UNREADABLE as exc:
             raise WireError(
                 f"{self.url} answered in a shape this version does not know ({exc}); "
                 "are client and server of one version?"
@@ -195,7 +196,7 @@ class Client:
     def _failure(self, status: int, body: bytes) -> UpstreamError:
         try:
             problem = msgspec.json.decode(body, type=Problem)
-        except msgspec.MsgspecError:
+        except _UNREADABLE:
             message = f"{self.url} answered {status} and is no Fluxtrail. Is --server (FLUXTRAIL_SERVER) right?"
             return UnreachableError(message, status=status)
         if status == 401:
