@@ -13,6 +13,7 @@ from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.records import CommitRecord, RepositoryRecord, TargetRecord
 from fluxtrail.runtime import figures
 from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.leading import LEASE, Lead
 from fluxtrail.runtime.retention import Retention
 
 pytestmark = [
@@ -129,3 +130,24 @@ async def test_pruning_by_another_process_changes_no_figure(
     for ledger in (one, two, late):
         await ledger.catch_up()
     assert public(late) == public(two) == public(one)
+
+
+async def test_one_process_leads_and_another_takes_over(both: tuple[FoldedLedger, FoldedLedger], clock: Clock) -> None:
+    first, second = (
+        Lead(folded.store, clock, owner=name, on_lead=folded.catch_up)
+        for folded, name in zip(both, ("first", "second"), strict=True)
+    )
+    await first.renew()
+    await second.renew()
+    assert (first.is_held, second.is_held) == (True, False)
+    await deliver(both[0], range(1, 4))
+    clock.time += LEASE - timedelta(seconds=1)
+    assert not first.is_held
+    await second.renew()
+    assert not second.is_held
+    clock.time += timedelta(seconds=2)
+    await second.renew()
+    await first.renew()
+    assert (first.is_held, second.is_held) == (False, True)
+    await both[0].catch_up()
+    assert both[1].figures.dump() == both[0].figures.dump()

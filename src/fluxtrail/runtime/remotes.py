@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-import aiohttp
 import structlog
 
 from fluxtrail.credentials.binding import CredentialSource, TokenIssuer
@@ -39,10 +38,6 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
         ConfigError, StoreError: a credential or the folder of the clones cannot be used.
     """
     sessions = Sessions(stack, environ)
-    # Registries are many, each with its own way through proxies: aiohttp reads the environment for them.
-    session = await stack.enter_async_context(
-        aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
-    )
     credentials = open_credentials(settings, environ, sessions)
     allow = AllowList(settings.allow, allow_file_protocol=settings.git.allow_file_protocol)
     for item in settings.repositories:

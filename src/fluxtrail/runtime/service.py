@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -22,6 +23,7 @@ from fluxtrail.model.sources import url_to_ask
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.following import build_following, measures_baseline_of, state_repositories
+from fluxtrail.runtime.leading import Lead
 from fluxtrail.runtime.remotes import open_remotes
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.retention import Retention
@@ -59,6 +61,7 @@ class Service:
         settings: Settings,
         clock: Clock,
         measured: Sequence[MetricSource] = (),
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self.ledger = ledger
         self.store = ledger.store
@@ -68,6 +71,7 @@ class Service:
         self._settings = settings
         self._clock = clock
         self._measured = measured
+        self._leads = leads
 
     async def run(self, *, on_ready: Callable[[dict[str, str]], None] | None = None) -> None:
         """Serve until a stop signal. Raises what a job could not survive (a ledger that cannot be written)."""
@@ -128,6 +132,7 @@ class Service:
             created_at=self.store.created_at,
             now=self._clock.now,
             sources=[self.report, *self._measured],
+            leads=self._leads,
         )
         apps = {
             "metrics": (create_metrics_app(metrics), settings.metrics.listen),
@@ -213,11 +218,13 @@ async def _assemble(
         clock=clock,
         stack=stack,
     )
+    lead = Lead(ledger.store, clock, owner=uuid.uuid4().hex, on_lead=ledger.catch_up)
     retention = Retention(ledger=ledger.store, clock=clock, keep=timedelta(days=settings.retention_days))
     jobs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "branches": following.branches.run,
         "attribution": following.attributor.run,
         "figures": ledger.run,
+        "lead": lead.run,
         "retention": retention.run,
         **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
         **telemetry.jobs,
@@ -230,6 +237,7 @@ async def _assemble(
         settings=settings,
         clock=clock,
         measured=[telemetry],
+        leads=lambda: lead.is_held,
     )
 
 

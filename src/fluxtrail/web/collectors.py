@@ -27,8 +27,17 @@ class Snapshot(Collector):
     """Everything `/metrics` says, taken at one instant in the event loop and rendered elsewhere."""
 
     def __init__(
-        self, *, figures: Figures, counts: Counts, measures: Iterable[Measure], created_at: datetime, now: datetime
+        self,
+        *,
+        figures: Figures,
+        counts: Counts | None,
+        measures: Iterable[Measure],
+        created_at: datetime,
+        now: datetime,
     ) -> None:
+        """Args:
+        counts: None where another process tells them.
+        """
         self._histograms = list(figures.histograms())
         self._counters = list(figures.counters())
         self._counts = counts
@@ -39,7 +48,8 @@ class Snapshot(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _histograms(self._histograms, self._created)
         yield from _counters(self._counters, self._created)
-        yield from _counted(self._counts, self._created, self._now)
+        if self._counts is not None:
+            yield from _counted(self._counts, self._created, self._now)
         for measure in self._measures:
             yield _measured(measure)
 

@@ -37,6 +37,7 @@ class Metrics:
         figures: the fold as it stands now; not copied, so it must be changed in this event loop only.
         created_at: when the ledger began: what all counters are cumulative since.
         sources: self-metrics of other parts of the process. Names must differ from each other's.
+        leads: whether this process is the one to tell the delivery figures; the others tell only of themselves.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Metrics:
         created_at: datetime,
         now: Callable[[], datetime],
         sources: Sequence[MetricSource] = (),
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._figures = figures
         self._answers = answers
         self._created_at = created_at
         self._now = now
         self._sources = tuple(sources)
+        self._leads = leads
         self._rendering = asyncio.Semaphore(RENDERINGS_AT_ONCE)
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -66,11 +69,11 @@ class Metrics:
         """
         async with self._rendering:
             now = self._now()
-            counts = await self._answers.counts(now=now)
+            leads = self._leads()
+            counts = await self._answers.counts(now=now) if leads else None
+            figures = self._figures() if leads else Figures()
             measures = [build_info(), *(m for source in self._sources for m in source.measures())]
-            snapshot = Snapshot(
-                figures=self._figures(), counts=counts, measures=measures, created_at=self._created_at, now=now
-            )
+            snapshot = Snapshot(figures=figures, counts=counts, measures=measures, created_at=self._created_at, now=now)
             return await asyncio.to_thread(_render, snapshot, self._process, accept)
 
 
