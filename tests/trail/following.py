@@ -15,7 +15,7 @@ from tests.trail.transcripts import CLUSTER, Controller
 
 from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.errors import FluxtrailError, NotFoundError
+from fluxtrail.model.errors import FluxtrailError, NotFoundError, UpstreamError
 from fluxtrail.model.flux import SOURCE_GROUP
 from fluxtrail.model.observation import ClusterUid, Gone, ObjectKey, ObjectUid, Seen
 from fluxtrail.model.records import (
@@ -78,6 +78,7 @@ class Shelf:
     def __init__(self) -> None:
         self.layers: dict[tuple[str, str, str], bytes] = {}
         self.gone: set[str] = set()
+        self.closed: set[str] = set()
         self.problem: FluxtrailError | None = None
         self.reads = 0
 
@@ -87,6 +88,8 @@ class Shelf:
         self.reads += 1
         if self.problem is not None:
             raise self.problem
+        if digest in self.closed:
+            raise UpstreamError("it does not answer", subject=digest, retryable=True)
         if digest in self.gone:
             raise NotFoundError("the manifest is gone", subject=digest)
         return self.layers.get((repository_url, digest, media_type))

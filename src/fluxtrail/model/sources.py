@@ -34,6 +34,8 @@ DEFAULT_BRANCH = "master"
 """What Flux checks out when a GitRepository names no ref."""
 DEFAULT_TAG = "latest"
 """What Flux pulls when an OCIRepository names no ref."""
+PINNED = "@digest"
+"""The pointer of an OCIRepository that names a digest: the pins are followed as if they were a tag. No tag has an `@`."""
 
 ORIGIN_REVISION = "org.opencontainers.image.revision"
 ORIGIN_SOURCE = "org.opencontainers.image.source"
@@ -113,7 +115,7 @@ class ArtifactSource(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     """`oci://host/path`, `bucket://endpoint/name`, or empty where it names no place. Without userinfo and query."""
     pointer: str
-    """Which of the place's artifacts is followed: tag, version range or digest; `latest` where nothing is said."""
+    """Which of the place's artifacts is followed: tag, version range or `PINNED`; `latest` where nothing is said."""
     is_insecure: bool
     """The registry speaks plain HTTP."""
     made_from: ObjectKey | None
@@ -193,7 +195,8 @@ def project_artifact_source(wire: WireArtifactSource, *, kind: str) -> ArtifactS
         revision=artifact.revision,
         digest=artifact.digest,
         updated_at=parse_timestamp(artifact.last_update_time),
-        origin=annotations.get(ORIGIN_REVISION) or None,
+        # Where HEAD is detached, `flux push artifact --revision="$(git branch --show-current)@sha1:…"` has no branch.
+        origin=(annotations.get(ORIGIN_REVISION) or "").removeprefix("@") or None,
         origin_url=redact_url(annotations.get(ORIGIN_SOURCE) or "") or None,
         created_at=parse_timestamp(annotations.get(ORIGIN_CREATED)),
         conditions=read_conditions(status.conditions if status else None),
@@ -282,7 +285,7 @@ def _pointer(spec: WireArtifactSourceSpec) -> str:
     """Later fields win over earlier ones, as in Flux."""
     ref = spec.ref
     if ref is not None:
-        return ref.digest or ref.semver or ref.tag or DEFAULT_TAG
+        return PINNED if ref.digest else ref.semver or ref.tag or DEFAULT_TAG
     return spec.version or DEFAULT_TAG
 
 

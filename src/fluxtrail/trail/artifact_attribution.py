@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-import msgspec
-
 from fluxtrail.model.records import (
     UNSAVED,
     Cause,
@@ -17,19 +15,16 @@ from fluxtrail.model.records import (
     SyncRecord,
     TargetRecord,
 )
-from fluxtrail.model.revision import followed_sha, same_content
-from fluxtrail.model.sources import ARTIFACT_KINDS
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.deciding import Decider
+from fluxtrail.trail.includes import Includes
 from fluxtrail.trail.lookback import LIMIT, Lookback
 from fluxtrail.trail.outcomes import Carried, apply_outcome
 from fluxtrail.trail.ports import Clock, Ledger, Unit
 from fluxtrail.trail.readings import Reading, in_turns
 from fluxtrail.trail.recorder import keep_rows, pending_rows
 from fluxtrail.trail.registry import Registry
-
-replace = msgspec.structs.replace
 
 
 class ArtifactAttribution:
@@ -40,6 +35,7 @@ class ArtifactAttribution:
         ledger: Ledger,
         recorder: ArtifactRecorder,
         decider: Decider,
+        includes: Includes,
         lookback: Lookback,
         clock: Clock,
     ) -> None:
@@ -47,6 +43,7 @@ class ArtifactAttribution:
         self._ledger = ledger
         self._recorder = recorder
         self._decider = decider
+        self._includes = includes
         self._lookback = lookback
         self._clock = clock
 
@@ -63,6 +60,7 @@ class ArtifactAttribution:
                 by_branch[target.branch].append(sync)
         for branch in by_branch:
             await self._recorder.advance(repository, branch)
+        included = await self._includes.read(syncs)
         async with self._ledger.unit() as unit:
             readings = [
                 reading
@@ -73,6 +71,7 @@ class ArtifactAttribution:
                 for reading in turn:
                     await self._prepare(unit, repository, reading)
                 await self._decider.decide(unit, repository, turn)
+            await self._includes.keep(unit, included)
 
     async def _place(
         self, unit: Unit, repository: RepositoryRecord, branch: str, syncs: Sequence[SyncRecord]
@@ -139,29 +138,3 @@ class ArtifactAttribution:
         )
         await unit.put_deliveries([row])
         await apply_outcome(unit, target, sync, Carried(rows=[row], range_ids=[]), now=self._clock.now())
-
-
-async def name_changes(unit: Unit, registry: Registry, syncs: Sequence[SyncRecord]) -> list[SyncRecord]:
-    """Note what syncs are followed as, where their source's stream has told by now; returns all, as they are then."""
-    return [await _name_change(unit, registry, sync) for sync in syncs]
-
-
-async def _name_change(unit: Unit, registry: Registry, sync: SyncRecord) -> SyncRecord:
-    target = registry.target(sync.target_id)
-    if sync.sha is not None or target is None or target.source.kind not in ARTIFACT_KINDS:
-        return sync
-    source = registry.source_of(target)
-    if source is None or target.repository_id is None:
-        return sync
-    fetched = await unit.fetches([source.id], revision=sync.revision)
-    sha = next((fetch.sha for fetch in fetched if fetch.sha), None)
-    if sha is None and registry.repositories[target.repository_id].is_artifact:
-        sha = followed_sha(sync.revision)
-    if sha is None:
-        return sync
-    current = (await unit.syncs([sync.id]))[sync.id]
-    named = replace(current, sha=sha, previous_sha=current.previous_sha or target.applied_sha)
-    await unit.put_sync(named)
-    if target.applied_sha is None and same_content(target.applied, sync.revision):
-        registry.put_target(await unit.put_target(replace(target, applied_sha=sha)))
-    return named

@@ -6,10 +6,9 @@ anywhere. A tag that is moved back makes no new entry: who applies an older arti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
-import msgspec
 import structlog
 
 from fluxtrail.model.errors import FluxtrailError, NotFoundError
@@ -21,13 +20,16 @@ from fluxtrail.model.records import (
     CommitRecord,
     FetchRecord,
     RepositoryRecord,
+    SourceId,
     SourceRecord,
     Transition,
     TransitionKind,
 )
 from fluxtrail.model.revision import find_revision
+from fluxtrail.trail.artifact_lines import concerns, extend_line, first_fetches, is_on_line
 from fluxtrail.trail.exports import EXPORTER_INFO, ExportBook, Exports
 from fluxtrail.trail.merged import from_artifact
+from fluxtrail.trail.naming import name_in
 from fluxtrail.trail.ports import Clock, Layers, Ledger, Unit
 from fluxtrail.trail.recorder import keep_rows, pending_rows
 from fluxtrail.trail.registry import BranchKey, Registry
@@ -37,7 +39,9 @@ from fluxtrail.trail.strategies.ranges import commits_between
 from fluxtrail.trail.strategies.stated import StatedExport
 
 log = structlog.get_logger(__name__)
-replace = msgspec.structs.replace
+
+PATIENCE = timedelta(hours=25)
+"""How long an artifact waits for its registry to say what it was made from: longer than the syncs that carry it."""
 
 
 class ArtifactRecorder:
@@ -49,54 +53,71 @@ class ArtifactRecorder:
         self._exports = exports
         self._layers = layers
         self._clock = clock
+        self._read_at: dict[BranchKey, dict[SourceId, int]] = {}
+        """How often each source of a line had moved when all of it had been recorded: nothing is new until it moves."""
 
     async def advance(self, repository: RepositoryRecord, branch: str) -> None:
         """Record the artifacts that were fetched since the last look. The caller holds the repository's lock.
 
         Raises:
-            FluxtrailError: the registry cannot say what an artifact was made from; nothing was recorded.
+            FluxtrailError: the registry cannot say what an artifact was made from; what came before it is recorded.
         """
         key: BranchKey = (repository.id, branch)
         sources = {source.id: source for source in self._registry.sources_on(key)}
-        known = self._registry.branches.get(key)
-        async with self._ledger.unit() as unit:
-            fetches = await unit.fetches(list(sources))
-            places = await unit.chain_positions(repository.id, branch, [fetch.sha for fetch in fetches if fetch.sha])
-        fresh = _first_of_each([fetch for fetch in fetches if fetch.sha and fetch.sha not in places])
-        if not fresh:
+        moves = {source_id: self._registry.moves[source_id] for source_id in sources}
+        if self._read_at.get(key) == moves:
             return
-        before = _newest([fetch for fetch in fetches if fetch.sha in places])
-        exports = {}
-        for fetch in fresh:
-            exports[fetch.sha or ""] = await self._read(repository, sources[fetch.source_id], fetch, before)
-            before = fetch
-        await self._keep(repository, branch, known, fresh, exports)
+        async with self._ledger.unit() as unit:
+            line = await self._line(unit, repository, branch, sources)
+            places = await unit.chain_positions(repository.id, branch, list(line))
+        exports: dict[str, Exports] = {}
+        before: FetchRecord | None = None
+        try:
+            for sha, fetch in line.items():
+                if sha not in places:
+                    exports[sha] = await self._read_patiently(repository, sources[fetch.source_id], fetch, before)
+                before = fetch
+        finally:
+            if exports:
+                await self._keep(repository, branch, line, exports)
+        self._read_at[key] = moves
+
+    async def _line(
+        self, unit: Unit, repository: RepositoryRecord, branch: str, sources: Mapping[SourceId, SourceRecord]
+    ) -> dict[str, FetchRecord]:
+        fetches = [
+            fetch
+            for fetch in await unit.fetches(list(sources))
+            if is_on_line(sources[fetch.source_id], fetch.revision, branch)
+        ]
+        names = {fetch.revision: sha for fetch in fetches if (sha := name_in(repository, fetch.revision))}
+        ranks: dict[str, int] = {}
+        for source_id in sources:
+            ranks |= {revision: rank for rank, revision in enumerate(self._registry.shas.get(source_id, ()))}
+        return first_fetches(fetches, ranks, names)
 
     async def _keep(
-        self,
-        repository: RepositoryRecord,
-        branch: str,
-        known: BranchRecord | None,
-        fresh: Sequence[FetchRecord],
-        exports: dict[str, Exports],
+        self, repository: RepositoryRecord, branch: str, line: Mapping[str, FetchRecord], exports: Mapping[str, Exports]
     ) -> None:
         now = self._clock.now()
         key: BranchKey = (repository.id, branch)
-        head = fresh[-1].sha
+        known = self._registry.branches.get(key)
+        head = list(exports)[-1]
         record = BranchRecord(
             repository_id=repository.id,
             name=branch,
             head=head,
             looked_at=now,
-            baseline=known.baseline if known else head,
+            baseline=known.baseline if known and known.baseline else head,
         )
+        is_first = known is None or known.head is None
         async with self._ledger.unit() as unit:
-            made = [_artifact(repository, fetch, is_carrier=bool(exports[fetch.sha or ""])) for fetch in fresh]
+            made = [_artifact(repository, sha, line[sha], is_carrier=bool(found)) for sha, found in exports.items()]
             saved = await unit.put_commits(made)
-            await unit.extend_chain(repository.id, branch, [commit.id for commit in saved])
+            has_moved = await extend_line(unit, repository, branch, line, saved)
             kept = await self._exports.keep(unit, repository, saved, exports, now=now)
-            if known is not None:
-                await self._keep_pending(unit, key, saved, kept, now)
+            if not is_first:
+                await self._keep_pending(unit, repository, branch, saved, kept, has_moved=has_moved)
                 await unit.add_transitions(
                     [
                         Transition(at=now, kind=TransitionKind.COMMIT_SEEN, commit_id=commit.id, after=commit.sha)
@@ -110,20 +131,35 @@ class ArtifactRecorder:
     async def _keep_pending(
         self,
         unit: Unit,
-        key: BranchKey,
+        repository: RepositoryRecord,
+        branch: str,
         saved: Sequence[CommitRecord],
         kept: dict[CommitId, tuple[CommitId, ...]],
-        now: datetime,
+        *,
+        has_moved: bool,
     ) -> None:
         rows = [
             row
+            for target in self._registry.targets_on((repository.id, branch))
             for commit in saved
-            for target in self._registry.targets_on(key)
-            for row in pending_rows(commit, target.id, kept.get(commit.id, ()), now)
+            if not has_moved or await concerns(unit, repository, target, branch, commit.sha)
+            for row in pending_rows(commit, target.id, kept.get(commit.id, ()), self._clock.now())
         ]
         await keep_rows(unit, rows)
 
     # -- what an artifact was made from --------------------------------------------------------------------------
+
+    async def _read_patiently(
+        self, repository: RepositoryRecord, source: SourceRecord, fetch: FetchRecord, before: FetchRecord | None
+    ) -> Exports:
+        """A registry that stays closed must not hold up the line for ever: its syncs are gaps by then."""
+        try:
+            return await self._read(repository, source, fetch, before)
+        except FluxtrailError as exc:
+            if self._clock.now() - fetch.fetched.latest < PATIENCE:
+                raise
+            log.warning("layer given up", repository=repository.canonical, revision=fetch.revision, error=str(exc))
+            return ()
 
     async def _read(
         self, repository: RepositoryRecord, source: SourceRecord, fetch: FetchRecord, before: FetchRecord | None
@@ -188,24 +224,11 @@ class ArtifactRecorder:
         return StatedExport(commits=commits, repository=repository.canonical)
 
 
-def _first_of_each(fetches: Sequence[FetchRecord]) -> list[FetchRecord]:
-    """Return the earliest fetch of each artifact, earliest first."""
-    found: dict[str | None, FetchRecord] = {}
-    for fetch in fetches:
-        found.setdefault(fetch.sha, fetch)
-    return list(found.values())
-
-
-def _newest(fetches: Sequence[FetchRecord]) -> FetchRecord | None:
-    first = _first_of_each(fetches)
-    return first[-1] if first else None
-
-
-def _artifact(repository: RepositoryRecord, fetch: FetchRecord, *, is_carrier: bool) -> CommitRecord:
+def _artifact(repository: RepositoryRecord, sha: str, fetch: FetchRecord, *, is_carrier: bool) -> CommitRecord:
     return CommitRecord(
         id=CommitId(UNSAVED),
         repository_id=repository.id,
-        sha=fetch.sha or "",
+        sha=sha,
         subject=fetch.revision,
         committed_at=fetch.created_at,
         merged=from_artifact(fetch.created_at, fetched=fetch.fetched),

@@ -30,12 +30,13 @@ from fluxtrail.model.records import (
 )
 from fluxtrail.model.sources import ARTIFACT_KINDS
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.trail.artifact_attribution import ArtifactAttribution, name_changes
+from fluxtrail.trail.artifact_attribution import ArtifactAttribution
 from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.deciding import Decider
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.includes import Includes
 from fluxtrail.trail.lookback import Found, Lookback
+from fluxtrail.trail.naming import Naming
 from fluxtrail.trail.outcomes import Carried, apply_outcome
 from fluxtrail.trail.pins import Pins
 from fluxtrail.trail.ports import Clock, Ledger, Repositories, RepositoryReader, Unit
@@ -79,10 +80,17 @@ class Attributor:
         self._recorder = recorder
         self._decider = Decider(registry=registry, exports=exports, lookback=lookback, clock=clock)
         self._lookback = lookback
-        self._artifacts = ArtifactAttribution(
-            registry=registry, ledger=ledger, recorder=artifacts, decider=self._decider, lookback=lookback, clock=clock
-        )
         self._includes = Includes(registry=registry, ledger=ledger, exports=exports, clock=clock)
+        self._artifacts = ArtifactAttribution(
+            registry=registry,
+            ledger=ledger,
+            recorder=artifacts,
+            decider=self._decider,
+            includes=self._includes,
+            lookback=lookback,
+            clock=clock,
+        )
+        self._naming = Naming(registry)
         self._pins = Pins(registry=registry, clock=clock)
         self._clock = clock
         self._wake = asyncio.Event()
@@ -137,8 +145,8 @@ class Attributor:
         now = self._clock.monotonic()
         self._parked = {sync_id: until for sync_id, until in self._parked.items() if until > now}
         async with self._ledger.unit() as unit:
-            waiting = await name_changes(
-                unit, self._registry, await unit.unattributed_syncs(limit=BATCH + len(self._parked))
+            waiting, named = await self._naming.name_syncs(
+                unit, await unit.unattributed_syncs(limit=BATCH + len(self._parked))
             )
             self.pending = len(waiting)
             fetches = Fetches(unit)
@@ -155,6 +163,10 @@ class Attributor:
                 else:
                     self._parked[sync.id] = now + patience
                     held.add(sync.target_id)
+        for target in named:
+            current = self._registry.target(target.id)
+            if current is not None and (current.applied, current.applied_sha) == (target.applied, None):
+                self._registry.put_target(replace(current, applied_sha=target.applied_sha))
         return ready
 
     async def _patience(self, fetches: Fetches, sync: SyncRecord) -> float | None:
@@ -307,7 +319,7 @@ class Attributor:
         now = self._clock.now()
         async with self._ledger.unit() as unit:
             for sync in syncs:
-                if closed_to_us:
+                if closed_to_us or repository.is_artifact:
                     await self._follow_own_commit(unit, repository, sync, now)
                 if now - sync.started.latest > GIVE_UP_AFTER:
                     self.gaps += 1

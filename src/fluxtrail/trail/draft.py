@@ -12,6 +12,7 @@ from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import (
     RepositoryId,
     RepositoryRecord,
+    SourceId,
     SourceRecord,
     SyncId,
     SyncRecord,
@@ -75,7 +76,25 @@ class Draft:
         self.mark("Kustomization", record.observed_at)
 
     def put_inputs(self, key: ObjectKey, inputs: tuple[SourceInput, ...]) -> None:
-        self._registry.inputs[self.cluster, key] = inputs
+        ref = (self.cluster, key)
+        before = self._registry.inputs.get(ref)
+        self._undo.append(
+            (lambda: self._registry.inputs.update({ref: before}))
+            if before is not None
+            else (lambda: self._registry.forget_inputs(ref))
+        )
+        self._registry.inputs[ref] = inputs
+
+    def drop_inputs(self, key: ObjectKey) -> None:
+        ref = (self.cluster, key)
+        before = self._registry.inputs.get(ref)
+        if before is not None:
+            self._undo.append(lambda: self._registry.inputs.update({ref: before}))
+            self._registry.forget_inputs(ref)
+
+    def forget_names(self, source_id: SourceId) -> None:
+        """If this batch is not kept, what the source's revisions are followed as is read from the ledger again."""
+        self._undo.append(lambda: self._registry.forget_names(source_id))
 
     def undo(self) -> None:
         for step in reversed(self._undo):

@@ -141,7 +141,7 @@ class Follower:
             was_held=seen.was_held and before is not None,
             not_before=draft.not_before("Kustomization", kept) if before is not None else None,
             source=source,
-            shas=await self._sourcing.shas_of_target(unit, source, item),
+            shas=await self._sourcing.naming.names_for(unit, source, item),
         )
         judgement = judge(kept, last, item, look)
         target = judgement.target

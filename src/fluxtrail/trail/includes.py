@@ -1,6 +1,7 @@
 """Commits that came by an include: a GitRepository's artifact may hold parts of other repositories.
 
 Its revision is its own commit's, whatever it includes; what was included is told by `status.includedArtifacts` alone.
+The same holds for an ExternalArtifact of several sources that bears the revision of one of them.
 So each success compares what is included now with what was at the success before, and carries the commits between.
 """
 
@@ -21,7 +22,7 @@ from fluxtrail.model.records import (
     SyncRecord,
     TargetRecord,
 )
-from fluxtrail.model.revision import followed_sha
+from fluxtrail.model.revision import find_revision, followed_sha
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.outcomes import Carried, apply_outcome
@@ -52,7 +53,13 @@ class Includes:
         """True if a sync of the same commit may carry others, by what the commit's repository includes."""
         target = self._registry.target(sync.target_id)
         source = self._registry.source_of(target) if target is not None else None
-        return source is not None and source.key.kind == "GitRepository" and bool(source.inputs)
+        if source is None or not source.inputs:
+            return False
+        if source.key.kind == "GitRepository":
+            return True
+        revision = find_revision(sync.revision)
+        bears_one = revision is not None and revision.commit_sha is not None
+        return source.key.kind == "ExternalArtifact" and len(source.inputs) > 1 and bears_one
 
     async def read(self, syncs: Sequence[SyncRecord]) -> list[Included]:
         """Read what came in by includes with these syncs.

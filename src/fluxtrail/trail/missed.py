@@ -89,7 +89,8 @@ def _is_news(snapshot: Snapshot, before: TargetRecord, last: SyncRecord | None) 
     if last is not None and last.outcome is Outcome.SUCCEEDED:
         told.append(last.revision)
     is_told = any(same_content(snapshot.revision, revision) for revision in told)
-    return snapshot.status == SUCCEEDED_STATUS and not is_told
+    is_old = before.successes.get(snapshot.digest) == snapshot.total
+    return snapshot.status == SUCCEEDED_STATUS and not is_told and not is_old
 
 
 def _applied_until(seen: Kustomization) -> datetime | None:

@@ -38,7 +38,9 @@ class Registry:
         self.inputs: dict[ObjectRef, tuple[SourceInput, ...]] = {}
         """What ExternalArtifacts are made from, as their generators say; seen again after each start."""
         self.shas: dict[SourceId, dict[str, str]] = {}
-        """What the revisions of sources without commits of their own are followed as."""
+        """What the newest revisions of sources without commits of their own are followed as, in the order they came."""
+        self.moves: defaultdict[SourceId, int] = defaultdict(int)
+        """How often each source was seen at another revision since the start."""
         self._targets: dict[ObjectRef, TargetRecord] = {}
         self._by_id: dict[TargetId, ObjectRef] = {}
         self._on_branch: defaultdict[BranchKey, set[ObjectRef]] = defaultdict(set)
@@ -81,6 +83,12 @@ class Registry:
 
     def forget_source(self, record: SourceRecord) -> None:
         self.sources.pop((record.cluster, record.key), None)
+
+    def forget_inputs(self, ref: ObjectRef) -> None:
+        self.inputs.pop(ref, None)
+
+    def forget_names(self, source_id: SourceId) -> None:
+        self.shas.pop(source_id, None)
 
     def forget_target(self, record: TargetRecord) -> None:
         ref = (record.cluster, record.key)
