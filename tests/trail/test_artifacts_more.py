@@ -281,6 +281,56 @@ async def test_what_a_cluster_that_lags_has_fetched_before_stands_before(world: 
         assert await verdict_on(world, sha, second, OTHER) == "deployed"
 
 
+async def test_an_old_artifact_that_only_a_late_cluster_fetched_is_no_news_to_others(world: World) -> None:
+    """First sight claims no history, whoever tells of it later."""
+    item, flux = await begin(world, source(), number=5)
+    old = world.clock.time.replace(microsecond=0) - timedelta(days=3)
+    await show(world, replace(item, revision=tagged(3), updated_at=old), cluster=OTHER, was_held=False)
+    second = world.kustomization(source=item.key)
+    world.now(second).succeed(tagged(3), "d3")
+    await world.play(second, cluster=OTHER)
+    await world.settle()
+    assert await verdict_on(world, artifact(3), flux, CLUSTER) == "-"
+    await show(world, replace(item, revision=tagged(5), updated_at=world.clock.time), cluster=OTHER)
+    world.now(second).succeed(tagged(5), "d5")
+    await world.play(second, cluster=OTHER)
+    await world.settle()
+    assert await verdict_on(world, artifact(3), second, OTHER) == "-"
+    await world.restart()
+    await world.settle()
+    assert await verdict_on(world, artifact(3), flux, CLUSTER) == "-"
+
+
+async def test_what_another_tag_brought_is_not_awaited_from_this_one(world: World) -> None:
+    """A source that is turned to an older tag has fetched newer artifacts: of the tag before."""
+    item, flux = await begin(world, source())
+    item = await world.pull(item, revision=tagged(2))
+    await apply(world, flux, tagged(2), "d2")
+    item = await world.pull(item, pointer="stable", revision=tagged(1, "stable"))
+    await apply(world, flux, tagged(1, "stable"), "d1")
+    assert world.target(flux).branch == "stable"
+    assert await world.verdicts([artifact(2)], flux) == ["deployed"]
+    unseen = await world.pull(item, revision=tagged(3, "stable"))
+    await apply(world, flux, tagged(3, "stable"), "d3")
+    assert unseen.revision is not None
+    assert await world.verdicts([artifact(3)], flux) == ["deployed"]
+    repository = world.target(flux).repository_id
+    assert repository is not None
+    async with world.ledger.unit() as unit:
+        line = await unit.chain_slice(repository, "stable", after=None, through=None, limit=9)
+    assert [commit.sha for commit in line] == [artifact(1), artifact(3)]
+
+
+async def test_what_a_tag_of_versions_pulls(world: World) -> None:
+    item = source(pointer=">=1.0.0")
+    item = await world.pull(item, revision=tagged(1, "1.0.0"))
+    flux = world.kustomization(source=item.key)
+    await apply(world, flux, tagged(1, "1.0.0"), "d1")
+    await world.pull(item, revision=tagged(2, "1.1.0"))
+    await apply(world, flux, tagged(2, "1.1.0"), "d2")
+    assert await world.verdicts([artifact(2)], flux) == ["deployed"]
+
+
 async def test_pinned_digests_are_a_line_of_their_own(world: World) -> None:
     """Each pin is written by somebody (a bot, mostly): a newer one is a change, and not a new beginning."""
     item = source(pointer=PINNED)
@@ -372,6 +422,25 @@ async def test_a_generator_that_is_gone_says_nothing_any_more(world: World) -> N
     await world.generate(made)
     await world.follower.observe(CLUSTER, [Gone(key=GENERATOR, uid=ObjectUid("g1"), observed_at=world.clock.time)])
     assert not world.registry.inputs
+
+
+async def test_a_success_in_the_second_of_the_first_look_is_history(world: World) -> None:
+    """What the history held already when a target was first seen is not claimed after a restart."""
+    item = await world.pull(source(), revision=tagged(1))
+    item = await world.pull(item, revision=tagged(2))
+    flux = world.kustomization(source=item.key)
+    world.now(flux).now = flux.now.replace(microsecond=0)
+    flux.succeed(tagged(1), "d1")
+    flux.now = flux.now.replace(microsecond=0)
+    flux.succeed(tagged(2), "d2")
+    flux.writes = flux.writes[-1:]
+    await world.play(flux)
+    await world.settle()
+    await world.restart()
+    flux.write()
+    await world.play(flux)
+    await world.settle()
+    assert await world.verdicts([artifact(1), artifact(2)], flux) == ["-", "-"]
 
 
 # -- restarts -------------------------------------------------------------------------------------------------------

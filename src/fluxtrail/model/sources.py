@@ -35,7 +35,7 @@ DEFAULT_BRANCH = "master"
 DEFAULT_TAG = "latest"
 """What Flux pulls when an OCIRepository names no ref."""
 PINNED = "@digest"
-"""The pointer of an OCIRepository that names a digest: the pins are followed as if they were a tag. No tag has an `@`."""
+"""The pointer of an OCIRepository that names a digest: the pins are followed as if they were a tag. No tag has `@`."""
 
 ORIGIN_REVISION = "org.opencontainers.image.revision"
 ORIGIN_SOURCE = "org.opencontainers.image.source"
