@@ -67,8 +67,8 @@ def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, is_watch
     columns: list[Column[CommitView]] = [
         Column("SHA", lambda c: short(c.sha), lambda _: "sha"),
         Column("SUBJECT", lambda c: c.subject, is_flexible=True),
-        Column("REPOSITORY", lambda c: c.repository.partition("/")[2] or c.repository, is_flexible=True),
-        Column("HOST", lambda c: c.repository.partition("/")[0], is_wide=True),
+        Column("REPOSITORY", lambda c: _split(c.repository)[1], is_flexible=True),
+        Column("HOST", lambda c: _split(c.repository)[0], is_wide=True),
         Column("AUTHOR", lambda c: c.author, is_wide=True),
         Column("PR", lambda c: f"#{c.pull_request}" if c.pull_request else "-", is_wide=True),
         Column("CARRIER", lambda c: "yes" if c.is_carrier else "no", is_wide=True),
@@ -256,3 +256,10 @@ def _phase(target: TargetView) -> str:
 def _phase_style(target: TargetView) -> str | None:
     known = {"failed": "failed", "succeeded": "deployed", "running": "pending", "checking": "pending"}
     return "dim" if target.is_suspended else known.get(target.phase, "pending")
+
+
+def _split(repository: str) -> tuple[str, str]:
+    """Return (host, path) of a canonical name: `github.com/acme/shop`, or a place of artifacts with its scheme."""
+    scheme, separator, rest = repository.rpartition("://")
+    host, _, path = rest.partition("/")
+    return f"{scheme}{separator}{host}", path or host

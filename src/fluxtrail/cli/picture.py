@@ -160,7 +160,9 @@ class Picture:
         out, road, at = self._out, "", 0
         for stage in stages:
             column = self._columns.index(stage) * self._step
-            if road:
+            if not road:
+                road = " " * column
+            else:
                 interval = intervals.get(stage)
                 label = self._figure(interval) if interval else ""
                 road += self._connector(column - at, label, is_open=stage not in moments)

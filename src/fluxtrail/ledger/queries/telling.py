@@ -150,7 +150,7 @@ async def _commits(session: Session, ids: Sequence[CommitId]) -> dict[CommitId, 
                 id=CommitId(row.id),
                 sha=row.sha,
                 repository=row.canonical,
-                repository_url=_web_url(row.url or f"https://{row.canonical}"),
+                repository_url=_web_url(row.url, row.canonical),
                 branch=branches.get(row.id),
                 subject=row.subject,
                 pull_request=row.pull_request,
@@ -220,8 +220,11 @@ async def _build_links(session: Session, ids: Sequence[CommitId]) -> dict[Commit
 
 
 @lru_cache(maxsize=1024)
-def _web_url(url: str) -> str:
+def _web_url(url: str, canonical: str) -> str:
+    """Return a repository's page for people, or the address of a place of artifacts, which has none."""
+    if "://" in canonical:
+        return canonical.partition("#")[0]
     try:
-        return parse_repository(url).web_url or ""
+        return parse_repository(url or f"https://{canonical}").web_url or ""
     except WireError:
         return ""

@@ -94,5 +94,5 @@ def precision_values(since: Moment, until: Moment) -> Values:
 
 def _owner_and_name(commit: TrackedCommit) -> tuple[str, str]:
     """Return what lies between host and name, and the name; a repository on disk belongs to nobody."""
-    inner, _, name = commit.repository.rpartition("/")
+    inner, _, name = commit.repository.rpartition("://")[2].partition("#")[0].rpartition("/")
     return "" if inner.startswith("file:") else inner.partition("/")[2], name
