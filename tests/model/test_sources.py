@@ -17,6 +17,7 @@ from fluxtrail.model.sources import (
     GENERATOR_GROUP,
     IMAGE_GROUP,
     MAX_INPUTS,
+    PINNED,
     ArtifactGenerator,
     ArtifactSource,
     GitRef,
@@ -148,7 +149,7 @@ def test_what_a_git_repository_checks_out(ref: Any, branch: str | None, follows_
             "OCIRepository",
             {"url": "oci://h/x", "ref": {"tag": "v1", "semver": ">=1", "digest": DIGEST}},
             "oci://h/x",
-            DIGEST,
+            PINNED,
             None,
         ),
         ("Bucket", {"bucketName": "b", "endpoint": "minio:9000"}, "bucket://minio:9000/b", "latest", None),
@@ -197,6 +198,11 @@ def test_origin_comes_from_the_annotations_of_the_artifact() -> None:
     item = artifact({"insecure": True}, {"artifact": {"revision": DIGEST, "metadata": annotations}})
     assert (item.origin, item.origin_url) == (f"main@sha1:{SHA}", "https://github.com/acme/app")
     assert (item.created_at, item.is_insecure, item.revision) == (NOON, True, DIGEST)
+
+
+def test_an_origin_without_a_branch_is_its_commit() -> None:
+    item = artifact(None, {"artifact": {"metadata": {"org.opencontainers.image.revision": f"@sha1:{SHA}"}}})
+    assert item.origin == f"sha1:{SHA}"
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"org.opencontainers.image.revision": None}, {"x": "y"}])
