@@ -27,6 +27,7 @@ from fluxtrail.credentials.files import SecretFiles
 from fluxtrail.credentials.github_app import AppIdentity, make_identity, parse_app
 from fluxtrail.credentials.github_key import parse_app_key
 from fluxtrail.model.errors import ConfigError
+from fluxtrail.model.redaction import redact_url
 
 Kind = Literal["token", "basic", "ssh"]
 
@@ -300,9 +301,17 @@ def repository_host(github_base_url: str) -> str:
 
     Enterprise Server serves its API under its own host (`https://host/api/v3`), and data residency under
     `https://api.<name>.ghe.com` for repositories on `<name>.ghe.com`.
+
+    Raises:
+        ConfigError: it is no URL with a host.
     """
     parts = urlsplit(github_base_url)
     host = (parts.hostname or "").lower()
+    if parts.scheme not in ("https", "http") or not host:
+        raise ConfigError(
+            f"{redact_url(github_base_url)!r} is not the URL of an API, such as https://api.github.com",
+            subject="setting github.base_url",
+        )
     if host == "api.github.com" or (host.startswith("api.") and host.endswith(".ghe.com")):
         return host.removeprefix("api.")
     return f"{host}:{parts.port}" if parts.port else host

@@ -88,6 +88,12 @@ def find_revision(text: str | None) -> Revision | None:
         return None
 
 
+def short_revision(text: str) -> str:
+    """Return a revision as Flux's own commands print it: `latest@sha256:9f86d081`; an unknown form as it is."""
+    parsed = find_revision(text)
+    return parsed.short if parsed is not None else text
+
+
 def same_content(left: str | None, right: str | None) -> bool:
     """True if two revisions as Flux wrote them name the same content. Unknown forms are compared as text."""
     if left is None or right is None:

@@ -15,6 +15,7 @@ from fluxtrail.model.records import (
     SyncRecord,
     TargetRecord,
 )
+from fluxtrail.model.revision import short_revision
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.deciding import Decider
@@ -126,7 +127,9 @@ class ArtifactAttribution:
         """An artifact that came and went while nobody watched the source: it is followed, without its sources."""
         if sync.sha is None or sync.cause is not Cause.REVISION:
             return
-        made = CommitRecord(id=CommitId(UNSAVED), repository_id=repository.id, sha=sync.sha, subject=sync.revision)
+        made = CommitRecord(
+            id=CommitId(UNSAVED), repository_id=repository.id, sha=sync.sha, subject=short_revision(sync.revision)
+        )
         known = (await unit.commits_by_sha(repository.id, [sync.sha])).get(sync.sha)
         commit = known or (await unit.put_commits([made]))[0]
         row = (await unit.deliveries(target.id, [commit.id])).get(commit.id) or DeliveryRecord(

@@ -25,7 +25,7 @@ from fluxtrail.model.records import (
     Transition,
     TransitionKind,
 )
-from fluxtrail.model.revision import find_revision
+from fluxtrail.model.revision import find_revision, short_revision
 from fluxtrail.trail.artifact_lines import concerns, extend_line, first_fetches, is_on_line
 from fluxtrail.trail.exports import EXPORTER_INFO, ExportBook, Exports
 from fluxtrail.trail.merged import from_artifact
@@ -229,7 +229,7 @@ def _artifact(repository: RepositoryRecord, sha: str, fetch: FetchRecord, *, is_
         id=CommitId(UNSAVED),
         repository_id=repository.id,
         sha=sha,
-        subject=fetch.revision,
+        subject=short_revision(fetch.revision),
         committed_at=fetch.created_at,
         merged=from_artifact(fetch.created_at, fetched=fetch.fetched),
         is_carrier=is_carrier,
