@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import structlog
 
-from fluxtrail.model.errors import FluxtrailError, NotFoundError
+from fluxtrail.model.errors import FluxtrailError, NotFoundError, WireError
 from fluxtrail.model.observation import ObjectKey
 from fluxtrail.model.records import (
     UNSAVED,
@@ -174,7 +174,10 @@ class ArtifactRecorder:
     async def _read_layer(
         self, repository: RepositoryRecord, source: SourceRecord, fetch: FetchRecord
     ) -> StatedExport | None:
-        """Return what the exporter says in a layer of its own. An artifact that is gone says nothing any more."""
+        """Return what the exporter says in a layer of its own.
+
+        An artifact that is gone says nothing any more, and one that is too large or damaged never will.
+        """
         revision = find_revision(fetch.revision)
         if source.key.kind != "OCIRepository" or revision is None:
             return None
@@ -186,6 +189,8 @@ class ArtifactRecorder:
         except NotFoundError as exc:
             log.warning("artifact gone", repository=repository.canonical, revision=fetch.revision, error=str(exc))
             return None
+        except WireError as exc:
+            return self._exports.refuse(repository, digest, EXPORTER_INFO, exc)
         if data is None:
             return None
         return self._exports.parse(repository, digest, EXPORTER_INFO, data, now=self._clock.now())

@@ -118,7 +118,7 @@ class ExportBook:
             data = await reader.read_file(sha, file.name, limit_bytes=file.limit_bytes)
             return self.parse(repository, sha, file, data, now=now) if data is not None else None
         except WireError as exc:
-            return self._unusable(repository, sha, file, exc)
+            return self.refuse(repository, sha, file, exc)
 
     def parse(
         self, repository: RepositoryRecord, sha: str, file: CarrierFile, data: bytes, *, now: datetime
@@ -127,13 +127,14 @@ class ExportBook:
         try:
             export = file.parse(data, now=now)
         except WireError as exc:
-            return self._unusable(repository, sha, file, exc)
+            return self.refuse(repository, sha, file, exc)
         for problem in export.problems:
             self.problems += 1
             log.warning("entry unusable", file=file.name, repository=repository.canonical, sha=sha, error=problem)
         return export
 
-    def _unusable(self, repository: RepositoryRecord, sha: str, file: CarrierFile, exc: WireError) -> StatedExport:
+    def refuse(self, repository: RepositoryRecord, sha: str, file: CarrierFile, exc: WireError) -> StatedExport:
+        """Count and log a payload that cannot be used; the carrier is one all the same."""
         self.problems += 1
         log.warning("carrier file unusable", file=file.name, repository=repository.canonical, sha=sha, error=str(exc))
         return StatedExport(commits=(), problems=(str(exc),))
