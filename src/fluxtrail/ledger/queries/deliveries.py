@@ -158,18 +158,33 @@ class _Listing:
         return page, after
 
     async def _of_targets(self, targets: list[TargetId], after: Key | None, limit: int) -> list[Key]:
+        """Return the first rows of some targets, by going down from the instants at which they changed last."""
+        found: list[Key] = []
+        while len(found) < limit:
+            rows, floor = await self._above_floor(targets, after, limit - len(found))
+            found += rows
+            if floor is None:
+                break
+            # The cursor stood amid the rows of that instant: there may be too few of them, and more below.
+            after = (floor, CommitId(0), TargetId(0))
+        return found
+
+    async def _above_floor(
+        self, targets: list[TargetId], after: Key | None, limit: int
+    ) -> tuple[list[Key], datetime | None]:
+        """Return the first rows that are no older than the last change of as many targets, and that instant; or all."""
         newest = sorted(await self._newest(targets, after), reverse=True)[:limit]
         if not newest:
-            return []
-        floor = newest[-1][0] if len(newest) == limit else None
+            return [], None
+        floor = from_micros(newest[-1][0]) if len(newest) == limit else None
         chosen = [target_id for _, target_id in newest]
         bounds = self._bounds(after)
         if floor is not None:
-            bounds = (*bounds, _D.c.since >= from_micros(floor))
+            bounds = (*bounds, _D.c.since >= floor)
         conditions = [
             (_D.c.target_id.in_(chunk), _D.c.verdict.in_(self._verdicts), *bounds) for chunk in chunks(chosen)
         ]
-        return await self._merge(conditions, limit)
+        return await self._merge(conditions, limit), floor
 
     async def _newest(self, targets: list[TargetId], after: Key | None) -> list[tuple[int, TargetId]]:
         """Return (newest change in microseconds, target) of the targets that have any, at or before the cursor."""
@@ -229,5 +244,6 @@ class _Listing:
         if self._since is not None:
             bounds = (*bounds, _D.c.since >= self._since)
         if after is not None:
-            bounds = (*bounds, _D.c.since <= after[0])
+            since, commit_id, _ = after
+            bounds = (*bounds, _D.c.since <= since if commit_id else _D.c.since < since)
         return bounds
