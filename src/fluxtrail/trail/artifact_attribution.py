@@ -24,8 +24,8 @@ from fluxtrail.trail.lookback import LIMIT, Lookback
 from fluxtrail.trail.outcomes import Carried, apply_outcome
 from fluxtrail.trail.ports import Clock, Ledger, Unit
 from fluxtrail.trail.readings import Reading, in_turns
-from fluxtrail.trail.recorder import keep_rows, pending_rows
 from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.rows import keep_rows, pending_rows
 
 
 class ArtifactAttribution:

@@ -31,8 +31,8 @@ from fluxtrail.trail.exports import EXPORTER_INFO, ExportBook, Exports
 from fluxtrail.trail.merged import from_artifact
 from fluxtrail.trail.naming import name_in
 from fluxtrail.trail.ports import Clock, Layers, Ledger, Unit
-from fluxtrail.trail.recorder import keep_rows, pending_rows
 from fluxtrail.trail.registry import BranchKey, Registry
+from fluxtrail.trail.rows import keep_rows, pending_rows
 from fluxtrail.trail.strategies.exporter_info import LAYER_TYPE
 from fluxtrail.trail.strategies.origin import export_of_origin
 from fluxtrail.trail.strategies.ranges import commits_between

@@ -23,8 +23,8 @@ from fluxtrail.model.records import (
 from fluxtrail.model.sources import SourceInput
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.ports import Unit
-from fluxtrail.trail.recorder import verdict_transition
 from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.rows import verdict_transition
 
 replace = msgspec.structs.replace
 

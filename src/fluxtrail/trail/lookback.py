@@ -19,8 +19,8 @@ from fluxtrail.model.records import (
 from fluxtrail.trail.exports import ExportBook, Exports
 from fluxtrail.trail.merged import from_branch
 from fluxtrail.trail.ports import Clock, RepositoryReader, Unit
-from fluxtrail.trail.recorder import keep_rows, pending_rows, reconcile
 from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.rows import keep_rows, pending_rows, reconcile
 from fluxtrail.trail.scopes import Scopes, scope_key
 from fluxtrail.trail.strategies.exporter_info import FILE_NAME
 

@@ -15,7 +15,6 @@ import msgspec
 import structlog
 
 from fluxtrail.model.commit import CommitFacts
-from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.records import (
     UNSAVED,
     AliasKind,
@@ -31,41 +30,19 @@ from fluxtrail.model.records import (
 )
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.exports import ExportBook
-from fluxtrail.trail.merged import better, from_branch, from_pull_request
+from fluxtrail.trail.merged import from_branch, from_pull_request
+from fluxtrail.trail.merges import ALIAS_LIMIT, Merge, find_merges
+from fluxtrail.trail.moves import Advance, read_advance
 from fluxtrail.trail.outcomes import note_learnt_reverts
-from fluxtrail.trail.ports import Clock, Forge, Forges, Ledger, Repositories, RepositoryReader, Unit
+from fluxtrail.trail.ports import Clock, Forges, Ledger, Repositories, RepositoryReader, Unit
 from fluxtrail.trail.registry import BranchKey, Registry
+from fluxtrail.trail.rows import keep_rows, pending_rows, reconcile, verdict_transition
 from fluxtrail.trail.scopes import ScopeKey, Scopes, scope_key
 
 log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
 
-FIRST_HISTORY = 500
-"""Commits of a branch that are read when it is first followed: enough to place what targets have applied."""
-RANGE_LIMIT = 10_000
-FORGE_LOOKUPS = 50
-"""Commits of one move that a forge is asked about; older ones of a longer move keep git's evidence."""
-FORGE_CONCURRENCY = 4
-ALIAS_LIMIT = 500
 DEFAULT_BRANCH = "main"
-
-
-class Merge(msgspec.Struct, frozen=True, kw_only=True):
-    """The pull request that a commit merged, with the commits that a squash or rebase left behind."""
-
-    number: int
-    merged_at: datetime
-    commits: tuple[str, ...] = ()
-
-
-class Advance(msgspec.Struct, frozen=True, kw_only=True):
-    """How a branch moved since the last look, read from git before anything is written."""
-
-    head: str
-    fork: str | None
-    """The commit of the known chain that the new ones stand on; None for a branch read for the first time."""
-    is_rewritten: bool
-    commits: tuple[CommitFacts, ...]
 
 
 class Recorder:
@@ -139,7 +116,7 @@ class Recorder:
     ) -> BranchRecord:
         branch = (repository.id, known.name)
         is_first = known.head is None
-        merges = {} if is_first else await self._ask_forge(repository, move.commits)
+        merges = {} if is_first else await find_merges(self._forges, repository, move.commits)
         aliases = {} if is_first else await self._read_aliases(reader, move.commits)
         exports = {} if is_first else await self._exports.read(repository, reader, move.commits, now=seen_at)
         # Unrelated history claims nothing, like a branch that is read for the first time.
@@ -233,35 +210,6 @@ class Recorder:
             earliest = min(filter(None, (earliest, fetched.get(facts.sha))), default=None)
             if earliest is not None:
                 found[facts.sha] = earliest
-        return found
-
-    async def _ask_forge(self, repository: RepositoryRecord, commits: Sequence[CommitFacts]) -> dict[str, Merge]:
-        """Return the merged pull request of each commit that has one. A failing forge costs evidence, not commits."""
-        forge = self._forges.find(repository.canonical)
-        if forge is None:
-            return {}
-        found: dict[str, Merge] = {}
-        gate = asyncio.Semaphore(FORGE_CONCURRENCY)
-
-        is_down = False
-
-        async def ask(facts: CommitFacts) -> None:
-            nonlocal is_down
-            async with gate:
-                if is_down:
-                    return
-                try:
-                    merge = await find_merge(forge, facts)
-                except FluxtrailError as exc:
-                    is_down = exc.retryable  # the next one would only wait as long for the same answer
-                    log.warning("pull request unknown", repository=repository.canonical, sha=facts.sha, error=str(exc))
-                    return
-            if merge is not None:
-                found[facts.sha] = merge
-
-        async with asyncio.TaskGroup() as group:
-            for facts in commits[-FORGE_LOOKUPS:]:
-                group.create_task(ask(facts), name=f"pull request of {facts.sha}")
         return found
 
     async def _read_aliases(self, reader: RepositoryReader, commits: Sequence[CommitFacts]) -> dict[str, list[str]]:
@@ -359,85 +307,3 @@ class Recorder:
                 made += pending_rows(record, target_id, exports.get(record.id, ()), self._clock.now())
         await keep_rows(unit, rows)
         await keep_rows(unit, reopened, only_known=True)
-
-
-def pending_rows(
-    commit: CommitRecord, target_id: TargetId, sources: Sequence[CommitId], now: datetime
-) -> list[DeliveryRecord]:
-    """Return the deliveries of a commit and of the source commits that it carries to a target, as they begin."""
-    since = commit.merged.at if commit.merged else now
-    own = DeliveryRecord(commit_id=commit.id, target_id=target_id, verdict=Verdict.PENDING, since=since)
-    carried = [replace(own, commit_id=source, carrier_id=commit.id) for source in sources if source != commit.id]
-    return [own, *carried]
-
-
-REPLACEABLE = frozenset({Verdict.LOST, Verdict.UNAFFECTED, Verdict.ABANDONED})
-"""Verdicts that a commit which comes (back) into scope leaves behind."""
-
-
-def reconcile(there: CommitRecord | None, found: CommitRecord) -> CommitRecord:
-    """Return a commit with the best of what was known and what was found; a merge time never gets worse."""
-    if there is None:
-        return found
-    return replace(
-        found,
-        id=there.id,
-        merged=there.merged if there.merged_is_final else better(there.merged, found.merged),
-        merged_is_final=there.merged_is_final,
-        is_carrier=there.is_carrier or found.is_carrier,
-    )
-
-
-async def find_merge(forge: Forge, facts: CommitFacts) -> Merge | None:
-    for request in await forge.find_pull_requests(facts.sha):
-        if request.merged_at is not None and request.merge_commit_sha == facts.sha:
-            commits = [] if facts.is_merge else await forge.pull_request_commits(request.number)
-            return Merge(number=request.number, merged_at=request.merged_at, commits=tuple(commits[:ALIAS_LIMIT]))
-    return None
-
-
-async def keep_rows(unit: Unit, rows: Sequence[DeliveryRecord], *, only_known: bool = False) -> None:
-    """Keep new pending rows; a row that is there already stays, unless its end no longer holds."""
-    by_target: defaultdict[TargetId, list[DeliveryRecord]] = defaultdict(list)
-    for row in rows:
-        by_target[row.target_id].append(row)
-    fresh: list[DeliveryRecord] = []
-    for target_id, mine in by_target.items():
-        there = await unit.deliveries(target_id, [row.commit_id for row in mine])
-        for row in mine:
-            known = there.get(row.commit_id)
-            if known is None:
-                fresh += [] if only_known else [row]
-            elif known.verdict in REPLACEABLE or (known.carrier_id != row.carrier_id and known.verdict in OPEN):
-                fresh.append(replace(known, verdict=Verdict.PENDING, since=row.since, carrier_id=row.carrier_id))
-    await unit.put_deliveries(fresh)
-
-
-def verdict_transition(row: DeliveryRecord, after: Verdict, at: datetime, **detail: str) -> Transition:
-    return Transition(
-        at=at,
-        kind=TransitionKind.VERDICT,
-        target_id=row.target_id,
-        commit_id=row.commit_id,
-        before=row.verdict.value,
-        after=after.value,
-        detail=detail,
-    )
-
-
-async def read_advance(reader: RepositoryReader, known: str | None, head: str) -> Advance:
-    """Read how a branch came from `known` to `head`: straight on, or rewritten from a fork."""
-    if known is None:
-        commits = await reader.log(head, limit=FIRST_HISTORY, with_paths=False)
-        return Advance(head=head, fork=None, is_rewritten=False, commits=tuple(commits))
-    if await reader.has(known):
-        commits = await reader.log(head, exclude=[known], limit=RANGE_LIMIT)
-        if commits and commits[0].parents[:1] == (known,):
-            return Advance(head=head, fork=known, is_rewritten=False, commits=tuple(commits))
-        fork = await reader.merge_base(known, head)
-        if fork is not None:
-            commits = await reader.log(head, exclude=[fork], limit=RANGE_LIMIT)
-            if not commits or commits[0].parents[:1] == (fork,):
-                return Advance(head=head, fork=fork, is_rewritten=True, commits=tuple(commits))
-    commits = await reader.log(head, limit=FIRST_HISTORY)
-    return Advance(head=head, fork=None, is_rewritten=True, commits=tuple(commits))

@@ -15,9 +15,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from fluxtrail.model.counts import Counts
 from fluxtrail.model.figures import BUCKETS_SECONDS, COUNTERS, HISTOGRAMS, CounterSeries, Figures, HistogramSeries
 from fluxtrail.web.measures import Kind, Measure
-from fluxtrail.web.ports import Counts
 
 _BOUNDS = (*(f"{bound}.0" for bound in BUCKETS_SECONDS), "+Inf")
 _TARGET = ("cluster", "namespace", "name", "kind")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from fluxtrail.model.counts import Counts
 from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import Transition
 from fluxtrail.model.views import (
@@ -30,41 +31,6 @@ class Listing(Protocol[T_co]):
 
     @property
     def next(self) -> str | None: ...
-
-
-class Inflight(Protocol):
-    """What is on its way to one target now."""
-
-    @property
-    def cluster(self) -> str: ...
-
-    @property
-    def namespace(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def commits(self) -> int:
-        """Pending deliveries, whatever they wait for."""
-
-    @property
-    def oldest_since(self) -> datetime | None:
-        """When the oldest pending commit was merged; what waits by somebody's will does not count."""
-
-
-class Counts(Protocol):
-    @property
-    def inflight(self) -> Sequence[Inflight]: ...
-
-    @property
-    def attribution_pending(self) -> int: ...
-
-    @property
-    def attribution_gaps(self) -> int: ...
 
 
 class Answers(Protocol):

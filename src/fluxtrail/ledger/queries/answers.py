@@ -12,7 +12,7 @@ from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.catalog import Catalog
 from fluxtrail.ledger.engine import Engine
 from fluxtrail.ledger.queries import commits, deliveries, targets, telling, trails
-from fluxtrail.ledger.queries.counts import Counts, count
+from fluxtrail.ledger.queries.counts import count
 from fluxtrail.ledger.queries.deliveries import DeliveryFilter
 from fluxtrail.ledger.queries.feed import read_feed
 from fluxtrail.ledger.queries.pages import Page, bounded
@@ -20,6 +20,7 @@ from fluxtrail.ledger.queries.rendering import Renderer
 from fluxtrail.ledger.queries.resolving import find_targets
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session
+from fluxtrail.model.counts import Counts
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import CommitId, Transition

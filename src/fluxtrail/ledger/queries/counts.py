@@ -1,35 +1,13 @@
-"""The numbers behind the gauges."""
+"""Counts what is on its way, and how attribution stands."""
 
-from datetime import datetime
-
-import msgspec
 from sqlalchemy import func, select, text
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.queries.targets import on_its_way
 from fluxtrail.ledger.session import Session
+from fluxtrail.model.counts import Counts, Inflight
 from fluxtrail.model.records import Attribution
-
-
-class Inflight(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on its way to one live target now; there is one for every target, so that a series can return to 0."""
-
-    cluster: str
-    namespace: str
-    name: str
-    kind: str
-    commits: int
-    """Pending deliveries that are stored, whatever they wait for."""
-    failed: int
-    oldest_since: datetime | None
-    """When the oldest pending commit was merged; what waits by somebody's will does not count."""
-
-
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    inflight: list[Inflight]
-    attribution_pending: int
-    attribution_gaps: int
 
 
 async def count(session: Session, situation: Situation) -> Counts:

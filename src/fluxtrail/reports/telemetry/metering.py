@@ -13,13 +13,14 @@ from typing import Protocol
 import structlog
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from fluxtrail.model.counts import Counts
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.figures import Figures
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.telling import TrackedCommit
 from fluxtrail.reports.ports import Clock, Facts, Leadership
 from fluxtrail.reports.telemetry.messages import Envelope
-from fluxtrail.reports.telemetry.metrics import Inflight, Place, Snapshot, scopes
+from fluxtrail.reports.telemetry.metrics import Place, Snapshot, scopes
 from fluxtrail.reports.telemetry.parts import parts
 
 log = structlog.get_logger(__name__)
@@ -31,11 +32,6 @@ LAST_SECONDS = 5.0
 """For the export at a stop."""
 
 Export = Callable[[ExportMetricsServiceRequest], Awaitable[None]]
-
-
-class Counts(Protocol):
-    @property
-    def inflight(self) -> Sequence[Inflight]: ...
 
 
 class Gauges(Protocol):

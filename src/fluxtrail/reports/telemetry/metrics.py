@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
@@ -27,6 +27,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from fluxtrail import __version__
+from fluxtrail.model.counts import Inflight
 from fluxtrail.model.figures import (
     BUCKETS_SECONDS,
     DURATION,
@@ -72,28 +73,6 @@ _ATTRIBUTES = {
     "k8s_namespace_name": "k8s.namespace.name",
     "k8s_resource_name": "k8s.resource.name",
 }
-
-
-class Inflight(Protocol):
-    """Commits pending on one target."""
-
-    @property
-    def cluster(self) -> str: ...
-
-    @property
-    def namespace(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def commits(self) -> int: ...
-
-    @property
-    def oldest_since(self) -> datetime | None: ...
 
 
 class Place(NamedTuple):
