@@ -9,7 +9,7 @@ import msgspec
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ScopeMetrics
 from tests.reports.worlds import CARRIER, CARRIER_SHA, SHA, at, commit, moment, values
 
-from fluxtrail.ledger.queries.counts import Inflight
+from fluxtrail.model.counts import Inflight
 from fluxtrail.model.figures import Figures
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.views import DeliveryFacts

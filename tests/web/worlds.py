@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from fluxtrail.model.counts import Counts, Inflight
 from fluxtrail.model.errors import ConfigError, StoreError
 from fluxtrail.model.feed import FeedItem, FeedPage
 from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
@@ -205,23 +206,6 @@ def trails() -> dict[str, TrailView]:
     return {ON_ITS_WAY: on_its_way, EVERYWHERE: everywhere, FAILED: failed, **twins}
 
 
-@dataclass(frozen=True)
-class InflightRow:
-    cluster: str
-    namespace: str
-    name: str
-    kind: str
-    commits: int
-    oldest_since: datetime | None
-
-
-@dataclass(frozen=True)
-class CountsNow:
-    inflight: list[InflightRow]
-    attribution_pending: int = 2
-    attribution_gaps: int = 1
-
-
 @dataclass
 class World:
     """Implements `Answers` and `SelfReport`; tests change its fields while it is served."""
@@ -409,13 +393,16 @@ class World:
         items = [item for item in self.told[after:] if item.id > after][:limit]
         return FeedPage(items=items, last_id=items[-1].id if items else after)
 
-    async def counts(self, *, now: datetime) -> CountsNow:
+    async def counts(self, *, now: datetime) -> Counts:
         self._check()
-        return CountsNow(
-            [
-                InflightRow("prod-us", "flux-system", "apps", "Kustomization", 1, None),
-                InflightRow("staging", "flux-system", "apps", "Kustomization", 1, at(0)),
-            ]
+        where = {"namespace": "flux-system", "name": "apps", "kind": "Kustomization"}
+        return Counts(
+            inflight=[
+                Inflight(cluster="prod-us", commits=1, failed=0, oldest_since=None, **where),
+                Inflight(cluster="staging", commits=1, failed=0, oldest_since=at(0), **where),
+            ],
+            attribution_pending=2,
+            attribution_gaps=1,
         )
 
     def _check(self) -> None:
