@@ -207,9 +207,8 @@ async def _write(process: Process, data: bytes) -> None:
         if data:
             process.stdin.write(data)
             await process.stdin.drain()
+    # Its end is not waited for: asyncio trips over a wait that was cancelled when the pipe closes after all.
     process.stdin.close()
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        await process.stdin.wait_closed()
 
 
 async def _read(stream: asyncio.StreamReader | None, take: Callable[[bytes], None]) -> None:
