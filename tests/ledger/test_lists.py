@@ -63,6 +63,7 @@ _PROPERTY: dict[str, Any] = {
 }
 _GIVEN: dict[str, Any] = {"rows": _ROWS, "chosen": _CHOSEN, "limit": st.integers(1, 7)}
 Rows = list[tuple[int, int, Verdict, int]]
+_ONE_INSTANT = [(target, 0, Verdict.PENDING, 0) for target in range(3)]
 _BELOW_THE_CURSORS_INSTANT = [(0, 0, Verdict.PENDING, 0), (0, 1, Verdict.PENDING, 1), (1, 0, Verdict.PENDING, 1)]
 """A page ends amid rows of one instant, on a target that has an older one too."""
 
@@ -71,6 +72,7 @@ _BELOW_THE_CURSORS_INSTANT = [(0, 0, Verdict.PENDING, 0), (0, 1, Verdict.PENDING
 @pytest.mark.timeout(90)
 @settings(max_examples=40, **_PROPERTY)
 @given(**_GIVEN)
+@example(rows=_ONE_INSTANT, chosen={"namespace": "flux-system"}, limit=1)
 @example(rows=_BELOW_THE_CURSORS_INSTANT, chosen={"namespace": "flux-system"}, limit=1)
 async def test_list_is_what_a_plain_filter_and_sort_gives(
     new_place: NewPlace, rows: Rows, chosen: dict[str, Any], limit: int

@@ -173,11 +173,13 @@ class _Listing:
         self, targets: list[TargetId], after: Key | None, limit: int
     ) -> tuple[list[Key], datetime | None]:
         """Return the first rows that are no older than the last change of as many targets, and that instant; or all."""
-        newest = sorted(await self._newest(targets, after), reverse=True)[:limit]
+        newest = sorted(await self._newest(targets, after), reverse=True)
         if not newest:
             return [], None
-        floor = from_micros(newest[-1][0]) if len(newest) == limit else None
-        chosen = [target_id for _, target_id in newest]
+        lowest = newest[limit - 1][0] if len(newest) >= limit else None
+        floor = from_micros(lowest) if lowest is not None else None
+        # All that changed last at that very instant: nobody comes back to it.
+        chosen = [target_id for since, target_id in newest if lowest is None or since >= lowest]
         bounds = self._bounds(after)
         if floor is not None:
             bounds = (*bounds, _D.c.since >= floor)
