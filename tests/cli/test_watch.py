@@ -35,12 +35,17 @@ SCRIPT = Path(sys.executable).with_name("fluxtrail")
 DEADLINE_SECONDS = 15.0
 
 
+def _hear_interrupts() -> None:
+    """Whoever runs the tests in the background of a shell has them ignored, and so would a child."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def running(*arguments: str, server: str, **more: Any) -> AsyncIterator[asyncio.subprocess.Process]:
     env = {name: value for name, value in QUIET.items() if value is not None and name != "COLUMNS"}
     env["FLUXTRAIL_SERVER"] = server
     pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE} | more
-    process = await asyncio.create_subprocess_exec(SCRIPT, *arguments, env=env, **pipes)
+    process = await asyncio.create_subprocess_exec(SCRIPT, *arguments, env=env, preexec_fn=_hear_interrupts, **pipes)
     try:
         with anyio.fail_after(DEADLINE_SECONDS):
             yield process
