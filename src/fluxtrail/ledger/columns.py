@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import BigInteger, Dialect, Integer, SmallInteger, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from fluxtrail.model.deployment import Content
 from fluxtrail.model.moment import Evidence, Moment, Precision
 from fluxtrail.model.observation import ObjectKey
 from fluxtrail.model.sources import SourceInput
@@ -182,6 +183,28 @@ class Inputs(_Converted[tuple[SourceInput, ...]]):
     cache_ok = True
     to_column = staticmethod(lambda value: _pack(value).decode())
     from_column = staticmethod(_decode_inputs)
+
+
+_decode_pairs = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+
+
+class Pairs(_Converted[tuple[tuple[str, str], ...]]):
+    """A few pairs of strings, in their order, as JSON."""
+
+    cache_ok = True
+    to_column = staticmethod(lambda value: _pack(value).decode())
+    from_column = staticmethod(_decode_pairs)
+
+
+_decode_content = msgspec.json.Decoder(Content).decode
+
+
+class ContentText(_Converted[Content]):
+    """What was told of a deployment, as JSON."""
+
+    cache_ok = True
+    to_column = staticmethod(lambda value: _pack(value).decode())
+    from_column = staticmethod(_decode_content)
 
 
 class Choice(TypeDecorator[StrEnum]):

@@ -1,4 +1,4 @@
-"""The tables. The same on every engine; the first migration makes exactly these.
+"""The tables. The same on every engine; the migrations make exactly these.
 
 Foreign keys stand where a row cannot mean anything without the other; the history (`transitions`) and the
 pointers of a delivery outlive what they point at, so those have none.
@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from fluxtrail.ledger.columns import (
     Choice,
+    ContentText,
     Counts,
     Detail,
     Id,
@@ -34,9 +35,11 @@ from fluxtrail.ledger.columns import (
     Instant,
     KeyText,
     MomentText,
+    Pairs,
     Texts,
     VerdictCode,
 )
+from fluxtrail.model.deployment import DeploymentStatus, Told
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import AliasKind, Attribution, Cause, TransitionKind
 from fluxtrail.model.report import Mode, ReportState
@@ -54,6 +57,10 @@ metadata = MetaData(
 
 HEALED_LATER = "healthy_sync IS NOT NULL AND (applied_sync IS NULL OR healthy_sync <> applied_sync)"
 """Deliveries that were first deployed with another sync than the one that applied them: few."""
+UNTOLD = "told <> 'told'"
+"""Records that GitHub does not hold as they are: few, but for the first minutes."""
+UNKNOWN = "told = 'unknown'"
+GONE = "status = 'decommissioned'"
 
 
 def _partial(condition: str) -> dict[str, Any]:
@@ -410,4 +417,40 @@ leases = Table(
     Column("name", Text, primary_key=True),
     Column("owner", Text, nullable=False),
     Column("leased_until", Instant, nullable=False),
+)
+
+deployment_records = Table(
+    "deployment_records",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("deployment_name", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("workload", Text, nullable=False),
+    Column("container", Text, nullable=False),
+    Column("name", Text, nullable=False, doc="the image's"),
+    Column("digest", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("status", Choice(DeploymentStatus), nullable=False),
+    Column("runtime_risks", Texts, nullable=False),
+    Column("tags", Pairs, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("told", Choice(Told), nullable=False),
+    Column("told_content", ContentText),
+    Column("told_to", Text, nullable=False),
+    Column("told_at", Instant),
+    Column("tries", Integer, nullable=False),
+    Column("unknown_since", Instant),
+    Column("retry_at", Instant),
+    Column("answer", Text, nullable=False),
+    UniqueConstraint("cluster", "deployment_name"),
+    Index(None, "changed_at", "id"),
+    Index(None, "cluster", "changed_at", "id"),
+    Index("ix_deployment_records_untold", "told", "changed_at", "id", **_partial(UNTOLD)),
+    Index("ix_deployment_records_due", "retry_at", "id", **_partial(UNKNOWN)),
+    Index("ix_deployment_records_unknown", "digest", **_partial(UNKNOWN)),
+    Index("ix_deployment_records_gone", "changed_at", "id", **_partial(GONE)),
+    sqlite_autoincrement=True,
 )

@@ -8,11 +8,22 @@ from fluxtrail.ledger.units.clusters import ClusterPart
 from fluxtrail.ledger.units.commits import CommitPart
 from fluxtrail.ledger.units.deliveries import DeliveryPart
 from fluxtrail.ledger.units.objects import ObjectPart
+from fluxtrail.ledger.units.records import RecordPart
 from fluxtrail.ledger.units.repositories import RepositoryPart
 from fluxtrail.ledger.units.syncs import SyncPart
 
 
-class SqlUnit(ClusterPart, RepositoryPart, CommitPart, ChainPart, ObjectPart, SyncPart, DeliveryPart, RetentionPart):
+class SqlUnit(
+    ClusterPart,
+    RepositoryPart,
+    CommitPart,
+    ChainPart,
+    ObjectPart,
+    SyncPart,
+    DeliveryPart,
+    RecordPart,
+    RetentionPart,
+):
     """Everything that can be written, and read back, inside one transaction.
 
     Batches are sets: no method runs a statement for each record. Not for use after the unit has ended.

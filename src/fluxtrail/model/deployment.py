@@ -197,3 +197,20 @@ def next_try(tries: int, *, unknown_since: datetime, now: datetime) -> datetime 
     """Return when to ask again after `tries` answers "unknown" (1 or more); None: no more."""
     wait = UNKNOWN_WAITS[min(tries, len(UNKNOWN_WAITS)) - 1]
     return None if now + wait > unknown_since + UNKNOWN_LIMIT else now + wait
+
+
+class ToldOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What GitHub said about what was sent of one record."""
+
+    id: RecordId
+    content: Content
+    """What was sent; the record may have changed since."""
+    told: Told
+    """Anything but `pending`."""
+    told_to: str = ""
+    """See `Destination.text`."""
+    at: datetime
+    retry_at: datetime | None = None
+    answer: str = ""
+    tries: int = 0
+    unknown_since: datetime | None = None
