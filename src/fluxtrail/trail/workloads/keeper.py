@@ -1,0 +1,350 @@
+"""Keeps the ledger's deployment records as the cluster is: sees, judges what changed, records.
+
+Seeing never waits: a stream is not held up by the ledger. What changed is judged a moment later, together, so that a
+burst of events costs one comparison a name; only where things end is recorded, which is what a record is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from fluxtrail.model.deployment import DeploymentStatus, KeptRecord, NameTemplate
+from fluxtrail.model.image import is_digest
+from fluxtrail.model.observation import (
+    ClusterUid,
+    Current,
+    Gone,
+    Listed,
+    ObjectKey,
+    ObjectUid,
+    Observation,
+    Seen,
+    Unavailable,
+)
+from fluxtrail.model.workloads import CORE_GROUP, Pod, Workload
+from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.workloads.anchors import FAMILIAR, POD, Anchor, anchor_of_place, kind_text, split_kind
+from fluxtrail.trail.workloads.choice import Candidate, choose
+from fluxtrail.trail.workloads.completeness import Completeness
+from fluxtrail.trail.workloads.index import ClusterIndex
+from fluxtrail.trail.workloads.judging import Judge
+from fluxtrail.trail.workloads.ports import RecordLedger, ReportOf
+
+log = structlog.get_logger(__name__)
+
+GATHER_SECONDS = 0.2
+OWNER_SECONDS = 5.0
+"""How long a pod waits for an owner that its stream has not brought yet."""
+UNSEEN_SECONDS = 60.0
+"""How long a workload of a kind that may not be read must be without pods to count as gone."""
+BATCH = 1_000
+"""Names in one unit."""
+BREATH = 200
+"""Workloads looked at between two turns of the event loop."""
+MAX_CUSTOM_KINDS = 32
+REMEMBERED_IMAGES = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordRules:
+    """What of a cluster is recorded, and how it is named."""
+
+    template: NameTemplate
+    namespaces: frozenset[str] = frozenset()
+    """Only these; all where empty."""
+    excluded: frozenset[str] = frozenset()
+    decommissions_at_zero: bool = False
+
+    def covers(self, namespace: str) -> bool:
+        return namespace not in self.excluded and (not self.namespaces or namespace in self.namespaces)
+
+
+@dataclass
+class KeeperNumbers:
+    """What one keeper has done since it started."""
+
+    deployed: int = 0
+    decommissioned: int = 0
+    failed: int = 0
+    """Changes that could not be recorded at once; they are tried again."""
+    undigested: int = 0
+    """Containers seen whose image id holds no sha256 digest."""
+    timed: Callable[[float, bool], None] = lambda seconds, is_ok: None
+    """Called with how long each judgement took, and whether it was recorded."""
+
+
+class WorkloadKeeper:
+    """One cluster's, from connecting to it until the connection is given up.
+
+    Args:
+        report_of: what must be said of a record that changed.
+        on_kind: called once with (group, kind) of each owner of a kind that is not watched yet: its metadata should be.
+    """
+
+    def __init__(
+        self,
+        cluster: ClusterUid,
+        *,
+        ledger: RecordLedger,
+        clock: Clock,
+        rules: RecordRules,
+        report_of: ReportOf,
+        on_kind: Callable[[str, str], None],
+        numbers: KeeperNumbers | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._ledger = ledger
+        self._clock = clock
+        self._rules = rules
+        self._report_of = report_of
+        self._on_kind = on_kind
+        self._index = ClusterIndex()
+        self._streams = Completeness()
+        self._judge = Judge(
+            cluster,
+            self._index,
+            rules.template,
+            is_absent=self._is_absent,
+            decommissions_at_zero=rules.decommissions_at_zero,
+        )
+        self._kept: dict[str, KeptRecord] = {}
+        self._kept_at: defaultdict[Anchor, set[str]] = defaultdict(set)
+        self._speakers: dict[Anchor, dict[str, Candidate]] = {}
+        self._named: defaultdict[str, set[tuple[Anchor, str]]] = defaultdict(set)
+        self._emptied_at: dict[Anchor, datetime] = {}
+        """When a workload that still has a record lost its last pod."""
+        self._seen_gone: set[Anchor] = set()
+        """Workloads with a record whose end was seen: no need to ask whether the stream is complete."""
+        self._waiting_since: dict[ObjectUid, float] = {}
+        self._undigested: set[str] = set()
+        self._custom_kinds: set[tuple[str, str]] = set()
+        self._names: set[str] = set()
+        """Still to be judged."""
+        self._wake = asyncio.Event()
+        self._is_begun = False
+        self.numbers = numbers or KeeperNumbers()
+
+    # -- seeing ------------------------------------------------------------------------------------------------
+
+    async def observe(self, observations: Sequence[Observation[Any]]) -> None:
+        """Take a batch of one stream."""
+        for observation in observations:
+            match observation:
+                case Seen(object=Pod() as pod):
+                    self._see_owners(pod.owners)
+                    self._see_images(pod)
+                    self._index.put_pod(pod)
+                case Seen(object=Workload() as item):
+                    self._see_owners(item.owners)
+                    self._seen_gone.discard(_anchor_of(item.key))
+                    self._index.put_object(item)
+                case Gone():
+                    self._lose(observation)
+                case Listed() | Current() | Unavailable():
+                    self._note(observation)
+        self._wake.set()
+
+    def _lose(self, gone: Gone) -> None:
+        if (gone.key.group, gone.key.kind) == (CORE_GROUP, POD):
+            self._index.drop_pod(gone.uid)
+            return
+        self._index.drop_object(gone.uid)
+        anchor = _anchor_of(gone.key)
+        if anchor in self._kept_at:
+            self._seen_gone.add(anchor)
+
+    def _note(self, observation: Listed | Current | Unavailable) -> None:
+        kind = (observation.group, observation.kind)
+        self._streams.note(observation)
+        if self._streams.is_unreadable(*kind):
+            self._index.guess_below(*kind)
+        elif isinstance(observation, Listed):
+            self._index.see_again(*kind)
+        # What was kept only because nothing was known of its kind may be known now.
+        self._index.dirty.update(anchor for anchor in self._emptied_at if split_kind(anchor.kind) == kind)
+
+    def _see_owners(self, owners: Iterable[Any]) -> None:
+        for owner in owners:
+            kind = (owner.group, owner.kind)
+            if kind in FAMILIAR or kind in self._custom_kinds or kind == (CORE_GROUP, "Node"):
+                continue
+            if len(self._custom_kinds) >= MAX_CUSTOM_KINDS:
+                continue
+            self._custom_kinds.add(kind)
+            log.info("owners of another kind", cluster=self._cluster, kind=kind_text(*kind))
+            self._on_kind(*kind)
+
+    def _see_images(self, pod: Pod) -> None:
+        for container in pod.containers:
+            image_id = container.image_id
+            if not image_id or is_digest(image_id) or image_id in self._undigested:
+                continue
+            self.numbers.undigested += 1
+            if len(self._undigested) < REMEMBERED_IMAGES:
+                self._undigested.add(image_id)
+                log.warning("image without a sha256 digest is not recorded", pod=pod.name, image_id=image_id[:100])
+
+    def _is_absent(self, anchor: Anchor) -> bool:
+        group, kind = split_kind(anchor.kind)
+        if anchor in self._seen_gone:
+            return True
+        if anchor.kind == POD:
+            return self._streams.covers(CORE_GROUP, POD, None)
+        if self._streams.is_unreadable(group, kind):
+            emptied_at = self._emptied_at.setdefault(anchor, self._clock.now())
+            return (self._clock.now() - emptied_at).total_seconds() >= UNSEEN_SECONDS
+        return self._streams.covers(group, kind, self._emptied_at.get(anchor))
+
+    # -- judging -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Judge and record for ever. Raises StoreError; nothing is forgotten then, run it again."""
+        if not self._is_begun:
+            await self.recall()
+        self._wake.set()
+        while True:
+            await self._wait()
+            if self._is_ready():
+                await self.settle()
+
+    async def recall(self) -> None:
+        """Read what was recorded before."""
+        async with self._ledger.unit() as unit:
+            for record in await unit.deployment_records(self._cluster):
+                self._keep(record)
+
+    async def _wait(self) -> None:
+        unseen = [anchor for anchor in self._emptied_at if self._streams.is_unreadable(*split_kind(anchor.kind))]
+        try:
+            async with asyncio.timeout(OWNER_SECONDS if self._index.unresolved or unseen else None):
+                await self._wake.wait()
+        except TimeoutError:
+            self._index.dirty.update(unseen)
+            return
+        await self._clock.sleep(GATHER_SECONDS)
+        self._wake.clear()
+
+    @property
+    def awaited(self) -> list[str]:
+        """Kinds that must be listed before anything is judged, and are not yet."""
+        kinds = sorted(FAMILIAR | self._custom_kinds)
+        return [kind_text(group, kind) for group, kind in kinds if not self._streams.is_settled(group, kind)]
+
+    def _is_ready(self) -> bool:
+        """Before every kind was listed, what is missing says nothing."""
+        if self._is_begun:
+            return True
+        if self.awaited:
+            return False
+        self._is_begun = True
+        self._names |= set(self._kept)
+        return True
+
+    async def settle(self) -> None:
+        """Judge everything that changed and record it."""
+        self._give_up_waiting()
+        looked = 0
+        while self._index.dirty:
+            self._listen(self._index.dirty.pop())
+            looked += 1
+            if looked % BREATH == 0:
+                await asyncio.sleep(0)
+        names = sorted(self._names)
+        for start in range(0, len(names), BATCH):
+            await self._settle_some(names[start : start + BATCH])
+
+    async def _settle_some(self, names: Sequence[str]) -> None:
+        started = self._clock.monotonic()
+        now = self._clock.now()
+        judged = [found for name in names if (found := self._judge_name(name, now)) is not None]
+        if judged:
+            await self._record(judged, started)
+        self._names.difference_update(names)
+
+    async def _record(self, judged: Sequence[KeptRecord], started: float) -> None:
+        try:
+            async with self._ledger.unit() as unit:
+                saved = await unit.put_deployment_records(judged)
+                changed = [new for new in saved if self._is_news(new)]
+                await unit.add_reports([self._report_of(record) for record in changed])
+        except BaseException:
+            self.numbers.failed += len(judged)
+            self.numbers.timed(self._clock.monotonic() - started, False)
+            raise
+        for record in saved:
+            is_gone = record.content.status is DeploymentStatus.DECOMMISSIONED
+            self.numbers.decommissioned += is_gone
+            self.numbers.deployed += not is_gone
+            self._keep(record)
+        self.numbers.timed(self._clock.monotonic() - started, True)
+
+    def _is_news(self, record: KeptRecord) -> bool:
+        before = self._kept.get(record.deployment_name)
+        return before is None or before.content != record.content
+
+    def _judge_name(self, name: str, now: datetime) -> KeptRecord | None:
+        kept = self._kept.get(name)
+        if kept is not None and not self._rules.covers(kept.place.namespace):
+            return None
+        speakers = [
+            (anchor.place(container), self._speakers[anchor][container])
+            for anchor, container in self._named.get(name, ())
+        ]
+        return self._judge.judge(name, speakers, kept, now)
+
+    def _listen(self, anchor: Anchor) -> None:
+        """Find out who speaks for a workload's containers now; its names are to be judged."""
+        if not self._rules.covers(anchor.namespace):
+            return
+        heard = choose(anchor, self._index.pods_of(anchor))
+        before = self._speakers.pop(anchor, {})
+        for container in before.keys() - heard.keys():
+            self._named[self._name(anchor, container)].discard((anchor, container))
+        for container in heard.keys() - before.keys():
+            self._named[self._name(anchor, container)].add((anchor, container))
+        if heard:
+            self._speakers[anchor] = heard
+            self._emptied_at.pop(anchor, None)
+        elif anchor in self._kept_at:
+            self._emptied_at.setdefault(anchor, self._clock.now())
+        self._names |= {self._name(anchor, container) for container in before.keys() | heard.keys()}
+        self._names |= self._kept_at.get(anchor, set())
+
+    def _name(self, anchor: Anchor, container: str) -> str:
+        return self._rules.template.name(anchor.place(container))
+
+    def _keep(self, record: KeptRecord) -> None:
+        before = self._kept.get(record.deployment_name)
+        if before is not None:
+            self._forget_place(before)
+        self._kept[record.deployment_name] = record
+        if record.content.status is DeploymentStatus.DEPLOYED:
+            self._kept_at[anchor_of_place(record.place)].add(record.deployment_name)
+
+    def _forget_place(self, record: KeptRecord) -> None:
+        anchor = anchor_of_place(record.place)
+        names = self._kept_at.get(anchor)
+        if names is None:
+            return
+        names.discard(record.deployment_name)
+        if not names:
+            del self._kept_at[anchor]
+            self._emptied_at.pop(anchor, None)
+            self._seen_gone.discard(anchor)
+
+    def _give_up_waiting(self) -> None:
+        """Pods whose owner does not come within OWNER_SECONDS go by its name."""
+        now, waiting = self._clock.monotonic(), self._index.unresolved
+        self._waiting_since = {uid: self._waiting_since.get(uid, now) for uid in waiting}
+        self._index.give_up([uid for uid, since in self._waiting_since.items() if now - since >= OWNER_SECONDS])
+
+
+def _anchor_of(key: ObjectKey) -> Anchor:
+    return Anchor(key.namespace, kind_text(key.group, key.kind), key.name)
