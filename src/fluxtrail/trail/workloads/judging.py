@@ -54,11 +54,12 @@ class Judge:
 
         Args:
             speakers: who speaks for it, one a workload; several where the template gives several the same name.
+            kept: what is recorded as deployed under it.
         """
         best = max(speakers, key=lambda speaker: speaker[1].over_all, default=None)
         if best is not None:
             return self._deployed(name, best, kept, now)
-        if kept is None or kept.content.status is DeploymentStatus.DECOMMISSIONED or self._is_wanted(name, kept.place):
+        if kept is None or self._is_wanted(name, kept.place):
             return None
         gone = replace(kept.content, status=DeploymentStatus.DECOMMISSIONED)
         return replace(kept, content=gone, changed_at=now)
@@ -78,8 +79,7 @@ class Judge:
             )
         if (kept.content, kept.place) == (content, place):
             return None
-        is_same_run = (kept.content.digest, kept.content.status) == (content.digest, content.status)
-        since = kept.since if is_same_run else _since(speaker, now)
+        since = kept.since if kept.content.digest == content.digest else _since(speaker, now)
         changed_at = kept.changed_at if kept.content == content else now
         return replace(kept, place=place, content=content, since=since, changed_at=changed_at)
 

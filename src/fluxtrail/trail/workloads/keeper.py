@@ -306,7 +306,10 @@ class WorkloadKeeper:
         heard = choose(anchor, self._index.pods_of(anchor))
         before = self._speakers.pop(anchor, {})
         for container in before.keys() - heard.keys():
-            self._named[self._name(anchor, container)].discard((anchor, container))
+            name = self._name(anchor, container)
+            self._named[name].discard((anchor, container))
+            if not self._named[name]:
+                del self._named[name]
         for container in heard.keys() - before.keys():
             self._named[self._name(anchor, container)].add((anchor, container))
         if heard:
@@ -321,11 +324,12 @@ class WorkloadKeeper:
         return self._rules.template.name(anchor.place(container))
 
     def _keep(self, record: KeptRecord) -> None:
-        before = self._kept.get(record.deployment_name)
+        """Remember what is deployed; what is over is remembered by the ledger alone."""
+        before = self._kept.pop(record.deployment_name, None)
         if before is not None:
             self._forget_place(before)
-        self._kept[record.deployment_name] = record
         if record.content.status is DeploymentStatus.DEPLOYED:
+            self._kept[record.deployment_name] = record
             self._kept_at[anchor_of_place(record.place)].add(record.deployment_name)
 
     def _forget_place(self, record: KeptRecord) -> None:
