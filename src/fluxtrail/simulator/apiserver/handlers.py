@@ -12,7 +12,7 @@ from aiohttp import web
 
 from fluxtrail.simulator.apiserver.access import Access
 from fluxtrail.simulator.apiserver.faults import MALFORMED_ITEM, Faults, RequestFault, with_nulls
-from fluxtrail.simulator.apiserver.lists import Listing, entry_test, listing_pieces, object_head, read_listing
+from fluxtrail.simulator.apiserver.lists import Listing, entry_test, listing_pieces, read_listing
 from fluxtrail.simulator.apiserver.options import parse_list_options
 from fluxtrail.simulator.apiserver.patches import json_patch, merge_patch
 from fluxtrail.simulator.apiserver.resources import NAMESPACES
@@ -29,6 +29,7 @@ from fluxtrail.simulator.apiserver.statuses import (
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.apiserver.table import Entry
 from fluxtrail.simulator.apiserver.targets import Target
+from fluxtrail.simulator.apiserver.views import View, requested_view
 from fluxtrail.simulator.apiserver.watches import WatchStream
 
 Object = dict[str, Any]
@@ -63,31 +64,36 @@ class ResourceHandler:
         struck = self.faults.take(target.definition.plural, verb)
         await _strike(request, struck)
         self._access.authorize(user, verb, target.definition, namespace=target.namespace, name=target.name)
+        is_list = verb in ("list", "deletecollection")
+        accept = request.headers.get("Accept", "")
+        view = requested_view(accept, target.definition, target.version, is_list=is_list)
         match verb:
             case "list":
-                return await self._list(request, target, struck)
+                return await self._list(request, target, view, struck)
             case "watch":
-                return await self._watch(request, target)
+                return await self._watch(request, target, view)
             case "get":
-                return self._answer(target, self._store.get_entry(target.definition, target.name, target.namespace))
+                return _answer(view, self._store.get_entry(target.definition, target.name, target.namespace))
             case "create":
-                return await self._create(request, target)
+                return await self._create(request, target, view)
             case "update":
-                return await self._update(request, target)
+                return await self._update(request, target, view)
             case "patch":
-                return await self._patch(request, target)
+                return await self._patch(request, target, view)
             case "delete":
-                return await self._delete(request, target)
+                return await self._delete(request, target, view)
             case _:
-                return self._delete_all(request, target)
+                return self._delete_all(request, target, view)
 
     # Reads.
 
-    async def _list(self, request: web.Request, target: Target, struck: list[RequestFault]) -> web.StreamResponse:
+    async def _list(
+        self, request: web.Request, target: Target, view: View, struck: list[RequestFault]
+    ) -> web.StreamResponse:
         listing = await read_listing(
             self._store, target.definition, target.namespace, parse_list_options(request.query)
         )
-        pieces = listing_pieces(target.definition, target.version, listing)
+        pieces = listing_pieces(view, listing)
         actions = {fault.action for fault in struck}
         if "nulls" in actions and len(pieces) > 2:
             pieces[1] = with_nulls(pieces[1])
@@ -95,13 +101,12 @@ class ResourceHandler:
             pieces.insert(1, MALFORMED_ITEM)
         return await _send_pieces(request, pieces)
 
-    async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _watch(self, request: web.Request, target: Target, view: View) -> web.StreamResponse:
         options = parse_list_options(request.query)
         is_selected = entry_test(options, target.definition)
         stream = WatchStream(
             self._store,
-            target.definition,
-            target.version,
+            view,
             namespace=target.namespace,
             options=options,
             is_selected=is_selected,
@@ -121,7 +126,7 @@ class ResourceHandler:
 
     # Writes.
 
-    async def _create(self, request: web.Request, target: Target) -> web.Response:
+    async def _create(self, request: web.Request, target: Target, view: View) -> web.Response:
         definition = target.definition
         obj = await _read_object(request, target)
         metadata = obj["metadata"]
@@ -135,9 +140,9 @@ class ResourceHandler:
             metadata["namespace"] = target.namespace
             if target.namespace not in self._store.table(NAMESPACES).objects:
                 raise not_found(NAMESPACES, target.namespace)
-        return self._answer(target, self._store.create_entry(definition, obj), status=201)
+        return _answer(view, self._store.create_entry(definition, obj), status=201)
 
-    async def _update(self, request: web.Request, target: Target) -> web.Response:
+    async def _update(self, request: web.Request, target: Target, view: View) -> web.Response:
         definition = target.definition
         obj = await _read_object(request, target)
         metadata = obj["metadata"]
@@ -155,9 +160,9 @@ class ResourceHandler:
         entry = self._store.update_entry(
             definition, target.name, target.namespace, lambda _: obj, subresource=target.subresource
         )
-        return self._answer(target, entry)
+        return _answer(view, entry)
 
-    async def _patch(self, request: web.Request, target: Target) -> web.Response:
+    async def _patch(self, request: web.Request, target: Target, view: View) -> web.Response:
         apply = _PATCHES.get(request.content_type)
         is_strategic = request.content_type.startswith("application/strategic")
         if apply is None or (is_strategic and target.definition.custom):
@@ -172,9 +177,9 @@ class ResourceHandler:
             lambda old: _checked(target, old, apply(old, patch)),
             subresource=target.subresource,
         )
-        return self._answer(target, entry)
+        return _answer(view, entry)
 
-    async def _delete(self, request: web.Request, target: Target) -> web.Response:
+    async def _delete(self, request: web.Request, target: Target, view: View) -> web.Response:
         definition = target.definition
         body = await request.read()
         options = _decode(body) if body else {}
@@ -182,22 +187,23 @@ class ResourceHandler:
         _check_preconditions(target, entry, options)
         entry, is_gone = self._store.delete_entry(definition, target.name, target.namespace)
         if not is_gone or definition.id in (NAMESPACES.id, ("", "pods")):
-            return self._answer(target, entry)
+            return _answer(view, entry)
         details = object_details(definition, target.name) | {"uid": entry.uid}
         return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 
-    def _delete_all(self, request: web.Request, target: Target) -> web.Response:
+    def _delete_all(self, request: web.Request, target: Target, view: View) -> web.Response:
         options = parse_list_options(request.query)
         test = entry_test(options, target.definition)
         page = self._store.table(target.definition).page(namespace=target.namespace, is_selected=test)
         for entry in page.entries:
             self._store.delete_entry(target.definition, entry.name, entry.namespace)
         listing = Listing(page, self._store.resource_version, "", None)
-        return _whole(listing_pieces(target.definition, target.version, listing))
+        return _whole(listing_pieces(view, listing))
 
-    def _answer(self, target: Target, entry: Entry, *, status: int = 200) -> web.Response:
-        body = object_head(target.definition, target.version) + entry.tail + b"\n"
-        return web.Response(body=body, status=status, content_type="application/json", headers=_HEADERS)
+
+def _answer(view: View, entry: Entry, *, status: int = 200) -> web.Response:
+    body = view.object(entry) + b"\n"
+    return web.Response(body=body, status=status, content_type="application/json", headers=_HEADERS)
 
 
 def _verb(request: web.Request, target: Target) -> str:

@@ -14,6 +14,7 @@ from fluxtrail.simulator.apiserver.selectors import parse_field_selector, parse_
 from fluxtrail.simulator.apiserver.statuses import StatusError, bad_request, expired, too_large
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.apiserver.table import Entry, Page
+from fluxtrail.simulator.apiserver.views import View
 
 FRESHNESS_TIMEOUT_SECONDS = 3.0
 """How long a request for a state that is yet to come is kept waiting (kubernetes cacher: blockTimeout)."""
@@ -28,14 +29,6 @@ class Listing(NamedTuple):
     resource_version: int
     continue_token: str
     remaining: int | None
-
-
-def object_head(definition: ResourceDefinition, version: str) -> bytes:
-    """Return the bytes before an entry's tail: apiVersion and kind in the order of the real server."""
-    api_version, kind = definition.api_version(version), definition.kind
-    if definition.custom:
-        return b'{"apiVersion":"%s","kind":"%s",' % (api_version.encode(), kind.encode())
-    return b'{"kind":"%s","apiVersion":"%s",' % (kind.encode(), api_version.encode())
 
 
 def entry_test(options: ListOptions, definition: ResourceDefinition) -> EntryTest | None:
@@ -109,23 +102,23 @@ def _expired_token(start: str) -> StatusError:
     return expired(message, continue_token=ContinueToken(0, start).encode())
 
 
-def listing_pieces(definition: ResourceDefinition, version: str, listing: Listing) -> list[bytes]:
-    """Return the body of a list as pieces: opening, one for each item, closing.
+def listing_pieces(view: View, listing: Listing) -> list[bytes]:
+    """Return a list's bytes: the opening, each item, and the closing.
 
     Custom resources put `metadata` after `items` and repeat apiVersion and kind in each item; built-in ones
-    put it before, and do not.
+    put it before, and do not. Metadata alone is a built-in list whose items say what they are.
     """
+    definition = view.definition
     metadata = _list_metadata(definition, listing)
-    head = object_head(definition, version) if definition.custom else b"{"
-    api_version, kind = definition.api_version(version).encode(), f"{definition.kind}List".encode()
-    if definition.custom:
+    if definition.custom and not view.is_partial:
+        api_version, kind = definition.api_version(view.version).encode(), f"{definition.kind}List".encode()
         opening = b'{"apiVersion":"%s","items":[' % api_version
         closing = b'],"kind":"%s","metadata":%s}\n' % (kind, metadata)
     else:
-        opening = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (kind, api_version, metadata)
+        opening = b'%s,"metadata":%s,"items":[' % (view.list_head, metadata)
         closing = b"]}\n"
-    items = [head + entry.tail for entry in listing.page.entries]
-    return [opening, *items, closing]
+    head = view.head if definition.custom or view.is_partial else b"{"
+    return [opening, *(head + view.tail(entry) for entry in listing.page.entries), closing]
 
 
 def _list_metadata(definition: ResourceDefinition, listing: Listing) -> bytes:

@@ -66,6 +66,7 @@ CUSTOM_RESOURCE_DEFINITIONS = ResourceDefinition(
 
 BUILTIN_RESOURCES: tuple[ResourceDefinition, ...] = (
     NAMESPACES,
+    _core("Node", "nodes", "no", namespaced=False, has_generation=False),
     _core("ConfigMap", "configmaps", "cm", status_subresource=False, has_generation=False),
     _core("Secret", "secrets", status_subresource=False, has_generation=False),
     _core("Pod", "pods", "po", categories=("all",)),
@@ -87,6 +88,11 @@ BUILTIN_RESOURCES: tuple[ResourceDefinition, ...] = (
     ),
     CUSTOM_RESOURCE_DEFINITIONS,
 )
+
+ARGO_ROLLOUTS = ResourceDefinition(
+    group="argoproj.io", versions=("v1alpha1",), kind="Rollout", plural="rollouts", short_names=("ro",)
+)
+"""A workload kind that is not Kubernetes' own: it makes ReplicaSets, as a Deployment does."""
 
 _NOT_YET_OBSERVED = {"observedGeneration": -1}
 

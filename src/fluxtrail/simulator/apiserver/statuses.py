@@ -144,6 +144,10 @@ def forbidden(definition: ResourceDefinition, *, user: str, verb: str, namespace
     return StatusError(403, "Forbidden", message, details=object_details(definition, name))
 
 
+def not_acceptable(message: str) -> StatusError:
+    return StatusError(406, "NotAcceptable", message, details={})
+
+
 def unsupported_media_type(accepted: list[str]) -> StatusError:
     message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
     return StatusError(415, "UnsupportedMediaType", message)

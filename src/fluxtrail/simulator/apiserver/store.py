@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -118,6 +118,16 @@ class Store:
     def delete(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Delete an object; one with finalizers stays, marked, until they are gone."""
         self.delete_entry(self.catalog.get(resource), name, namespace)
+
+    def begin_deletion(self, resource: Resource, name: str, namespace: str, *, grace_seconds: int) -> None:
+        """Mark an object as going, as the deletion of a running pod does; it stays until `delete`."""
+        definition = self.catalog.get(resource)
+        previous = self.get_entry(definition, name, namespace)
+        old = _body(previous)
+        if "deletionTimestamp" not in old["metadata"]:
+            deadline = _wire_time(self._clock() + timedelta(seconds=grace_seconds))
+            body = writes.marked_for_deletion(definition, old, deadline=deadline, grace_seconds=grace_seconds)
+            self._commit(definition, "MODIFIED", body, previous)
 
     def subscribe(self, resource: Resource, namespace: str = "") -> Subscription:
         """Return the changes of a resource from now on."""
@@ -235,7 +245,7 @@ class Store:
         if old["metadata"].get("finalizers"):
             if "deletionTimestamp" in old["metadata"]:
                 return previous, False
-            body = writes.marked_for_deletion(definition, old, now=self._now())
+            body = writes.marked_for_deletion(definition, old, deadline=self._now())
             return self._commit(definition, "MODIFIED", body, previous), False
         if definition.id == NAMESPACES.id:
             self._empty_namespace(name)
@@ -307,7 +317,11 @@ class Store:
         return prefix + "".join(self._random.choices(_NAME_LETTERS, k=5))
 
     def _now(self) -> str:
-        return self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _wire_time(self._clock())
+
+
+def _wire_time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _body(entry: Entry) -> Object:

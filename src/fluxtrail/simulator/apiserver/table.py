@@ -10,9 +10,12 @@ import asyncio
 import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fluxtrail.simulator.apiserver.statuses import expired, too_old
+
+if TYPE_CHECKING:
+    from fluxtrail.simulator.apiserver.views import View
 
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -51,16 +54,12 @@ class Change:
         self.resource_version = entry.resource_version
         self._lines: dict[tuple[str, bytes], bytes] = {}
 
-    def line(self, kind: str, head: bytes) -> bytes:
+    def line(self, kind: str, view: View) -> bytes:
         """Return the watch line, encoded once and shared between all watchers that see it the same way."""
-        line = self._lines.get((kind, head))
+        line = self._lines.get((kind, view.head))
         if line is None:
-            line = self._lines[kind, head] = watch_line(kind, self.entry, head)
+            line = self._lines[kind, view.head] = view.line(kind, self.entry)
         return line
-
-
-def watch_line(kind: str, entry: Entry, head: bytes) -> bytes:
-    return b'{"type":"%s","object":%s%s}\n' % (kind.encode(), head, entry.tail)
 
 
 class Page(NamedTuple):

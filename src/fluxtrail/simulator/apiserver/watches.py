@@ -10,12 +10,12 @@ from contextlib import suppress
 import msgspec
 from aiohttp import web
 
-from fluxtrail.simulator.apiserver.lists import EntryTest, object_head, wait_until_fresh
+from fluxtrail.simulator.apiserver.lists import EntryTest, wait_until_fresh
 from fluxtrail.simulator.apiserver.options import ListOptions
-from fluxtrail.simulator.apiserver.resources import ResourceDefinition
 from fluxtrail.simulator.apiserver.statuses import StatusError
 from fluxtrail.simulator.apiserver.store import Store
-from fluxtrail.simulator.apiserver.table import Change, Entry, watch_line
+from fluxtrail.simulator.apiserver.table import Change, Entry
+from fluxtrail.simulator.apiserver.views import View
 
 WRITE_TIMEOUT_SECONDS = 30.0
 BEFORE_DEADLINE_SECONDS = 2.0
@@ -37,20 +37,18 @@ class WatchStream:
     def __init__(
         self,
         store: Store,
-        definition: ResourceDefinition,
-        version: str,
+        view: View,
         *,
         namespace: str,
         options: ListOptions,
         is_selected: EntryTest | None,
         bookmark_seconds: float,
     ) -> None:
-        self.definition = definition
+        self.definition = view.definition
         self._store = store
-        self._table = store.table(definition)
+        self._table = store.table(view.definition)
         self._epoch = self._table.epoch
-        self._version = version
-        self._head = object_head(definition, version)
+        self._view = view
         self._namespace = namespace
         self._options = options
         self._is_selected = is_selected
@@ -97,7 +95,7 @@ class WatchStream:
 
     def plain_line(self, kind: str, body: dict[str, object]) -> bytes:
         """Return the line of an object that is not in the store."""
-        return b'{"type":"%s","object":%s%s}\n' % (kind.encode(), self._head, msgspec.json.encode(body)[1:])
+        return b'{"type":"%s","object":%s%s}\n' % (kind.encode(), self._view.head, msgspec.json.encode(body)[1:])
 
     def error_line(self, error: StatusError) -> bytes:
         return b'{"type":"ERROR","object":%s}\n' % error.encode()
@@ -181,7 +179,7 @@ class WatchStream:
         entries = self._table.page(namespace=self._namespace, is_selected=self._is_selected).entries
         self._started_at = self._position = state
         for entry in entries:
-            yield watch_line("ADDED", entry, self._head)
+            yield self._view.line("ADDED", entry)
         if options.has_bookmarks:
             yield self._bookmark(state, annotations={"k8s.io/initial-events-end": "true"})
 
@@ -208,18 +206,18 @@ class WatchStream:
         if self._namespace and change.entry.namespace != self._namespace:
             return None
         if self._is_selected is None:
-            return change.line(change.type, self._head)
+            return change.line(change.type, self._view)
         is_now = change.type != "DELETED" and self._is_selected(change.entry)
         was_before = change.previous is not None and self._is_selected(change.previous)
         if is_now:
-            return change.line("MODIFIED" if was_before else "ADDED", self._head)
+            return change.line("MODIFIED" if was_before else "ADDED", self._view)
         return self._deleted_line(change) if was_before else None
 
     def _deleted_line(self, change: Change) -> bytes:
         """A DELETED shows the state that was last selected, under the version of the change."""
         previous = change.previous
         if change.type == "DELETED" or previous is None:
-            return change.line("DELETED", self._head)
+            return change.line("DELETED", self._view)
         body = msgspec.json.decode(b"{" + previous.tail)
         body["metadata"]["resourceVersion"] = str(change.resource_version)
         entry = Entry(
@@ -230,7 +228,7 @@ class WatchStream:
             labels=previous.labels,
             tail=msgspec.json.encode(body)[1:],
         )
-        return watch_line("DELETED", entry, self._head)
+        return self._view.line("DELETED", entry)
 
     def _bookmark_lines(self) -> Iterator[bytes]:
         # A watch from the future (a restored etcd) hears nothing, not even bookmarks, until its version is reached.
@@ -245,7 +243,7 @@ class WatchStream:
     def _bookmark(self, resource_version: int, *, annotations: dict[str, str] | None = None) -> bytes:
         metadata: dict[str, object] = {"annotations": annotations} if annotations else {}
         metadata["resourceVersion"] = str(resource_version)
-        return b'{"type":"BOOKMARK","object":%s"metadata":%s}}\n' % (self._head, msgspec.json.encode(metadata))
+        return b'{"type":"BOOKMARK","object":%s"metadata":%s}}\n' % (self._view.head, msgspec.json.encode(metadata))
 
     async def _send(self, lines: Iterator[bytes] | list[bytes]) -> None:
         batch: list[bytes] = []

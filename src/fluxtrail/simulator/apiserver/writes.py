@@ -96,18 +96,21 @@ def changed_object(definition: ResourceDefinition, old: Object, given: Object, *
     return body
 
 
-def marked_for_deletion(definition: ResourceDefinition, old: Object, *, now: str) -> Object:
-    """Return the object as it waits for its finalizers."""
-    metadata = old["metadata"] | {"deletionTimestamp": now, "deletionGracePeriodSeconds": 0}
+def marked_for_deletion(
+    definition: ResourceDefinition, old: Object, *, deadline: str, grace_seconds: int = 0
+) -> Object:
+    """Return the object as it waits for its finalizers, or for what holds it until `deadline`."""
+    metadata = old["metadata"] | {"deletionTimestamp": deadline, "deletionGracePeriodSeconds": grace_seconds}
     if definition.has_generation:
         metadata["generation"] = metadata.get("generation", 0) + 1
     return old | {"metadata": metadata}
 
 
 def is_ready_to_go(body: Object) -> bool:
-    """Whether a deleted object's last finalizer is gone."""
+    """Whether a deleted object's last finalizer is gone, and nobody was given time to end it."""
     metadata = body["metadata"]
-    return "deletionTimestamp" in metadata and not metadata.get("finalizers")
+    has_time = bool(metadata.get("deletionGracePeriodSeconds"))
+    return "deletionTimestamp" in metadata and not has_time and not metadata.get("finalizers")
 
 
 def _is_new_generation(definition: ResourceDefinition, old: Object, new: Object) -> bool:
