@@ -3,17 +3,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, create_engine, inspect
+from tests.ledger.deployments import record
 from tests.ledger.postgres import PostgresServer
-from tests.ledger.world import NOON, StillClock, World
+from tests.ledger.world import NOON, StillClock, World, opened
 
 from fluxtrail.ledger import migrate, schema
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.session import finish
 from fluxtrail.model import records
+from fluxtrail.model.observation import ClusterUid
+from fluxtrail.model.report import Mode, ReportState
 
 
 async def test_migrations_from_empty_make_exactly_the_schema(
@@ -97,8 +102,63 @@ async def test_failed_migration_leaves_nothing(place: Path, monkeypatch: pytest.
     await ledger.close()
 
 
+def _make_first(place: str) -> None:
+    """Make a ledger as the first version left it, with a cluster and a report in it."""
+    plain = create_engine(place)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations").replace("%", "%%"))
+    with plain.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(schema.clusters.insert(), {"uid": "c1", "name": "north", "seen_at": NOON})
+        connection.execute(schema.reports.insert(), _REPORT)
+        connection.execute(schema.meta.insert(), {"id": 1, "instance_id": "from before", "created_at": NOON})
+    plain.dispose()
+
+
+_REPORT: dict[str, object] = {
+    "sink": "s",
+    "key": "k",
+    "mode": Mode.LATEST,
+    "state": ReportState.WAITING,
+    "body": b"{}",
+    "version": 1,
+    "attempts": 0,
+    "created_at": NOON,
+    "due_at": NOON,
+}
+
+
+async def test_ledger_of_the_first_version_is_upgraded_with_what_it_holds(
+    engine: str, place: Path, request: pytest.FixtureRequest
+) -> None:
+    where: Path | str = place
+    if engine == "sqlite":
+        place.parent.mkdir(mode=0o700)
+        place.touch(mode=0o600)
+        _make_first(f"sqlite:///{place}")
+    else:
+        address = empty_database(request)
+        _make_first(address)
+        where = address.replace("postgresql+psycopg://", "postgresql://")
+    async with opened(where) as ledger:
+        assert ledger.instance_id == "from before"
+        assert [(cluster.uid, cluster.name) for cluster in await ledger.list_clusters()] == [("c1", "north")]
+        assert [report.key for report in (await ledger.outbox.list()).items] == ["k"]
+        async with ledger.unit() as unit:
+            assert await unit.put_deployment_records([record()]) == await unit.deployment_records(ClusterUid("c1"))
+        async with ledger._engine.write() as connection:
+            assert await finish(connection.run_sync(migrate.find_revision)) == migrate.HEAD
+            upgraded = await finish(connection.run_sync(_definitions))
+    expected = create_engine("sqlite://" if engine == "sqlite" else empty_database(request))
+    with expected.begin() as plain:
+        schema.metadata.create_all(plain)
+        assert upgraded == _definitions(plain)
+    expected.dispose()
+
+
 @pytest.mark.parametrize(
-    ("record", "table", "more"),
+    ("kind", "table", "more"),
     [
         (records.RepositoryRecord, schema.repositories, set()),
         (records.BranchRecord, schema.branches, set()),
@@ -112,6 +172,6 @@ async def test_failed_migration_leaves_nothing(place: Path, monkeypatch: pytest.
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_every_field_of_a_record_has_its_column(record: type, table: Table, more: set[str]) -> None:
-    fields = set(record.__struct_fields__) - ({"key"} if "stamp" in more else set())  # type: ignore[attr-defined]
+def test_every_field_of_a_record_has_its_column(kind: type, table: Table, more: set[str]) -> None:
+    fields = set(kind.__struct_fields__) - ({"key"} if "stamp" in more else set())  # type: ignore[attr-defined]
     assert {column.name for column in table.columns} == fields | more
