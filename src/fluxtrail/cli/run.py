@@ -1,4 +1,8 @@
-"""`fluxtrail run`: everything in one process. Takes flux-commit-tracker's flags and variables as they are."""
+"""`fluxtrail run`: everything in one process.
+
+Takes flux-commit-tracker's flags and variables as they are, and with `--deployment-records` deployment-tracker's too,
+whose flags have one dash: click takes `-namespace` for a long option of its own, beside `-n` and `--namespace`.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,12 @@ FLAGS = {
     "telemetry_endpoint": "telemetry.endpoint",
     "telemetry_insecure": "telemetry.insecure",
     "log_level": "log_level",
+    "deployment_records": "deployment_records.enabled",
+    "dry_run": "deployment_records.dry_run",
+    "record_namespace": "deployment_records.namespaces",
+    "exclude_namespaces": "deployment_records.exclude_namespaces",
+    "workers": "deployment_records.workers",
+    "metrics_port": "deployment_records.metrics_port",
 }
 """Which setting each flag is."""
 
@@ -32,7 +42,11 @@ FLAGS = {
 @click.option(
     "--config", type=click.Path(dir_okay=False, path_type=Path), envvar="FLUXTRAIL_CONFIG", help="Settings file (YAML)."
 )
-@click.option("--kubeconfig", help="Kubeconfig to use, several separated by ':'. Default: KUBECONFIG, ~/.kube/config.")
+@click.option(
+    "--kubeconfig",
+    "-kubeconfig",
+    help="Kubeconfig to use, several separated by ':'. Default: KUBECONFIG, ~/.kube/config.",
+)
 @click.option(
     "--kube-context",
     "kube_contexts",
@@ -50,6 +64,16 @@ FLAGS = {
     "--telemetry-insecure", is_flag=False, flag_value="true", type=click.BOOL, help="OTLP without TLS; =false for TLS."
 )
 @click.option("--log-level", help="TRACE, DEBUG, INFO, WARN or ERROR, in any letter case.")
+@click.option(
+    "--deployment-records/--no-deployment-records",
+    default=None,
+    help="Tell GitHub which image digest runs where. Takes deployment-tracker's flags (with one dash) and variables.",
+)
+@click.option("--dry-run", is_flag=True, default=None, help="Keep deployment records, tell nobody.")
+@click.option("-namespace", "record_namespace", help="Records of this namespace only. Default: all.")
+@click.option("-exclude-namespaces", "--exclude-namespaces", metavar="A,B", help="No records of these namespaces.")
+@click.option("-workers", "--workers", type=int, help="How many single records are told at once, 1 to 100. Default: 2.")
+@click.option("-metrics-port", "--metrics-port", help="Port for deployment-tracker's metrics alone, such as 9090.")
 def run(config: Path | None, **flags: Any) -> None:
     """Follow clusters and answer where each commit is."""
     from fluxtrail.model.errors import ConfigError, FluxtrailError
@@ -57,10 +81,24 @@ def run(config: Path | None, **flags: Any) -> None:
 
     try:
         settings = load_settings(path=config, flags={FLAGS[name]: value for name, value in flags.items()})
+        _refuse_stray(flags, has_records=settings.deployment_records.enabled)
         _run(settings)
     except FluxtrailError as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(2 if isinstance(exc, ConfigError) else 1)
+
+
+def _refuse_stray(flags: dict[str, Any], *, has_records: bool) -> None:
+    """A flag that would do nothing is a mistake: `-namespace` for `--namespace`, say."""
+    given = [name for name, setting in FLAGS.items() if setting.startswith("deployment_records.") and flags[name]]
+    stray = [name for name in given if name != "deployment_records"]
+    if has_records or not stray:
+        return
+    from fluxtrail.model.errors import ConfigError
+
+    flag = "-namespace" if stray[0] == "record_namespace" else "--" + stray[0].replace("_", "-")
+    hint = ", or write --namespace to follow the Kustomizations of one namespace" if flag == "-namespace" else ""
+    raise ConfigError(f"counts for deployment records only: add --deployment-records{hint}", subject=flag)
 
 
 def _run(settings: Any) -> None:
@@ -68,10 +106,12 @@ def _run(settings: Any) -> None:
 
     from fluxtrail.runtime.logs import configure_logs
     from fluxtrail.runtime.service import open_service
+    from fluxtrail.runtime.settings_tracker import tell_of_tracker
     from fluxtrail.runtime.standby import run_as_only_writer
 
     mode = settings.telemetry.mode
     configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
+    tell_of_tracker(settings.deployment_records, os.environ)
 
     async def serve() -> None:
         async with open_service(settings, os.environ) as service:

@@ -10,15 +10,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-import msgspec
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -27,6 +25,11 @@ from pydantic_settings import (
 from fluxtrail.ledger.place import is_postgres
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.redaction import redact
+from fluxtrail.runtime.settings_records import DeploymentRecordsSetting, check_records
+from fluxtrail.runtime.settings_tracker import read_tracker
+from fluxtrail.runtime.settings_values import Names, Section
+
+S = TypeVar("S", bound=BaseSettings)
 
 REPLACED_NAMES = {
     "KUBE_CONTEXT": "kube_contexts",
@@ -39,25 +42,6 @@ REPLACED_NAMES = {
     "RUNTIME_NAMESPACE": "runtime_namespace",
 }
 """flux-commit-tracker's variables and the setting each one is. They lose to `FLUXTRAIL_…` and to flags."""
-
-
-def _split(value: Any) -> Any:
-    """Lists of names may be written `a,b` in the environment, as JSON, or as YAML lists."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        try:
-            return msgspec.json.decode(value)
-        except msgspec.DecodeError as exc:
-            raise ValueError("begins like JSON and is none; write a,b or a whole JSON list") from exc
-    return [name.strip() for name in value.split(",") if name.strip()]
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 ForgeKind = Literal["github", "gitlab", "azure_devops"]
@@ -200,6 +184,7 @@ class Settings(BaseSettings):
     health: HealthSetting = HealthSetting()
     lease: LeaseSetting = LeaseSetting()
     telemetry: TelemetrySetting = TelemetrySetting()
+    deployment_records: DeploymentRecordsSetting = DeploymentRecordsSetting()
     log_level: str = "INFO"
     settle_seconds: float = Field(default=1_800.0, ge=0)
     retention_days: float = Field(default=365.0, gt=0)
@@ -228,9 +213,10 @@ def load_settings(*, path: Path | None, flags: Mapping[str, Any], environ: Mappi
     Raises:
         ConfigError: naming the field, its value and what is expected.
     """
+    environ = os.environ if environ is None else environ
     below = _read_file(path) if path else {}
     for name, field in REPLACED_NAMES.items():
-        if value := (os.environ if environ is None else environ).get(name):
+        if value := environ.get(name):
             # The replaced tool knew one context only, whatever is in its name.
             _set(below, field, (value,) if field == "kube_contexts" else value)
     above: dict[str, Any] = {}
@@ -242,17 +228,36 @@ def load_settings(*, path: Path | None, flags: Mapping[str, Any], environ: Mappi
         known = ", ".join(sorted(Settings.model_fields))
         raise ConfigError(f"there is no such setting; known are {known}", subject=f"{path}: {sorted(unknown)[0]}")
     try:
-        return _over(below)(**above)
+        if _over(_Switch, below)(**above).deployment_records.enabled:
+            for field, value in read_tracker(environ).items():
+                _set(below, field, value)
+        settings = _over(Settings, below)(**above)
     except ValidationError as exc:
         raise _explain(exc) from exc
     except SettingsError as exc:
         raise ConfigError(f"{exc}; lists and mappings are written as JSON there", subject="environment") from exc
+    check_records(settings.deployment_records)
+    return settings
 
 
-def _over(below: dict[str, Any]) -> type[Settings]:
+class _Enabled(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    enabled: bool = False
+
+
+class _Switch(BaseSettings):
+    """Whether deployment records are enabled, before it is known what else is set: only then its names count."""
+
+    model_config = Settings.model_config
+
+    deployment_records: _Enabled = _Enabled()
+
+
+def _over(base: type[S], below: dict[str, Any]) -> type[S]:
     """Return the settings as a class whose values stand over `below`: pydantic-settings takes its sources by class."""
 
-    class Layered(Settings):
+    class Layered(base):  # type: ignore[valid-type,misc]
         @classmethod
         def settings_customise_sources(
             cls,
