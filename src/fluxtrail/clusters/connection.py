@@ -58,6 +58,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     params: Mapping[str, str] = {}
     method: str = "GET"
     body: bytes | None = None
+    accept: str = ""
 
 
 class Connection:
@@ -102,17 +103,21 @@ class Connection:
         shape: type[T],
         params: Mapping[str, str] | None = None,
         *,
+        accept: str = "",
         limit_bytes: int = BODY_LIMIT_BYTES,
         timeout_seconds: float = REQUEST_SECONDS,
     ) -> T:
         """Return the body at `path` decoded as `shape`.
+
+        Args:
+            accept: the form that is asked for, as the header says it; none means whatever the server likes best.
 
         Raises:
             UpstreamError: and its subclasses, see `answers`.
             OversizedError: the body is longer than `limit_bytes`.
             WireError: the body has not the shape.
         """
-        request = _Request(path=path, params=params or {})
+        request = _Request(path=path, params=params or {}, accept=accept)
         body = await self._get_bytes(request, limit_bytes=limit_bytes, timeout_seconds=timeout_seconds)
         return self._decode(path, body, shape)
 
@@ -146,7 +151,9 @@ class Connection:
             raise WireError(f"unexpected answer: {error}", subject=self._subject(path)) from error
 
     @asynccontextmanager
-    async def stream(self, path: str, params: Mapping[str, str] | None = None) -> AsyncIterator[ByteStream]:
+    async def stream(
+        self, path: str, params: Mapping[str, str] | None = None, *, accept: str = ""
+    ) -> AsyncIterator[ByteStream]:
         """Open an answer that goes on, and close its connection at the end.
 
         Raises:
@@ -155,7 +162,7 @@ class Connection:
         subject = self._subject(path)
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
-                response = await self._open(_Request(path=path, params=params or {}))
+                response = await self._open(_Request(path=path, params=params or {}, accept=accept))
         except TimeoutError as error:
             raise UpstreamError(f"no answer within {HEADERS_SECONDS:g} s", subject=subject) from error
         try:
@@ -233,6 +240,8 @@ class Connection:
 
     async def _send(self, request: _Request, credential: Credential) -> aiohttp.ClientResponse:
         headers = {"Content-Type": "application/json"} if request.body is not None else {}
+        if request.accept:
+            headers["Accept"] = request.accept
         if credential.authorization is not None:
             headers["Authorization"] = credential.authorization.reveal()
         async with translated(self._subject(request.path)):

@@ -1,4 +1,4 @@
-"""A paged list, and the question how far the server is."""
+"""A paged list, what of the objects it asks for, and the question how far the server is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def list_pages(
-    connection: Connection, path: str, selectors: Mapping[str, str], *, limit: int, limit_bytes: int
+    connection: Connection, path: str, selectors: Mapping[str, str], *, limit: int, limit_bytes: int, accept: str = ""
 ) -> AsyncGenerator[Page, None]:
     """Yield the pages of one consistent list, each asked for when the one before is done with.
 
@@ -34,7 +34,7 @@ async def list_pages(
         if token:
             params["continue"] = token
         try:
-            page = await connection.get(path, Page, params, limit_bytes=limit_bytes)
+            page = await connection.get(path, Page, params, accept=accept, limit_bytes=limit_bytes)
         except OversizedError:
             if limit <= _LEAST_PAGE_LIMIT:
                 raise
@@ -47,14 +47,23 @@ async def list_pages(
             return
 
 
-async def newest_version(connection: Connection, path: str, selectors: Mapping[str, str]) -> str:
+async def newest_version(connection: Connection, path: str, selectors: Mapping[str, str], *, accept: str = "") -> str:
     """Return the resourceVersion the server's storage has reached: that of a list of one object, read consistently.
 
     Raises:
         UpstreamError: and its subclasses.
     """
-    page = await connection.get(path, Page, {**selectors, "limit": "1"})
+    page = await connection.get(path, Page, {**selectors, "limit": "1"}, accept=accept)
     return (page.metadata or ListMeta()).resource_version or ""
+
+
+def metadata_only(*, is_list: bool) -> str:
+    """Return the `Accept` header that asks for the metadata of objects, or for them whole where that is not known.
+
+    Source: kubernetes.io "API concepts", metadata-only fetches; client-go metadata/metadata.go.
+    """
+    kind = "PartialObjectMetadataList" if is_list else "PartialObjectMetadata"
+    return f"application/json;as={kind};g=meta.k8s.io;v=v1,application/json"
 
 
 def is_older(version: str, than: str) -> bool:

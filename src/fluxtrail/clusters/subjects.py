@@ -25,6 +25,9 @@ class Subject(Generic[T]):
         wire: the msgspec Struct an object's JSON is decoded into. Fields it does not declare are never built.
         project: makes of it what is observed; pure. None means "of no interest", as if a selector left it out.
         namespaces: each is watched on its own; none means all namespaces in one stream.
+        field_selector: conditions on `metadata.namespace` do not count for a kind that has no namespaces.
+        is_metadata_only: ask for no more than the objects' metadata. A server that sends them whole all the same
+            is understood; `wire` has to read both.
     """
 
     group: str
@@ -35,6 +38,7 @@ class Subject(Generic[T]):
     namespaces: tuple[str, ...] = ()
     label_selector: str = ""
     field_selector: str = ""
+    is_metadata_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

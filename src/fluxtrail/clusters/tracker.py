@@ -16,7 +16,7 @@ from fluxtrail.clusters.clock import Clock
 from fluxtrail.clusters.connection import Connection
 from fluxtrail.clusters.discovery import Resource, find_resource
 from fluxtrail.clusters.held import HeldObjects
-from fluxtrail.clusters.listing import is_older, list_pages, newest_version
+from fluxtrail.clusters.listing import is_older, list_pages, metadata_only, newest_version
 from fluxtrail.clusters.subjects import Emit, OnProblem, Subject, WatchOptions, WatchStats
 from fluxtrail.clusters.watchpass import Fence, Position, RelistError, WatchPass
 from fluxtrail.model.errors import ConfigError, FluxtrailError, NotFoundError, UpstreamError, WireError
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _BRIEF_SECONDS = 1.0
 """A stream that ends sooner did not work: the next one waits."""
+_NAMESPACE_FIELD = "metadata.namespace"
 _WATCH_LIST_REFUSALS = frozenset({400, 405, 422, 501})
 _log = structlog.get_logger(__name__)
 
@@ -120,7 +121,8 @@ class Tracker(Generic[T]):
         pages = list_pages(
             self._connection,
             resource.path(self._namespace),
-            self._selectors(),
+            self._selectors(resource),
+            accept=self._accept(is_list=True),
             limit=self._options.page_limit,
             limit_bytes=self._options.page_limit_bytes,
         )
@@ -149,7 +151,7 @@ class Tracker(Generic[T]):
 
     async def _watch(self, resource: Resource, *, is_initial: bool) -> None:
         path = resource.path(self._namespace)
-        fence = None if is_initial else await self._fence(path)
+        fence = None if is_initial else await self._fence(resource)
         if is_initial:
             self._held.begin_round()
         watch = WatchPass(
@@ -165,7 +167,8 @@ class Tracker(Generic[T]):
         )
         opened = self._clock.monotonic()
         try:
-            async with self._connection.stream(path, self._watch_params(is_initial=is_initial)) as stream:
+            params = self._watch_params(resource, is_initial=is_initial)
+            async with self._connection.stream(path, params, accept=self._accept(is_list=False)) as stream:
                 self._stats.resumes += self._is_resume and not is_initial
                 self._is_resume = True
                 await watch.run(stream, self._emit)
@@ -182,7 +185,7 @@ class Tracker(Generic[T]):
                 self._backoff.reset()
         await self._after_end(watch, is_brief=is_brief)
 
-    async def _fence(self, path: str) -> Fence | None:
+    async def _fence(self, resource: Resource) -> Fence | None:
         """Ask how far the server is before resuming.
 
         That tells an etcd restore (it is behind us: resuming would silently skip what comes until it has caught up),
@@ -194,7 +197,12 @@ class Tracker(Generic[T]):
         if not self._is_resume and not is_late:
             return None
         asked_at = self._clock.now()
-        newest = await newest_version(self._connection, path, self._selectors())
+        newest = await newest_version(
+            self._connection,
+            resource.path(self._namespace),
+            self._selectors(resource),
+            accept=self._accept(is_list=True),
+        )
         if is_older(newest, version):
             raise RelistError(
                 f"the server is at resourceVersion {newest}, behind {version}: its storage was restored",
@@ -264,14 +272,21 @@ class Tracker(Generic[T]):
         self._position.last_version = None
         self._held.forget_versions()
 
-    def _selectors(self) -> dict[str, str]:
-        selectors = {"labelSelector": self._subject.label_selector, "fieldSelector": self._subject.field_selector}
+    def _accept(self, *, is_list: bool) -> str:
+        return metadata_only(is_list=is_list) if self._subject.is_metadata_only else ""
+
+    def _selectors(self, resource: Resource) -> dict[str, str]:
+        fields = self._subject.field_selector
+        if not resource.is_namespaced:
+            # Such a kind knows no `metadata.namespace`: the server would refuse the whole request.
+            fields = ",".join(term for term in fields.split(",") if not term.startswith(_NAMESPACE_FIELD))
+        selectors = {"labelSelector": self._subject.label_selector, "fieldSelector": fields}
         return {name: text for name, text in selectors.items() if text}
 
-    def _watch_params(self, *, is_initial: bool) -> dict[str, str]:
+    def _watch_params(self, resource: Resource, *, is_initial: bool) -> dict[str, str]:
         jitter = self._random.randint(0, self._options.watch_jitter_seconds)
         params = {
-            **self._selectors(),
+            **self._selectors(resource),
             "watch": "1",
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(self._options.watch_seconds + jitter),
