@@ -8,7 +8,8 @@ from datetime import datetime
 from fluxtrail import __version__
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.following import Following
-from fluxtrail.runtime.streams import ClusterStreams, StreamState
+from fluxtrail.runtime.stream_state import StreamState
+from fluxtrail.runtime.streams import ClusterStreams
 from fluxtrail.runtime.subjects import TARGET_KIND
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -75,6 +76,8 @@ class ProcessReport:
         return found
 
     def _is_needed(self, cluster: ClusterStreams, stream: StreamState) -> bool:
+        if stream.is_required:
+            return True
         if stream.state == "not_installed":
             return False
         if stream.state != "forbidden" or stream.kind == TARGET_KIND:

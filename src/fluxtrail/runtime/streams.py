@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,14 @@ import structlog
 from fluxtrail.clusters.connection import Connection, open_connection
 from fluxtrail.clusters.discovery import find_resource
 from fluxtrail.clusters.incluster import own_namespace
-from fluxtrail.clusters.subjects import Problem, WatchStats
+from fluxtrail.clusters.subjects import Problem
 from fluxtrail.clusters.watcher import Watcher, log_problem
 from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, UpstreamError, WireError
 from fluxtrail.model.flux import KUSTOMIZE_GROUP, KUSTOMIZE_VERSIONS
-from fluxtrail.model.observation import ClusterUid, Current, Listed, Observation, Unavailable
+from fluxtrail.model.observation import ClusterUid, Observation, Unavailable
+from fluxtrail.runtime.stream_state import StreamState
 from fluxtrail.runtime.subjects import KINDS, TARGET_KIND, Kind
+from fluxtrail.runtime.workload_streams import WorkloadStreams
 from fluxtrail.trail.census import Census
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.ports import Clock, Ledger
@@ -32,30 +33,6 @@ RETRY_SECONDS = (1.0, 15.0)
 """The first wait before a cluster that did not answer is asked again, and the longest."""
 TRACKED_NAMES = ("kube-manifests-oci-{namespace}", "kube-manifests-{namespace}")
 """The one Kustomization that flux-commit-tracker watched in its namespace, newer name first."""
-
-
-class StreamState(msgspec.Struct):
-    """How one kind on one cluster stands now, for readiness and status."""
-
-    kind: str
-    state: str = "syncing"
-    message: str = ""
-    current_at: datetime | None = None
-    has_listed: bool = False
-    stats: WatchStats | None = None
-
-    def note(self, batch: Sequence[Observation[Any]]) -> None:
-        for observation in batch:
-            match observation:
-                case Listed():
-                    self.state, self.message, self.has_listed = "current", "", True
-                    self.current_at = observation.observed_at
-                case Current():
-                    self.state, self.message, self.current_at = "current", "", observation.observed_at
-                case Unavailable():
-                    self.state, self.message = observation.reason, observation.message
-                case _:
-                    self.current_at = observation.observed_at
 
 
 class ClusterNarrowing(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,9 +61,11 @@ class ClusterStreams:
         registry: Registry,
         ledger: Ledger,
         clock: Clock,
+        workloads: Callable[[str], WorkloadStreams] | None = None,
     ) -> None:
         """Args:
         names: what to call the cluster of a context.
+        workloads: makes what watches the workloads of the cluster so named; None where nothing should.
         """
         self._context = context
         self._narrowing = narrowing
@@ -99,7 +78,13 @@ class ClusterStreams:
         connection_name = self._open().name
         self.name = names.get(connection_name, connection_name)
         self.uid = ClusterUid("")
-        self.streams = {item.kind: StreamState(kind=item.kind) for item in KINDS}
+        self._streams = {item.kind: StreamState(kind=item.kind) for item in KINDS}
+        self._workloads = workloads(self.name) if workloads is not None else None
+
+    @property
+    def streams(self) -> dict[str, StreamState]:
+        """How each kind stands, by kind."""
+        return self._streams | (self._workloads.states if self._workloads is not None else {})
 
     def _open(self) -> Connection:
         return open_connection(self._context, self._environ, clock=self._clock)
@@ -133,6 +118,8 @@ class ClusterStreams:
             await unit.put_cluster(self.uid, self.name, self._clock.now())
         namespaces, name = await self._narrow(connection)
         async with asyncio.TaskGroup() as group:
+            if self._workloads is not None:
+                group.create_task(self._workloads.follow(connection, self.uid), name=f"{self.name}/workloads")
             for item in KINDS:
                 narrowed = (namespaces, name) if item.kind == TARGET_KIND else ((), "")
                 group.create_task(self._watch(connection, item, *narrowed), name=f"{self.name}/{item.kind}")
@@ -141,7 +128,7 @@ class ClusterStreams:
         """Watch a kind; where the whole cluster is forbidden, the namespaces that were meant, or the own one."""
         while True:
             chosen = item.subject(namespaces, name=name)
-            stream = self.streams[chosen.kind]
+            stream = self._streams[chosen.kind]
             census = Census(self._registry, self.uid, chosen.kind, namespaces=namespaces, name=name)
             watcher: Watcher[Any] = Watcher(
                 connection, chosen, clock=self._clock, on_problem=partial(_note_problem, census)

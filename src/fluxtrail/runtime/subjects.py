@@ -13,6 +13,16 @@ from fluxtrail.model.flux import (
     SOURCE_VERSIONS,
     project_kustomization,
 )
+from fluxtrail.model.projecting import (
+    project_cron_job,
+    project_daemon_set,
+    project_deployment,
+    project_job,
+    project_owner,
+    project_pod,
+    project_replica_set,
+    project_stateful_set,
+)
 from fluxtrail.model.sources import (
     GENERATOR_GROUP,
     GENERATOR_VERSIONS,
@@ -30,6 +40,8 @@ from fluxtrail.model.wire import (
     WireImageUpdateAutomation,
     WireKustomization,
 )
+from fluxtrail.model.wire_workloads import WireCronJob, WireOwned, WirePod, WireTemplated
+from fluxtrail.model.workloads import APPS_GROUP, BATCH_GROUP, CORE_GROUP
 
 TARGET_KIND = "Kustomization"
 
@@ -42,8 +54,18 @@ class Kind(NamedTuple):
     versions: tuple[str, ...]
     wire: type[Any]
     project: Any
+    is_metadata_only: bool = False
 
-    def subject(self, namespaces: tuple[str, ...], *, name: str = "") -> Subject[Any]:
+    def subject(self, namespaces: tuple[str, ...], *, name: str = "", excluded: tuple[str, ...] = ()) -> Subject[Any]:
+        """Return what to watch.
+
+        Args:
+            namespaces: only these; all where empty.
+            name: only this object.
+            excluded: all namespaces but these.
+        """
+        selectors = [f"metadata.name={name}"] if name else []
+        selectors += [f"metadata.namespace!={namespace}" for namespace in excluded]
         return Subject(
             group=self.group,
             kind=self.kind,
@@ -51,7 +73,8 @@ class Kind(NamedTuple):
             wire=self.wire,
             project=self.project,
             namespaces=namespaces,
-            field_selector=f"metadata.name={name}" if name else "",
+            field_selector=",".join(selectors),
+            is_metadata_only=self.is_metadata_only,
         )
 
 
@@ -92,3 +115,24 @@ KINDS = (
     ),
 )
 """Every kind that is watched. One that is not installed, or that may not be read, costs what it would say."""
+
+
+def _apps(kind: str, project: Any) -> Kind:
+    return Kind(APPS_GROUP, kind, f"{kind.lower()}s", ("v1",), WireTemplated, project)
+
+
+WORKLOAD_KINDS = (
+    Kind(CORE_GROUP, "Pod", "pods", ("v1",), WirePod, project_pod),
+    _apps("ReplicaSet", project_replica_set),
+    _apps("Deployment", project_deployment),
+    _apps("StatefulSet", project_stateful_set),
+    _apps("DaemonSet", project_daemon_set),
+    Kind(BATCH_GROUP, "Job", "jobs", ("v1",), WireTemplated, project_job),
+    Kind(BATCH_GROUP, "CronJob", "cronjobs", ("v1",), WireCronJob, project_cron_job),
+)
+"""What is watched besides where deployment records are kept. Owners of other kinds are found as pods name them."""
+
+
+def owner_kind(group: str, kind: str) -> Kind:
+    """Return how an owner of any other kind is watched: by its metadata, at whatever version it is served."""
+    return Kind(group, kind, "", (), WireOwned, partial(project_owner, group=group, kind=kind), is_metadata_only=True)
