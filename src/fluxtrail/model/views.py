@@ -142,6 +142,50 @@ class ClusterView(View, frozen=True, kw_only=True):
     """Everything up to here has been seen."""
 
 
+class RecordView(View, frozen=True, kw_only=True):
+    """One deployment name on one cluster: what should be told of it, and what GitHub was told."""
+
+    id: int
+    cluster: str
+    cluster_uid: str
+    deployment_name: str
+    namespace: str
+    kind: str
+    """Of the workload."""
+    workload: str
+    container: str
+    name: str
+    """The image, without tag and digest."""
+    digest: str
+    version: str
+    status: str
+    runtime_risks: list[str] = []
+    tags: dict[str, str] = {}
+    since: datetime
+    """When this digest was first seen to run there."""
+    changed_at: datetime
+    told: str
+    """`pending`, `told`, `unknown`, `refused` or `silent`."""
+    told_digest: str | None = None
+    """What GitHub holds under this name; absent where it never took anything."""
+    told_status: str | None = None
+    told_to: str = ""
+    """Organisation, environments and cluster under which GitHub holds it."""
+    told_at: datetime | None = None
+    tries: int = 0
+    """How often in a row GitHub did not know the artifact."""
+    unknown_since: datetime | None = None
+    retry_at: datetime | None = None
+    answer: str = ""
+    """GitHub's last refusal."""
+    report: str | None = None
+    """`waiting` or `dead`, while there is something to send."""
+    attempts: int = 0
+    """How often it was tried to send that."""
+    report_answer: str = ""
+    """Why the last attempt failed."""
+
+
 class DeliveryFacts(View, frozen=True, kw_only=True):
     """All that the figures need of one delivery: one row of the fold."""
 

@@ -16,6 +16,7 @@ from fluxtrail.ledger.queries.counts import count
 from fluxtrail.ledger.queries.deliveries import DeliveryFilter
 from fluxtrail.ledger.queries.feed import read_feed
 from fluxtrail.ledger.queries.pages import Page, bounded
+from fluxtrail.ledger.queries.record_answers import RecordAnswers
 from fluxtrail.ledger.queries.rendering import Renderer
 from fluxtrail.ledger.queries.resolving import find_targets
 from fluxtrail.ledger.queries.situation import Situation
@@ -31,7 +32,7 @@ from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryVi
 LIMIT = 100
 
 
-class Answers:
+class Answers(RecordAnswers):
     """The reading side of a ledger. Answers run beside each other and beside the unit that writes.
 
     Every method raises StoreError where the ledger cannot be read; lists raise ConfigError for a cursor that is
@@ -39,7 +40,7 @@ class Answers:
     """
 
     def __init__(self, engine: Engine, catalog: Catalog) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._catalog = catalog
 
     async def find_trail(
