@@ -16,7 +16,7 @@ CLUSTER_LIMIT = 128
 _ORGANIZATION = re.compile(r"[a-zA-Z0-9_-]+")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _ADDRESS = re.compile(
-    r"https?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%+-]*)*",
+    r"https?://(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%+-]*)*",
     re.IGNORECASE,
 )
 _SERVICE_SUFFIX = ".svc.cluster.local"
