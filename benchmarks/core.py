@@ -1,6 +1,6 @@
 """The core without network and clusters: follower, recorder and attributor on a real ledger and a real clone.
 
-Wired as `runtime/service.py` wires them; observations are handed in by the benchmark.
+Wired as `runtime/assembly.py` wires them; observations are handed in by the benchmark.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ from benchmarks.servers import ServerProcess
 from fluxtrail.ledger.columns import VERDICTS_BY_CODE
 from fluxtrail.ledger.sqlite import connect_reader
 from fluxtrail.model.observation import ClusterUid, Observation, Seen
-from fluxtrail.runtime.service import Service, open_service
+from fluxtrail.runtime.assembly import open_service
+from fluxtrail.runtime.service import Service
 from fluxtrail.runtime.settings import ApiSetting, GitSetting, HealthSetting, LedgerSetting, MetricsSetting, Settings
 from fluxtrail.trail.follower import Follower
 

@@ -13,7 +13,8 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from fluxtrail.runtime.service import Service, open_service
+from fluxtrail.runtime.assembly import open_service
+from fluxtrail.runtime.service import Service
 from fluxtrail.runtime.settings import Settings
 from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
 from fluxtrail.simulator.apiserver.server import ApiServer

@@ -38,6 +38,14 @@ FLAGS = {
 """Which setting each flag is."""
 
 
+def _are_names(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """`-namespaces=a` would be the namespace `amespaces=a`."""
+    for name in value:
+        if "=" in name:
+            raise click.BadParameter(f"{name!r} is no namespace; one dash and a long name is only -namespace")
+    return value
+
+
 @click.command()
 @click.option(
     "--config", type=click.Path(dir_okay=False, path_type=Path), envvar="FLUXTRAIL_CONFIG", help="Settings file (YAML)."
@@ -53,7 +61,14 @@ FLAGS = {
     multiple=True,
     help="Context to follow; repeat for several clusters. Without it: the pod's own cluster, else the current context.",
 )
-@click.option("-n", "--namespace", "namespaces", multiple=True, help="Follow Kustomizations of this namespace only.")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    callback=_are_names,
+    help="Follow Kustomizations of this namespace only.",
+)
 @click.option("--ledger", help="Where everything is kept: a file, or postgresql://…. Default: fluxtrail.sqlite.")
 @click.option("--api-addr", help="API listener. Default: 127.0.0.1:8080.")
 @click.option("--metrics-addr", help="Prometheus listener. Default: :8888.")
@@ -105,7 +120,7 @@ def _run(settings: Any) -> None:
     import uvloop
 
     from fluxtrail.runtime.logs import configure_logs
-    from fluxtrail.runtime.service import open_service
+    from fluxtrail.runtime.assembly import open_service
     from fluxtrail.runtime.settings_tracker import tell_of_tracker
     from fluxtrail.runtime.standby import run_as_only_writer
 

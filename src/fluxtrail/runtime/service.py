@@ -1,4 +1,4 @@
-"""The composition root of `fluxtrail run`: builds every part, starts them, and stops them in order.
+"""`fluxtrail run` as it runs: starts every part, keeps each going, and stops them in order.
 
 Started: ledger → figures → listeners (alive, not ready) → clusters, branches, attribution. Stopped the other way round:
 first what brings work in, then what finishes it, the ledger last.
@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import structlog
 
 from fluxtrail import __version__
-from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError, FluxtrailError
-from fluxtrail.model.sources import url_to_ask
-from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.following import build_following, measures_baseline_of, state_repositories
-from fluxtrail.runtime.leading import Lead
-from fluxtrail.runtime.remotes import open_remotes
 from fluxtrail.runtime.report import ProcessReport
-from fluxtrail.runtime.retention import Retention
-from fluxtrail.runtime.routes import Routes, read_routes
 from fluxtrail.runtime.settings import Settings
-from fluxtrail.runtime.streams import ClusterNarrowing, ClusterStreams, kube_environ
-from fluxtrail.runtime.telemetry import open_telemetry, source_kinds
-from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.access import check_binding
@@ -143,110 +130,6 @@ class Service:
             host, port = parse_address(where, subject=f"setting {name}.listen")
             listeners.append(Listener(name=name, app=app, host=host, port=port))
         return listeners
-
-
-@asynccontextmanager
-async def open_service(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Service]:
-    """Build the service, and take it down in order afterwards.
-
-    Raises:
-        ConfigError, StoreError: it cannot run like this; the message says what to change.
-    """
-    clock = clock_from(environ)
-    async with AsyncExitStack() as stack:
-        routes = read_routes(settings, environ)
-        store = await SqlLedger.open(
-            settings.ledger.where, clock=clock, synchronous=settings.ledger.synchronous, plan=routes.planner()
-        )
-        stack.push_async_callback(store.close)
-        ledger = FoldedLedger(store)
-        await ledger.rebuild()
-        registry = Registry()
-        await registry.load(ledger)
-        yield await _assemble(settings, environ, clock, stack, ledger, registry, routes)
-
-
-async def _assemble(
-    settings: Settings,
-    environ: Mapping[str, str],
-    clock: Clock,
-    stack: AsyncExitStack,
-    ledger: FoldedLedger,
-    registry: Registry,
-    routes: Routes,
-) -> Service:
-    remotes = await open_remotes(settings, environ, stack)
-    for source in registry.sources.values():
-        if asked := url_to_ask(source.url, is_insecure=source.is_insecure):
-            remotes.allow.admit(asked)
-    exports = ExportBook()
-    following = build_following(
-        registry=registry,
-        ledger=ledger,
-        repositories=remotes.repositories,
-        forges=remotes.forges,
-        layers=remotes.registries,
-        clock=clock,
-        poll=timedelta(seconds=settings.git.poll_seconds),
-        on_source=remotes.allow.admit,
-        exports=exports,
-        stated=await state_repositories(settings.repositories, ledger, registry, exports),
-        measures_baseline=measures_baseline_of(settings),
-    )
-    clusters = [
-        ClusterStreams(
-            context=context,
-            names=settings.cluster_names,
-            narrowing=ClusterNarrowing(namespaces=settings.namespaces, runtime_namespace=settings.runtime_namespace),
-            environ=kube_environ(environ, settings.kubeconfig),
-            follower=following.follower,
-            registry=registry,
-            ledger=ledger,
-            clock=clock,
-        )
-        for context in settings.contexts
-    ]
-    _check_names(clusters)
-    report = ProcessReport(ledger=ledger, clusters=clusters, registry=registry, following=following, clock=clock)
-    telemetry = await open_telemetry(
-        routes,
-        settings,
-        environ,
-        ledger=ledger,
-        source_kinds=lambda: source_kinds(registry, {cluster.uid: cluster.name for cluster in clusters}),
-        cluster_names=[cluster.name for cluster in clusters],
-        clock=clock,
-        stack=stack,
-    )
-    lead = Lead(ledger.store, clock, owner=uuid.uuid4().hex, on_lead=ledger.catch_up)
-    retention = Retention(ledger=ledger.store, clock=clock, keep=timedelta(days=settings.retention_days))
-    jobs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-        "branches": following.branches.run,
-        "attribution": following.attributor.run,
-        "figures": ledger.run,
-        "lead": lead.run,
-        "retention": retention.run,
-        **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
-        **telemetry.jobs,
-    }
-    return Service(
-        ledger=ledger,
-        registry=registry,
-        report=report,
-        jobs=jobs,
-        settings=settings,
-        clock=clock,
-        measured=[telemetry],
-        leads=lambda: lead.is_held,
-    )
-
-
-def _check_names(clusters: Sequence[ClusterStreams]) -> None:
-    """Two clusters of one name could not be told apart in answers, labels and readiness."""
-    names = [cluster.name for cluster in clusters]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"two clusters are named {twice!r}; give each its own name", subject="setting cluster_names")
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:

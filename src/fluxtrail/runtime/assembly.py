@@ -1,0 +1,157 @@
+"""The composition root of `fluxtrail run`: builds every part, the lower ones first, and takes them down again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from fluxtrail.ledger.ledger import SqlLedger
+from fluxtrail.model.errors import ConfigError
+from fluxtrail.model.sources import url_to_ask
+from fluxtrail.runtime.clock import clock_from
+from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.following import Following, build_following, measures_baseline_of, state_repositories
+from fluxtrail.runtime.leading import Lead
+from fluxtrail.runtime.remotes import Remotes, open_remotes
+from fluxtrail.runtime.report import ProcessReport
+from fluxtrail.runtime.retention import Retention
+from fluxtrail.runtime.routes import Routes, read_routes
+from fluxtrail.runtime.service import Service
+from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.streams import ClusterNarrowing, ClusterStreams, kube_environ
+from fluxtrail.runtime.telemetry import Job, Telemetry, open_telemetry, source_kinds
+from fluxtrail.trail.exports import ExportBook
+from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.registry import Registry
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Service]:
+    """Build the service, and take it down in order afterwards.
+
+    Raises:
+        ConfigError, StoreError: it cannot run like this; the message says what to change.
+    """
+    clock = clock_from(environ)
+    async with AsyncExitStack() as stack:
+        routes = read_routes(settings, environ)
+        store = await SqlLedger.open(
+            settings.ledger.where, clock=clock, synchronous=settings.ledger.synchronous, plan=routes.planner()
+        )
+        stack.push_async_callback(store.close)
+        ledger = FoldedLedger(store)
+        await ledger.rebuild()
+        registry = Registry()
+        await registry.load(ledger)
+        yield await _Assembly(settings, environ, clock, stack, ledger, registry).service(routes)
+
+
+class _Assembly:
+    """Holds what all parts stand on, and builds them; `stack` takes down what must be."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        clock: Clock,
+        stack: AsyncExitStack,
+        ledger: FoldedLedger,
+        registry: Registry,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._stack = stack
+        self._ledger = ledger
+        self._registry = registry
+
+    async def service(self, routes: Routes) -> Service:
+        remotes = await open_remotes(self._settings, self._environ, self._stack)
+        following = await self._following(remotes)
+        clusters = self._clusters(following)
+        telemetry = await self._telemetry(routes, clusters)
+        report = ProcessReport(
+            ledger=self._ledger, clusters=clusters, registry=self._registry, following=following, clock=self._clock
+        )
+        lead = Lead(self._ledger.store, self._clock, owner=uuid.uuid4().hex, on_lead=self._ledger.catch_up)
+        keep = timedelta(days=self._settings.retention_days)
+        jobs: dict[str, Job] = {
+            "branches": following.branches.run,
+            "attribution": following.attributor.run,
+            "figures": self._ledger.run,
+            "lead": lead.run,
+            "retention": Retention(ledger=self._ledger.store, clock=self._clock, keep=keep).run,
+            **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
+            **telemetry.jobs,
+        }
+        return Service(
+            ledger=self._ledger,
+            registry=self._registry,
+            report=report,
+            jobs=jobs,
+            settings=self._settings,
+            clock=self._clock,
+            measured=[telemetry],
+            leads=lambda: lead.is_held,
+        )
+
+    async def _following(self, remotes: Remotes) -> Following:
+        for source in self._registry.sources.values():
+            if asked := url_to_ask(source.url, is_insecure=source.is_insecure):
+                remotes.allow.admit(asked)
+        exports = ExportBook()
+        return build_following(
+            registry=self._registry,
+            ledger=self._ledger,
+            repositories=remotes.repositories,
+            forges=remotes.forges,
+            layers=remotes.registries,
+            clock=self._clock,
+            poll=timedelta(seconds=self._settings.git.poll_seconds),
+            on_source=remotes.allow.admit,
+            exports=exports,
+            stated=await state_repositories(self._settings.repositories, self._ledger, self._registry, exports),
+            measures_baseline=measures_baseline_of(self._settings),
+        )
+
+    def _clusters(self, following: Following) -> list[ClusterStreams]:
+        settings = self._settings
+        clusters = [
+            ClusterStreams(
+                context=context,
+                names=settings.cluster_names,
+                narrowing=ClusterNarrowing(
+                    namespaces=settings.namespaces, runtime_namespace=settings.runtime_namespace
+                ),
+                environ=kube_environ(self._environ, settings.kubeconfig),
+                follower=following.follower,
+                registry=self._registry,
+                ledger=self._ledger,
+                clock=self._clock,
+            )
+            for context in settings.contexts
+        ]
+        _check_names(clusters)
+        return clusters
+
+    async def _telemetry(self, routes: Routes, clusters: Sequence[ClusterStreams]) -> Telemetry:
+        return await open_telemetry(
+            routes,
+            self._settings,
+            self._environ,
+            ledger=self._ledger,
+            source_kinds=lambda: source_kinds(self._registry, {cluster.uid: cluster.name for cluster in clusters}),
+            cluster_names=[cluster.name for cluster in clusters],
+            clock=self._clock,
+            stack=self._stack,
+        )
+
+
+def _check_names(clusters: Sequence[ClusterStreams]) -> None:
+    """Two clusters of one name could not be told apart in answers, labels and readiness."""
+    names = [cluster.name for cluster in clusters]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two clusters are named {twice!r}; give each its own name", subject="setting cluster_names")
