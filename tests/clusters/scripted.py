@@ -63,6 +63,7 @@ class Asked:
     path: str
     query: dict[str, str]
     authorization: str
+    accept: str = ""
 
     @property
     def is_watch(self) -> bool:
@@ -205,7 +206,8 @@ class ScriptedApi:
             self._changed.notify_all()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        asked = Asked(request.path, dict(request.query), request.headers.get("Authorization", ""))
+        headers = request.headers
+        asked = Asked(request.path, dict(request.query), headers.get("Authorization", ""), headers.get("Accept", ""))
         self.asked.append(asked)
         if self.tokens is not None and asked.authorization not in {f"Bearer {token}" for token in self.tokens}:
             return self._plain(refuse(401, "Unauthorized"))

@@ -179,10 +179,12 @@ class Observer:
         return [each for each in self.seen if isinstance(each, Current)]
 
 
-def _told(each: Observation[Sight]) -> str:
+def _told(each: Observation[Any]) -> str:
     match each:
-        case Seen(object=sight, was_held=was_held):
+        case Seen(object=Sight() as sight, was_held=was_held):
             return " ".join(part for part in (sight.name, sight.source, sight.revision, was_held and "held") if part)
+        case Seen(key=key):
+            return key.name
         case Gone(key=key):
             return f"gone {key.name}"
         case Listed():

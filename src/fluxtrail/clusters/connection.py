@@ -110,7 +110,7 @@ class Connection:
         """Return the body at `path` decoded as `shape`.
 
         Args:
-            accept: the form that is asked for, as the header says it; none means whatever the server likes best.
+            accept: the header that asks for another form than plain JSON.
 
         Raises:
             UpstreamError: and its subclasses, see `answers`.
