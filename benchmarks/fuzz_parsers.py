@@ -21,6 +21,7 @@ from fluxtrail.clusters.transport import ByteStream
 from fluxtrail.clusters.watchpass import Position, WatchPass
 from fluxtrail.credentials.dockerconfig import parse_docker_config
 from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, UpstreamError, WireError
+from fluxtrail.model.image import find_digest, is_digest, split_image
 from fluxtrail.model.moment import parse_http_date, parse_timestamp
 from fluxtrail.model.observation import Observation
 from fluxtrail.model.redaction import redact, redact_url
@@ -44,7 +45,7 @@ from fluxtrail.remotes.oci.references import Reference, parse_reference, resolve
 from fluxtrail.remotes.otlp import answers
 from fluxtrail.remotes.otlp.http_wire import HttpWire
 from fluxtrail.remotes.otlp.options import OtlpOptions
-from fluxtrail.runtime.subjects import KINDS, Kind
+from fluxtrail.runtime.subjects import KINDS, WORKLOAD_KINDS, Kind, owner_kind
 from fluxtrail.trail.strategies.exporter_info import LAYER_TYPE, parse_exporter_info
 from fluxtrail.trail.strategies.hydrator import parse_hydrator_metadata
 from fluxtrail.trail.strategies.origin import export_of_origin
@@ -107,7 +108,7 @@ def _refusal(data: bytes) -> object:
 # -- clusters -----------------------------------------------------------------------------------------------------
 
 
-def _flux(kind: Kind) -> Callable[[bytes], object]:
+def _objects(kind: Kind) -> Callable[[bytes], object]:
     decode = msgspec.json.Decoder(kind.wire).decode
 
     def parse(data: bytes) -> object:
@@ -118,6 +119,16 @@ def _flux(kind: Kind) -> Callable[[bytes], object]:
         return kind.project(wire)
 
     return parse
+
+
+_WORKLOAD_KINDS = (*WORKLOAD_KINDS, owner_kind("argoproj.io", "Rollout"))
+
+
+def _image(data: bytes) -> object:
+    text = _text(data)
+    digest, (name, tag) = find_digest(text), split_image(text)
+    assert digest in text
+    return digest, is_digest(digest), name, tag
 
 
 class _Chunks:
@@ -336,7 +347,9 @@ def all_parsers() -> tuple[Parser, ...]:
         _of("docker-config", seeds.DOCKER_CONFIGS, _docker_config, ConfigError),
         _of("exporter-info", seeds.EXPORTER_INFOS, lambda data: parse_exporter_info(data, now=NOW), WireError),
         _of("hydrator", seeds.HYDRATOR_METADATA, lambda data: parse_hydrator_metadata(data, now=NOW), WireError),
-        *(_of(f"flux-{kind.kind}", seeds.FLUX_OBJECTS[kind.kind], _flux(kind)) for kind in KINDS),
+        *(_of(f"flux-{kind.kind}", seeds.FLUX_OBJECTS[kind.kind], _objects(kind)) for kind in KINDS),
+        *(_of(f"workload-{kind.kind}", seeds.WORKLOADS[kind.kind], _objects(kind)) for kind in _WORKLOAD_KINDS),
+        _of("image-id", seeds.IMAGE_IDS, _image),
         _of("watch", seeds.WATCHES, _watch, FluxtrailError),
         _of("api-status", seeds.STATUSES, _status),
         _of("revision", seeds.REVISIONS, _revision, WireError),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from benchmarks.objects import git_repository, kustomization
+from benchmarks.objects import git_repository, kustomization, pod
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
@@ -241,6 +241,74 @@ FLUX_OBJECTS: dict[str, list[bytes]] = {
         },
     ),
 }
+
+
+# -- pods and workloads -------------------------------------------------------------------------------------------
+
+_OWNED = _meta(
+    "web-7c9d5b8f4-x2x4z",
+    labels={"app": "web", "controller-revision-hash": "web-5f7", "pod-template-generation": "3"},
+    annotations={
+        "metadata.github.com/team": "shop",
+        "metadata.github.com/runtime-risks": "critical-resource, internet-exposed",
+        "kubernetes.io/config.mirror": "6d5c",
+        "deployment.kubernetes.io/revision": "12",
+        "rollout.argoproj.io/revision": "7",
+    },
+    ownerReferences=[
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-7c9d5b8f4", "uid": "u1", "controller": True},
+        {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": "u2"},
+    ],
+)
+_POD_SPEC: Object = {
+    "nodeName": "node-1",
+    "containers": [{"name": "app", "image": "localhost:5000/acme/web:1.2", "env": [{"name": "A", "value": "b"}]}],
+    "initContainers": [
+        {"name": "migrate", "image": f"ghcr.io/acme/migrate@{DIGEST}"},
+        {"name": "proxy", "image": "envoy:2", "restartPolicy": "Always"},
+    ],
+    "ephemeralContainers": [{"name": "debug", "image": "busybox"}],
+}
+_BARE = _meta("web", ownerReferences=None, labels=None)
+_TEMPLATED = {"replicas": 3, "selector": {}, "template": {"metadata": {"labels": {"app": "web"}}, "spec": _POD_SPEC}}
+WORKLOADS: dict[str, list[bytes]] = {
+    "Pod": _json(
+        pod(1, AT),
+        {
+            "metadata": _OWNED | {"deletionTimestamp": TIME},
+            "spec": _POD_SPEC,
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": TIME}],
+                "containerStatuses": [
+                    {
+                        "name": "app",
+                        "ready": True,
+                        "imageID": f"docker-pullable://localhost:5000/acme/web@{DIGEST}",
+                        "state": {"running": {"startedAt": TIME}},
+                        "lastState": {"terminated": {"startedAt": TIME, "finishedAt": TIME, "exitCode": 137}},
+                    }
+                ],
+                "initContainerStatuses": [
+                    {"name": "migrate", "imageID": DIGEST, "state": {"terminated": {"startedAt": TIME}}},
+                    {"name": "proxy", "imageID": "", "state": {"waiting": {"reason": "PodInitializing"}}},
+                ],
+            },
+        },
+    ),
+    "ReplicaSet": _json({"metadata": _OWNED, "spec": _TEMPLATED}, {"metadata": _BARE, "spec": _TEMPLATED}),
+    "Deployment": _json({"metadata": _BARE, "spec": _TEMPLATED}),
+    "StatefulSet": _json({"metadata": _BARE, "spec": _TEMPLATED, "status": {"updateRevision": "web-5f7"}}),
+    "DaemonSet": _json({"metadata": _BARE, "spec": _TEMPLATED}),
+    "Job": _json({"metadata": _OWNED, "spec": _TEMPLATED}),
+    "CronJob": _json({"metadata": _BARE, "spec": {"schedule": "0 * * * *", "jobTemplate": {"spec": _TEMPLATED}}}),
+    "Rollout": _json({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": _OWNED}),
+}
+IMAGE_IDS = [
+    f"docker-pullable://localhost:5000/acme/web@{DIGEST}".encode(),
+    b"docker://sha256:abc123 extra",
+    b"ghcr.io/acme/web:1.2@sha256:",
+]
 
 
 def _events(kind: str) -> bytes:
