@@ -20,6 +20,17 @@ _CONTENT = Content.__struct_fields__
 _PLAIN = [name for name in KeptRecord.__struct_fields__ if name not in ("place", "content")]
 COLUMNS = [deployment_records.c[name] for name in (*_PLACE, *_CONTENT, *_PLAIN)]
 """What `record_of` wants, in its order."""
+ANSWERED = (
+    "told",
+    "told_content",
+    "told_to",
+    "told_at",
+    "tries",
+    "unknown_since",
+    "retry_at",
+    "answer",
+)
+"""The columns that answers change: the trail's own are not among them."""
 _CONTENT_AT = len(_PLACE)
 _PLAIN_AT = _CONTENT_AT + len(_CONTENT)
 _UNHEARD: dict[str, Any] = {

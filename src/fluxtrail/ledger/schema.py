@@ -448,9 +448,9 @@ deployment_records = Table(
     UniqueConstraint("cluster", "deployment_name"),
     Index(None, "changed_at", "id"),
     Index(None, "cluster", "changed_at", "id"),
+    Index(None, "cluster", "status", "told"),
     Index("ix_deployment_records_untold", "told", "changed_at", "id", **_partial(UNTOLD)),
-    Index("ix_deployment_records_due", "retry_at", "id", **_partial(UNKNOWN)),
-    Index("ix_deployment_records_unknown", "digest", **_partial(UNKNOWN)),
+    Index("ix_deployment_records_unknown", "digest", "cluster", "retry_at", "id", **_partial(UNKNOWN)),
     Index("ix_deployment_records_gone", "changed_at", "id", **_partial(GONE)),
     sqlite_autoincrement=True,
 )

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, func, literal, or_, select, text, tuple_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Row,
+    Select,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+)
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.columns import Instant, from_micros, to_micros
@@ -23,10 +35,9 @@ SINK = "github.records"
 """Where the reports of records wait; a key is `<cluster uid>/<deployment name>`."""
 
 _R = schema.deployment_records
-_IS_UNTOLD = text(schema.UNTOLD)
-_IS_UNKNOWN = text(schema.UNKNOWN)
-_IS_GONE = text(schema.GONE)
-"""As the partial indexes say it: a database does not see that a parameter means the same."""
+_IS_UNTOLD = literal_column(schema.UNTOLD, Boolean)
+_IS_UNKNOWN = literal_column(schema.UNKNOWN, Boolean)
+_IS_GONE = literal_column(schema.GONE, Boolean)
 
 
 class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +61,7 @@ async def list_records(session: Session, chosen: RecordFilter, *, limit: int, cu
     """Return records, what changed last first."""
     limit = bounded(limit)
     names = await _cluster_names(session)
-    wanted = select(*COLUMNS).order_by(_R.c.changed_at.desc(), _R.c.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        micros, last = read_cursor(cursor, tuple[int, int])
-        wanted = wanted.where(tuple_(_R.c.changed_at, _R.c.id) < tuple_(literal(from_micros(micros), Instant()), last))
-    found = await session.all(_filtered(wanted, chosen, names))
+    found = await session.all(_listed(chosen, names, limit=limit + 1, cursor=cursor))
     shown = [record_of(row) for row in found[:limit]]
     waiting = await _reports_of(session, shown)
     return Page(
@@ -63,23 +70,44 @@ async def list_records(session: Session, chosen: RecordFilter, *, limit: int, cu
     )
 
 
-def _filtered(wanted: Select[Any], chosen: RecordFilter, names: dict[str, str]) -> Select[Any]:
+def _listed(chosen: RecordFilter, names: Mapping[str, str], *, limit: int, cursor: str | None) -> Select[Any]:
+    """Return the rows of a page.
+
+    By an index where one gives them in their order and most of what it meets is wanted. Else by reading the table once
+    from end to end: of 50,000 rows that takes 20 ms, and to look each of them up behind an index five times as long.
+    """
+    is_sparse = chosen.namespace is not None or chosen.text is not None or chosen.told is Told.TOLD
+    at = type_coerce(_R.c.changed_at + literal_column("0"), Instant()) if is_sparse else _R.c.changed_at
+    cluster = func.coalesce(_R.c.cluster, "") if is_sparse else _R.c.cluster
+    conditions = [*_conditions(chosen), *([] if is_sparse else _hints(chosen))]
     if chosen.cluster is not None:
         uids = {chosen.cluster, *(uid for uid, name in names.items() if name == chosen.cluster)}
-        wanted = wanted.where(_R.c.cluster.in_(sorted(uids)))
-    if chosen.namespace is not None:
-        wanted = wanted.where(_R.c.namespace == chosen.namespace)
-    if chosen.status is not None:
-        wanted = wanted.where(_R.c.status == chosen.status)
-    if chosen.status is DeploymentStatus.DECOMMISSIONED:
-        wanted = wanted.where(_IS_GONE)
-    if chosen.told is not None:
-        wanted = wanted.where(_R.c.told == chosen.told)
-    if chosen.told not in (None, Told.TOLD):
-        wanted = wanted.where(_IS_UNTOLD)
-    if chosen.text is not None:
-        wanted = wanted.where(_holds(chosen.text.lower()))
-    return wanted
+        conditions.append(cluster.in_(sorted(uids)))
+    if cursor is not None:
+        micros, last = read_cursor(cursor, tuple[int, int])
+        conditions.append(tuple_(at, _R.c.id) < tuple_(literal(from_micros(micros), Instant()), last))
+    ordered = select(_R.c.id).where(*conditions).order_by(at.desc(), _R.c.id.desc()).limit(limit)
+    wanted = select(*COLUMNS).where(_R.c.id.in_(ordered.scalar_subquery()))
+    return wanted.order_by(_R.c.changed_at.desc(), _R.c.id.desc())
+
+
+def _conditions(chosen: RecordFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        column == value
+        for column, value in (
+            (_R.c.namespace, chosen.namespace),
+            (_R.c.status, chosen.status),
+            (_R.c.told, chosen.told),
+        )
+        if value is not None
+    ]
+    return conditions if chosen.text is None else [*conditions, _holds(chosen.text.lower())]
+
+
+def _hints(chosen: RecordFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions of the partial indexes that fit: a database does not see it by a parameter."""
+    hints: list[ColumnElement[bool]] = [_IS_GONE] if chosen.status is DeploymentStatus.DECOMMISSIONED else []
+    return hints if chosen.told in (None, Told.TOLD) else [*hints, _IS_UNTOLD]
 
 
 def _holds(part: str) -> ColumnElement[bool]:
@@ -145,7 +173,7 @@ def _view(record: KeptRecord, names: dict[str, str], report: Row[Any] | None) ->
 
 async def find_due(session: Session, now: datetime, *, limit: int) -> list[KeptRecord]:
     """Return records to ask about again, the longest due first; of each digest of a cluster one at most."""
-    first = func.row_number().over(partition_by=(_R.c.cluster, _R.c.digest), order_by=(_R.c.retry_at, _R.c.id))
+    first = func.row_number().over(partition_by=(_R.c.digest, _R.c.cluster), order_by=(_R.c.retry_at, _R.c.id))
     due = select(_R.c.id, first.label("place")).where(_IS_UNKNOWN, _R.c.retry_at <= now).subquery()
     wanted = select(*COLUMNS).join(due, due.c.id == _R.c.id).where(due.c.place == 1)
     found = await session.all(wanted.order_by(_R.c.retry_at, _R.c.id).limit(limit))

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.record_rows import COLUMNS, apply_outcome, merge_record, new_record, record_of, values_of_record
+from fluxtrail.ledger.record_rows import (
+    ANSWERED,
+    COLUMNS,
+    apply_outcome,
+    merge_record,
+    new_record,
+    record_of,
+    values_of_record,
+)
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.deployment import KeptRecord, RecordId, ToldOutcome
@@ -17,11 +25,7 @@ _R = schema.deployment_records
 _BATCH = 2000
 _INSERT = insert(_R)
 _KEY = ("id", "cluster", "deployment_name")
-_UPDATE = (
-    update(_R)
-    .where(_R.c.id == bindparam("id_"))
-    .values({column.name: bindparam(column.name) for column in _R.columns if column.name not in _KEY})
-)
+_ALL = [column.name for column in _R.columns if column.name not in _KEY]
 _NAMED = select(*COLUMNS).where(
     _R.c.cluster == bindparam("cluster_"), _R.c.deployment_name.in_(bindparam("names", expanding=True))
 )
@@ -52,7 +56,7 @@ class RecordPart(UnitPart):
         ids = await self._session.dialect.reserve_ids(self._session, _R, len(fresh)) if fresh else []
         known.update((key, new_record(id_, known[key])) for id_, key in zip(ids, fresh, strict=True))
         await self._session.run(_INSERT, [values_of_record(known[key]) for key in fresh])
-        await self._update(known[key] for key, record in held.items() if known[key] != record)
+        await self._update((known[key] for key, record in held.items() if known[key] != record), _ALL)
         return [known[_key(record)] for record in records]
 
     async def note_told(self, outcomes: Sequence[ToldOutcome]) -> list[KeptRecord]:
@@ -65,7 +69,7 @@ class RecordPart(UnitPart):
         for outcome in outcomes:
             if outcome.id in known:
                 known[outcome.id] = apply_outcome(known[outcome.id], outcome)
-        await self._update(record for id_, record in known.items() if record != held[id_])
+        await self._update((record for id_, record in known.items() if record != held[id_]), ANSWERED)
         return list(known.values())
 
     async def deployment_records(self, cluster: ClusterUid) -> list[KeptRecord]:
@@ -102,12 +106,13 @@ class RecordPart(UnitPart):
                 held.update((_key(record), record) for record in map(record_of, rows))
         return held
 
-    async def _update(self, records: Iterable[KeptRecord]) -> None:
+    async def _update(self, records: Iterable[KeptRecord], columns: Sequence[str]) -> None:
+        statement = update(_R).where(_R.c.id == bindparam("id_")).values({name: bindparam(name) for name in columns})
         stated = []
         for record in sorted(records, key=_key):
             values = values_of_record(record)
-            stated.append({name: value for name, value in values.items() if name not in _KEY} | {"id_": record.id})
-        await self._session.run(_UPDATE, stated)
+            stated.append({name: values[name] for name in columns} | {"id_": record.id})
+        await self._session.run(statement, stated)
 
 
 def _key(record: KeptRecord) -> _Key:

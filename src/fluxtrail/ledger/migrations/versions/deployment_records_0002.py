@@ -52,9 +52,9 @@ def upgrade() -> None:
 def _create_indexes() -> None:
     op.create_index("ix_deployment_records_changed_at_id", TABLE, ["changed_at", "id"])
     op.create_index("ix_deployment_records_cluster_changed_at_id", TABLE, ["cluster", "changed_at", "id"])
+    op.create_index("ix_deployment_records_cluster_status_told", TABLE, ["cluster", "status", "told"])
     is_unknown = _partial("told = 'unknown'")
-    op.create_index("ix_deployment_records_due", TABLE, ["retry_at", "id"], **is_unknown)
-    op.create_index("ix_deployment_records_unknown", TABLE, ["digest"], **is_unknown)
+    op.create_index("ix_deployment_records_unknown", TABLE, ["digest", "cluster", "retry_at", "id"], **is_unknown)
     is_untold = _partial("told <> 'told'")
     op.create_index("ix_deployment_records_untold", TABLE, ["told", "changed_at", "id"], **is_untold)
     is_gone = _partial("status = 'decommissioned'")
