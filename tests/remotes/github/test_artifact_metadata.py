@@ -231,6 +231,15 @@ async def test_empty_fields_are_left_out_but_for_the_environment(
     assert "authorization" not in forge.asked[0].headers
 
 
+@pytest.mark.parametrize("field", ["name", "deployment_name", "version"])
+async def test_text_that_is_no_unicode_is_not_sent(
+    forge: FakeForge, make_artifacts: ArtifactClientMaker, field: str
+) -> None:
+    with pytest.raises(UnsendableError, match="surrogate"):
+        await make_artifacts().post_record(record(**{"deployment_name": "d", field: "a\ud800"}))
+    assert forge.asked == []
+
+
 async def test_every_round_trip_is_timed(
     forge: FakeForge, make_artifacts: ArtifactClientMaker, turning: VirtualClock
 ) -> None:
@@ -447,7 +456,9 @@ async def test_a_renamed_organisation_is_followed_on_the_same_host(
     assert forge.asked[1].headers["authorization"] == "Bearer t0ken"
 
 
-@pytest.mark.parametrize("place", ["http://127.0.0.1:1/x", "https://evil.example/x", "//evil.example/x", "http://["])
+@pytest.mark.parametrize(
+    "place", ["http://127.0.0.1:1/x", "https://evil.example/x", "//evil.example/x", "http://[", "http://a:9x/"]
+)
 async def test_the_token_follows_nobody_to_another_host(
     forge: FakeForge, make_artifacts: ArtifactClientMaker, place: str
 ) -> None:

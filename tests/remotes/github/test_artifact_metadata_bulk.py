@@ -10,6 +10,7 @@ import pytest
 from tests.remotes.github.artifacts import SINGLE, ArtifactClientMaker, VirtualClock, counts, record
 from tests.remotes.github.forge import FakeForge, Says
 
+from fluxtrail.model.deployment import Content, DeploymentStatus
 from fluxtrail.model.errors import AuthError, ConflictError, NotFoundError, RateLimitedError, UpstreamError, WireError
 from fluxtrail.remotes.github.artifact_errors import (
     JobConflictError,
@@ -20,7 +21,7 @@ from fluxtrail.remotes.github.artifact_errors import (
     RetriesExhaustedError,
     UnsendableError,
 )
-from fluxtrail.remotes.github.artifact_wire import ClusterAnswer, Job, Rejection, WireDeployment
+from fluxtrail.remotes.github.artifact_wire import ClusterAnswer, Job, Rejection, WireDeployment, deployment_of
 
 PLACE = ("test-cluster", "production", "us-east-1")
 PROCESSING = Says(json={"job_id": 42, "status": "processing", "started_at": "2026-06-10T12:00:00Z"})
@@ -209,6 +210,18 @@ async def test_a_cluster_call_asks_for_part_of_it_and_for_its_records(
             "runtime_risks": ["sensitive-data"], "tags": {"k": "v"},
         }],
     }  # fmt: skip
+
+
+async def test_a_kept_content_becomes_an_entry(forge: FakeForge, make_artifacts: ArtifactClientMaker) -> None:
+    content = Content(
+        name="n", digest="sha256:1", version="v1", status=DeploymentStatus.DECOMMISSIONED, tags=(("a", "b"),)
+    )
+    forge.says(Says(status=202, json={"job_id": 1}))
+    await make_artifacts().submit_job("c", "prod", "", [deployment_of("shop/web/app", content)])
+    assert msgspec.json.decode(forge.asked[0].body)["deployments"] == [{
+        "name": "n", "digest": "sha256:1", "version": "v1", "status": "decommissioned",
+        "deployment_name": "shop/web/app", "tags": {"a": "b"},
+    }]  # fmt: skip
 
 
 @pytest.mark.parametrize(("status", "kind", "text", "expected"), [

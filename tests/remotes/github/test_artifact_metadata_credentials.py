@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Enterprise:
         self.asked: list[str] = []
         self.shown: list[str] = []
         self.revoked: set[str] = set()
+        self.answer: Callable[[str], web.Response] = lambda _token: web.json_response({})
 
     async def handle(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
@@ -47,7 +48,7 @@ class Enterprise:
         self.shown.append(token)
         if token not in self.app.made or token in self.revoked:
             return web.json_response({"message": "Bad credentials"}, status=401)
-        return web.json_response({}, status=200)
+        return self.answer(token)
 
 
 @pytest.fixture
@@ -179,6 +180,28 @@ async def test_every_address_has_a_host_to_bind_to(make_artifacts: ArtifactClien
     make_artifacts(base_url=url, credentials=CredentialSource())
 
 
+async def test_a_refused_token_of_a_binding_is_renewed_where_its_file_changed(
+    forge: FakeForge, make_artifacts: ArtifactClientMaker, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("first-token\n")
+
+    def rotates(_request: web.Request) -> Says:
+        file.write_text("second-one\n")
+        return Says(status=401, json={"message": "first-token is bad"})
+
+    forge.says(rotates, Says(status=401, json={"message": "second-one is bad, and so was first-token"}))
+    host = forge.base_url.removeprefix("http://")
+    credentials = CredentialSource.from_settings([{"host": host, "token_file": str(file)}])
+    client = make_artifacts(credentials=credentials)
+    with pytest.raises(CredentialsRefusedError, match=r"\[redacted\] is bad, and so was \[redacted\]"):
+        await client.post_record(record())
+    assert [asked.headers["authorization"] for asked in forge.asked] == ["Bearer first-token", "Bearer second-one"]
+    with pytest.raises(CredentialsRefusedError):
+        await client.post_record(record())
+    assert len(forge.asked) == 3, "there is no other token: asked once"
+
+
 # -- secrets --------------------------------------------------------------------------------------------------
 
 SECRET = "opaque-secret-value-1"
@@ -208,7 +231,7 @@ async def test_no_secret_is_in_an_error_a_log_or_an_address(
 
 
 async def failure_of(client: ArtifactMetadataClient, call: str) -> str:
-    """Return all that is said when `call` fails: the error, and what caused it as far as it is ours."""
+    """Return all that is said when `call` fails: the error, and what caused it."""
     calls: dict[str, Any] = {
         "record": lambda: client.post_record(record()),
         "cluster": lambda: client.post_cluster("c", "l", "", [record()]),
@@ -218,8 +241,26 @@ async def failure_of(client: ArtifactMetadataClient, call: str) -> str:
     try:
         await calls[call]()
     except FluxtrailError as exc:
-        return f"{exc!r} {exc} {exc.subject} {vars(exc)}"
+        return all_of(exc)
     return ""
+
+
+def all_of(exc: BaseException | None) -> str:
+    return "" if exc is None else f"{exc!r} {exc} {vars(exc)}\n" + all_of(exc.__cause__ or exc.__context__)
+
+
+async def test_an_apps_token_is_cleared_from_what_github_says(
+    enterprise: Enterprise, make_artifacts: ArtifactClientMaker, app: AppIdentity
+) -> None:
+    def spiteful(token: str) -> web.Response:
+        return web.json_response({"message": f"{token} may not"}, status=422)
+
+    enterprise.answer = spiteful
+    client = make_artifacts(base_url=enterprise.url, app=app)
+    with capture_logs() as logs, pytest.raises(FluxtrailError, match="422: .redacted. may not") as caught:
+        await client.post_record(record())
+    (token,) = enterprise.app.made
+    assert token not in all_of(caught.value) + repr(logs)
 
 
 async def test_a_token_that_no_header_takes_is_not_shown(turning: VirtualClock) -> None:
@@ -229,4 +270,4 @@ async def test_a_token_that_no_header_takes_is_not_shown(turning: VirtualClock) 
         )
         with pytest.raises(FluxtrailError) as caught:
             await client.post_record(record())
-    assert SECRET not in f"{caught.value} {caught.value!r}"
+    assert SECRET not in all_of(caught.value)

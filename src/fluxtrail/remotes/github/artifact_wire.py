@@ -12,6 +12,7 @@ import msgspec
 from fluxtrail.model.deployment import Content, Destination
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.redaction import redact
+from fluxtrail.remotes.github.artifact_errors import UnsendableError
 
 T = TypeVar("T")
 
@@ -159,19 +160,24 @@ def _fields(content: Content) -> dict[str, Any]:
 
 def single_body(record: WireRecord) -> bytes:
     fields = {name: getattr(record, name) for name in WireRecord.__struct_fields__}
-    return msgspec.json.encode(_SingleBody(**fields, return_records=False))
+    return _encode(_SingleBody(**fields, return_records=False))
 
 
 def job_body(logical: str, physical: str, entries: Sequence[WireDeployment]) -> bytes:
     bare = [_bare(entry) for entry in entries]
-    return msgspec.json.encode(_JobBody(logical_environment=logical, physical_environment=physical, deployments=bare))
+    return _encode(_JobBody(logical_environment=logical, physical_environment=physical, deployments=bare))
 
 
 def cluster_body(logical: str, physical: str, entries: Sequence[WireDeployment]) -> bytes:
     bare = [_bare(entry) for entry in entries]
-    return msgspec.json.encode(
-        _ClusterBody(logical_environment=logical, physical_environment=physical, deployments=bare)
-    )
+    return _encode(_ClusterBody(logical_environment=logical, physical_environment=physical, deployments=bare))
+
+
+def _encode(body: msgspec.Struct) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError as exc:
+        raise UnsendableError("a field holds half a surrogate pair, which no JSON can hold", subject="record") from exc
 
 
 def _bare(entry: WireDeployment) -> WireDeployment:
