@@ -2,7 +2,7 @@
 
 Never taken: what is open (pending, failed), the newest sync of a target, syncs that attribution is not done
 with, and what these need: their commits, carriers and syncs; nor the commits that branches and targets stand on;
-nor a report that was not sent.
+nor a report that was not sent; nor a deployment record of what runs, or that GitHub is still to be told of.
 What the figures had counted of a delivery is handed back, so that the caller keeps it in the same unit.
 """
 
@@ -10,7 +10,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, text, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.facts import FactsDecoder, Key, read_facts
@@ -19,6 +32,7 @@ from fluxtrail.ledger.queries.touches import FORGOTTEN_NOTE
 from fluxtrail.ledger.schema import HEALED_LATER
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.model.deployment import Told
 from fluxtrail.model.records import CommitId, RepositoryId, SyncId
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.model.views import DeliveryFacts
@@ -26,6 +40,7 @@ from fluxtrail.model.views import DeliveryFacts
 _C, _D, _E = schema.commits, schema.deliveries, schema.exports
 _S, _F, _T = schema.syncs, schema.fetches, schema.transitions
 _R = schema.reports
+_K = schema.deployment_records
 
 REMEMBERED = timedelta(days=7)
 """How long the key of a report that was sent is not sent again; what plans it does so within a restart or two."""
@@ -43,6 +58,8 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     transitions: int
     reports: int
     """Sent or dropped ones, whose keys need not be remembered any more."""
+    records: int
+    """Deployment records of what is gone, and of which nothing is left to tell."""
     is_complete: bool
     """Nothing older is left to take now."""
 
@@ -60,6 +77,7 @@ class RetentionPart(UnitPart):
         fetches = await self._prune_fetches(before, limit)
         transitions = await self._prune_transitions(before, limit)
         reports = await self._prune_reports(limit)
+        records = await self._prune_records(before, limit)
         await self._prune_touches()
         meta = schema.meta
         later = or_(meta.c.pruned_before.is_(None), meta.c.pruned_before < before)
@@ -72,7 +90,8 @@ class RetentionPart(UnitPart):
             fetches=fetches,
             transitions=transitions,
             reports=reports,
-            is_complete=max(len(keys), syncs, commits, fetches, transitions, reports) < limit,
+            records=records,
+            is_complete=max(len(keys), syncs, commits, fetches, transitions, reports, records) < limit,
         )
 
     async def _settled_deliveries(self, before: datetime, limit: int) -> list[Key]:
@@ -165,6 +184,17 @@ class RetentionPart(UnitPart):
         found = [row.id for row in await self._session.all(over)]
         for chunk in chunks(found):
             await self._session.run(delete(_R).where(_R.c.id.in_(chunk)))
+        return len(found)
+
+    async def _prune_records(self, before: datetime, limit: int) -> int:
+        is_over = or_(
+            _K.c.told.in_([Told.TOLD, Told.SILENT, Told.REFUSED]),
+            and_(_K.c.told == Told.UNKNOWN, _K.c.retry_at.is_(None)),
+        )
+        wanted = select(_K.c.id).where(literal_column(schema.GONE, Boolean), _K.c.changed_at < before, is_over)
+        found = await self._session.all(wanted.order_by(_K.c.changed_at, _K.c.id).limit(limit))
+        for chunk in chunks([row.id for row in found]):
+            await self._session.run(delete(_K).where(_K.c.id.in_(chunk)))
         return len(found)
 
     async def _prune_touches(self) -> None:
