@@ -12,6 +12,7 @@ KILLS = 5
 ALL = (
     ("cli",),
     ("watch",),
+    ("pods",),
     ("lag",),
     ("attribution",),
     ("fanout",),

@@ -5,8 +5,10 @@ The greater half of a real object is `managedFields`; they are padded with it to
 
 from __future__ import annotations
 
+import hashlib
 import json
-from datetime import UTC, datetime
+import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 KUSTOMIZATION_BYTES = 4_500
@@ -123,63 +125,96 @@ def condition(kind: str, status: str, reason: str, message: str, at: datetime) -
     }
 
 
+PODS_PER_WORKLOAD = 5
+_CONTAINERS = ("app", "metrics", "cache")
+
+
+def pod_name(number: int) -> tuple[str, str]:
+    """Return the namespace and the name of pod `number`; those of one ReplicaSet have neighbouring numbers."""
+    workload = number // PODS_PER_WORKLOAD
+    suffix = hashlib.sha256(str(number).encode()).hexdigest()[:5]
+    return f"team-{workload % 50:02d}", f"{_owner_name(workload)}-{suffix}"
+
+
 def pod(number: int, at: datetime) -> Object:
-    name = f"shop-7c9d5b8f4-{number:05d}"
-    digest = f"{number:064x}"
+    """Return a running pod: each has a name of its own, each ReplicaSet its images, each container its start."""
+    workload = number // PODS_PER_WORKLOAD
+    namespace, name = pod_name(number)
+    images = {each: _image(workload, each) for each in _CONTAINERS}
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": _owner_name(workload),
+        "uid": str(uuid.UUID(int=workload)),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
     return _padded(
         {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {
                 "name": name,
-                "namespace": "default",
-                "labels": {"app": "shop", "pod-template-hash": "7c9d5b8f4", "team": f"team-{number % 20}"},
-                "ownerReferences": [
-                    {
-                        "apiVersion": "apps/v1",
-                        "kind": "ReplicaSet",
-                        "name": "shop-7c9d5b8f4",
-                        "uid": "u",
-                        "controller": True,
-                    }
-                ],
+                "generateName": f"{_owner_name(workload)}-",
+                "namespace": namespace,
+                "labels": {"app": f"shop-{workload:05d}", "pod-template-hash": _owner_name(workload)[-9:]},
+                "annotations": {"prometheus.io/scrape": "true", "metadata.github.com/team": namespace},
+                "ownerReferences": [owner],
             },
             "spec": {
                 "nodeName": f"node-{number % 50}",
-                "containers": [_container(f"c{index}", digest) for index in range(3)],
+                "containers": [_container(each, image) for each, (image, _) in images.items()],
                 "tolerations": [
                     {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute"}
                     for key in ("not-ready", "unreachable")
                 ],
             },
-            "status": {
-                "phase": "Running",
-                "podIP": "10.0.0.1",
-                "conditions": [
-                    {"type": kind, "status": "True", "lastTransitionTime": wire_time(at)}
-                    for kind in ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-                ],
-                "containerStatuses": [
-                    {
-                        "name": f"c{index}",
-                        "ready": True,
-                        "restartCount": 0,
-                        "image": f"registry.example/acme/shop:{index}",
-                        "imageID": f"registry.example/acme/shop@sha256:{digest}",
-                        "state": {"running": {"startedAt": wire_time(at)}},
-                    }
-                    for index in range(3)
-                ],
-            },
+            "status": pod_status(number, at),
         },
         POD_BYTES,
     )
 
 
-def _container(name: str, digest: str) -> Object:
+def pod_status(number: int, at: datetime) -> Object:
+    """Return the status of a pod whose containers started one after the other."""
+    workload, kinds = number // PODS_PER_WORKLOAD, ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+    return {
+        "phase": "Running",
+        "podIP": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+        "conditions": [{"type": kind, "status": "True", "lastTransitionTime": wire_time(at)} for kind in kinds],
+        "containerStatuses": [
+            {
+                "name": each,
+                "ready": True,
+                "restartCount": 0,
+                "image": image,
+                "imageID": f"{image.rpartition(':')[0]}@{digest}",
+                "state": {"running": {"startedAt": wire_time(at - timedelta(seconds=number * 7 + index))}},
+            }
+            for index, each in enumerate(_CONTAINERS)
+            for image, digest in (_image(workload, each),)
+        ],
+    }
+
+
+def _owner_name(workload: int) -> str:
+    return f"shop-{workload:05d}-{hashlib.sha256(bytes([workload & 255, workload >> 8])).hexdigest()[:9]}"
+
+
+def _image(workload: int, container: str) -> tuple[str, str]:
+    """Return the image a workload runs in a container, and its digest; sidecars are the same everywhere."""
+    name = (
+        f"registry.example/acme/shop-{workload:05d}:1.{workload}"
+        if container == "app"
+        else f"ghcr.io/acme/{container}:2"
+    )
+    return name, f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def _container(name: str, image: str) -> Object:
     return {
         "name": name,
-        "image": f"registry.example/acme/shop@sha256:{digest}",
+        "image": image,
         "env": [{"name": f"SETTING_{index}", "value": f"value of setting {index}"} for index in range(12)],
         "resources": {"limits": {"memory": "512Mi"}, "requests": {"cpu": "100m", "memory": "256Mi"}},
         "volumeMounts": [{"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],

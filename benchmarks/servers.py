@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -84,6 +84,16 @@ class Servers:
         now = datetime.now(UTC)
         made = [store.create("pods", objects.pod(number, now), with_status=True) for number in range(count)]
         return {"bytes": _mean_bytes(made)}
+
+    async def burst_pods(self, context: str, count: int, events: int) -> Answer:
+        """Change the start of a container of one pod after the other, as fast as possible."""
+        store = self._servers[context].store
+        now = datetime.now(UTC)
+        for number in range(events):
+            namespace, name = objects.pod_name(number % count)
+            at = now + timedelta(seconds=1 + number // count)
+            store.patch_status("pods", name, namespace, objects.pod_status(number % count, at))
+        return {}
 
     async def fill(self, context: str, first: int, count: int, url: str, sha: str) -> Answer:
         """Create a GitRepository and Kustomizations that have applied `sha` of it."""
