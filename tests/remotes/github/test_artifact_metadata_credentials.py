@@ -139,7 +139,7 @@ async def test_a_refused_token_without_another_is_an_error(
 
 
 async def test_a_rotated_file_is_read_again(
-    forge: FakeForge, make_artifacts: ArtifactClientMaker, tmp_path: Path
+    forge: FakeForge, make_artifacts: ArtifactClientMaker, turning: VirtualClock, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
     file.write_text("first-token\n")
@@ -149,8 +149,9 @@ async def test_a_rotated_file_is_read_again(
         return UNAUTHORIZED
 
     forge.says(rotates, OK)
-    client = make_artifacts(token_file=file)
+    client = make_artifacts(token_file=file, burst=1)
     await client.post_record(record())
+    assert turning.elapsed == pytest.approx(1 / 3), "the second request has its turn as any other"
     assert [asked.headers["authorization"] for asked in forge.asked] == ["Bearer first-token", "Bearer second-one"]
     file.unlink()
     with pytest.raises(ConfigError, match="cannot be read"):
