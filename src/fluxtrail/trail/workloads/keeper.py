@@ -211,8 +211,7 @@ class WorkloadKeeper:
         self._wake.set()
         while True:
             await self._wait()
-            if self._is_ready():
-                await self.settle()
+            await self.settle()
 
     async def recall(self) -> None:
         """Read what was recorded before."""
@@ -221,15 +220,18 @@ class WorkloadKeeper:
                 self._keep(record)
 
     async def _wait(self) -> None:
-        unseen = [anchor for anchor in self._emptied_at if self._streams.is_unreadable(*split_kind(anchor.kind))]
+        """Return when there is something to judge: something was seen, or a wait for what is not seen may be over."""
         try:
-            async with asyncio.timeout(OWNER_SECONDS if self._index.unresolved or unseen else None):
+            async with asyncio.timeout(OWNER_SECONDS if self._index.unresolved or self._unseen() else None):
                 await self._wake.wait()
         except TimeoutError:
-            self._index.dirty.update(unseen)
             return
         await self._clock.sleep(GATHER_SECONDS)
         self._wake.clear()
+
+    def _unseen(self) -> list[Anchor]:
+        """Return workloads without pods, of kinds that may not be read: whether they are gone, only time tells."""
+        return [anchor for anchor in self._emptied_at if self._streams.is_unreadable(*split_kind(anchor.kind))]
 
     @property
     def awaited(self) -> list[str]:
@@ -248,8 +250,11 @@ class WorkloadKeeper:
         return True
 
     async def settle(self) -> None:
-        """Judge everything that changed and record it."""
+        """Judge everything that changed and record it; nothing before every kind was listed."""
+        if not self._is_ready():
+            return
         self._give_up_waiting()
+        self._index.dirty.update(self._unseen())
         looked = 0
         while self._index.dirty:
             self._listen(self._index.dirty.pop())
