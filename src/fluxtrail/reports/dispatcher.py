@@ -7,6 +7,8 @@
 * A refused batch is halved until what is at fault stands alone, and is buried with the answer. If everything is
   refused, it is the receiver that is at fault, and nothing is buried before BURY_AFTER refusals.
 * A stop waits for the attempt that is under way, then sends what is left for at most FLUSH_SECONDS.
+* An output whose receiver answers for each report by itself (`SettlingOutput`) settles them itself; claims, leases and
+  outages are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -25,7 +27,7 @@ from fluxtrail.model.report import ClaimedReport, SinkCounts
 from fluxtrail.reports.batches import Fault, by_time, fault_of, parts_of
 from fluxtrail.reports.circuit import Circuit
 from fluxtrail.reports.endings import to_its_end
-from fluxtrail.reports.outputs import Output, Ready
+from fluxtrail.reports.outputs import Output, Ready, SettlingOutput
 from fluxtrail.reports.ports import Clock, Outbox
 
 log = structlog.get_logger(__name__)
@@ -33,7 +35,6 @@ log = structlog.get_logger(__name__)
 BATCH = 200
 """Reports in one claim: some hundred KiB when they are rendered."""
 SITTING_SECONDS = 10.0
-"""No attempt begins later than this after a claim, so that none outlives its lease."""
 SPARE_SECONDS = 10.0
 """Of a lease, for rendering and the ledger."""
 POLL_SECONDS = 2.0
@@ -58,6 +59,12 @@ class Pace:
     """The most in one request; a single report's are never parted."""
     timeout_seconds: float = 10.0
     """The longest that an attempt takes."""
+    claim: int = BATCH
+    """The most reports in one claim."""
+    sitting_seconds: float = SITTING_SECONDS
+    """No attempt begins later than this after a claim, so that none outlives its lease."""
+    grace_seconds: float | None = None
+    """How long a stop waits for the attempt that is under way; None: as long as that takes."""
 
 
 @dataclass(slots=True)
@@ -81,7 +88,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        output: Output,
+        output: Output | SettlingOutput,
         outbox: Outbox,
         clock: Clock,
         *,
@@ -97,12 +104,14 @@ class Dispatcher:
         self._clock = clock
         self._owner = owner
         self._pace = pace or Pace()
-        self._lease = timedelta(seconds=SITTING_SECONDS + self._pace.timeout_seconds + SPARE_SECONDS)
+        self._lease = timedelta(seconds=self._pace.sitting_seconds + self._pace.timeout_seconds + SPARE_SECONDS)
         self._wake = asyncio.Event()
         self._circuit = Circuit(dice or random.Random())  # noqa: S311 - spreads retries, guards nothing
         self._refusals: Counter[int] = Counter()
         self._was_full = False
         """There was more than one claim takes."""
+        self._was_cut = False
+        """A stop did not wait for the last attempt's end."""
         self._counted_at = float("-inf")
         self.numbers = Numbers()
 
@@ -118,7 +127,7 @@ class Dispatcher:
         try:
             while True:
                 self._wake.clear()
-                is_busy = await to_its_end(self.work())
+                is_busy = await to_its_end(self.work(), patience_seconds=self._pace.grace_seconds)
                 if not is_busy:
                     await self._rest()
                 elif not self._was_full:
@@ -131,16 +140,17 @@ class Dispatcher:
         """Deal with one claim; False if there was nothing to do now."""
         if self._circuit.wait_seconds(self._clock.monotonic()) > 0:
             return False
-        limit = BATCH if self._circuit.is_closed else 1
+        limit = self._pace.claim if self._circuit.is_closed else 1
         reports = await self._outbox.claim([self.sink], owner=self._owner, limit=limit, lease=self._lease)
         self._was_full = len(reports) == limit
         if not reports:
             await self._count()
             return False
-        sitting = _Sitting(self, deadline=self._clock.monotonic() + SITTING_SECONDS)
+        sitting = _Sitting(self, deadline=self._clock.monotonic() + self._pace.sitting_seconds)
         try:
             await self._deal_with(sitting, reports)
         except asyncio.CancelledError:
+            self._was_cut = True
             await to_its_end(self._outbox.postpone(sitting.left(reports), until=self._clock.now(), answer=STOPPED))
             raise
         if self._clock.monotonic() - self._counted_at >= COUNT_SECONDS:
@@ -154,7 +164,13 @@ class Dispatcher:
         self.numbers.held, self.numbers.oldest_age_seconds = held, max(age, 0.0)
 
     async def _deal_with(self, sitting: _Sitting, reports: Sequence[ClaimedReport]) -> None:
-        rendering = await self._output.render(reports)
+        if isinstance(self._output, SettlingOutput):
+            await sitting.hand_over(reports, self._output)
+        else:
+            await self._send(sitting, reports, self._output)
+
+    async def _send(self, sitting: _Sitting, reports: Sequence[ClaimedReport], output: Output) -> None:
+        rendering = await output.render(reports)
         for until, waiting in by_time(rendering.waiting).items():
             await self._outbox.postpone(waiting, until=until, answer="")
         if rendering.silent:
@@ -164,7 +180,7 @@ class Dispatcher:
         sitting.done(reports, but=[ready.report for ready in rendering.ready])
         if rendering.ready:
             for part in parts_of(rendering.ready, self._pace.items):
-                await sitting.send(part)
+                await sitting.send(part, output)
             await sitting.settle_refused()
 
     async def _rest(self) -> None:
@@ -183,31 +199,41 @@ class Dispatcher:
         """Send what is left, for a bounded time. Its failures change nothing: what is left stays in the outbox."""
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
-                while self._circuit.is_closed and await self.work():
+                while self._circuit.is_closed and not self._was_cut and await self.work():
                     pass
         except TimeoutError:
             log.warning("reports_left_unsent", sink=self.sink)
         except StoreError as exc:
             log.warning("reports_left_unsent", sink=self.sink, error=str(exc))
 
-    async def attempt(self, ready: Sequence[Ready]) -> FluxtrailError | None:
+    async def attempt(self, ready: Sequence[Ready], output: Output) -> FluxtrailError | None:
         """Send these in one request; returns why they were not taken."""
         items = [item for one in ready for item in one.items]
         try:
-            answer = await self._output.send(items)
+            answer = await output.send(items)
         except FluxtrailError as exc:
             self.numbers.failed += 1
             return exc
         if answer.rejected or answer.message:
             self.numbers.rejected += answer.rejected
             log.warning("reports_rejected", sink=self.sink, rejected=answer.rejected, answer=answer.message)
-        await to_its_end(self._outbox.acknowledge([one.report for one in ready]))
-        self.numbers.sent += len(ready)
+        await self.acknowledge([one.report for one in ready])
+        return None
+
+    async def acknowledge(self, reports: Sequence[ClaimedReport]) -> None:
+        """The receiver has these."""
+        await to_its_end(self._outbox.acknowledge(reports))
+        self.numbers.sent += len(reports)
         if not self._circuit.is_closed:
             log.info("receiver_back", sink=self.sink)
         self._circuit.succeed()
         self.numbers.is_down, self.numbers.problem = False, ""
-        return None
+
+    async def drop(self, reports: Sequence[ClaimedReport]) -> None:
+        await to_its_end(self._outbox.acknowledge(reports))
+
+    async def postpone(self, reports: Sequence[ClaimedReport], *, until: datetime, answer: str) -> None:
+        await to_its_end(self._outbox.postpone(reports, until=until, answer=answer))
 
     async def give_back(self, reports: Sequence[ClaimedReport], error: FluxtrailError) -> None:
         """The receiver is at fault: leave it alone for a while, and these in the outbox."""
@@ -258,12 +284,51 @@ class _Sitting:
         await self._dispatcher.bury(reports, answer)
         self.done(reports)
 
-    async def send(self, ready: Sequence[Ready]) -> None:
+    # -- what a SettlingOutput needs -----------------------------------------------------------------------------
+
+    async def hand_over(self, reports: Sequence[ClaimedReport], output: SettlingOutput) -> None:
+        """Let the output send and settle these; what it leaves is left in the outbox."""
+        try:
+            await output.deliver(reports, self)
+        except StoreError:
+            raise
+        except FluxtrailError as exc:
+            self._dispatcher.numbers.failed += 1
+            left = self.left(reports)
+            await self._dispatcher.give_back(left, exc)
+        else:
+            left = self.left(reports)
+            if left:
+                await self._dispatcher.release(left)
+        self.done(left)
+
+    @property
+    def is_late(self) -> bool:
+        return self._dispatcher.monotonic() > self._deadline
+
+    def is_stubborn(self, report: ClaimedReport) -> bool:
+        return self._dispatcher.refusals_of(report) >= BURY_AFTER
+
+    async def acknowledge(self, reports: Sequence[ClaimedReport]) -> None:
+        await self._dispatcher.acknowledge(reports)
+        self.done(reports)
+
+    async def drop(self, reports: Sequence[ClaimedReport]) -> None:
+        await self._dispatcher.drop(reports)
+        self.done(reports)
+
+    async def postpone(self, reports: Sequence[ClaimedReport], *, until: datetime, answer: str) -> None:
+        await self._dispatcher.postpone(reports, until=until, answer=answer)
+        self.done(reports)
+
+    # -- what any other output needs -----------------------------------------------------------------------------
+
+    async def send(self, ready: Sequence[Ready], output: Output) -> None:
         """Send these, in halves where they are refused."""
-        if self._is_over or self._dispatcher.monotonic() > self._deadline:
+        if self._is_over or self.is_late:
             await self._return(ready)
             return
-        error = await self._dispatcher.attempt(ready)
+        error = await self._dispatcher.attempt(ready, output)
         if error is None:
             self._has_taken = True
             self.done([one.report for one in ready])
@@ -272,8 +337,8 @@ class _Sitting:
             await self._give_back(ready, error)
         elif len(ready) > 1:
             middle = len(ready) // 2
-            await self.send(ready[:middle])
-            await self.send(ready[middle:])
+            await self.send(ready[:middle], output)
+            await self.send(ready[middle:], output)
         else:
             self._refused.append((ready[0].report, error))
             if len(self._refused) >= ALIKE and not self._has_taken:

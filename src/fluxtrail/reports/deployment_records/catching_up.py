@@ -1,0 +1,77 @@
+"""Plans records again that were told before, or should have been: on request, and at every start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from fluxtrail.model.deployment import Destination, RecordId, Told
+from fluxtrail.model.observation import ClusterUid
+from fluxtrail.model.report import ReportState
+from fluxtrail.reports.deployment_records.noting import Notes
+from fluxtrail.reports.deployment_records.plan import new_report
+from fluxtrail.reports.deployment_records.ports import RecordLedger
+from fluxtrail.reports.ports import Clock
+
+BATCH = 1_000
+T = TypeVar("T")
+
+
+class CatchingUp:
+    """Every method raises StoreError, and may be called again at any time: what is planned twice is told once.
+
+    Args:
+        wake: called when something was planned: the dispatcher's.
+    """
+
+    def __init__(self, ledger: RecordLedger, clock: Clock, wake: Callable[[], None] = lambda: None) -> None:
+        self._ledger = ledger
+        self._notes = Notes(ledger, clock, wake)
+
+    async def resend(self, cluster: ClusterUid | None = None) -> int:
+        """Tell everything again that is recorded of a cluster, or of all; returns how many records.
+
+        What went before GitHub ever heard of it is left out.
+        """
+        clusters = [cluster] if cluster is not None else await self._clusters()
+        planned = 0
+        for uid in clusters:
+            async with self._ledger.unit() as unit:
+                records = [item for item in await unit.deployment_records(uid) if item.told is not Told.SILENT]
+            for some in _parts(records):
+                planned += await self._notes.plan_again(some)
+        return planned
+
+    async def told_elsewhere(self, cluster: ClusterUid, destination: Destination) -> int:
+        """Tell again what GitHub holds under another organisation, environment or cluster name; returns how many.
+
+        What it holds there stays: it may be somebody else's by now.
+        """
+        planned, after = 0, ""
+        while True:
+            found = await self._ledger.records_told_elsewhere(cluster, destination.text, limit=BATCH, after=after)
+            planned += await self._notes.plan_again(found)
+            if len(found) < BATCH:
+                return planned
+            after = found[-1].deployment_name
+
+    async def replan_pending(self) -> int:
+        """Plan whatever is to be told and has no report waiting, as after a dry run; returns how many."""
+        planned, cursor = 0, None
+        while True:
+            page = await self._ledger.list_deployment_records(told=Told.PENDING.value, limit=BATCH, cursor=cursor)
+            lost = [item for item in page.items if item.report != ReportState.WAITING.value]
+            await self._notes.plan(
+                [new_report(ClusterUid(item.cluster_uid), item.deployment_name, RecordId(item.id)) for item in lost]
+            )
+            planned += len(lost)
+            cursor = page.next
+            if cursor is None:
+                return planned
+
+    async def _clusters(self) -> list[ClusterUid]:
+        return sorted({count.cluster for count in await self._ledger.deployment_record_counts()})
+
+
+def _parts(values: Sequence[T]) -> Sequence[Sequence[T]]:
+    return [values[start : start + BATCH] for start in range(0, len(values), BATCH)]

@@ -1,0 +1,115 @@
+"""What became of each record, in the ledger: first how it stands with GitHub, then its report is done.
+
+Whoever is killed between the two finds a report of a record that needs nothing told any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec.structs import replace
+
+from fluxtrail.model.deployment import (
+    Content,
+    DeploymentStatus,
+    Destination,
+    KeptRecord,
+    Told,
+    ToldOutcome,
+)
+from fluxtrail.model.report import NewReport
+from fluxtrail.reports.deployment_records.plan import report_of
+from fluxtrail.reports.deployment_records.ports import RecordLedger
+from fluxtrail.reports.deployment_records.tellings import Schedule, Telling
+from fluxtrail.reports.ports import Clock
+
+
+class Notes:
+    """Every method is one transaction at most, and raises StoreError.
+
+    Args:
+        wake: called when something was planned.
+    """
+
+    def __init__(self, ledger: RecordLedger, clock: Clock, wake: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._wake = wake
+
+    async def accepted(self, tellings: Sequence[Telling], destination: Destination) -> int:
+        """GitHub holds these now. Others of their digests that it did not know before are planned again.
+
+        Returns:
+            How many others.
+        """
+        outcomes = [self._outcome(one.record, Told.TOLD, one.content, told_to=destination.text) for one in tellings]
+        taken = {one.record.id for one in tellings if not one.is_withdrawal}
+        digests = sorted({one.digest for one in tellings if not one.is_withdrawal})
+        others = [
+            record
+            for record in await self._ledger.records_of_digests(digests, told=Told.UNKNOWN)
+            if record.id not in taken
+        ]
+        async with self._ledger.unit() as unit:
+            await unit.note_told(outcomes + [self.again(record) for record in others])
+            await unit.add_reports([report_of(record) for record in others])
+        if others:
+            self._wake()
+        return len(others)
+
+    async def unknown(self, tellings: Sequence[Telling], schedules: dict[str, Schedule]) -> None:
+        """GitHub does not know the digests of these records: all of a digest are asked about at one time.
+
+        Args:
+            schedules: by digest; those that are missing are made, and put in.
+        """
+        now = self._clock.now()
+        digests = sorted({one.record.content.digest for one in tellings} - schedules.keys())
+        others = list(await self._ledger.records_of_digests(digests, told=Told.UNKNOWN)) if digests else []
+        known = [*others, *(one.record for one in tellings)]
+        for digest in digests:
+            schedules[digest] = Schedule.after((item for item in known if item.content.digest == digest), now)
+        meant = {one.record.id for one in tellings}
+        records = [one.record for one in tellings] + [record for record in others if record.id not in meant]
+        async with self._ledger.unit() as unit:
+            await unit.note_told([self._unknown(record, schedules[record.content.digest]) for record in records])
+
+    async def refused(self, record: KeptRecord, content: Content, answer: str) -> None:
+        async with self._ledger.unit() as unit:
+            await unit.note_told([replace(self._outcome(record, Told.REFUSED, content), answer=answer)])
+
+    def again(self, record: KeptRecord) -> ToldOutcome:
+        """Return what makes a record one that is to be told, whatever it was told before."""
+        outcome = self._outcome(record, Told.PENDING, record.content)
+        return replace(outcome, tries=record.tries, unknown_since=record.unknown_since)
+
+    async def plan_again(self, records: Iterable[KeptRecord]) -> int:
+        """Tell these again, whatever was told of them. Returns how many."""
+        chosen = list(records)
+        if chosen:
+            async with self._ledger.unit() as unit:
+                await unit.note_told([self.again(record) for record in chosen])
+                await unit.add_reports([report_of(record) for record in chosen])
+            self._wake()
+        return len(chosen)
+
+    async def plan(self, reports: Sequence[NewReport]) -> None:
+        """Look at records again; what is told of them is as they stand."""
+        if reports:
+            async with self._ledger.unit() as unit:
+                await unit.add_reports(reports)
+            self._wake()
+
+    def _unknown(self, record: KeptRecord, schedule: Schedule) -> ToldOutcome:
+        """What no longer runs needs no second question."""
+        if record.content.status is DeploymentStatus.DECOMMISSIONED:
+            return self._outcome(record, Told.SILENT, record.content)
+        return replace(
+            self._outcome(record, Told.UNKNOWN, record.content),
+            tries=schedule.tries,
+            unknown_since=schedule.unknown_since,
+            retry_at=schedule.retry_at,
+        )
+
+    def _outcome(self, record: KeptRecord, told: Told, content: Content, *, told_to: str = "") -> ToldOutcome:
+        return ToldOutcome(id=record.id, content=content, told=told, told_to=told_to, at=self._clock.now())
