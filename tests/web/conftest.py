@@ -15,6 +15,7 @@ from fluxtrail.web.health import create_health_app
 from fluxtrail.web.measures import MetricSource
 from fluxtrail.web.metrics import Metrics, create_metrics_app
 from fluxtrail.web.server import Listener, WebServer
+from fluxtrail.web.tracker_metrics import TrackerCounters, TrackerMetrics
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,29 @@ def sources() -> list[MetricSource]:
 
 
 @pytest.fixture
-async def server(world: World, figures: Figures, sources: list[MetricSource]) -> AsyncIterator[WebServer]:
+def tracked() -> TrackerCounters:
+    return TrackerCounters()
+
+
+@pytest.fixture
+async def server(
+    world: World, figures: Figures, sources: list[MetricSource], tracked: TrackerCounters
+) -> AsyncIterator[WebServer]:
     metrics = Metrics(
-        figures=lambda: figures, answers=world, created_at=at(-86400), now=lambda: world.now, sources=sources
+        figures=lambda: figures,
+        answers=world,
+        created_at=at(-86400),
+        now=lambda: world.now,
+        sources=sources,
+        records=world,
+        tracker=lambda: tracked,
     )
+    api = create_app(answers=world, report=world, now=lambda: NOW, records=world)
+    tracker = create_metrics_app(TrackerMetrics(lambda: tracked))
     listeners = [
-        Listener(name="api", app=create_app(answers=world, report=world, now=lambda: NOW), host="127.0.0.1", port=0),
+        Listener(name="api", app=api, host="127.0.0.1", port=0),
         Listener(name="metrics", app=create_metrics_app(metrics), host="127.0.0.1", port=0),
+        Listener(name="tracker", app=tracker, host="127.0.0.1", port=0),
         Listener(name="health", app=create_health_app(world), host="127.0.0.1", port=0),
     ]
     async with WebServer(listeners) as running:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from fluxtrail.model.counts import Counts, Inflight
-from fluxtrail.model.errors import ConfigError, StoreError
+from fluxtrail.model.errors import ConfigError, ConflictError, StoreError
 from fluxtrail.model.feed import FeedItem, FeedPage
 from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
 from fluxtrail.model.records import TargetId, Transition, TransitionKind
@@ -20,11 +20,12 @@ from fluxtrail.model.views import (
     CommitView,
     DeliveryView,
     ExportView,
+    RecordView,
     SyncView,
     TargetView,
     TrailView,
 )
-from fluxtrail.web.shapes import Page
+from fluxtrail.web.shapes import Page, RecordCount, SyncPlan
 from fluxtrail.web.status import AttributionStatus, Check, ClusterStatus, RepositoryProblem, StatusView, StreamView
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
@@ -112,6 +113,50 @@ def target(target_id: int, cluster: str, name: str = "apps", **known: Any) -> Ta
         observed_at=at(1790),
     )
     return msgspec.structs.replace(base, **known)
+
+
+def record(number: int, cluster: str, workload: str, *, namespace: str = "shop", **known: Any) -> RecordView:
+    digest = f"sha256:{number:x}".ljust(71, "abcdef0123456789"[number % 16])
+    base = RecordView(
+        id=number,
+        cluster=cluster,
+        cluster_uid=f"uid-{cluster}",
+        deployment_name=f"{namespace}/{workload}/{workload}",
+        namespace=namespace,
+        kind="Deployment",
+        workload=workload,
+        container=workload,
+        name=f"ghcr.io/acme/{workload}",
+        digest=digest,
+        version="v1.4.2",
+        status="deployed",
+        since=at(200),
+        changed_at=at(200),
+        told="told",
+        told_digest=digest,
+        told_status="deployed",
+        told_to=f"acme/production//{cluster}",
+        told_at=at(205),
+    )
+    return msgspec.structs.replace(base, **known)
+
+
+def records() -> list[RecordView]:
+    untold: dict[str, Any] = {"told_digest": None, "told_status": None, "told_to": "", "told_at": None}
+    return [
+        record(1, "prod-eu", "checkout"),
+        record(2, "prod-eu", "cart", told="pending", changed_at=at(1795), since=at(1795), version="v2.0.0-rc.1"),
+        record(3, "prod-us", "checkout", runtime_risks=["internet-exposed"], tags={"team": "payments"}),
+        record(
+            4, "prod-us", "search", told="unknown", tries=3, unknown_since=at(600), retry_at=at(2700),
+            name="docker.io/library/opensearch", version="2.19", **untold,
+        ),
+        record(
+            5, "staging", "mailer", told="refused", namespace="platform-notifications", kind="CronJob",
+            answer="version 'v1…' has 120 characters, GitHub takes 0 to 100; shorten the image's tag", **untold,
+        ),
+        record(6, "staging", "legacy", status="decommissioned", told_status="decommissioned", version=""),
+    ]  # fmt: skip
 
 
 def trails() -> dict[str, TrailView]:
@@ -220,6 +265,10 @@ class World:
     forgotten: int = 0
     """Up to this id, retention has taken what was told."""
     feed_reads: int = 0
+    records: list[RecordView] = field(default_factory=records)
+    synced: list[str | None] = field(default_factory=list)
+    """The clusters that were to be told again."""
+    refuses_sync: bool = False
 
     def __post_init__(self) -> None:
         self.targets = self.targets or [
@@ -408,6 +457,56 @@ class World:
     def _check(self) -> None:
         if self.fails:
             raise StoreError("the ledger is locked by another process", subject="ledger")
+
+    # RecordKeeper
+
+    async def list_records(
+        self,
+        *,
+        cluster: str | None,
+        namespace: str | None,
+        status: str | None,
+        told: str | None,
+        text: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[RecordView]:
+        self._check()
+        found = [
+            r
+            for r in self.records
+            if cluster in (None, r.cluster, r.cluster_uid)
+            and namespace in (None, r.namespace)
+            and status in (None, r.status)
+            and told in (None, r.told)
+            and (text is None or text.lower() in f"{r.deployment_name} {r.name} {r.digest}".lower())
+        ]
+        return _page(found, limit, cursor)
+
+    async def count_records(self) -> list[RecordCount]:
+        self._check()
+        found: dict[tuple[str, str, str, str], int] = {}
+        for r in self.records:
+            key = (r.cluster, r.cluster_uid, r.status, r.told)
+            found[key] = found.get(key, 0) + 1
+        return [
+            RecordCount(cluster=cluster, cluster_uid=uid, status=status, told=told, count=count)
+            for (cluster, uid, status, told), count in found.items()
+        ]
+
+    async def sync(self, *, cluster: str | None, dry_run: bool) -> SyncPlan | None:
+        self._check()
+        if self.refuses_sync:
+            raise ConflictError("nothing is told here: it runs with --dry-run; start it without")
+        chosen = [r for r in self.records if cluster in (None, r.cluster, r.cluster_uid) and r.status == "deployed"]
+        if cluster is not None and not chosen:
+            return None
+        if dry_run:
+            return SyncPlan(planned=len(chosen), records=chosen)
+        self.synced.append(cluster)
+        for r in chosen:
+            self.records[self.records.index(r)] = msgspec.structs.replace(r, told="pending")
+        return SyncPlan(planned=len(chosen))
 
     # SelfReport
 

@@ -1,4 +1,4 @@
-"""The JSON API under `/api/v1` (docs/api.md): questions to the ledger, and nothing that changes anything."""
+"""The JSON API under `/api/v1` (docs/api.md): questions to the ledger. What changes something is in `records.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, TrailView
 from fluxtrail.web.events import FeedOperation, FeedStream, Wanted, encode_answer, read_event_id, wants_json
 from fluxtrail.web.feed import Batch, Feed
-from fluxtrail.web.ports import Answers, SelfReport
+from fluxtrail.web.ports import Answers, RecordKeeper, SelfReport
 from fluxtrail.web.problems import ambiguous, documented, invalid, not_found
 from fluxtrail.web.shapes import FeedAnswer, Page, TargetDetail
 from fluxtrail.web.status import StatusView
@@ -45,9 +45,12 @@ class Context:
     now: Callable[[], datetime]
     settle_after: timedelta
     feed: Feed
+    records: RecordKeeper | None = None
+    """None where deployment records are off."""
+    has_token: bool = False
 
 
-def _context(request: AnyRequest) -> Context:
+def context_of(request: AnyRequest) -> Context:
     context: Context = request.app.state.context
     return context
 
@@ -68,7 +71,7 @@ async def list_commits(
     """`repository` is its canonical name or the end of it (`acme/shop`), `author` a part of the name; `verdict`
     keeps those that have it on some target.
     """
-    context = _context(request)
+    context = context_of(request)
     found = await context.answers.list_commits(
         now=context.now(),
         settle_after=context.settle_after,
@@ -89,7 +92,7 @@ async def get_commit(request: AnyRequest, sha: Sha) -> TrailView:
     """`sha` is whole or a prefix of at least four digits; an alias leads to its commit."""
     if not _SHA.fullmatch(sha.lower()):
         raise invalid("sha", sha, "4 to 64 hexadecimal digits; other forms are understood by /api/v1/trail?q=")
-    return await _find_trail(_context(request), sha.lower())
+    return await _find_trail(context_of(request), sha.lower())
 
 
 @get("/trail", operation_id="find_trail", summary="The trail of whatever `q` means", responses=documented(404, 409))
@@ -105,7 +108,7 @@ async def find_trail(
         ),
     ],
 ) -> TrailView:
-    return await _find_trail(_context(request), q.strip())
+    return await _find_trail(context_of(request), q.strip())
 
 
 @get(
@@ -128,7 +131,7 @@ async def list_deliveries(
 
     Targets that a commit does not concern have no delivery here; its trail has them.
     """
-    context = _context(request)
+    context = context_of(request)
     found = await context.answers.list_deliveries(
         now=context.now(),
         settle_after=context.settle_after,
@@ -155,7 +158,7 @@ async def list_targets(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[TargetView]:
-    context = _context(request)
+    context = context_of(request)
     found = await context.answers.list_targets(
         now=context.now(), cluster=cluster, namespace=namespace, target=target, limit=limit, cursor=cursor
     )
@@ -169,7 +172,7 @@ async def list_targets(
     responses=documented(404),
 )
 async def get_target(request: AnyRequest, target_id: Annotated[int, PathParameter(ge=1, le=MAX_ID)]) -> TargetDetail:
-    context = _context(request)
+    context = context_of(request)
     found = await context.answers.target(target_id, now=context.now())
     if found is None:
         raise not_found(f"no target has the id {target_id}", "Ids are listed by /api/v1/targets")
@@ -178,7 +181,7 @@ async def get_target(request: AnyRequest, target_id: Annotated[int, PathParamete
 
 @get("/clusters", operation_id="list_clusters", summary="Clusters", responses=documented())
 async def list_clusters(request: AnyRequest) -> Page[ClusterView]:
-    return Page(items=list(await _context(request).answers.list_clusters()))
+    return Page(items=list(await context_of(request).answers.list_clusters()))
 
 
 @get("/transitions", operation_id="list_transitions", summary="The history, the oldest first", responses=documented())
@@ -188,7 +191,7 @@ async def list_transitions(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[Transition]:
     """A reader who keeps the largest id seen, and asks again with it as `after`, misses nothing."""
-    found = list(await _context(request).answers.transitions(after_id=after, limit=limit))
+    found = list(await context_of(request).answers.transitions(after_id=after, limit=limit))
     return Page(items=found, next=str(found[-1].id) if len(found) == limit else None)
 
 
@@ -215,7 +218,7 @@ async def follow_feed(
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="How many are looked at, as JSON.")] = 100,
 ) -> Response[FeedAnswer]:
     """`Accept: application/json` asks for one page. An id that is forgotten or unknown is answered by `reset`."""
-    feed, answers = _context(request).feed, _context(request).answers
+    feed, answers = context_of(request).feed, context_of(request).answers
     wanted = Wanted(commit=commit.lower() if commit else None, cluster=cluster, target=target, kind=kind)
     cursor = read_event_id(last_event_id) if last_event_id else after
     if wants_json(request.headers.get("accept", "")):
@@ -229,7 +232,7 @@ async def follow_feed(
 @get("/status", operation_id="get_status", summary="How this server is", responses=documented())
 async def get_status(request: AnyRequest) -> StatusView:
     """What is watched and how far it has been seen, what is still to be attributed, and what cannot be read."""
-    return _context(request).report.status()
+    return context_of(request).report.status()
 
 
 HANDLERS = (

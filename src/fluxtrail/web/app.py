@@ -19,9 +19,9 @@ from litestar.openapi.spec import Components, License, SecurityScheme
 from fluxtrail import __version__
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.web.access import BODY_LIMIT_BYTES, AsgiApp, Guard
-from fluxtrail.web.api import HANDLERS, Context
+from fluxtrail.web.api import HANDLERS, Context, context_of
 from fluxtrail.web.feed import Feed
-from fluxtrail.web.ports import Answers, SelfReport
+from fluxtrail.web.ports import Answers, RecordKeeper, SelfReport
 from fluxtrail.web.problems import (
     ProblemError,
     invalid,
@@ -31,6 +31,8 @@ from fluxtrail.web.problems import (
     on_unexpected,
     on_validation,
 )
+from fluxtrail.web.records import RECORD_HANDLERS
+from fluxtrail.web.writes import check_write
 
 API_PATH = "/api/v1"
 DEFAULT_SETTLE_AFTER = timedelta(minutes=30)
@@ -45,6 +47,7 @@ def create_app(
     allowed_hosts: Iterable[str] = (),
     settle_after: timedelta = DEFAULT_SETTLE_AFTER,
     feed: Feed | None = None,
+    records: RecordKeeper | None = None,
 ) -> AsgiApp:
     """Return the guarded API.
 
@@ -53,15 +56,26 @@ def create_app(
         allowed_hosts: names beyond loopback that the `Host` header may carry; `*` admits all.
         settle_after: how long failed and rolled back must stay so to be settled.
         feed: what live clients share; one of its own by default, which nobody wakes.
+        records: deployment records; None where they are off.
     """
     feed = feed or Feed(answers)
-    context = Context(answers=answers, report=report, now=now, settle_after=settle_after, feed=feed)
+    context = Context(
+        answers=answers,
+        report=report,
+        now=now,
+        settle_after=settle_after,
+        feed=feed,
+        records=records,
+        has_token=token is not None,
+    )
     return Guard(cast("AsgiApp", create_unguarded(context)), now=now, token=token, allowed_hosts=allowed_hosts)
 
 
 def create_unguarded(context: Context) -> Litestar:
     """Return the API without the guard around it, for tests that ask it without a connection."""
-    return _litestar([*HANDLERS, get_openapi], state=State({"context": context}, deep_copy=False), openapi=None)
+    return _litestar(
+        [*HANDLERS, *RECORD_HANDLERS, get_openapi], state=State({"context": context}, deep_copy=False), openapi=None
+    )
 
 
 @cache
@@ -80,7 +94,7 @@ def describe() -> bytes:
         security=[{}, {"token": []}],
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     )
-    schema = _litestar(HANDLERS, state=State(), openapi=config).openapi_schema.to_schema()
+    schema = _litestar([*HANDLERS, *RECORD_HANDLERS], state=State(), openapi=config).openapi_schema.to_schema()
     return msgspec.json.format(msgspec.json.encode(schema), indent=2)
 
 
@@ -91,7 +105,7 @@ def get_openapi() -> bytes:
 
 def _litestar(handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: OpenAPIConfig | None) -> Litestar:
     return Litestar(
-        [Router(API_PATH, route_handlers=list(handlers), before_request=_refuse_unknown_parameters)],
+        [Router(API_PATH, route_handlers=list(handlers), before_request=_check_request)],
         state=state,
         request_max_body_size=BODY_LIMIT_BYTES,
         logging_config=None,
@@ -106,9 +120,15 @@ def _litestar(handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: Op
     )
 
 
-async def _refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
+async def _check_request(request: Request[Any, Any, Any]) -> None:
+    if request.method not in ("GET", "HEAD"):
+        check_write(request, has_token=context_of(request).has_token)
+    _refuse_unknown_parameters(request)
+
+
+def _refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
     """A misspelt filter must not silently become no filter."""
-    known = [n for n in inspect.signature(request.route_handler.fn).parameters if n != "request"]
+    known = [n for n in inspect.signature(request.route_handler.fn).parameters if n not in ("request", "data")]
     accepted = [name for name in known if name not in request.path_params]
     for name, value in request.query_params.items():
         if name not in accepted:

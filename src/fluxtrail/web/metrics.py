@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, Metric, ProcessCollector, generate_latest
@@ -20,14 +22,24 @@ from fluxtrail.model.figures import Figures
 from fluxtrail.web.access import AsgiApp, Receive, Scope, Send
 from fluxtrail.web.collectors import Snapshot
 from fluxtrail.web.measures import Kind, Measure, MetricSource
-from fluxtrail.web.ports import Answers
+from fluxtrail.web.ports import Answers, RecordKeeper
+from fluxtrail.web.shapes import RecordCount
+from fluxtrail.web.tracker_metrics import TrackerCounters, render_tracker
 
 GZIP_LEVEL = 1
 """Four times faster than the best level for a tenth more bytes."""
 GZIP_FROM_BYTES = 1024
 RENDERINGS_AT_ONCE = 2
+_EOF = b"# EOF\n"
 
 _log = structlog.get_logger(__name__)
+
+
+class Rendering(Protocol):
+    """Something to scrape."""
+
+    async def render(self, *, accept: str = "") -> tuple[bytes, str]:
+        """Return the body and its content type; raises FluxtrailError where it cannot be known now."""
 
 
 class Metrics:
@@ -38,6 +50,8 @@ class Metrics:
         created_at: when the ledger began: what all counters are cumulative since.
         sources: self-metrics of other parts of the process. Names must differ from each other's.
         leads: whether this process is the one to tell the delivery figures; the others tell only of themselves.
+        records: deployment records, where they are on.
+        tracker: what deployment-tracker counted, where deployment records are on.
     """
 
     def __init__(
@@ -49,6 +63,8 @@ class Metrics:
         now: Callable[[], datetime],
         sources: Sequence[MetricSource] = (),
         leads: Callable[[], bool] = lambda: True,
+        records: RecordKeeper | None = None,
+        tracker: Callable[[], TrackerCounters] | None = None,
     ) -> None:
         self._figures = figures
         self._answers = answers
@@ -56,6 +72,8 @@ class Metrics:
         self._now = now
         self._sources = tuple(sources)
         self._leads = leads
+        self._records = records
+        self._tracker = tracker
         self._rendering = asyncio.Semaphore(RENDERINGS_AT_ONCE)
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -73,8 +91,27 @@ class Metrics:
             counts = await self._answers.counts(now=now) if leads else None
             figures = self._figures() if leads else Figures()
             measures = [build_info(), *(m for source in self._sources for m in source.measures())]
+            if self._records is not None and leads:
+                measures.append(record_measure(await self._records.count_records()))
             snapshot = Snapshot(figures=figures, counts=counts, measures=measures, created_at=self._created_at, now=now)
-            return await asyncio.to_thread(_render, snapshot, self._process, accept)
+            is_openmetrics = _wants_openmetrics(accept)
+            tracked = b"" if self._tracker is None else render_tracker(self._tracker(), is_openmetrics=is_openmetrics)
+            return await asyncio.to_thread(_render, snapshot, self._process, tracked, is_openmetrics=is_openmetrics)
+
+
+def record_measure(counts: Iterable[RecordCount]) -> Measure:
+    """How many deployment names there are, and where they stand with GitHub."""
+    # By name: a cluster that was made anew has its name twice.
+    totals: Counter[tuple[str, ...]] = Counter()
+    for row in counts:
+        totals[row.cluster, row.status, row.told] += row.count
+    return Measure(
+        name="fluxtrail_deployment_records",
+        help="Deployment names by the status they should have, and where that stands with GitHub.",
+        kind=Kind.GAUGE,
+        labels=("cluster", "status", "told"),
+        values=[(labels, float(count)) for labels, count in totals.items()],
+    )
 
 
 def build_info() -> Measure:
@@ -88,7 +125,7 @@ def build_info() -> Measure:
     )
 
 
-def create_metrics_app(metrics: Metrics) -> AsgiApp:
+def create_metrics_app(metrics: Rendering) -> AsgiApp:
     """Return the ASGI application that answers `/metrics` and nothing else."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -123,12 +160,14 @@ class _Both(Collector):
             yield from part.collect()
 
 
-def _render(snapshot: Collector, process: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+def _render(
+    snapshot: Collector, process: CollectorRegistry, tracked: bytes, *, is_openmetrics: bool
+) -> tuple[bytes, str]:
     registry = _Both(snapshot, process)
-    if _wants_openmetrics(accept):
+    if is_openmetrics:
         body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
-        return body, openmetrics.CONTENT_TYPE_LATEST
-    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+        return body.removesuffix(_EOF) + tracked + _EOF, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry) + tracked, CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _wants_openmetrics(accept: str) -> bool:

@@ -14,10 +14,12 @@ from fluxtrail.model.views import (
     ClusterView,
     CommitView,
     DeliveryView,
+    RecordView,
     SyncView,
     TargetView,
     TrailView,
 )
+from fluxtrail.web.shapes import RecordCount, SyncPlan
 from fluxtrail.web.status import Check, StatusView
 
 T_co = TypeVar("T_co", covariant=True)
@@ -102,6 +104,36 @@ class Answers(Protocol):
         """Return the history behind the id `after` with the names of what it is about; None asks for its end."""
 
     async def counts(self, *, now: datetime) -> Counts: ...
+
+
+class RecordKeeper(Protocol):
+    """Deployment records, where they are on. Raises StoreError and its kin."""
+
+    async def list_records(
+        self,
+        *,
+        cluster: str | None,
+        namespace: str | None,
+        status: str | None,
+        told: str | None,
+        text: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Listing[RecordView]:
+        """Return records, what changed last first. A wrong cursor is a ConfigError with the subject `cursor`."""
+
+    async def count_records(self) -> Sequence[RecordCount]:
+        """Return how many there are of each cluster, status and standing; zeros may be left out."""
+
+    async def sync(self, *, cluster: str | None, dry_run: bool) -> SyncPlan | None:
+        """Have all records of a cluster (by name or uid; None: of all) told again, and return at once.
+
+        Returns:
+            How many, or None where no cluster is named so. A dry run changes nothing and returns the records too.
+
+        Raises:
+            ConflictError: nothing can be told now, for example because the process only tries (`dry_run`).
+        """
 
 
 class SelfReport(Protocol):

@@ -11,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from fluxtrail.model.errors import ConfigError, FluxtrailError, StoreError
+from fluxtrail.model.errors import ConfigError, ConflictError, FluxtrailError, StoreError
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.views import Candidate
 from fluxtrail.web.shapes import InvalidParameter, Problem
@@ -22,10 +22,12 @@ VALUE_LIMIT_BYTES = 120
 _MEANINGS = {
     400: "A parameter is invalid: `errors` names it, its value, and what is accepted.",
     401: "A token is needed.",
+    403: "It would change something, and may not come from there.",
     404: "Not known here.",
-    409: "The query means several commits: `candidates` lists them.",
+    409: "The query means several commits: `candidates` lists them; or what is asked for cannot be done now.",
     413: "The request's body is too large, or of unstated length.",
     414: "The query is too long.",
+    415: "The request's body is not JSON.",
     421: "This server does not answer under the name in `Host`.",
     500: "A defect; the server's log has more.",
     503: "The ledger cannot be read now.",
@@ -98,7 +100,7 @@ def on_validation(request: Request[Any, Any, Any], exc: ValidationException) -> 
 
 
 def on_http(request: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(exc.status_code, "http_error")
+    code = {400: "invalid_parameter", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(exc.status_code, "http_error")
     detail = exc.detail
     if exc.status_code == 404:
         detail = (
@@ -114,6 +116,8 @@ def on_fluxtrail(request: Request[Any, Any, Any], exc: FluxtrailError) -> Respon
     """A ledger that cannot be read is 503; a bad cursor is the caller's; the rest is ours."""
     if isinstance(exc, ConfigError):
         return problem_response(_invalid([_invalid_parameter(request, exc.subject or "", exc.message)]))
+    if isinstance(exc, ConflictError):
+        return problem_response(Problem(code="conflict", title="Not now", status=409, detail=str(exc)))
     status = 503 if isinstance(exc, StoreError) or exc.retryable else 500
     _log.error("request_failed", error=str(exc), retryable=exc.retryable)
     return problem_response(Problem(code="unavailable", title="Cannot answer now", status=status, detail=str(exc)))

@@ -1,11 +1,11 @@
 """The envelopes of the API: pages of lists, and problem details. What is inside them is in `model/views.py`."""
 
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
 from fluxtrail.model.feed import FeedItem
-from fluxtrail.model.views import Candidate, SyncView, TargetView, View
+from fluxtrail.model.views import Candidate, RecordView, SyncView, TargetView, View
 
 T = TypeVar("T")
 
@@ -31,6 +31,30 @@ class TargetDetail(View, frozen=True, kw_only=True):
     target: TargetView
     syncs: list[SyncView]
     """The newest first."""
+
+
+class RecordCount(msgspec.Struct, frozen=True, kw_only=True):
+    cluster: str
+    """Its name."""
+    cluster_uid: str
+    status: str
+    told: str
+    count: int
+
+
+class SyncRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be told again."""
+
+    cluster: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] | None = None
+    """Only of this cluster: its name or uid."""
+    dry_run: bool = False
+
+
+class SyncPlan(msgspec.Struct, frozen=True, kw_only=True):
+    planned: int
+    """How many records are told again, or would be."""
+    records: list[RecordView] = []
+    """Of a dry run: the first thousand of them."""
 
 
 class InvalidParameter(msgspec.Struct, frozen=True, kw_only=True):
