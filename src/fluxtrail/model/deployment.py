@@ -206,7 +206,7 @@ class ToldOutcome(msgspec.Struct, frozen=True, kw_only=True):
     content: Content
     """What was sent; the record may have changed since."""
     told: Told
-    """Anything but `pending`."""
+    """`pending`: it is to be told again."""
     told_to: str = ""
     """See `Destination.text`."""
     at: datetime
