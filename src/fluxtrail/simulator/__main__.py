@@ -51,6 +51,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--hold", type=float, default=6.0, help="real seconds for which what will be undone stays")
     parser.add_argument("--directory", type=Path, help="where the world lives; kept. Default: a temporary one")
     parser.add_argument("--legacy", action="append", default=[], help="a cluster with an older Flux; repeatable")
+    parser.add_argument("--deployment-records", action="store_true", help="run pods, and let GitHub take records")
+    parser.add_argument("--rounds", type=int, help="of what people do to workloads. Default: one for 50 changes")
     parser.add_argument("--begin", action="store_true", help="start the script at once")
     parser.add_argument("--child", action="store_true", help="end when the parent process ends")
     parser.add_argument("--verbose", action="store_true", help="say on stderr what happens")
@@ -71,6 +73,8 @@ async def _run(options: argparse.Namespace, directory: Path) -> int:
             time_scale=options.time_scale,
             hold_seconds=options.hold,
             legacy=frozenset(options.legacy),
+            deployment_records=options.deployment_records,
+            rounds=options.rounds,
         )
     )
     async with world:

@@ -39,6 +39,8 @@ class Built:
     """Ids as in `status.inventory`: `<namespace>_<name>_<group>_<kind>`."""
     failing: tuple[str, ...]
     """Objects that will not become healthy, as `Deployment/shop/cart`."""
+    manifests: tuple[Manifest, ...] = ()
+    """Shared with the next build: not to be changed."""
 
 
 def build(files: Mapping[str, str], path: str) -> Built:
@@ -57,6 +59,7 @@ def build(files: Mapping[str, str], path: str) -> Built:
         digest=f"sha256:{hashlib.sha256(body.encode()).hexdigest()}",
         inventory=tuple(sorted(_inventory_id(manifest) for manifest in manifests)),
         failing=tuple(_display(manifest) for manifest in manifests if _is_failing(manifest)),
+        manifests=tuple(manifests),
     )
 
 

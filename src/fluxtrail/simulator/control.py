@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from fluxtrail.simulator.artifact_faults import RecordsFault
 from fluxtrail.simulator.world import World
 
 _MAX_BODY_BYTES = 64 * 1024
@@ -27,8 +28,21 @@ class NetworkFault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     is_down: bool
 
 
+class Attestation(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /records/attestations`: which artifacts GitHub knows from now on, and which it knows no more."""
+
+    attested: tuple[str, ...] = ()
+    unattested: tuple[str, ...] = ()
+
+
+class Token(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /records/token`: the bearer token that GitHub wants for records; empty lets everybody in."""
+
+    token: str
+
+
 class Control:
-    """Serves `/status`, `/truth`, `/begin`, `/poke` and `/faults/…`."""
+    """Serves `/status`, `/truth`, `/begin`, `/poke`, `/records…` and `/faults/…`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -47,6 +61,12 @@ class Control:
         app.router.add_post("/poke", self._poke)
         app.router.add_post("/faults/github", self._fail_github)
         app.router.add_post("/faults/network", self._fail_network)
+        app.router.add_get("/records", self._records)
+        app.router.add_get("/records/requests", self._record_requests)
+        app.router.add_get("/records/truth", self._records_truth)
+        app.router.add_post("/records/attestations", self._attest)
+        app.router.add_post("/records/token", self._set_token)
+        app.router.add_post("/faults/records", self._fail_records)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -74,6 +94,48 @@ class Control:
         del request
         self._world.announce()
         return _json(self._world.status())
+
+    async def _records(self, request: web.Request) -> web.Response:
+        """What GitHub holds, and how often it was asked; with `?history=1` what each name went through."""
+        github = self._world.artifact_metadata
+        report = github.report()
+        if request.query.get("history"):
+            report["history"] = [{"key": key, "steps": steps} for key, steps in sorted(github.history.items())]
+        return _json(report)
+
+    async def _record_requests(self, request: web.Request) -> web.Response:
+        del request
+        return _json({"requests": list(self._world.artifact_metadata.requests)})
+
+    async def _records_truth(self, request: web.Request) -> web.Response:
+        del request
+        world = self._world
+        return _json({"records": world.records_truth(), "differences": world.records_differences()})
+
+    async def _attest(self, request: web.Request) -> web.Response:
+        try:
+            given = msgspec.json.decode(await request.read(), type=Attestation)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        self._world.artifact_metadata.unattested.update(given.unattested)
+        self._world.artifact_metadata.attest(given.attested)
+        return _json({})
+
+    async def _set_token(self, request: web.Request) -> web.Response:
+        try:
+            given = msgspec.json.decode(await request.read(), type=Token)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        self._world.artifact_metadata.token = given.token
+        return _json({})
+
+    async def _fail_records(self, request: web.Request) -> web.Response:
+        try:
+            fault = msgspec.json.decode(await request.read(), type=RecordsFault)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        self._world.artifact_metadata.fail(fault)
+        return _json({"waiting": self._world.artifact_metadata.faults.waiting(self._world.clock.now())})
 
     async def _fail_github(self, request: web.Request) -> web.Response:
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES, ResourceDefinition
+from fluxtrail.simulator.apiserver.resources import ARGO_ROLLOUTS, FLUX_RESOURCES, ResourceDefinition
 from fluxtrail.simulator.apiserver.server import ApiServer
+from fluxtrail.simulator.building import Manifest
 from fluxtrail.simulator.checkout import Checkout
 from fluxtrail.simulator.clock import SimulatedClock, precise_time
 from fluxtrail.simulator.kustomize_controller import RESOURCE as KUSTOMIZATIONS
@@ -20,8 +22,14 @@ from fluxtrail.simulator.revisions import RevisionStyle
 from fluxtrail.simulator.source_controller import REQUESTED_AT, Network, SourceController
 from fluxtrail.simulator.source_controller import RESOURCE as GIT_REPOSITORIES
 from fluxtrail.simulator.truth import TargetTruth, Truth
+from fluxtrail.simulator.workloads.applying import Applier
+from fluxtrail.simulator.workloads.controller import WorkloadController
+from fluxtrail.simulator.workloads.images import Registry
+from fluxtrail.simulator.workloads.tenants import install as install_tenants
 
 SOURCE_INTERVAL_SECONDS = 15.0
+_RUNTIME_PREFIXES = {"prod-us": "docker-pullable://"}
+"""How the nodes of a cluster begin image ids; the others, with containerd, do not."""
 _LEGACY_VERSIONS = {
     "gitrepositories": ("v1beta2",),
     "kustomizations": ("v1beta2",),
@@ -35,6 +43,7 @@ class FluxCluster:
         plan: its name and its Kustomizations.
         manifests: the repository it is delivered from.
         style: how old its Flux is.
+        registry: the images that run here; None: a cluster on which nothing runs, Flux apart.
     """
 
     def __init__(
@@ -48,12 +57,18 @@ class FluxCluster:
         seed: int,
         pace: Pace,
         style: RevisionStyle = RevisionStyle.PRESENT,
+        registry: Registry | None = None,
     ) -> None:
         dice = random.Random(seed)  # noqa: S311 - delays of a simulation
         self.name = plan.name
         self.network = Network()
-        self.server = ApiServer(name=plan.name, clock=clock.now, seed=seed, resources=_resources(style))
         self._clock = clock
+        resources = [*_resources(style), *((ARGO_ROLLOUTS,) if registry else ())]
+        self.server = ApiServer(name=plan.name, clock=clock.now, seed=seed, resources=resources)
+        self.workloads: WorkloadController | None = None
+        if registry is not None:
+            self.workloads = self._run_workloads(registry, truth=truth, seed=seed)
+        self._applier = Applier(self.server.store)
         self._pace = pace
         self._manifests = manifests
         self._create_source()
@@ -82,6 +97,8 @@ class FluxCluster:
                 group.create_task(controller.run(), name=f"{self.name} {controller.name}")
             for resource in (GIT_REPOSITORIES, KUSTOMIZATIONS):
                 group.create_task(self._watch(resource), name=f"{self.name} watch {resource}")
+            if self.workloads is not None:
+                group.create_task(self.workloads.run(), name=f"{self.name} workloads")
 
     def request_fetch(self) -> None:
         """What a Receiver does when the forge's webhook comes."""
@@ -98,6 +115,23 @@ class FluxCluster:
         if artifact is None or artifact.sha != self._manifests.head or self.source.is_busy:
             return False
         return all(controller.is_settled() for controller in self.controllers.values())
+
+    def is_quiet(self) -> bool:
+        """Whether all pods are as they should be, where there are any."""
+        return self.workloads is None or self.workloads.is_settled()
+
+    def _run_workloads(self, registry: Registry, *, truth: Truth, seed: int) -> WorkloadController:
+        workloads = WorkloadController(
+            self.name,
+            store=self.server.store,
+            clock=self._clock,
+            truth=truth,
+            registry=registry,
+            dice=random.Random(f"{seed} workloads"),  # noqa: S311 - delays of a simulation
+            prefix=_RUNTIME_PREFIXES.get(self.name, ""),
+        )
+        install_tenants(self.server.store)
+        return workloads
 
     def _create_source(self) -> None:
         spec = {
@@ -134,7 +168,14 @@ class FluxCluster:
             pace=self._pace,
             dice=dice,
             on_ready=lambda: self._poke_dependents(item.name),
+            on_apply=self._find_applier(item),
         )
+
+    def _find_applier(self, item: KustomizationPlan) -> Callable[[Sequence[Manifest]], None] | None:
+        """Nobody simulates the pods of a remote cluster, nor any where nothing runs."""
+        if self.workloads is None or item.kube_config:
+            return None
+        return lambda manifests: self._applier.apply(item.name, manifests)
 
     def _poke_all(self) -> None:
         for controller in self.controllers.values():

@@ -12,10 +12,12 @@ from typing import Any
 
 from aiohttp import web
 
+from fluxtrail.simulator.artifact_metadata import ArtifactMetadata
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
 from fluxtrail.simulator.repositories import Commit, Repository
 
 _LIMIT_PER_HOUR = 5000
+_MAX_BODY_BYTES = 16 * 1024 * 1024
 _MESSAGES = {
     401: "Bad credentials",
     403: "Resource not accessible by integration",
@@ -56,6 +58,8 @@ class GitHub:
     clock: SimulatedClock
     repositories: Mapping[str, Repository]
     pulls: dict[str, list[PullRequest]] = field(default_factory=dict)
+    artifact_metadata: ArtifactMetadata | None = None
+    """What it knows of deployments; None: it has no such API."""
     requests: list[str] = field(default_factory=list)
     """Paths asked for, newest last; the last thousand."""
     _faults: list[_Fault] = field(default_factory=list)
@@ -68,7 +72,7 @@ class GitHub:
         return f"http://127.0.0.1:{self._port}"
 
     async def start(self) -> None:
-        app = web.Application()
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
         base = "/repos/{owner}/{repo}"
         routes: tuple[tuple[str, Handler], ...] = (
             ("/commits/{sha}/pulls", self._pulls_of_commit),
@@ -79,6 +83,8 @@ class GitHub:
         )
         for path, handler in routes:
             app.router.add_get(base + path, self._answering(handler))
+        if self.artifact_metadata is not None:
+            self.artifact_metadata.add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()

@@ -9,14 +9,14 @@ checks` and Healthy=Unknown · Healthy=True · Ready=True · and only then, in a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from fluxtrail.simulator.apiserver.store import Store
-from fluxtrail.simulator.building import BuildError, Built, build
+from fluxtrail.simulator.building import BuildError, Built, Manifest, build
 from fluxtrail.simulator.checkout import Artifact
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.duty import Duty
@@ -51,6 +51,7 @@ class KustomizeController:
         truth_of_target: where its doings are noted.
         commits: the world's memory of the manifests repository, to name what was applied.
         on_ready: called after each success, for those that depend on it.
+        on_apply: called with what was built, when the cluster gets it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class KustomizeController:
         pace: Pace,
         dice: random.Random,
         on_ready: Callable[[], None],
+        on_apply: Callable[[Sequence[Manifest]], None] | None = None,
     ) -> None:
         self.duty = Duty(clock)
         self.is_busy = False
@@ -85,6 +87,7 @@ class KustomizeController:
         self._pace = pace
         self._dice = dice
         self._on_ready = on_ready
+        self._on_apply = on_apply
 
     async def run(self) -> None:
         while True:
@@ -158,6 +161,8 @@ class KustomizeController:
         attempt.digest = built.digest
         self._set(Reconciling=("True", "Progressing", self._saying("Detecting drift", revision)))
         await self._work("apply")
+        if self._on_apply is not None:
+            self._on_apply(built.manifests)
         if self._target.has_checks and not await self._check(attempt, revision, built):
             seconds = (self._clock.now() - started).total_seconds()
             self._add_snapshot(built, "HealthCheckFailed", revision, seconds)

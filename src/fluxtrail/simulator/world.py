@@ -13,8 +13,10 @@ from typing import Any
 import structlog
 
 from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
+from fluxtrail.simulator.artifact_metadata import ArtifactMetadata
 from fluxtrail.simulator.checkout import Checkout
 from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.compare_records import differences_of_records
 from fluxtrail.simulator.duty import Duty
 from fluxtrail.simulator.exporter import Exporter
 from fluxtrail.simulator.flux import FluxCluster
@@ -35,9 +37,15 @@ from fluxtrail.simulator.revisions import RevisionStyle
 from fluxtrail.simulator.script import Step, plan_script
 from fluxtrail.simulator.truth import Truth
 from fluxtrail.simulator.verdicts import Judge
+from fluxtrail.simulator.workloads.controller import WorkloadController
+from fluxtrail.simulator.workloads.images import Registry
+from fluxtrail.simulator.workloads.people import People
+from fluxtrail.simulator.workloads.tenants import FOREIGN_DIGEST
 
 log = structlog.get_logger(__name__)
 
+_CHANGES_A_ROUND = 50
+"""For so many changes people go once through what they do by hand."""
 _WEBHOOK_CHANCE = 0.85
 """How many pushes a cluster is told of; the others it finds at its interval."""
 
@@ -61,6 +69,10 @@ class WorldOptions:
     script: Sequence[Step] | None = None
     """Instead of the one the seed gives."""
     pace: Pace = field(default_factory=Pace)
+    deployment_records: bool = False
+    """Whether pods run on the clusters, and GitHub takes records of what they run."""
+    rounds: int | None = None
+    """Of what people do to workloads by hand; None: as many as the changes leave time for."""
 
 
 class World:
@@ -81,7 +93,12 @@ class World:
         self.source_repository = Repository(git / "shop.git", name=SOURCE_REPOSITORY)
         self.manifests_repository = Repository(git / "manifests.git", name=MANIFESTS_REPOSITORY)
         self.repositories = {r.name: r for r in (self.source_repository, self.manifests_repository)}
-        self.github = GitHub(clock=self.clock, repositories=self.repositories)
+        self.artifact_metadata = ArtifactMetadata(clock=self.clock, unattested={FOREIGN_DIGEST})
+        self.github = GitHub(
+            clock=self.clock,
+            repositories=self.repositories,
+            artifact_metadata=self.artifact_metadata if options.deployment_records else None,
+        )
         self.exporter = Exporter(
             manifests=self.manifests_repository,
             clock=self.clock,
@@ -93,6 +110,7 @@ class World:
         self.source = self._forge(self.source_repository, dice)
         self.manifests = self._forge(self.manifests_repository, dice)
         checkout = Checkout(self.manifests_repository.directory)
+        registry = Registry() if options.deployment_records else None
         self.clusters = {
             plan.name: FluxCluster(
                 plan,
@@ -103,11 +121,15 @@ class World:
                 seed=dice.randrange(2**32),
                 pace=options.pace,
                 style=RevisionStyle.LEGACY if plan.name in options.legacy else RevisionStyle.PRESENT,
+                registry=registry,
             )
             for plan in options.clusters
         }
         script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
         self.player = Player(self, list(script), hold_seconds=options.hold_seconds)
+        self.people = [
+            self._people(cluster, cluster.workloads) for cluster in self.clusters.values() if cluster.workloads
+        ]
         self.begun = asyncio.Event()
         self._webhook = Duty(self.clock)
         self._webhook_dice = self._fork(dice)
@@ -131,7 +153,9 @@ class World:
         self._tasks.append(self._group.create_task(self.exporter.run(), name="exporter"))
         self._tasks.append(self._group.create_task(self._announce_pushes(), name="webhook"))
         self._tasks.append(self._group.create_task(self._play(), name="script"))
+        self._tasks += [self._group.create_task(self._let_act(people), name="people") for people in self.people]
         await self.until_settled()
+        await self._until_quiet()
         log.info("world is ready", clusters=list(self.clusters), directory=str(self.directory))
         return self
 
@@ -167,7 +191,20 @@ class World:
             await asyncio.sleep(0.02)
 
     async def until_finished(self) -> None:
-        while not (self.player.is_finished and self.is_settled()):
+        while not (self.is_finished() and self.is_settled() and self.is_quiet()):
+            self._check_tasks()
+            await asyncio.sleep(0.02)
+
+    def is_finished(self) -> bool:
+        """Whether the script is over, and people have done what they wanted."""
+        return self.player.is_finished and all(people.is_finished for people in self.people)
+
+    def is_quiet(self) -> bool:
+        """Whether no pod comes or goes."""
+        return all(cluster.is_quiet() for cluster in self.clusters.values())
+
+    async def _until_quiet(self) -> None:
+        while not self.is_quiet():
             self._check_tasks()
             await asyncio.sleep(0.02)
 
@@ -181,6 +218,16 @@ class World:
         """Return the truth about every commit pushed by the script so far."""
         judge = Judge(self.truth, source=self.source_repository, manifests=self.manifests_repository)
         return judge.report()
+
+    def records_truth(self) -> list[dict[str, Any]]:
+        """Return what every deployment name of every cluster ends with, as far as things went."""
+        unattested = self.artifact_metadata.unattested
+        listed = [row for c in self.clusters.values() if c.workloads for row in c.workloads.records.listed()]
+        return [row | {"is_attested": row["digest"] not in unattested} for row in listed]
+
+    def records_differences(self) -> list[str]:
+        """Return where GitHub's records are not what is true."""
+        return differences_of_records(self.records_truth(), self.artifact_metadata.listed())
 
     def describe(self) -> dict[str, Any]:
         """Return what another process needs to know to watch this world."""
@@ -201,8 +248,8 @@ class World:
             "changes": sum(step.changes for step in self.player.script),
             "changes_done": self.player.changes_done,
             "is_begun": self.begun.is_set(),
-            "is_finished": self.player.is_finished,
-            "is_quiet": self.is_settled(),
+            "is_finished": self.is_finished(),
+            "is_quiet": self.is_settled() and self.is_quiet(),
             "pushed": [{"sha": p.commit.sha, "is_export": p.is_export} for p in self.truth.pushed],
         }
 
@@ -253,3 +300,20 @@ class World:
     async def _play(self) -> None:
         await self.begun.wait()
         await self.player.play()
+
+    def _people(self, cluster: FluxCluster, workloads: WorkloadController) -> People:
+        return People(
+            cluster.name,
+            workloads,
+            clock=self.clock,
+            truth=self.truth,
+            attestations=self.artifact_metadata,
+            dice=random.Random(f"{self.options.seed} {cluster.name} people"),  # noqa: S311 - delays of a simulation
+            is_odd=cluster.name == "staging",
+        )
+
+    async def _let_act(self, people: People) -> None:
+        await self.begun.wait()
+        changes = sum(step.changes for step in self.player.script)
+        rounds = self.options.rounds
+        await people.play(max(1, changes // _CHANGES_A_ROUND) if rounds is None else rounds)

@@ -69,7 +69,7 @@ BUILTIN_RESOURCES: tuple[ResourceDefinition, ...] = (
     _core("Node", "nodes", "no", namespaced=False, has_generation=False),
     _core("ConfigMap", "configmaps", "cm", status_subresource=False, has_generation=False),
     _core("Secret", "secrets", status_subresource=False, has_generation=False),
-    _core("Pod", "pods", "po", categories=("all",)),
+    _core("Pod", "pods", "po", categories=("all",), status_default={"phase": "Pending", "qosClass": "BestEffort"}),
     _core("Event", "events", "ev", status_subresource=False, has_generation=False),
     _workload("apps", "Deployment", "deployments", "deploy"),
     _workload("apps", "ReplicaSet", "replicasets", "rs"),

@@ -60,13 +60,16 @@ class Subscription:
         waiter = asyncio.Event()
         self._table.subscribe(waiter)
         try:
-            while not self._has_news():
+            while not self.has_news():
                 await waiter.wait()
                 waiter.clear()
         finally:
             self._table.unsubscribe(waiter)
 
-    def _has_news(self) -> bool:
+    def has_news(self) -> bool:
+        """Whether there is something to read."""
+        if self._ready:
+            return True
         try:
             has_changes = bool(self._table.changes_since(self._position, is_live=True))
         except StatusError:
