@@ -38,6 +38,7 @@ class Options:
     changes: int
     hold_seconds: float
     is_headless: bool
+    has_records: bool
     directory: Path
 
 
@@ -51,6 +52,7 @@ class Options:
 @click.option("--hold", type=click.FloatRange(0, 600), default=6.0, hidden=True, help="Seconds a state stays.")
 @click.option("--headless", is_flag=True, help="No picture: run until all is settled, print the result, end.")
 @click.option("-o", "--output", type=click.Choice(["json"]), help="With --headless: the form of the result.")
+@click.option("--deployment-records", is_flag=True, help="Run pods too, and tell a simulated GitHub of them.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the world and the ledger here.")
 def demo(
     *,
@@ -63,6 +65,7 @@ def demo(
     hold: float,
     headless: bool,
     output: str | None,
+    deployment_records: bool,
     keep: Path | None,
 ) -> None:
     """Watch commits travel through a simulated world.
@@ -82,6 +85,7 @@ def demo(
             changes=changes or (HEADLESS_CHANGES if headless else LIVE_CHANGES),
             hold_seconds=hold,
             is_headless=headless,
+            has_records=deployment_records,
             directory=(keep or Path(temporary)).resolve(),
         )
         sys.exit(_run(options))
@@ -120,7 +124,7 @@ async def _demo(options: Options) -> int:
         observer = Observer(run)
         await simulator.begin()
         if options.is_headless:
-            return await _headless(simulator, observer)
+            return await _headless(simulator, observer, has_records=options.has_records)
         from fluxtrail.cli.demo_live import show
 
         await show(simulator, run, observer, seed=options.seed)
@@ -140,6 +144,7 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
         f"--changes={options.changes}",
         f"--time-scale={options.time_scale}",
         f"--hold={options.hold_seconds}",
+        *(("--deployment-records",) if options.has_records else ()),
     ]
     async with SimulatorProcess(*arguments) as simulator:
         settings = options.directory / "fluxtrail.yaml"
@@ -153,18 +158,26 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
             await run.stop()
 
 
-async def _headless(simulator: SimulatorProcess, observer: Observer) -> int:
+async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_records: bool) -> int:
     from fluxtrail.simulator.observer import as_answer
+    from fluxtrail.simulator.recording import until_told
 
     last = ""
 
-    def report(status: dict[str, Any], settled: int) -> None:
+    def say(line: str) -> None:
         nonlocal last
-        line = f"{status['changes_done']} of {status['changes']} changes pushed, {settled} settled on every cluster"
         if line != last:
             click.echo(line, err=True)
             last = line
 
-    trails = await observer.until_settled(simulator, progress=report)
-    click.echo(json.dumps(as_answer(trails), indent=2))
+    def report(status: dict[str, Any], settled: int) -> None:
+        say(f"{status['changes_done']} of {status['changes']} changes pushed, {settled} settled on every cluster")
+
+    answer = as_answer(await observer.until_settled(simulator, progress=report))
+    if has_records:
+        answer["records"] = await until_told(
+            simulator,
+            progress=lambda right, total: say(f"GitHub holds {right} of {total} deployment names as they are"),
+        )
+    click.echo(json.dumps(answer, indent=2))
     return 0

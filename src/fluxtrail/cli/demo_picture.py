@@ -121,6 +121,9 @@ def _counts(picture: Picture) -> Text:
         mark, style = _MARKS[verdict]
         text.append(f"{mark} {counted[verdict]} ", style=style if counted[verdict] else "dim")
         text.append(f"{verdict.replace('_', ' ')}  ", style="dim")
+    if records := picture.status.get("records"):
+        text.append(f"▣ {records} ", style="cyan")
+        text.append("records told", style="dim")
     return text
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 NAMESPACE = "flux-system"
 SOURCE = "manifests"
+ORGANIZATION = "acme"
 SOURCE_REPOSITORY = "acme/shop"
 MANIFESTS_REPOSITORY = "acme/manifests"
 

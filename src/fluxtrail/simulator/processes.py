@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,8 +24,13 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 15.0
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 _LINE_LIMIT = 1024 * 1024
-_FOREIGN = ("FLUXTRAIL_", "KUBE", "METRICS_ADDR", "HEALTH_ADDR", "TELEMETRY_", "LOG_LEVEL", "RUNTIME_NAMESPACE")
+_FOREIGN = (
+    *("FLUXTRAIL_", "KUBE", "METRICS_ADDR", "HEALTH_ADDR", "TELEMETRY_", "LOG_LEVEL", "RUNTIME_NAMESPACE"),
+    *("GITHUB_", "GH_", "LOGICAL_ENVIRONMENT", "PHYSICAL_ENVIRONMENT", "DN_TEMPLATE", "BULK_CLUSTER_SYNC"),
+    *("API_TOKEN", "BASE_URL"),
+)
 """Beginnings of variables by which somebody may have set up another Fluxtrail."""
+_FOREIGN_NAMES = frozenset({"ORG", "CLUSTER"})
 
 _RUN = (
     "from fluxtrail.simulator.family import die_with_parent; die_with_parent(); "
@@ -111,6 +116,22 @@ class SimulatorProcess:
         answer = await request_json("GET", f"{self.description['control']}/truth")
         commits: list[Json] = answer["commits"]
         return commits
+
+    async def records(self) -> Json:
+        """Return what GitHub holds of deployments (`records`), and how often it was asked (`counts`)."""
+        return await request_json("GET", f"{self.description['control']}/records?history=1")
+
+    async def records_truth(self) -> Json:
+        """Return what it should hold (`records`), and every difference to what it does (`differences`)."""
+        return await request_json("GET", f"{self.description['control']}/records/truth")
+
+    async def fail_records(self, **fault: Any) -> None:
+        """Make trouble with the records: the fields are those of `artifact_faults.RecordsFault`."""
+        await request_json("POST", f"{self.description['control']}/faults/records", body=fault)
+
+    async def attest(self, *, attested: Sequence[str] = (), unattested: Sequence[str] = ()) -> None:
+        body = {"attested": list(attested), "unattested": list(unattested)}
+        await request_json("POST", f"{self.description['control']}/records/attestations", body=body)
 
 
 @dataclass
@@ -214,7 +235,10 @@ def write_settings(
     settle_seconds: float = 5.0,
     poll_seconds: float = 2.0,
 ) -> None:
-    """Write the settings file of a `run` that watches the described world. Its ledger lies beside it."""
+    """Write the settings file of a `run` that watches the described world. Its ledger lies beside it.
+
+    Where the world runs pods, it also tells GitHub of them.
+    """
     repositories = description["repositories"]
     source, manifests = repositories[SOURCE_REPOSITORY], repositories[MANIFESTS_REPOSITORY]
     settings = {
@@ -242,21 +266,26 @@ def write_settings(
         "health": {"listen": listeners.health},
         "settle_seconds": settle_seconds,
     }
+    if description.get("deployment_records"):
+        settings["deployment_records"] = _records_section(path.parent, description)
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
-async def request_json(method: str, url: str) -> Json:
+async def request_json(method: str, url: str, *, body: Json | None = None) -> Json:
     """Call a loopback server of ours.
 
     Raises:
         UpstreamError: it does not answer, or not with 200.
     """
     try:
-        async with aiohttp.ClientSession(timeout=_REQUEST_TIMEOUT) as session, session.request(method, url) as answer:
+        async with (
+            aiohttp.ClientSession(timeout=_REQUEST_TIMEOUT) as session,
+            session.request(method, url, json=body) as answer,
+        ):
             if answer.status != 200:
                 raise UpstreamError(f"{url} answered {answer.status}", status=answer.status, subject=url)
-            body: Json = await answer.json()
-            return body
+            found: Json = await answer.json()
+            return found
     except (aiohttp.ClientError, TimeoutError) as exc:
         raise UpstreamError(f"{url} does not answer: {exc}", subject=url) from exc
 
@@ -273,6 +302,20 @@ async def stop_process(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
+def _records_section(directory: Path, description: Mapping[str, Any]) -> Json:
+    token_file = directory / "github-token"
+    token_file.write_text(description["deployment_records"]["token"], encoding="utf-8")
+    token_file.chmod(0o600)
+    return {
+        "enabled": True,
+        "organization": description["deployment_records"]["organization"],
+        "logical_environment": "production",
+        "environments": {name: {"cluster": name} for name in description["contexts"]},
+        "base_url": description["github"],
+        "token_file": str(token_file),
+    }
+
+
 def _forge(name: str) -> Json:
     owner, _, repo = name.partition("/")
     return {"kind": "github", "owner": owner, "repo": repo}
@@ -280,7 +323,7 @@ def _forge(name: str) -> Json:
 
 def _environment(clock: str) -> dict[str, str]:
     """Nothing that a person set for another Fluxtrail, or for their own clusters, reaches the demo's."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN) and k not in _FOREIGN_NAMES}
     return kept | {CLOCK_VARIABLE: clock}
 
 

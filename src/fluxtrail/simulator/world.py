@@ -26,6 +26,7 @@ from fluxtrail.simulator.kustomize_controller import Pace
 from fluxtrail.simulator.layout import (
     CLUSTERS,
     MANIFESTS_REPOSITORY,
+    ORGANIZATION,
     SOURCE_REPOSITORY,
     ClusterPlan,
     first_manifests,
@@ -46,6 +47,7 @@ log = structlog.get_logger(__name__)
 
 _CHANGES_A_ROUND = 50
 """For so many changes people go once through what they do by hand."""
+_RECORDS_TOKEN = "simulated-token"  # noqa: S105 - of a simulation
 _WEBHOOK_CHANCE = 0.85
 """How many pushes a cluster is told of; the others it finds at its interval."""
 
@@ -93,7 +95,9 @@ class World:
         self.source_repository = Repository(git / "shop.git", name=SOURCE_REPOSITORY)
         self.manifests_repository = Repository(git / "manifests.git", name=MANIFESTS_REPOSITORY)
         self.repositories = {r.name: r for r in (self.source_repository, self.manifests_repository)}
-        self.artifact_metadata = ArtifactMetadata(clock=self.clock, unattested={FOREIGN_DIGEST})
+        self.artifact_metadata = ArtifactMetadata(
+            clock=self.clock, organization=ORGANIZATION, unattested={FOREIGN_DIGEST}, token=_RECORDS_TOKEN
+        )
         self.github = GitHub(
             clock=self.clock,
             repositories=self.repositories,
@@ -231,7 +235,9 @@ class World:
 
     def describe(self) -> dict[str, Any]:
         """Return what another process needs to know to watch this world."""
+        records = {"organization": ORGANIZATION, "token": self.artifact_metadata.token}
         return {
+            "deployment_records": records if self.options.deployment_records else None,
             "kubeconfig": str(self.kubeconfig),
             "contexts": list(self.clusters),
             "repositories": {name: repository.url for name, repository in self.repositories.items()},
@@ -250,6 +256,7 @@ class World:
             "is_begun": self.begun.is_set(),
             "is_finished": self.is_finished(),
             "is_quiet": self.is_settled() and self.is_quiet(),
+            "records": len(self.artifact_metadata.listed()),
             "pushed": [{"sha": p.commit.sha, "is_export": p.is_export} for p in self.truth.pushed],
         }
 
