@@ -21,6 +21,10 @@ COMMANDS = {
     "get_targets_name": ["get", "targets", "-o", "name"],
     "get_clusters": ["get", "clusters"],
     "get_clusters_json": ["get", "clusters", "-o", "json"],
+    "records_list": ["records", "list"],
+    "records_list_wide": ["records", "list", "-o", "wide"],
+    "records_list_name": ["records", "list", "-o", "name"],
+    "records_list_json": ["records", "list", "--told", "unknown", "-o", "json"],
 }
 
 
@@ -31,7 +35,7 @@ async def test_output_is_as_it_was(invoke: Invoke, golden: Golden, name: str) ->
     golden.check(GOLDEN / f"{name}.txt", result.stdout)
 
 
-@pytest.mark.parametrize("name", ["trace_on_its_way", "get_targets"])
+@pytest.mark.parametrize("name", ["trace_on_its_way", "get_targets", "records_list"])
 @pytest.mark.parametrize("columns", ["40", "120"])
 async def test_output_fits_other_widths(invoke: Invoke, golden: Golden, name: str, columns: str) -> None:
     result = await invoke(*COMMANDS[name], COLUMNS=columns)

@@ -46,7 +46,16 @@ def modules_after(*arguments: str, server: str) -> tuple[int, set[str]]:
 @pytest.mark.process
 @pytest.mark.parametrize(
     "arguments",
-    [["trace", "abcd"], ["wait", "abcd"], ["get", "commits"], ["version"], ["completion", "bash"], ["--help"]],
+    [
+        ["trace", "abcd"],
+        ["wait", "abcd"],
+        ["get", "commits"],
+        ["records", "list"],
+        ["records", "sync"],
+        ["version"],
+        ["completion", "bash"],
+        ["--help"],
+    ],
     ids=" ".join,
 )
 def test_client_commands_import_nothing_heavy(arguments: list[str]) -> None:

@@ -40,18 +40,20 @@ def test_every_path_and_parameter_is_documented() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     for path, item in msgspec.json.decode(describe())["paths"].items():
         assert re.sub(r"\{\w+_id\}", "{id}", path) in text
-        for parameter in item["get"].get("parameters", []):
-            assert parameter["name"].removeprefix("target_") in text
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                assert parameter["name"].removeprefix("target_") in text
 
 
 def test_every_command_and_option_is_documented() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     shown = CliRunner().invoke(cli, ["--help"]).output
     commands = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], flags=re.MULTILINE)
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands:
         assert f"fluxtrail {command}" in text
-    for arguments in (["trace"], ["wait"], ["get", "commits"], ["get", "deliveries"], ["get", "targets"], ["version"]):
+    lists = (["get", "commits"], ["get", "deliveries"], ["get", "targets"], ["records", "list"])
+    for arguments in (["trace"], ["wait"], *lists, ["records", "sync"], ["version"]):
         help_text = CliRunner().invoke(cli, [*arguments, "--help"]).output
         for option in set(re.findall(r"(--[a-z-]+)", help_text)) - {"--help", "--output", "--quiet"}:
             assert option in text or option in ("--namespace", "--all-namespaces"), f"{arguments} {option}"

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import click
 import msgspec
 
-from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, UpstreamError, WireError
+from fluxtrail.model.errors import AuthError, ConfigError, ConflictError, NotFoundError, UpstreamError, WireError
 from fluxtrail.model.moment import parse_http_date
 from fluxtrail.model.redaction import redact, redact_url
 from fluxtrail.model.views import Candidate
@@ -110,8 +110,14 @@ class Client:
             WireError: the answer has another shape than this version knows.
         """
         given = {name: value for name, value in parameters.items() if value is not None}
-        target = f"{self._prefix}{API}{path}" + (f"?{urlencode(given)}" if given else "")
-        status, body = self._ask(target)
+        return self._answer(path + (f"?{urlencode(given)}" if given else ""), shape)
+
+    def post(self, path: str, shape: type[T], body: object) -> T:
+        """Send `body` as JSON; returns and raises as `get`, and ConflictError where it cannot be done now."""
+        return self._answer(path, shape, msgspec.json.encode(body))
+
+    def _answer(self, path: str, shape: type[T], sent: bytes | None = None) -> T:
+        status, body = self._ask(f"{self._prefix}{API}{path}", sent)
         if status != 200:
             raise self._failure(status, body)
         try:
@@ -156,8 +162,9 @@ class Client:
         finally:
             stream.close()
 
-    def _ask(self, target: str) -> tuple[int, bytes]:
-        stream = self._send(target, {"Accept": "application/json"}, timeout_seconds=self._timeout_seconds)
+    def _ask(self, target: str, sent: bytes | None = None) -> tuple[int, bytes]:
+        headers = {"Accept": "application/json"} | ({} if sent is None else {"Content-Type": "application/json"})
+        stream = self._send(target, headers, timeout_seconds=self._timeout_seconds, sent=sent)
         try:
             body = stream.read(ANSWER_LIMIT_BYTES + 1)
         finally:
@@ -166,14 +173,16 @@ class Client:
             raise UpstreamError(f"the answer is larger than {ANSWER_LIMIT_BYTES} bytes; narrow the question")
         return stream.response.status, body
 
-    def _send(self, target: str, headers: Mapping[str, str], *, timeout_seconds: float) -> Stream:
+    def _send(
+        self, target: str, headers: Mapping[str, str], *, timeout_seconds: float, sent: bytes | None = None
+    ) -> Stream:
         kind = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=timeout_seconds)
         bearer = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             connection.connect()
             wire = connection.sock
-            connection.request("GET", target, headers={**headers, **bearer})
+            connection.request("GET" if sent is None else "POST", target, sent, headers={**headers, **bearer})
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
@@ -204,6 +213,8 @@ class Client:
             return AuthError(f"{given}: give it by --token-file or FLUXTRAIL_TOKEN", status=status)
         if status == 404:
             return NotFoundError(problem.detail, status=status)
+        if problem.code == "conflict":
+            return ConflictError(problem.detail, status=status)
         if status == 409:
             return AmbiguousError(problem.detail, problem.candidates)
         return UpstreamError(problem.detail, status=status, retryable=status >= 500)

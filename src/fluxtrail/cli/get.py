@@ -99,7 +99,7 @@ def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, is_watch
 def get_deliveries(ctx: click.Context, /, *, output: str, no_header: bool, is_watched: bool, limit: int, since: timedelta | None, all_namespaces: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
     """List deliveries, what changed last first."""
     client = client_of(ctx)
-    parameters = {**_place(filters, all_namespaces), "since": _since(client, since)}
+    parameters = {**place_of(filters, all_namespaces), "since": _since(client, since)}
     columns: list[Column[DeliveryView]] = [
         Column("SHA", lambda d: short(d.sha), lambda _: "sha"),
         Column("CLUSTER", lambda d: d.cluster, is_flexible=True),
@@ -137,7 +137,7 @@ def get_deliveries(ctx: click.Context, /, *, output: str, no_header: bool, is_wa
 def get_targets(ctx: click.Context, /, *, output: str, no_header: bool, is_watched: bool, limit: int, all_namespaces: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
     """List targets, by cluster, namespace and name."""
     client = client_of(ctx)
-    parameters = _place(filters, all_namespaces)
+    parameters = place_of(filters, all_namespaces)
     columns: list[Column[TargetView]] = [
         Column("ID", lambda t: str(t.id), is_wide=True),
         Column("CLUSTER", lambda t: t.cluster, is_flexible=True),
@@ -213,7 +213,7 @@ def _show(
         print_items(fetch(), columns, form=form, name=name, has_header=has_header, nothing=nothing)
 
 
-def _place(filters: dict[str, Any], all_namespaces: bool) -> dict[str, Any]:
+def place_of(filters: dict[str, Any], all_namespaces: bool) -> dict[str, Any]:
     if all_namespaces and filters.get("namespace"):
         raise click.UsageError("-n and -A exclude each other")
     return filters

@@ -16,6 +16,7 @@ _COMMANDS = {
     "trace": ("fluxtrail.cli.trace:trace", "Show where a commit is, when it got there, and what holds it up."),
     "wait": ("fluxtrail.cli.wait:wait", "Wait until a commit is applied or healthy."),
     "get": ("fluxtrail.cli.get:get", "List commits, deliveries, targets or clusters."),
+    "records": ("fluxtrail.cli.records:records", "List deployment records, or tell GitHub all of them again."),
     "db": ("fluxtrail.cli.db:db", "Upgrade or back up the ledger."),
     "version": ("fluxtrail.cli.version:version", "Print the versions of client and server."),
     "completion": ("fluxtrail.cli.completion:completion", "Print the completion script of a shell."),

@@ -17,6 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "wide", "json", "yaml", "name")
 GAP = 3
 FLEXIBLE_MIN = 8
+READABLE = 16
+"""What a flexible column should keep before a dispensable one goes."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Column(Generic[T]):
     """Only with `-o wide`."""
     is_flexible: bool = False
     """Gives way where the terminal is narrow."""
+    is_dispensable: bool = False
+    """Left out where the others would hardly be readable."""
 
 
 def output_option(function: F) -> F:
@@ -82,7 +86,10 @@ def print_items(
     else:
         shown = [column for column in columns if form == "wide" or not column.is_wide]
         out = terminal()
-        for line in table(items, shown, out, has_header=has_header, is_cut=out.is_cut and form != "wide"):
+        is_cut = out.is_cut and form != "wide"
+        if is_cut:
+            shown = _readable(items, shown, out.width)
+        for line in table(items, shown, out, has_header=has_header, is_cut=is_cut):
             out.echo(line)
 
 
@@ -138,6 +145,20 @@ def table(
     for item, row in zip(items, cells, strict=True):
         lines.append(_line(row, widths, [column.style(item) for column in columns], out, gap=gap))
     return lines
+
+
+def _readable(items: Sequence[T], columns: Sequence[Column[T]], width: int) -> list[Column[T]]:
+    """Leave dispensable columns out, the last first, until the others have room to be read."""
+    shown = list(columns)
+    while any(column.is_dispensable for column in shown):
+        needed = (GAP - 1) * (len(shown) - 1)
+        for column in shown:
+            widest = max(width_of(text) for text in (column.title, *(printable(column.text(item)) for item in items)))
+            needed += min(widest, READABLE) if column.is_flexible else widest
+        if needed <= width:
+            break
+        shown.remove([column for column in shown if column.is_dispensable][-1])
+    return shown
 
 
 def _narrow(widths: list[int], columns: Sequence[Column[T]], width: int) -> int:
