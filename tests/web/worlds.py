@@ -269,6 +269,8 @@ class World:
     synced: list[str | None] = field(default_factory=list)
     """The clusters that were to be told again."""
     refuses_sync: bool = False
+    answers: list[str] = field(default_factory=list)
+    """What GitHub says of each pending record: one is told each time that they are counted."""
 
     def __post_init__(self) -> None:
         self.targets = self.targets or [
@@ -489,6 +491,10 @@ class World:
         for r in self.records:
             key = (r.cluster, r.cluster_uid, r.status, r.told)
             found[key] = found.get(key, 0) + 1
+        pending = [r for r in self.records if r.told == "pending"]
+        if pending and self.answers:
+            told = msgspec.structs.replace(pending[0], told=self.answers.pop(0))
+            self.records[self.records.index(pending[0])] = told
         return [
             RecordCount(cluster=cluster, cluster_uid=uid, status=status, told=told, count=count)
             for (cluster, uid, status, told), count in found.items()
