@@ -323,6 +323,7 @@ class Follower:
 
     Attributes:
         planned: (deployment name, version or None where decommissioned) of each report, in order.
+        said: set with each report, in the unit that plans it.
     """
 
     def __init__(
@@ -338,6 +339,7 @@ class Follower:
         self.cluster = cluster
         self.ledger = ledger
         self.planned: list[tuple[str, int | None]] = []
+        self.said = asyncio.Event()
         rules = RecordRules(
             template=NameTemplate(template),
             namespaces=frozenset(namespaces),
@@ -402,6 +404,7 @@ class Follower:
 
     def _report_of(self, record: KeptRecord) -> NewReport:
         self.planned.append((record.deployment_name, version_of(record)))
+        self.said.set()
         return NewReport(
             sink="github.records",
             key=f"{record.cluster}/{record.deployment_name}",

@@ -13,6 +13,7 @@ from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.workloads import APPS_GROUP, BATCH_GROUP, Owner, Pod, Workload
 from fluxtrail.trail.workloads.anchors import (
     CRON_JOB,
+    JOB,
     POD,
     Anchor,
     Unresolved,
@@ -105,6 +106,8 @@ class ClusterIndex:
         self._objects[item.uid] = item
         self._by_key[item.key] = item.uid
         self._note(item)
+        if before is None and kind_text(item.key.group, item.key.kind) == CRON_JOB:
+            self._guess_again(item.key)
 
     def drop_object(self, uid: ObjectUid) -> None:
         item = self._objects.pop(uid, None)
@@ -153,14 +156,30 @@ class ClusterIndex:
         self._guesses.discard((group, kind))
 
     def give_up(self, uids: Sequence[ObjectUid]) -> None:
-        """The owners of these pods did not come: go by their names, until they do."""
+        """The owners of these pods did not come: go by their names, until they do.
+
+        A pod on its way out names nothing: its owner went before it, and was perhaps named otherwise.
+        """
         for uid in uids:
             pod, owner = self._pods.get(uid), self.unresolved.pop(uid, None)
-            if pod is not None and owner is not None:
+            if pod is not None and owner is not None and not pod.is_deleting:
                 anchor = guess_anchor(pod, owner, self._has_cron_job(pod.namespace))
                 self._anchors[uid] = anchor
                 self._members.setdefault(anchor, set()).add(uid)
                 self.dirty.add(anchor)
+
+    def _guess_again(self, cron_job: ObjectKey) -> None:
+        """Pods of Jobs that cannot be seen may be of this CronJob, which has come after them."""
+        if (BATCH_GROUP, JOB) not in self._guesses:
+            return
+        stem = f"{cron_job.name}-"
+        for anchor in [anchor for anchor in self._members if anchor.kind == JOB and anchor.name.startswith(stem)]:
+            if anchor.namespace != cron_job.namespace:
+                continue
+            for pod in [self._pods[uid] for uid in self._members[anchor]]:
+                if isinstance(find_anchor(pod, self._objects.get), Unresolved):
+                    self._leave(pod.uid)
+                    self._place(pod)
 
     def _settle(self, uids: Sequence[ObjectUid]) -> None:
         for uid in uids:

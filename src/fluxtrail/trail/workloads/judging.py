@@ -56,17 +56,21 @@ class Judge:
             speakers: who speaks for it, one a workload; several where the template gives several the same name.
             kept: what is recorded as deployed under it.
         """
-        best = max(speakers, key=lambda speaker: speaker[1].over_all, default=None)
+        best = max(speakers, key=_rank, default=None)
         if best is not None:
-            return self._deployed(name, best, kept, now)
+            pod = self._index.pod(best[1].pod)
+            # One that has gone meanwhile is judged again: what it was annotated with is not known any more.
+            return self._deployed(name, best, pod, kept, now) if pod is not None else None
         if kept is None or self._is_wanted(name, kept.place):
             return None
         gone = replace(kept.content, status=DeploymentStatus.DECOMMISSIONED)
         return replace(kept, content=gone, changed_at=now)
 
-    def _deployed(self, name: str, best: Speaker, kept: KeptRecord | None, now: datetime) -> KeptRecord | None:
+    def _deployed(
+        self, name: str, best: Speaker, pod: Pod, kept: KeptRecord | None, now: datetime
+    ) -> KeptRecord | None:
         place, speaker = best
-        content = self._content_of(speaker)
+        content = self._content_of(speaker, pod)
         if kept is None:
             return KeptRecord(
                 id=RecordId(UNSAVED),
@@ -83,9 +87,8 @@ class Judge:
         changed_at = kept.changed_at if kept.content == content else now
         return replace(kept, place=place, content=content, since=since, changed_at=changed_at)
 
-    def _content_of(self, speaker: Candidate) -> Content:
-        pod = self._index.pod(speaker.pod)
-        risks, tags = read_notes(self._index.notes_of(pod)) if pod is not None else ((), ())
+    def _content_of(self, speaker: Candidate, pod: Pod) -> Content:
+        risks, tags = read_notes(self._index.notes_of(pod))
         image = split_image(speaker.image)
         return Content(
             name=image.name,
@@ -111,6 +114,12 @@ class Judge:
         if pods:
             return any(_names(pod, place.container) for pod in pods)
         return item is not None
+
+
+def _rank(speaker: Speaker) -> tuple[object, ...]:
+    """Order speakers of several workloads; places are told apart last, so that no two are equal."""
+    place, candidate = speaker
+    return *candidate.over_all, place
 
 
 def _names(pod: Pod, container: str) -> bool:

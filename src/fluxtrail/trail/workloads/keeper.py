@@ -172,14 +172,16 @@ class WorkloadKeeper:
 
     def _see_owners(self, owners: Iterable[Any]) -> None:
         for owner in owners:
-            kind = (owner.group, owner.kind)
-            if kind in FAMILIAR or kind in self._custom_kinds or kind == (CORE_GROUP, "Node"):
-                continue
-            if len(self._custom_kinds) >= MAX_CUSTOM_KINDS:
-                continue
-            self._custom_kinds.add(kind)
-            log.info("owners of another kind", cluster=self._cluster, kind=kind_text(*kind))
-            self._on_kind(*kind)
+            self._see_kind((owner.group, owner.kind))
+
+    def _see_kind(self, kind: tuple[str, str]) -> None:
+        if kind in FAMILIAR or kind in self._custom_kinds or kind == (CORE_GROUP, "Node"):
+            return
+        if len(self._custom_kinds) >= MAX_CUSTOM_KINDS:
+            return
+        self._custom_kinds.add(kind)
+        log.info("owners of another kind", cluster=self._cluster, kind=kind_text(*kind))
+        self._on_kind(*kind)
 
     def _see_images(self, pod: Pod) -> None:
         for container in pod.containers:
@@ -192,15 +194,22 @@ class WorkloadKeeper:
                 log.warning("image without a sha256 digest is not recorded", pod=pod.name, image_id=image_id[:100])
 
     def _is_absent(self, anchor: Anchor) -> bool:
-        group, kind = split_kind(anchor.kind)
         if anchor in self._seen_gone:
             return True
-        if anchor.kind == POD:
-            return self._streams.covers(CORE_GROUP, POD, None)
-        if self._streams.is_unreadable(group, kind):
-            emptied_at = self._emptied_at.setdefault(anchor, self._clock.now())
-            return (self._clock.now() - emptied_at).total_seconds() >= UNSEEN_SECONDS
-        return self._streams.covers(group, kind, self._emptied_at.get(anchor))
+        since, now = self._emptied_at.get(anchor), self._clock.now()
+        if self._is_unseen(anchor):
+            is_absent = since is not None and (now - since).total_seconds() >= UNSEEN_SECONDS
+        else:
+            is_absent = self._streams.covers(*split_kind(anchor.kind), None if anchor.kind == POD else since)
+        if not is_absent:
+            self._emptied_at.setdefault(anchor, now)  # so that it is asked again when more is known
+        return is_absent
+
+    def _is_unseen(self, anchor: Anchor) -> bool:
+        """Whether a workload is of a kind that may not be read, or that is one too many to be watched."""
+        kind = split_kind(anchor.kind)
+        is_watched = kind in FAMILIAR or kind in self._custom_kinds
+        return not is_watched or self._streams.is_unreadable(*kind)
 
     # -- judging -----------------------------------------------------------------------------------------------
 
@@ -218,6 +227,8 @@ class WorkloadKeeper:
         async with self._ledger.unit() as unit:
             for record in await unit.deployment_records(self._cluster):
                 self._keep(record)
+        for anchor in self._kept_at:
+            self._see_kind(split_kind(anchor.kind))  # nothing else may name the kind of what is gone
 
     async def _wait(self) -> None:
         """Return when there is something to judge: something was seen, or a wait for what is not seen may be over."""
@@ -231,7 +242,7 @@ class WorkloadKeeper:
 
     def _unseen(self) -> list[Anchor]:
         """Return workloads without pods, of kinds that may not be read: whether they are gone, only time tells."""
-        return [anchor for anchor in self._emptied_at if self._streams.is_unreadable(*split_kind(anchor.kind))]
+        return [anchor for anchor in self._emptied_at if self._is_unseen(anchor)]
 
     @property
     def awaited(self) -> list[str]:
