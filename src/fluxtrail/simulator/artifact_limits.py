@@ -79,11 +79,9 @@ def check_bulk(body: Any, *, limit: int, more: tuple[str, ...] = ()) -> None:
         _refuse([f"For 'properties/deployments', {len(deployments)} items exceed the maximum of {limit}."])
     _refuse(list(_unknown(body, {*places, "deployments", "partial_success", *more})))
     for number, entry in enumerate(deployments):
-        found = [
-            *_problems(entry, _ENTRY_LENGTHS, ("name", "digest", "deployment_name"), where=f"deployments/{number}/"),
-            *_unknown(entry, _ENTRY_FIELDS),
-        ]
-        _refuse(found)
+        where = f"deployments/{number}/"
+        _refuse(list(_problems(entry, _ENTRY_LENGTHS, ("name", "digest", "deployment_name"), where=where)))
+        _refuse(list(_unknown(entry, _ENTRY_FIELDS)))
     _check_unique(deployments)
 
 

@@ -273,9 +273,12 @@ def _key(place: Json, cluster: str, entry: Json) -> Key:
 
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(raw)
+        body = json.loads(raw)
     except ValueError as exc:
         raise RefusedError(400, "Problems parsing JSON") from exc
+    if not isinstance(body, dict):
+        raise RefusedError(400, "Body should be a JSON object")
+    return body
 
 
 def _message(text: str) -> Json:
