@@ -213,6 +213,25 @@ async def test_question_that_cannot_be_answered_names_its_field(
     assert caught.value.subject == subject
 
 
+async def test_due_are_the_longest_due_of_each_digest_on_each_cluster(ledger: SqlLedger) -> None:
+    given = [
+        (record("late", content(1)), 5),
+        (record("early", content(1)), 2),
+        (record("same", content(1), cluster="c2"), 4),
+        (record("other", content(2)), 1),
+        (record("young", content(3)), 9),
+        (record("never", content(4)), None),
+    ]
+    async with ledger.unit() as unit:
+        made = await unit.put_deployment_records([one for one, _ in given])
+        due_at = [None if seconds is None else at(seconds) for _, seconds in given]
+        await unit.note_told([unknown(one, retry_at=when) for one, when in zip(made, due_at, strict=True)])
+    due = await ledger.records_due(at(5), limit=9)
+    assert [one.place.workload for one in due] == ["other", "early", "same"]
+    assert await ledger.records_due(at(5), limit=2) == due[:2]
+    assert await ledger.records_due(at(0), limit=9) == []
+
+
 async def test_what_github_holds_under_another_destination_is_found_page_by_page(ledger: SqlLedger) -> None:
     async with ledger.unit() as unit:
         made = await unit.put_deployment_records([*(record(f"n{n}") for n in range(5)), record(cluster="c2")])
