@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError
@@ -25,6 +26,9 @@ from fluxtrail.runtime.telemetry import Job, Telemetry, open_telemetry, source_k
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
+
+if TYPE_CHECKING:
+    from fluxtrail.runtime.deployment_records import Records
 
 
 @asynccontextmanager
@@ -70,8 +74,12 @@ class _Assembly:
     async def service(self, routes: Routes) -> Service:
         remotes = await open_remotes(self._settings, self._environ, self._stack)
         following = await self._following(remotes)
-        clusters = self._clusters(following)
+        records = self._records(remotes)
+        clusters = self._clusters(following, records)
         telemetry = await self._telemetry(routes, clusters)
+        if records is not None:
+            records.follow(clusters)
+            telemetry.dispatchers.append(records.dispatcher)
         report = ProcessReport(
             ledger=self._ledger, clusters=clusters, registry=self._registry, following=following, clock=self._clock
         )
@@ -85,6 +93,7 @@ class _Assembly:
             "retention": Retention(ledger=self._ledger.store, clock=self._clock, keep=keep).run,
             **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
             **telemetry.jobs,
+            **(records.jobs if records is not None else {}),
         }
         return Service(
             ledger=self._ledger,
@@ -94,6 +103,7 @@ class _Assembly:
             settings=self._settings,
             clock=self._clock,
             measured=[telemetry],
+            records=records,
             leads=lambda: lead.is_held,
         )
 
@@ -116,7 +126,15 @@ class _Assembly:
             measures_baseline=measures_baseline_of(self._settings),
         )
 
-    def _clusters(self, following: Following) -> list[ClusterStreams]:
+    def _records(self, remotes: Remotes) -> Records | None:
+        if not self._settings.deployment_records.enabled:
+            return None
+        # Not for those who keep none: it takes memory.
+        from fluxtrail.runtime.deployment_records import Records  # noqa: PLC0415
+
+        return Records(self._settings, self._environ, remotes, ledger=self._ledger, clock=self._clock)
+
+    def _clusters(self, following: Following, records: Records | None) -> list[ClusterStreams]:
         settings = self._settings
         clusters = [
             ClusterStreams(
@@ -130,6 +148,7 @@ class _Assembly:
                 registry=self._registry,
                 ledger=self._ledger,
                 clock=self._clock,
+                workloads=records.workloads if records is not None else None,
             )
             for context in settings.contexts
         ]

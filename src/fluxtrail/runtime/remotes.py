@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Remotes:
+    sessions: Sessions
+    credentials: CredentialSource
     allow: AllowList
     repositories: GitStore
     forges: ConfiguredForges
@@ -53,6 +55,8 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
         )
     )
     return Remotes(
+        sessions=sessions,
+        credentials=credentials,
         allow=allow,
         repositories=repositories,
         forges=open_forges(settings, credentials, sessions, allow),

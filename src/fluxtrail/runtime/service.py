@@ -10,7 +10,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -28,6 +28,10 @@ from fluxtrail.web.health import create_health_app
 from fluxtrail.web.measures import MetricSource
 from fluxtrail.web.metrics import Metrics, create_metrics_app
 from fluxtrail.web.server import Listener, WebServer, parse_address
+from fluxtrail.web.tracker_metrics import TrackerMetrics
+
+if TYPE_CHECKING:  # it takes memory of those who keep no records
+    from fluxtrail.runtime.deployment_records import Records
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +52,7 @@ class Service:
         settings: Settings,
         clock: Clock,
         measured: Sequence[MetricSource] = (),
+        records: Records | None = None,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self.ledger = ledger
@@ -58,6 +63,7 @@ class Service:
         self._settings = settings
         self._clock = clock
         self._measured = measured
+        self._records = records
         self._leads = leads
 
     async def run(self, *, on_ready: Callable[[dict[str, str]], None] | None = None) -> None:
@@ -112,6 +118,7 @@ class Service:
             allowed_hosts=settings.api.allowed_hosts,
             settle_after=timedelta(seconds=settings.settle_seconds),
             feed=feed,
+            records=self._records,
         )
         metrics = Metrics(
             figures=lambda: self.ledger.figures,
@@ -120,11 +127,16 @@ class Service:
             now=self._clock.now,
             sources=[self.report, *self._measured],
             leads=self._leads,
+            records=self._records,
+            tracker=self._records.tracker if self._records is not None else None,
         )
         apps = {
             "metrics": (create_metrics_app(metrics), settings.metrics.listen),
             "health": (create_health_app(self.report), settings.health.listen),
         }
+        if self._records is not None and settings.deployment_records.metrics_port:
+            tracker = create_metrics_app(TrackerMetrics(self._records.tracker))
+            apps["deployment_records"] = (tracker, f":{settings.deployment_records.metrics_port}")
         listeners = [Listener(name="api", app=api, host=host, port=port, streams=settings.api.feed_clients)]
         for name, (app, where) in apps.items():
             host, port = parse_address(where, subject=f"setting {name}.listen")

@@ -66,6 +66,10 @@ class RecordRules:
         return namespace not in self.excluded and (not self.namespaces or namespace in self.namespaces)
 
 
+OnRecorded = Callable[[DeploymentStatus, bool, float], None]
+"""Told of each change that was recorded, or could not be (False): its status, and its share of the seconds."""
+
+
 @dataclass
 class KeeperNumbers:
     """What one keeper has done since it started."""
@@ -76,8 +80,15 @@ class KeeperNumbers:
     """Changes that could not be recorded at once; they are tried again."""
     undigested: int = 0
     """Containers seen whose image id holds no sha256 digest."""
-    timed: Callable[[float, bool], None] = lambda seconds, is_ok: None
-    """Called with how long each judgement took, and whether it was recorded."""
+    on_recorded: OnRecorded = lambda status, is_kept, seconds: None
+
+    def note(self, records: Sequence[KeptRecord], *, is_kept: bool, seconds: float) -> None:
+        for record in records:
+            is_gone = record.content.status is DeploymentStatus.DECOMMISSIONED
+            self.failed += not is_kept
+            self.decommissioned += is_kept and is_gone
+            self.deployed += is_kept and not is_gone
+            self.on_recorded(record.content.status, is_kept, seconds / len(records))
 
 
 class WorkloadKeeper:
@@ -291,15 +302,11 @@ class WorkloadKeeper:
                 changed = [new for new in saved if self._is_news(new)]
                 await unit.add_reports([self._report_of(record) for record in changed])
         except BaseException:
-            self.numbers.failed += len(judged)
-            self.numbers.timed(self._clock.monotonic() - started, False)
+            self.numbers.note(judged, is_kept=False, seconds=self._clock.monotonic() - started)
             raise
         for record in saved:
-            is_gone = record.content.status is DeploymentStatus.DECOMMISSIONED
-            self.numbers.decommissioned += is_gone
-            self.numbers.deployed += not is_gone
             self._keep(record)
-        self.numbers.timed(self._clock.monotonic() - started, True)
+        self.numbers.note(saved, is_kept=True, seconds=self._clock.monotonic() - started)
 
     def _is_news(self, record: KeptRecord) -> bool:
         before = self._kept.get(record.deployment_name)

@@ -1,0 +1,237 @@
+"""Deployment records' wiring: what watches workloads, who tells GitHub, and what both say of themselves."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from fluxtrail.model.deployment import DeploymentStatus, Destination, NameTemplate, Told
+from fluxtrail.model.errors import ConflictError
+from fluxtrail.model.observation import ClusterUid
+from fluxtrail.model.views import RecordView
+from fluxtrail.remotes.github.artifact_metadata import ArtifactMetadataClient
+from fluxtrail.reports.deployment_records.budget import HourlyBudget
+from fluxtrail.reports.deployment_records.catching_up import CatchingUp
+from fluxtrail.reports.deployment_records.counters import RecordCounters
+from fluxtrail.reports.deployment_records.dry_run import DryRunOutput
+from fluxtrail.reports.deployment_records.late import LateArtifacts
+from fluxtrail.reports.deployment_records.lost_jobs import LostJobs
+from fluxtrail.reports.deployment_records.output import DeploymentRecordsOutput, records_pace
+from fluxtrail.reports.deployment_records.plan import report_of
+from fluxtrail.reports.dispatcher import Dispatcher
+from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.records_client import GitHubRecords
+from fluxtrail.runtime.remotes import Remotes
+from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings_records import destinations
+from fluxtrail.runtime.settings_tracker import read_credentials
+from fluxtrail.runtime.streams import ClusterStreams
+from fluxtrail.runtime.telemetry import Job, write_stdout
+from fluxtrail.runtime.workload_streams import WorkloadStreams
+from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.workloads.keeper import KeeperNumbers, RecordRules
+from fluxtrail.web.ports import Listing
+from fluxtrail.web.shapes import RecordCount, SyncPlan
+from fluxtrail.web.tracker_metrics import TrackerCounters
+
+UNKNOWN_CLUSTER_SECONDS = 1.0
+SHOWN = 1_000
+"""Records in the answer to a dry run."""
+
+
+class Records:
+    """Everything that deployment records consist of. Build it, tell it which clusters there are, run its jobs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        remotes: Remotes,
+        *,
+        ledger: FoldedLedger,
+        clock: Clock,
+    ) -> None:
+        """Raises ConfigError: they cannot be told like this; `subject` is the setting or variable."""
+        self._setting = settings.deployment_records
+        self._ledger = ledger
+        self._clock = clock
+        self._clusters: Sequence[ClusterStreams] = ()
+        self._destinations: Mapping[str, Destination] = {}
+        self._tracker = TrackerCounters()
+        self._counters = RecordCounters()
+        self._lost_jobs = LostJobs(clock)
+        self._client: ArtifactMetadataClient | None = None
+        self.dispatcher = self._dispatcher(environ, remotes)
+        ledger.on_planned.append(self._wake)
+
+    def workloads(self, cluster: str) -> WorkloadStreams:
+        """Return what watches the workloads of the cluster of that name."""
+        numbers = KeeperNumbers(on_recorded=self._note_recorded)
+        rules = RecordRules(
+            template=NameTemplate(self._setting.name_template),
+            namespaces=frozenset(self._setting.namespaces),
+            excluded=frozenset(self._setting.exclude_namespaces),
+            decommissions_at_zero=self._setting.decommission_at_zero,
+        )
+        return WorkloadStreams(
+            cluster, ledger=self._ledger, clock=self._clock, rules=rules, report_of=report_of, numbers=numbers
+        )
+
+    def follow(self, clusters: Sequence[ClusterStreams]) -> None:
+        """Take note of which clusters there are.
+
+        Raises:
+            ConfigError: one has no name, or no environment, under which GitHub could keep its records.
+        """
+        self._destinations = destinations(self._setting, [cluster.name for cluster in clusters])
+        self._clusters = clusters
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        found: dict[str, Job] = {"records catch up": self._catch_up}
+        if not self._setting.dry_run:
+            late = LateArtifacts(
+                self._ledger.store,
+                self._clock,
+                wake=self._wake,
+                lost_jobs=self._lost_jobs,
+                counters=self._counters,
+            )
+            found["late artifacts"] = late.run
+        return found
+
+    # -- what the web side asks -----------------------------------------------------------------------------------
+
+    async def list_records(
+        self,
+        *,
+        cluster: str | None,
+        namespace: str | None,
+        status: str | None,
+        told: str | None,
+        text: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Listing[RecordView]:
+        return await self._ledger.store.list_deployment_records(
+            cluster=cluster, namespace=namespace, status=status, told=told, text=text, limit=limit, cursor=cursor
+        )
+
+    async def count_records(self) -> Sequence[RecordCount]:
+        names = {cluster.uid: cluster.name for cluster in self._clusters}
+        return [
+            RecordCount(
+                cluster=names.get(item.cluster, item.cluster),
+                cluster_uid=item.cluster,
+                status=item.status.value,
+                told=item.told.value,
+                count=item.number,
+            )
+            for item in await self._ledger.store.deployment_record_counts()
+        ]
+
+    async def sync(self, *, cluster: str | None, dry_run: bool) -> SyncPlan | None:
+        uid = None if cluster is None else self._uid_of(cluster)
+        if cluster is not None and uid is None:
+            return None
+        if dry_run:
+            return await self._plan(uid)
+        if self._setting.dry_run:
+            raise ConflictError("this process only says what it would tell; start it without --dry-run")
+        return SyncPlan(planned=await self._catching_up.resend(uid))
+
+    def _uid_of(self, cluster: str) -> ClusterUid | None:
+        return next((item.uid for item in self._clusters if cluster in (item.name, item.uid) and item.uid), None)
+
+    async def _plan(self, uid: ClusterUid | None) -> SyncPlan:
+        counts = await self._ledger.store.deployment_record_counts()
+        told = [item for item in counts if uid in (None, item.cluster) and item.told is not Told.SILENT]
+        page = await self._ledger.store.list_deployment_records(cluster=uid, limit=SHOWN)
+        shown = [item for item in page.items if item.told != Told.SILENT.value]
+        return SyncPlan(planned=sum(item.number for item in told), records=shown)
+
+    # -- what is counted --------------------------------------------------------------------------------------------
+
+    def tracker(self) -> TrackerCounters:
+        """Return what deployment-tracker counted, as it stands now."""
+        self._tracker.post_record_unknown_artifact_cache_hit = self._counters.unknown_artifact_cache_hit
+        for name, value in asdict(self._client.counters).items() if self._client is not None else ():
+            setattr(self._tracker, name, value)
+        return self._tracker
+
+    def _note_recorded(self, status: DeploymentStatus, is_kept: bool, seconds: float) -> None:
+        event_type = "CREATED" if status is DeploymentStatus.DEPLOYED else "DELETED"
+        self._tracker.note_event(event_type, is_ok=is_kept, seconds=seconds)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _catching_up(self) -> CatchingUp:
+        return CatchingUp(self._ledger.store, self._clock, self._wake)
+
+    async def _catch_up(self) -> None:
+        """What an earlier run left, and what GitHub holds under another name, is told once; then wait for ever."""
+        await self._catching_up.replan_pending()
+        ahead = list(self._clusters)
+        while True:
+            for cluster in [item for item in ahead if item.uid]:
+                await self._catching_up.told_elsewhere(cluster.uid, self._destinations[cluster.name])
+                ahead.remove(cluster)
+            await self._clock.sleep(UNKNOWN_CLUSTER_SECONDS if ahead else 3600.0)
+
+    def _wake(self) -> None:
+        self.dispatcher.wake()
+
+    def _find_destination(self, cluster: ClusterUid) -> Destination | None:
+        name = next((item.name for item in self._clusters if item.uid == cluster), "")
+        return self._destinations.get(name)
+
+    def _dispatcher(self, environ: Mapping[str, str], remotes: Remotes) -> Dispatcher:
+        owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        store, setting = self._ledger.store, self._setting
+        if setting.dry_run:
+            dry = DryRunOutput(store, self._clock, find_destination=self._find_destination, write=write_stdout)
+            return Dispatcher(dry, store.outbox, self._clock, owner=owner)
+        budget = HourlyBudget(
+            store.outbox.spend,
+            self._clock,
+            organization=setting.organization,
+            requests_per_hour=setting.requests_per_hour,
+        )
+        output = DeploymentRecordsOutput(
+            GitHubRecords(self._open_client(environ, remotes, budget)),
+            store,
+            self._clock,
+            find_destination=self._find_destination,
+            budget=budget,
+            wake=self._wake,
+            workers=setting.workers,
+            has_bulk=setting.bulk,
+            lost_jobs=self._lost_jobs,
+            counters=self._counters,
+        )
+        return Dispatcher(output, store.outbox, self._clock, owner=owner, pace=records_pace(has_bulk=setting.bulk))
+
+    def _open_client(
+        self, environ: Mapping[str, str], remotes: Remotes, budget: HourlyBudget
+    ) -> ArtifactMetadataClient:
+        def observe(seconds: float) -> None:
+            budget.note(seconds)
+            self._tracker.post_seconds.observe(seconds)
+
+        stated = read_credentials(self._setting, environ)
+        self._client = ArtifactMetadataClient(
+            remotes.sessions.to(self._setting.api_url),
+            self._setting.organization,
+            clock=self._clock,
+            base_url=self._setting.api_url,
+            app=stated.app,
+            token=stated.token,
+            token_file=stated.token_file,
+            credentials=remotes.credentials,
+            observe=observe,
+        )
+        return self._client
