@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,28 @@ from tests.deploy.documents import DEPLOY, Document, find, manifests, render
 from fluxtrail import __version__
 from fluxtrail.clusters.lease import LEASE_GROUP, LEASE_PLURAL, LEASE_VERBS
 from fluxtrail.runtime.settings import LeaseSetting, Settings, load_settings
+from fluxtrail.runtime.settings_tracker import TRACKER_NAMES
 from fluxtrail.web.access import check_binding
 from fluxtrail.web.server import parse_address
 
-COMPONENTS = ("api", "network-policy", "pod-monitor")
-NAMED = {"root": ".", "namespaced": "overlays/namespaced", "flux-commit-tracker": "overlays/flux-commit-tracker"}
+COMPONENTS = ("api", "deployment-records", "network-policy", "pod-monitor")
+NAMED = {
+    "root": ".",
+    "namespaced": "overlays/namespaced",
+    "namespaced-records": "overlays/namespaced-records",
+    "flux-commit-tracker": "overlays/flux-commit-tracker",
+    "deployment-tracker": "overlays/deployment-tracker",
+}
+RECORDS_SETTINGS = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "fluxtrail"},
+    "spec": {"template": {"spec": {"containers": [{"name": "fluxtrail", "env": [
+        {"name": "FLUXTRAIL_DEPLOYMENT_RECORDS__ORGANIZATION", "value": "acme"},
+        {"name": "FLUXTRAIL_DEPLOYMENT_RECORDS__LOGICAL_ENVIRONMENT", "value": "production"},
+    ]}]}}},
+}  # fmt: skip
+"""What the component deployment-records leaves to its user."""
 SECRETS = {"fluxtrail": True, "fluxtrail-files": True, "fluxtrail-api": False}
 """The Secrets that may be referred to, and whether the pod starts without them."""
 
@@ -29,6 +47,8 @@ def everything(tmp_path: Path) -> Path:
     root = Path(*[".."] * (len(folder.resolve().parts) - 1)) / DEPLOY.resolve().relative_to("/")
     lines = [f"resources: [{root / 'base'}]", f"components: [{root / 'cluster-wide'},"]
     lines.append(", ".join(str(root / "components" / name) for name in COMPONENTS) + "]")
+    lines.append("patches: [{target: {kind: Deployment, name: fluxtrail}, path: records.yaml}]")
+    (folder / "records.yaml").write_text(json.dumps(RECORDS_SETTINGS))
     (folder / "kustomization.yaml").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -123,6 +143,8 @@ def test_api_is_beyond_the_pod_only_with_a_token(rendered: list[Document], tmp_p
     token = "a-token-of-enough-letters" if settings.api.token_file else None
     check_binding(host, token=token)
     ports = {item["name"]: item["port"] for item in find(rendered, "Service")["spec"]["ports"]}
+    if settings.deployment_records.metrics_port:
+        assert ports.pop("deptracker") == int(settings.deployment_records.metrics_port)
     assert ports == ({"metrics": 8888, "api": port} if token else {"metrics": 8888})
     if settings.api.token_file:
         mounts = {item["name"]: item["mountPath"] for item in container(rendered)["volumeMounts"]}
@@ -135,6 +157,8 @@ def test_ports_are_the_settings_defaults(rendered: list[Document], tmp_path: Pat
     ports = {item["name"]: item["containerPort"] for item in container(rendered)["ports"]}
     for name, address in {"metrics": settings.metrics.listen, "health": settings.health.listen}.items():
         assert ports.pop(name) == parse_address(address, subject=name)[1]
+    if settings.deployment_records.metrics_port:
+        assert ports.pop("deptracker") == int(settings.deployment_records.metrics_port)
     assert set(ports) <= {"api"}
 
 
@@ -143,6 +167,25 @@ def test_drop_in_variables_are_understood(tmp_path: Path) -> None:
     settings = settings_of(render(DEPLOY / NAMED["flux-commit-tracker"]), tmp_path)
     assert settings.runtime_namespace == "flux-system"
     assert settings.telemetry.mode == "stdout-logs+otlp"
+
+
+@pytest.mark.requires("kubectl")
+def test_deployment_trackers_variables_are_understood(tmp_path: Path) -> None:
+    items = render(DEPLOY / NAMED["deployment-tracker"])
+    found = settings_of(items, tmp_path).deployment_records
+    assert found.model_dump(exclude_defaults=True) == {
+        "enabled": True, "organization": "acme", "logical_environment": "production", "cluster": "prod-eu",
+        "base_url": "api.github.com", "metrics_port": "9090",
+    }  # fmt: skip
+    assert set(environment(items)) & set(TRACKER_NAMES) == set(TRACKER_NAMES) - {"ORG"}
+
+
+@pytest.mark.requires("kubectl")
+def test_namespaced_records_are_of_the_namespaces_it_may_read(tmp_path: Path) -> None:
+    items = render(DEPLOY / NAMED["namespaced-records"])
+    readers = {item["metadata"]["namespace"] for item in items if item["metadata"]["name"] == "fluxtrail-records"}
+    assert set(settings_of(items, tmp_path).deployment_records.namespaces) == readers
+    assert not [item for item in items if item["kind"].startswith("Cluster")]
 
 
 @pytest.mark.requires("kubectl")

@@ -15,7 +15,7 @@ from tests.runtime.worlds import NAMESPACE, Cluster, make_environ, make_reposito
 from fluxtrail.clusters import lease as lease_module
 from fluxtrail.model.flux import KUSTOMIZE_GROUP
 from fluxtrail.runtime.standby import run_as_only_writer
-from fluxtrail.runtime.subjects import KINDS
+from fluxtrail.runtime.subjects import KINDS, WORKLOAD_KINDS
 from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES, ResourceDefinition
 from fluxtrail.simulator.apiserver.statuses import forbidden
 
@@ -114,6 +114,8 @@ def in_namespace(items: list[Document], namespace: str) -> list[Document]:
 BASE = in_namespace(list(manifests(DEPLOY / "base")), HOME)
 READER = load(DEPLOY / "cluster-wide" / "reader.yaml")
 IDENTITY = load(DEPLOY / "components" / "cluster-identity" / "identity.yaml")
+RECORDS = load(DEPLOY / "components" / "deployment-records" / "reader.yaml")
+NAMESPACED_RECORDS = load(DEPLOY / "overlays" / "namespaced-records" / "reader" / "reader.yaml")
 NAMESPACED_READER = load(DEPLOY / "overlays" / "namespaced" / "reader" / "reader.yaml")
 
 
@@ -161,8 +163,14 @@ def test_rules_of_one_namespace_are_those_of_the_cluster() -> None:
     assert find(NAMESPACED_READER, "Role", "fluxtrail-reader")["rules"] == READER[0]["rules"]
 
 
+def test_every_workload_that_is_recorded_may_be_read_and_nothing_else() -> None:
+    watched = {(item.group, item.resource, verb) for item in WORKLOAD_KINDS for verb in ("list", "watch")}
+    assert Rules(RECORDS).granted == watched
+    assert find(NAMESPACED_RECORDS, "Role", "fluxtrail-records")["rules"] == RECORDS[0]["rules"]
+
+
 def test_only_the_lease_is_written() -> None:
-    rules = Rules([*BASE, *READER, *IDENTITY])
+    rules = Rules([*BASE, *READER, *IDENTITY, *RECORDS])
     assert {right for right in rules.granted if right[2] not in ("get", "list", "watch")} == {
         ("coordination.k8s.io", "leases", "create"),
         ("coordination.k8s.io", "leases", "update"),
@@ -184,4 +192,4 @@ def rights_in_page() -> set[Right]:
 
 def test_page_lists_every_right_and_no_other() -> None:
     tracker = {(KUSTOMIZE_GROUP, "kustomizations", "get")}
-    assert rights_in_page() == Rules([*BASE, *READER, *IDENTITY]).granted | tracker
+    assert rights_in_page() == Rules([*BASE, *READER, *IDENTITY, *RECORDS]).granted | tracker

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from tests.web.conftest import Ask
 
+from fluxtrail.remotes.github.artifact_calls import ClientCounters
 from fluxtrail.web.tracker_metrics import BUCKETS_SECONDS, NAMES, TrackerCounters
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
@@ -36,8 +37,10 @@ Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 @pytest.fixture
 def tracked() -> TrackerCounters:
-    counters = TrackerCounters(post_ok=7, post_unknown_artifact=2, post_rate_limited=1, post_soft_fail=3)
-    counters.post_hard_fail, counters.post_client_error, counters.post_unknown_artifact_cache_hit = 4, 5, 6
+    counters = TrackerCounters(post_record_unknown_artifact_cache_hit=6)
+    posts = ClientCounters(post_record_ok=7, post_record_unknown_artifact=2, post_record_rate_limited=1)
+    posts.post_record_soft_fail, posts.post_record_hard_fail, posts.post_record_client_error = 3, 4, 5
+    counters.take_posts(posts)
     counters.note_event("CREATED", is_ok=True, seconds=0.005)
     counters.note_event("CREATED", is_ok=True, seconds=2.0)
     counters.note_event("DELETED", is_ok=False, seconds=99.0)

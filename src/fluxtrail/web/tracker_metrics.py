@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -43,6 +43,17 @@ def _of_outcomes() -> dict[str, Timer]:
     return {outcome: Timer() for outcome in OUTCOMES}
 
 
+class PostNumbers(Protocol):
+    """What a client of GitHub counts of its requests."""
+
+    post_record_ok: int
+    post_record_unknown_artifact: int
+    post_record_rate_limited: int
+    post_record_soft_fail: int
+    post_record_hard_fail: int
+    post_record_client_error: int
+
+
 @dataclass(kw_only=True)
 class TrackerCounters:
     """What deployment-tracker counted. One for the process; changed in the event loop only."""
@@ -51,19 +62,24 @@ class TrackerCounters:
     events_failed: dict[str, int] = field(default_factory=_of_types)
     event_seconds: dict[str, Timer] = field(default_factory=_of_outcomes)
     post_seconds: Timer = field(default_factory=Timer)
-    post_ok: int = 0
-    post_unknown_artifact: int = 0
-    post_rate_limited: int = 0
-    post_soft_fail: int = 0
-    post_hard_fail: int = 0
-    post_client_error: int = 0
-    post_unknown_artifact_cache_hit: int = 0
+    post_record_ok: int = 0
+    post_record_unknown_artifact: int = 0
+    post_record_rate_limited: int = 0
+    post_record_soft_fail: int = 0
+    post_record_hard_fail: int = 0
+    post_record_client_error: int = 0
+    post_record_unknown_artifact_cache_hit: int = 0
 
     def note_event(self, event_type: str, *, is_ok: bool, seconds: float) -> None:
         """Count one change of a cluster that was looked at: `CREATED` or `DELETED`."""
         counted = self.events_ok if is_ok else self.events_failed
         counted[event_type] += 1
         self.event_seconds["ok" if is_ok else "failed"].observe(seconds)
+
+    def take_posts(self, numbers: PostNumbers) -> None:
+        """Copy what the client has counted by now."""
+        for name in PostNumbers.__annotations__:
+            setattr(self, name, getattr(numbers, name))
 
 
 class _Family(NamedTuple):
@@ -78,15 +94,24 @@ _EVENTS = (
     _Family("deptracker_events_processed_failed", "events_failed", "event_type", "Changes that could not be."),
 )
 _POSTS = (
-    _Family("deptracker_post_record_ok", "post_ok", "", "Posts that GitHub took."),
-    _Family("deptracker_post_record_unknown_artifact", "post_unknown_artifact", "", "Posts of digests without record."),
-    _Family("deptracker_post_record_rate_limited", "post_rate_limited", "", "Attempts that were rate limited."),
-    _Family("deptracker_post_record_soft_fail", "post_soft_fail", "", "Attempts that failed and may be repeated."),
-    _Family("deptracker_post_record_hard_fail", "post_hard_fail", "", "Posts that failed in the end."),
-    _Family("deptracker_post_record_client_error", "post_client_error", "", "Posts that GitHub refused for good."),
+    _Family("deptracker_post_record_ok", "post_record_ok", "", "Posts that GitHub took."),
+    _Family(
+        "deptracker_post_record_unknown_artifact",
+        "post_record_unknown_artifact",
+        "",
+        "Posts of digests without record.",
+    ),
+    _Family("deptracker_post_record_rate_limited", "post_record_rate_limited", "", "Attempts that were rate limited."),
+    _Family(
+        "deptracker_post_record_soft_fail", "post_record_soft_fail", "", "Attempts that failed and may be repeated."
+    ),
+    _Family("deptracker_post_record_hard_fail", "post_record_hard_fail", "", "Posts that failed in the end."),
+    _Family(
+        "deptracker_post_record_client_error", "post_record_client_error", "", "Posts that GitHub refused for good."
+    ),
     _Family(
         "deptracker_post_record_unknown_artifact_cache_hit",
-        "post_unknown_artifact_cache_hit",
+        "post_record_unknown_artifact_cache_hit",
         "",
         "Posts that were saved because the digest is known to be unknown.",
     ),
