@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from sqlalchemy import event
 from tests.ledger.deployments import changed, content, digest, record, told, unknown
 from tests.ledger.world import ON_POSTGRES, ON_SQLITE, NewPlace, at, opened
 
 from fluxtrail.ledger.ledger import SqlLedger
+from fluxtrail.ledger.sqlite import SqliteEngine
 from fluxtrail.model.deployment import DeploymentStatus, KeptRecord, Place, Told
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.observation import ClusterUid
@@ -244,6 +249,40 @@ async def test_what_github_holds_under_another_destination_is_found_page_by_page
     assert await ledger.records_told_elsewhere(C1, "here", limit=2) == there[:2]
     assert await ledger.records_told_elsewhere(C1, "here", limit=2, after=there[1].deployment_name) == there[2:]
     assert [one.deployment_name for one in await ledger.records_told_elsewhere(C1, "there", limit=9)] == ["prod/n1/app"]
+
+
+_PLANS: list[tuple[str, Callable[[SqlLedger], Awaitable[object]]]] = [
+    ("INDEX ix_deployment_records_changed_at_id", lambda ledger: ledger.list_deployment_records()),
+    ("INDEX ix_deployment_records_cluster_changed_at_id", lambda ledger: ledger.list_deployment_records(cluster="c1")),
+    ("INDEX ix_deployment_records_untold", lambda ledger: ledger.list_deployment_records(told="refused")),
+    ("INDEX ix_deployment_records_gone", lambda ledger: ledger.list_deployment_records(status="decommissioned")),
+    ("SCAN deployment_records | USE TEMP", lambda ledger: ledger.list_deployment_records(text="x", cluster="c1")),
+    ("SCAN deployment_records | USE TEMP", lambda ledger: ledger.list_deployment_records(namespace="x")),
+    ("INDEX ix_deployment_records_unknown", lambda ledger: ledger.records_due(at(0), limit=1)),
+    ("INDEX ix_deployment_records_unknown", lambda ledger: ledger.records_of_digests(["x"], told=Told.UNKNOWN)),
+    ("COVERING INDEX ix_deployment_records_cluster_status_told", lambda ledger: ledger.deployment_record_counts()),
+    ("INDEX uq_deployment_records", lambda ledger: ledger.records_told_elsewhere(C1, "x", limit=1)),
+]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(("way", "ask"), _PLANS)
+async def test_question_takes_its_index(
+    ledger: SqlLedger, way: str, ask: Callable[[SqlLedger], Awaitable[object]]
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    assert isinstance(ledger._engine, SqliteEngine)
+
+    @event.listens_for(ledger._engine._readers.sync_engine, "before_cursor_execute")
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, _context: object, _many: bool) -> None:
+        if "FROM deployment_records" in statement:
+            asked.append((statement, parameters))
+
+    await ask(ledger)
+    [(statement, parameters)] = asked
+    with closing(sqlite3.connect(ledger.path)) as plain:
+        steps = plain.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+    assert way in " | ".join(step[3] for step in steps).replace("sqlite_autoindex_", "uq_")
 
 
 # retention

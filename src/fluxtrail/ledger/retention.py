@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     and_,
     bindparam,
@@ -191,7 +190,7 @@ class RetentionPart(UnitPart):
             _K.c.told.in_([Told.TOLD, Told.SILENT, Told.REFUSED]),
             and_(_K.c.told == Told.UNKNOWN, _K.c.retry_at.is_(None)),
         )
-        wanted = select(_K.c.id).where(literal_column(schema.GONE, Boolean), _K.c.changed_at < before, is_over)
+        wanted = select(_K.c.id).where(literal_column(schema.GONE), _K.c.changed_at < before, is_over)
         found = await self._session.all(wanted.order_by(_K.c.changed_at, _K.c.id).limit(limit))
         for chunk in chunks([row.id for row in found]):
             await self._session.run(delete(_K).where(_K.c.id.in_(chunk)))

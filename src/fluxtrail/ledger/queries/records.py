@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Row,
     Select,
@@ -35,9 +34,10 @@ SINK = "github.records"
 """Where the reports of records wait; a key is `<cluster uid>/<deployment name>`."""
 
 _R = schema.deployment_records
-_IS_UNTOLD = literal_column(schema.UNTOLD, Boolean)
-_IS_UNKNOWN = literal_column(schema.UNKNOWN, Boolean)
-_IS_GONE = literal_column(schema.GONE, Boolean)
+_IS_UNTOLD: ColumnElement[bool] = literal_column(schema.UNTOLD)
+_IS_UNKNOWN: ColumnElement[bool] = literal_column(schema.UNKNOWN)
+_IS_GONE: ColumnElement[bool] = literal_column(schema.GONE)
+"""Word for word as the partial indexes say it, or SQLite does not take them: a type would add `= 1`."""
 
 
 class RecordFilter(msgspec.Struct, frozen=True, kw_only=True):
