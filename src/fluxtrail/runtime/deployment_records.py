@@ -6,7 +6,6 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from fluxtrail.model.deployment import DeploymentStatus, Destination, NameTemplate, Told
 from fluxtrail.model.errors import ConflictError
@@ -158,8 +157,8 @@ class Records:
     def tracker(self) -> TrackerCounters:
         """Return what deployment-tracker counted, as it stands now."""
         self._tracker.post_record_unknown_artifact_cache_hit = self._counters.unknown_artifact_cache_hit
-        for name, value in asdict(self._client.counters).items() if self._client is not None else ():
-            setattr(self._tracker, name, value)
+        if self._client is not None:
+            self._tracker.take_posts(self._client.counters)
         return self._tracker
 
     def _note_recorded(self, status: DeploymentStatus, is_kept: bool, seconds: float) -> None:
