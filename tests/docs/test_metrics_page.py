@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import PAGES, ROOT, page, strings
+from tests.docs.pages import PAGES, ROOT, page, spans, strings, table
 
 from fluxtrail.model.figures import COUNTERS, HISTOGRAMS
 from fluxtrail.web.measures import watch_measures
+from fluxtrail.web.tracker_metrics import BUCKETS_SECONDS, EVENT_TYPES
+from fluxtrail.web.tracker_metrics import NAMES as TRACKER_NAMES
 
 _NAME = re.compile(r"(?:fluxtrail|flux_commit_tracker)(?:_[a-z0-9]+)+")
 _SUFFIX = re.compile(r"_(?:total|bucket|count|sum|info|created)$")
@@ -32,6 +34,13 @@ def test_the_code_has_metrics() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_metric_has_its_place_in_the_page(name: str) -> None:
     assert name in named(page("metrics.md"))
+
+
+def test_the_metrics_of_deployment_tracker_are_listed() -> None:
+    section = page("metrics.md").split("## In the place of deployment-tracker", 1)[1].split("\n## ", 1)[0]
+    assert {spans(row[0])[0] for row in table(section, "metric")} == set(TRACKER_NAMES)
+    assert f"Buckets, in seconds: {', '.join(f'{bound:g}' for bound in BUCKETS_SECONDS)}, +Inf" in section
+    assert set(EVENT_TYPES) <= set(spans(section))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name if path.parent != ROOT else f"/{path.name}")

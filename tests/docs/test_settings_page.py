@@ -11,6 +11,7 @@ from tests.docs.pages import blocks, page, spans, table
 
 from fluxtrail.cli.run import FLAGS, run
 from fluxtrail.runtime.settings import REPLACED_NAMES, Settings, load_settings
+from fluxtrail.runtime.settings_tracker import TRACKER_CREDENTIALS, TRACKER_NAMES
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
@@ -40,7 +41,7 @@ def test_row_names_the_environment_variable(name: str) -> None:
 @pytest.mark.parametrize(("name", "default"), list(fields(Settings).items()))
 def test_row_has_the_default(name: str, default: Any) -> None:
     shown = spans(ROWS[name][3])
-    if default is None:
+    if default in (None, ""):
         assert shown == []
     else:
         assert shown == [default if isinstance(default, str) else json.dumps(default)]
@@ -57,6 +58,22 @@ def test_rows_name_the_flags_of_run() -> None:
 def test_the_replaced_names_are_listed() -> None:
     rows = table(page("settings.md"), "variable of flux-commit-tracker")
     assert {spans(row[0])[0]: spans(row[1])[0] for row in rows} == REPLACED_NAMES
+
+
+def test_the_names_of_deployment_tracker_are_listed() -> None:
+    rows = table(page("settings.md"), "variable of deployment-tracker")
+    assert {spans(row[0])[0]: spans(row[1])[0] for row in rows} == TRACKER_NAMES
+    told = {name for row in table(page("migrate-from-deployment-tracker.md"), "variable") for name in spans(row[0])}
+    assert told == {*TRACKER_NAMES, *TRACKER_CREDENTIALS, "LOG_LEVEL", "KUBECONFIG"}
+    assert set(TRACKER_CREDENTIALS) <= set(spans(page("settings.md")))
+
+
+def test_flags_of_deployment_tracker_lead_to_their_settings() -> None:
+    flags = {flag: FLAGS.get(str(parameter.name)) for parameter in run.params for flag in parameter.opts}
+    rows = table(page("migrate-from-deployment-tracker.md"), "flag")
+    assert len(rows) == 5
+    for row in rows:
+        assert flags[spans(row[0])[0]] == spans(row[2])[0]
 
 
 def test_the_example_is_a_settings_file(tmp_path: Path) -> None:

@@ -86,9 +86,9 @@ def _are_names(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
 )
 @click.option("--dry-run", is_flag=True, default=None, help="Keep deployment records, tell nobody.")
 @click.option("-namespace", "record_namespace", help="Records of this namespace only. Default: all.")
-@click.option("-exclude-namespaces", "--exclude-namespaces", metavar="A,B", help="No records of these namespaces.")
-@click.option("-workers", "--workers", type=int, help="How many single records are told at once, 1 to 100. Default: 2.")
-@click.option("-metrics-port", "--metrics-port", help="Port for deployment-tracker's metrics alone, such as 9090.")
+@click.option("--exclude-namespaces", "-exclude-namespaces", metavar="A,B", help="No records of these namespaces.")
+@click.option("--workers", "-workers", type=int, help="How many single records are told at once, 1 to 100. Default: 2.")
+@click.option("--metrics-port", "-metrics-port", help="Port for deployment-tracker's metrics alone, such as 9090.")
 def run(config: Path | None, **flags: Any) -> None:
     """Follow clusters and answer where each commit is."""
     from fluxtrail.model.errors import ConfigError, FluxtrailError
