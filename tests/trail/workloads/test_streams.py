@@ -20,7 +20,7 @@ from tests.trail.workloads.cluster import (
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.observation import Listed
 from fluxtrail.trail.workloads.anchors import FAMILIAR
-from fluxtrail.trail.workloads.keeper import MAX_CUSTOM_KINDS, OWNER_SECONDS, UNSEEN_SECONDS
+from fluxtrail.trail.workloads.keeper import CUSTOM_SECONDS, MAX_CUSTOM_KINDS, OWNER_SECONDS, UNSEEN_SECONDS
 
 WEB = "prod/web/app"
 
@@ -47,6 +47,21 @@ async def test_nobody_waits_for_what_cannot_be_read(cluster: Cluster, ledger: Sq
     for kind in FAMILIAR - {POD}:
         cluster.forbid(kind, reason)
     assert await Follower(cluster, ledger).begin() == {WEB: 1}
+
+
+async def test_a_kind_of_others_that_stays_broken_is_waited_for_a_while_only(
+    cluster: Cluster, ledger: SqlLedger
+) -> None:
+    """Its conversion webhook, say: nobody's records may depend on it, and its own do not end for it."""
+    cluster.forbid(ROLLOUT, "unreachable")
+    made = cluster.roll_out(cluster.make(ROLLOUT, "web"), 1, revision=1)
+    cluster.roll_out(cluster.make(DEPLOYMENT, "api"), 2, revision=1)
+    follower = Follower(cluster, ledger)
+    assert await follower.begin() == {}
+    cluster.clock.turn(CUSTOM_SECONDS)
+    assert await follower.settle() == {WEB: 1, "prod/api/app": 2}
+    cluster.delete(*cluster.pods_of(made))
+    assert await follower.settle_in_time() == {WEB: 1, "prod/api/app": 2}
 
 
 @pytest.mark.parametrize("reason", ["unreachable", "unauthorized"])

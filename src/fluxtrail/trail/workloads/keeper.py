@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 GATHER_SECONDS = 0.2
 OWNER_SECONDS = 5.0
 """How long a pod waits for an owner that its stream has not brought yet."""
+CUSTOM_SECONDS = 60.0
+"""How long the first judgement waits for kinds that are not Kubernetes' own: one may be broken for good."""
 UNSEEN_SECONDS = 60.0
 """How long a workload of a kind that may not be read must be without pods to count as gone."""
 BATCH = 1_000
@@ -140,6 +142,7 @@ class WorkloadKeeper:
         """Still to be judged."""
         self._wake = asyncio.Event()
         self._is_begun = False
+        self._waits_for_custom_since: float | None = None
         self.numbers = numbers or KeeperNumbers()
 
     # -- seeing ------------------------------------------------------------------------------------------------
@@ -244,7 +247,8 @@ class WorkloadKeeper:
     async def _wait(self) -> None:
         """Return when there is something to judge: something was seen, or a wait for what is not seen may be over."""
         try:
-            async with asyncio.timeout(OWNER_SECONDS if self._index.unresolved or self._unseen() else None):
+            is_timed = not self._is_begun or self._index.unresolved or self._unseen()
+            async with asyncio.timeout(OWNER_SECONDS if is_timed else None):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -265,8 +269,14 @@ class WorkloadKeeper:
         """Before every kind was listed, what is missing says nothing."""
         if self._is_begun:
             return True
-        if self.awaited:
+        if not all(self._streams.is_settled(*kind) for kind in FAMILIAR):
             return False
+        if self.awaited:
+            now = self._clock.monotonic()
+            self._waits_for_custom_since = self._waits_for_custom_since or now
+            if now - self._waits_for_custom_since < CUSTOM_SECONDS:
+                return False
+            log.warning("recording without owners of some kinds", cluster=self._cluster, kinds=self.awaited)
         self._is_begun = True
         self._names |= set(self._kept)
         return True
