@@ -41,11 +41,12 @@ class Retention:
                     base.add_all(pruned.facts)
                     await write_base(unit, base)
             is_complete = pruned.is_complete
-            if pruned.deliveries or pruned.syncs or pruned.transitions:
+            if pruned.deliveries or pruned.syncs or pruned.transitions or pruned.records:
                 log.info(
                     "pruned",
                     before=before.isoformat(),
                     deliveries=pruned.deliveries,
                     syncs=pruned.syncs,
                     transitions=pruned.transitions,
+                    deployment_records=pruned.records,
                 )
