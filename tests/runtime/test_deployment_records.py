@@ -50,7 +50,11 @@ async def test_what_runs_is_told_and_what_goes_is_told_too(tmp_path: Path) -> No
                 shop.delete("pods", name)
             await until_held(github, {"shop/web/app": (digest(2), "decommissioned")})
             await service.until_ready()
-            assert await service.sample("fluxtrail_reports_waiting", sink="github.records") == 0
+
+            async def is_drained() -> bool:
+                return await service.sample("fluxtrail_reports_waiting", sink="github.records") == 0
+
+            await until(is_drained, "nothing waiting")
 
 
 async def test_what_happened_while_it_was_down_is_told_at_the_next_start(tmp_path: Path) -> None:
