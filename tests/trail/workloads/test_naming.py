@@ -96,6 +96,16 @@ async def test_a_controller_is_preferred_to_owners_that_are_none(cluster: Cluste
     assert await follower.settle() == {"prod/web/app": 1}
 
 
+async def test_an_owner_without_a_namespace_keeps_its_pods_names(cluster: Cluster, follower: Follower) -> None:
+    owner = cluster.make(("acme.io", "Fleet"), "fleet", namespace="")
+    pods = [cluster.pod("fleet-x", owner=owner, namespace=namespace) for namespace in ("prod", "test")]
+    assert await follower.settle() == {"prod/fleet/app": 1, "test/fleet/app": 1}
+    cluster.delete(*pods)
+    assert await follower.settle_in_time() == {"prod/fleet/app": 1, "test/fleet/app": 1}
+    cluster.delete(owner)
+    assert await follower.settle_in_time() == {"prod/fleet/app": None, "test/fleet/app": None}
+
+
 async def test_a_nodes_own_pods_go_by_their_name_without_the_node(cluster: Cluster, follower: Follower) -> None:
     nodes = ("node-1", "node-2")
     pods = []
@@ -164,3 +174,4 @@ async def test_replica_sets_that_may_be_read_at_last_correct_whose_their_pods_ar
     assert await follower.settle_in_time() == {"prod/cache/app": None, "prod/cache-blue/app": 1, "prod/web/app": 2}
     kinds = {name: record.place.kind for name, record in (await follower.records()).items()}
     assert kinds["prod/web/app"] == "Rollout.argoproj.io"
+    assert (follower.keeper.numbers.deployed, len(follower.planned)) == (3, 4)  # whose it is, is not told

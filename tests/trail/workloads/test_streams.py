@@ -145,6 +145,17 @@ async def test_a_guess_that_was_wrong_is_taken_back(cluster: Cluster, follower: 
     assert await follower.settle_in_time() == {"prod/cache/app": None, "prod/cache-blue/app": 1}
 
 
+async def test_a_pod_that_goes_while_it_waits_is_forgotten(cluster: Cluster, follower: Follower) -> None:
+    made = cluster.make(REPLICA_SET, "web-7c9d")
+    cluster.delete(made)
+    await follower.settle()
+    pod = cluster.add_pod(made, 1)
+    await follower.settle()
+    cluster.delete(pod)
+    cluster.forbid(REPLICA_SET)
+    assert await follower.settle_in_time() == {}
+
+
 @pytest.mark.parametrize("kind", [REPLICA_SET, JOB], ids=lambda kind: kind[1])
 async def test_a_pod_that_is_ending_after_its_owner_makes_no_name_at_a_restart(
     cluster: Cluster, ledger: SqlLedger, kind: Kind

@@ -200,9 +200,10 @@ class ClusterIndex:
         return self._pods.get(uid)
 
     def find(self, anchor: Anchor) -> Workload | Pod | None:
-        """Return the object that an anchor names, if it is there."""
+        """Return the object that an anchor names, if it is there; a pod's owner may be the cluster's own."""
         group, kind = split_kind(anchor.kind)
-        uid = self._by_key.get(ObjectKey(group, kind, anchor.namespace, anchor.name))
+        keys = (ObjectKey(group, kind, namespace, anchor.name) for namespace in (anchor.namespace, ""))
+        uid = next((self._by_key[key] for key in keys if key in self._by_key), None)
         return None if uid is None else self._objects.get(uid) or self._pods.get(uid)
 
     @property

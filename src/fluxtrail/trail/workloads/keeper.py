@@ -316,7 +316,7 @@ class WorkloadKeeper:
             raise
         for record in saved:
             self._keep(record)
-        self.numbers.note(saved, is_kept=True, seconds=self._clock.monotonic() - started)
+        self.numbers.note(changed, is_kept=True, seconds=self._clock.monotonic() - started)
 
     def _is_news(self, record: KeptRecord) -> bool:
         before = self._kept.get(record.deployment_name)
