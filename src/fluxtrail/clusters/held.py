@@ -4,13 +4,14 @@ Out of that memory and what the server sends come the observations; this module 
 """
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from sys import intern
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from fluxtrail.clusters.answers import UNREADABLE
 from fluxtrail.clusters.subjects import OnProblem, Problem, Subject, WatchStats
-from fluxtrail.clusters.wire import Identified, ObjectMeta
+from fluxtrail.clusters.wire import Identified, ObjectMeta, is_identified
 from fluxtrail.model.observation import Gone, ObjectKey, ObjectUid, Observation, Seen
 from fluxtrail.model.redaction import redact
 
@@ -37,6 +38,7 @@ class HeldObjects(Generic[T]):
     def __init__(self, subject: Subject[T], stats: WatchStats, on_problem: OnProblem) -> None:
         self._subject = subject
         self._decode = msgspec.json.Decoder(subject.wire).decode
+        self._is_identified = is_identified(subject.wire)
         self._stats = stats
         self._on_problem = on_problem
         self._entries: dict[ObjectKey, _Entry] = {}
@@ -69,8 +71,9 @@ class HeldObjects(Generic[T]):
         Returns:
             Its resourceVersion, or None where it could not be read.
         """
-        meta = self._meta(raw)
-        if meta is None or meta.name is None or meta.uid is None or meta.resource_version is None:
+        wire = self._read_whole(raw)
+        meta = self._meta(raw) if wire is None else self._checked(wire.metadata)
+        if meta is None or meta.uid is None or meta.resource_version is None:
             return None
         key = self._key(meta)
         entry = self._entries.get(key)
@@ -81,7 +84,7 @@ class HeldObjects(Generic[T]):
             entry.round = self._round
             return meta.resource_version
         try:
-            projected = self._subject.project(self._decode(raw))
+            projected = self._subject.project(self._decode(raw) if wire is None else wire)
         except Exception as error:  # noqa: BLE001 one object's surprise, whatever it is, must not stop the others
             self._report(key, error)
             if entry is not None:
@@ -122,19 +125,34 @@ class HeldObjects(Generic[T]):
         del self._entries[key]
         out.append(Gone(key=key, uid=ObjectUid(entry.uid), observed_at=now))
 
+    def _read_whole(self, raw: msgspec.Raw) -> Any:
+        """Return the object where that says who it is too: its bytes are gone through once, its strings built once.
+
+        None where its shape does not, or where it cannot be read: then its identity may still be.
+        """
+        if not self._is_identified:
+            return None
+        try:
+            return self._decode(raw)
+        except UNREADABLE:
+            return None
+
     def _meta(self, raw: msgspec.Raw) -> ObjectMeta | None:
         try:
-            meta = _identify(raw).metadata
+            return self._checked(_identify(raw).metadata)
         except UNREADABLE as error:
             self._report(None, error)
             return None
+
+    def _checked(self, meta: ObjectMeta | None) -> ObjectMeta | None:
         if meta is None or not meta.name or not meta.uid or not meta.resource_version:
             self._report(None, ValueError("metadata lacks name, uid or resourceVersion"))
             return None
         return meta
 
     def _key(self, meta: ObjectMeta) -> ObjectKey:
-        return ObjectKey(self._subject.group, self._subject.kind, meta.namespace or "", meta.name or "")
+        # Some namespaces are those of thousands of objects.
+        return ObjectKey(self._subject.group, self._subject.kind, intern(meta.namespace or ""), meta.name or "")
 
     def _report(self, key: ObjectKey | None, error: Exception) -> None:
         self._stats.decode_errors += 1

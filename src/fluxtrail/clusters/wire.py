@@ -3,7 +3,10 @@
 `managedFields` alone is half of a pod; what is not declared here or by the caller is skipped, never built.
 """
 
+from typing import Any
+
 import msgspec
+from msgspec.structs import fields
 
 
 class ObjectMeta(msgspec.Struct, rename="camel", gc=False):
@@ -17,6 +20,18 @@ class ObjectMeta(msgspec.Struct, rename="camel", gc=False):
 
 class Identified(msgspec.Struct):
     metadata: ObjectMeta | None = None
+
+
+def is_identified(shape: type[Any]) -> bool:
+    """Whether a shape's own `metadata` has all that `ObjectMeta` has, so that one decoding gives both."""
+    own = next((field.type for field in fields(shape) if field.name == "metadata"), None)
+    if not (isinstance(own, type) and issubclass(own, msgspec.Struct)):
+        return False
+    return _names(ObjectMeta) <= _names(own)
+
+
+def _names(shape: type[msgspec.Struct]) -> set[tuple[str, str]]:
+    return {(field.name, field.encode_name) for field in fields(shape)}
 
 
 class ListMeta(msgspec.Struct):
