@@ -11,8 +11,11 @@ import pytest
 import yaml
 
 from fluxtrail.model.errors import ConfigError, UpstreamError
+from fluxtrail.runtime.settings import load_settings
+from fluxtrail.runtime.settings_records import destinations
 from fluxtrail.simulator.clock import parse_clock
 from fluxtrail.simulator.processes import Listeners, SimulatorProcess, request_json, write_settings
+from fluxtrail.simulator.recording import until_told
 
 pytestmark = pytest.mark.process
 
@@ -54,6 +57,36 @@ async def test_the_control_address_makes_trouble_on_demand(tmp_path: Path) -> No
         await request_json("POST", f"{control}/poke")
 
 
+async def test_records_and_their_trouble_are_in_reach_from_outside(tmp_path: Path) -> None:
+    options = ("--changes=1", "--deployment-records", "--time-scale=20", f"--directory={tmp_path}")
+    async with SimulatorProcess(*options) as simulator:
+        given = simulator.description["deployment_records"]
+        assert given["organization"] == "acme"
+        truth = await simulator.records_truth()
+        true = next(row for row in truth["records"] if row["deployment_name"] == "shop/cart/cart")
+        url = f"{simulator.description['github']}/orgs/acme/artifacts/metadata/deployment-record"
+        body = {key: value for key, value in true.items() if key != "is_attested"}
+        body |= {"name": "registry.example/cart", "logical_environment": "production"}
+        headers = {"Authorization": f"Bearer {given['token']}"}
+        await simulator.fail_records(action="status", status=503, count=1)
+        await simulator.attest(unattested=[true["digest"]])
+        answers = []
+        async with aiohttp.ClientSession(headers=headers) as session:
+            for attested in ((), (), (true["digest"],)):
+                await simulator.attest(attested=attested)
+                async with session.post(url, json=body) as answer:
+                    answers.append(answer.status)
+        assert answers == [503, 404, 200]
+        held = await simulator.records()
+        assert held["counts"] == {"single": {"200": 1, "404": 1, "503": 1}}
+        assert [record["deployment_name"] for record in held["records"]] == ["shop/cart/cart"]
+        assert len((await simulator.records_truth())["differences"]) == len(truth["differences"]) - 1
+        with pytest.raises(UpstreamError, match="400"):
+            await simulator.fail_records(action="explode")
+        with pytest.raises(UpstreamError, match="does not hold what runs"):
+            await until_told(simulator, patience_seconds=0)
+
+
 async def test_a_simulator_that_cannot_start_is_an_error() -> None:
     with pytest.raises(UpstreamError, match="ended before it was ready"):
         async with SimulatorProcess("--time-scale=0"):
@@ -75,7 +108,28 @@ def test_the_settings_name_what_the_world_described(tmp_path: Path) -> None:
     assert settings["repositories"][1]["forge"] == {"kind": "github", "owner": "acme", "repo": "manifests"}
     assert settings["git"]["allow_file_protocol"] is True
     assert settings["health"]["listen"] == "127.0.0.1:9"
+    assert "deployment_records" not in settings
     assert not settings["api"]["listen"].endswith(":0")
+
+
+def test_the_settings_of_a_world_with_pods_tell_github_of_them(tmp_path: Path) -> None:
+    description = {
+        "kubeconfig": "/world/kubeconfig",
+        "contexts": ["one", "two"],
+        "repositories": {"acme/shop": "file:///shop.git", "acme/manifests": "file:///manifests.git"},
+        "github": "http://127.0.0.1:1",
+        "deployment_records": {"organization": "acme", "token": "secret"},
+    }
+    write_settings(tmp_path / "fluxtrail.yaml", description, listeners=Listeners().with_ports())
+    setting = load_settings(path=tmp_path / "fluxtrail.yaml", flags={}, environ={}).deployment_records
+    assert setting.enabled
+    assert {name: d.text for name, d in destinations(setting, ["one", "two"]).items()} == {
+        "one": "acme/production//one",
+        "two": "acme/production//two",
+    }
+    assert setting.token_file is not None
+    assert setting.token_file.read_text() == "secret"
+    assert setting.token_file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("address", ["8080", "localhost", "localhost:http"])

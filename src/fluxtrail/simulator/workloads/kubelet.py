@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -77,10 +77,10 @@ class Kubelet:
         uid = metadata["uid"]
         if uid not in self._born:
             self._born.add(uid)
-            self._begin(self._live(pod), f"{metadata['name']} lives")
+            self._begin(self._live, pod, "lives")
         if is_going(pod) and uid not in self._dying:
             self._dying.add(uid)
-            self._begin(self._die(pod), f"{metadata['name']} dies")
+            self._begin(self._die, pod, "dies")
 
     def forget(self, pod: Object) -> None:
         uid = pod["metadata"]["uid"]
@@ -101,14 +101,14 @@ class Kubelet:
         self._store.patch_status(PODS, name, namespace, {"containerStatuses": statuses})
         self._tell(pod, [status])
 
-    def _begin(self, life: Coroutine[Any, Any, None], name: str) -> None:
+    def _begin(self, life: Callable[[Object], Awaitable[None]], pod: Object, what: str) -> None:
         self.busy += 1
-        self._spawn(self._counted(life), name)
+        self._spawn(self._counted(life, pod), f"{pod['metadata']['name']} {what}")
 
-    async def _counted(self, life: Coroutine[Any, Any, None]) -> None:
+    async def _counted(self, life: Callable[[Object], Awaitable[None]], pod: Object) -> None:
         try:
             with suppress(_GoneError):
-                await life
+                await life(pod)
         finally:
             self.busy -= 1
 
