@@ -15,10 +15,11 @@ from tests.trail.workloads.cluster import (
     Cluster,
     Follower,
     Kind,
+    key_of,
 )
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.observation import Listed
+from fluxtrail.model.observation import Gone, Listed, ObjectUid
 from fluxtrail.trail.workloads.anchors import FAMILIAR
 from fluxtrail.trail.workloads.keeper import CUSTOM_SECONDS, MAX_CUSTOM_KINDS, OWNER_SECONDS, UNSEEN_SECONDS
 
@@ -135,6 +136,18 @@ async def test_a_pod_whose_replica_set_does_not_come_goes_by_its_name(cluster: C
     assert record.content.tags == (("team", "shop"),)
 
 
+async def test_nothing_is_guessed_any_more_once_replica_sets_may_be_read(cluster: Cluster, ledger: SqlLedger) -> None:
+    cluster.forbid(REPLICA_SET)
+    follower = Follower(cluster, ledger)
+    await follower.begin()
+    cluster.allow(REPLICA_SET)
+    await follower.settle()
+    cluster.add_pod(cluster.make(REPLICA_SET, "cache-blue"), 1)
+    await follower.hear(POD)
+    await follower.keeper.settle()
+    assert await follower.settle() == {"prod/cache-blue/app": 1}
+
+
 async def test_a_guess_that_was_wrong_is_taken_back(cluster: Cluster, follower: Follower) -> None:
     cluster.add_pod(cluster.make(REPLICA_SET, "cache-blue"), 1)
     await follower.hear(POD)
@@ -213,6 +226,24 @@ async def test_what_goes_while_a_stream_is_blind_is_found_by_its_next_list(
     assert await follower.settle_in_time() == {WEB: 1}
     cluster.allow(DEPLOYMENT, known=known)
     assert await follower.settle() == {WEB: None}
+
+
+async def test_an_owner_made_again_is_not_missed_when_the_old_ones_end_comes_late(
+    cluster: Cluster, follower: Follower
+) -> None:
+    """A list after a gap may name what is there before what is not."""
+    old = cluster.make(DEPLOYMENT, "web")
+    made = cluster.roll_out(old, 1, revision=1)
+    await follower.settle()
+    cluster.forbid(DEPLOYMENT, "unreachable")
+    cluster.delete(old)
+    cluster.make(DEPLOYMENT, "web")
+    cluster.allow(DEPLOYMENT)
+    await follower.settle()
+    gone = Gone(key=key_of(old), uid=ObjectUid(old["metadata"]["uid"]), observed_at=cluster.now)
+    await follower.keeper.observe([gone])
+    cluster.delete(*cluster.pods_of(made))
+    assert await follower.settle_in_time() == {WEB: 1}
 
 
 async def test_a_list_before_the_last_pod_went_is_too_old_to_miss_its_owner(
