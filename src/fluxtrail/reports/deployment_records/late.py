@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
@@ -23,6 +24,9 @@ MINUTE_SECONDS = 60.0
 DIGESTS_PER_MINUTE = 60
 FORGET_SECONDS = 600.0
 """A digest that was planned and has no answer by then is planned again."""
+
+_Due = tuple[str, datetime | None]
+"""A digest, and when it was due: an answer puts that off."""
 
 
 class LateArtifacts:
@@ -50,8 +54,8 @@ class LateArtifacts:
         self._most = digests_per_minute
         self._lost_jobs = lost_jobs
         self._counters = counters or RecordCounters()
-        self._planned_at: dict[str, float] = {}
-        """By digest; at most those of FORGET_SECONDS."""
+        self._planned_at: dict[_Due, float] = {}
+        """At most those of FORGET_SECONDS."""
 
     async def run(self) -> None:
         """Look for ever; a ledger that cannot be used now is asked again."""
@@ -67,15 +71,16 @@ class LateArtifacts:
         for cluster in self._lost_jobs.take_due() if self._lost_jobs else ():
             log.info("records_told_once_more", cluster=cluster, records=await self._catching_up.resend(cluster))
         now = self._clock.monotonic()
-        self._planned_at = {digest: at for digest, at in self._planned_at.items() if now - at < FORGET_SECONDS}
+        self._planned_at = {due: at for due, at in self._planned_at.items() if now - at < FORGET_SECONDS}
         room = self._most - sum(now - at < MINUTE_SECONDS for at in self._planned_at.values())
         if room <= 0:
             return 0
         due = await self._ledger.records_due(self._clock.now(), limit=4 * (room + len(self._planned_at)))
-        chosen: dict[str, KeptRecord] = {}
+        chosen: dict[_Due, KeptRecord] = {}
         for record in due:
-            if record.content.digest not in self._planned_at and len(chosen) < room:
-                chosen.setdefault(record.content.digest, record)
+            key = (record.content.digest, record.retry_at)
+            if key not in self._planned_at and len(chosen) < room:
+                chosen.setdefault(key, record)
         await self._notes.plan([report_of(record) for record in chosen.values()])
         self._planned_at |= dict.fromkeys(chosen, now)
         self._counters.retried += len(chosen)

@@ -25,6 +25,8 @@ from fluxtrail.reports.ports import Clock
 UNFOLLOWED_SECONDS = 300.0
 """How long a record waits whose cluster is not followed (yet)."""
 UNFOLLOWED = "its cluster is not followed now; its records wait until it is"
+NOWHERE = ""
+"""No destination's text."""
 JOB_SECONDS = 400.0
 """The longest that a job and what comes after it take."""
 
@@ -108,9 +110,9 @@ class DeploymentRecordsOutput:
         await round_.finish()
 
     async def _is_first(self, cluster: ClusterUid) -> bool:
-        if cluster not in self._begun:
-            counts = await self._ledger.deployment_record_counts()
-            self._begun |= {count.cluster for count in counts if count.told is Told.TOLD}
+        """Whether GitHub holds nothing of a cluster, under whatever destination."""
+        if cluster not in self._begun and await self._ledger.records_told_elsewhere(cluster, NOWHERE, limit=1):
+            self._begun.add(cluster)
         return cluster not in self._begun
 
     async def _read(self, reports: Sequence[ClaimedReport], settlement: Settlement) -> list[Telling]:
