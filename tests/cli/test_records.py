@@ -75,7 +75,7 @@ async def test_waiting_tells_how_far_it_is(invoke: Invoke, world: World) -> None
     assert json.loads(result.stdout) == {"planned": 5, "pending": 0, "told": 5, "unknown": 1, "refused": 0}
     *steps, last = result.stderr.splitlines()
     assert steps == [f"► {done} of 5 records told" for done in range(5)]
-    assert last == "✔ 5 records told again; GitHub knows no artifact of 1 (they are asked about again)"
+    assert last == "✔ 4 of 5 records told again; GitHub knows no artifact of 1: they are asked about again"
 
 
 async def test_refused_records_are_a_failure(invoke: Invoke, world: World) -> None:
@@ -83,6 +83,8 @@ async def test_refused_records_are_a_failure(invoke: Invoke, world: World) -> No
     result = await invoke("records", "sync", "-q", "-o", "json")
     assert (result.exit_code, result.stderr) == (1, "")
     assert json.loads(result.stdout)["refused"] == 2
+    world.answers = ["refused", "told", "told", "told", "told"]
+    assert "✗ 4 of 5 records told again; GitHub refused 1: " in (await invoke("records", "sync")).stderr
 
 
 async def test_a_timeout_is_told_apart(invoke: Invoke, world: World) -> None:

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "wide", "json", "yaml", "name")
 GAP = 3
 FLEXIBLE_MIN = 8
-READABLE = 16
+READABLE = 24
 """What a flexible column should keep before a dispensable one goes."""
 
 

@@ -111,11 +111,14 @@ def _sum(rows: Iterable[RecordCount], told: str) -> int:
 
 
 def _summary(outcome: Outcome) -> str:
-    parts = [f"{_records(outcome.planned)} told again"]
+    told = max(outcome.planned - outcome.unknown - outcome.refused, 0)
+    if told == outcome.planned:
+        return f"{_records(told)} told again"
+    parts = [f"{told} of {_records(outcome.planned)} told again"]
     if outcome.unknown:
-        parts.append(f"GitHub knows no artifact of {outcome.unknown} (they are asked about again)")
+        parts.append(f"GitHub knows no artifact of {outcome.unknown}: they are asked about again")
     if outcome.refused:
-        parts.append(f"it refused {outcome.refused}: fluxtrail records list --told refused -o wide")
+        parts.append(f"GitHub refused {outcome.refused}: fluxtrail records list --told refused -o wide")
     return "; ".join(parts)
 
 
