@@ -7,10 +7,8 @@ when its last user goes, so that this needs no bound of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain, islice
 from sys import intern
 
 from fluxtrail.model.image import find_digest
@@ -227,22 +225,18 @@ def _template(wire: WireTemplate | None) -> tuple[ContainerSpec, ...] | None:
 
 
 def _runs(spec: WireContainers, status: WirePodStatus) -> tuple[ContainerRun, ...]:
-    statuses = {
-        each.name: each
-        for each in islice(
-            chain(status.container_statuses or (), status.init_container_statuses or ()), 2 * MAX_CONTAINERS
-        )
-        if each is not None
-    }
+    statuses = {each.name: each for each in status.container_statuses or () if each is not None}
+    if status.init_container_statuses:
+        statuses |= {each.name: each for each in status.init_container_statuses if each is not None}
     return tuple(_run(name, each, kind, statuses.get(name)) for name, each, kind in _containers(spec))
 
 
-def _containers(spec: WireContainers) -> Iterator[tuple[str, WireContainer, ContainerKind]]:
-    """Yield what has a name: the main ones, then those that start before them."""
-    main = ((each, ContainerKind.MAIN) for each in spec.containers or () if each is not None)
-    early = ((each, _early_kind(each)) for each in spec.init_containers or () if each is not None)
-    found = ((each.name, each, kind) for each, kind in chain(main, early) if each.name)
-    return islice(found, MAX_CONTAINERS)
+def _containers(spec: WireContainers) -> list[tuple[str, WireContainer, ContainerKind]]:
+    """Return what has a name: the main ones, then those that start before them."""
+    found = [(each.name, each, ContainerKind.MAIN) for each in spec.containers or () if each and each.name]
+    if spec.init_containers:
+        found += [(each.name, each, _early_kind(each)) for each in spec.init_containers if each and each.name]
+    return found[:MAX_CONTAINERS]
 
 
 def _early_kind(wire: WireContainer) -> ContainerKind:
@@ -258,7 +252,7 @@ def _run(name: str, wire: WireContainer, kind: ContainerKind, status: WireContai
         kind=kind,
         image_id=intern(find_digest((status.image_id or "")[:MAX_TEXT])),
         is_ready=bool(status.ready),
-        started_at=_find_start(status.state, status.last_state),
+        started_at=_find_start((status.state, status.last_state)),
     )
 
 
@@ -266,12 +260,18 @@ def _image(wire: WireContainer) -> str:
     return intern((wire.image or "")[:MAX_TEXT])
 
 
-def _find_start(now: WireContainerState | None, last: WireContainerState | None) -> datetime | None:
-    """Return when it started that runs, or else ended last: a container that waits to be restarted has no other."""
-    runs = (now.running if now else None, now.terminated if now else None, last.terminated if last else None)
-    for run in runs:
-        if run is not None and (started_at := _find_moment(run.started_at)) is not None:
-            return started_at
+def _find_start(states: tuple[WireContainerState | None, ...]) -> datetime | None:
+    """Return when it started that runs, or else ended last: a container that waits to be restarted has no other.
+
+    Args:
+        states: the present one and the one before.
+    """
+    for state in states:
+        if state is None:
+            continue
+        for run in (state.running, state.terminated):
+            if run is not None and (started_at := _find_moment(run.started_at)) is not None:
+                return started_at
     return None
 
 
