@@ -22,6 +22,7 @@ def settings_of(folder: Path, at: Cluster, github: GitHubRecords, **changes: Any
         "organization": "acme",
         "logical_environment": "production",
         "base_url": github.url,
+        "bulk": False,  # a job takes seconds
         **changes,
     }
     return make_settings(folder, at, deployment_records=given)
@@ -40,7 +41,8 @@ async def test_what_runs_is_told_and_what_goes_is_told_too(tmp_path: Path) -> No
     async with cluster.server, open_github() as github:
         shop = Shop(cluster)
         pod = shop.deploy("web", 1)
-        async with running(settings_of(tmp_path, cluster, github), environ_of(tmp_path)) as service:
+        settings = settings_of(tmp_path, cluster, github, bulk=True)
+        async with running(settings, environ_of(tmp_path)) as service:
             await until_held(github, {"shop/web/app": (digest(1), "deployed")})
             assert github.counts["job", 202] == 1, "the first time in bulk"
             shop.deploy("web", 2, revision=2)
