@@ -19,6 +19,7 @@ from tests.trail.workloads.cluster import (
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.deployment import Place
+from fluxtrail.trail.workloads.anchors import FAMILIAR, kind_text, split_kind
 
 REVISION: Kind = ("serving.knative.dev", "Revision")
 KNATIVE_SERVICE: Kind = ("serving.knative.dev", "Service")
@@ -67,7 +68,7 @@ NODE: Kind = ("", "Node")
         ),
         pytest.param([(CLONE_SET, "web")], Place("prod", "CloneSet.apps.kruise.io", "web", "app"), id="any controller"),
         pytest.param(
-            [(CONTROLLER, "web")], Place("prod", "ReplicationController.", "web", "app"), id="replication controller"
+            [(CONTROLLER, "web")], Place("prod", "ReplicationController", "web", "app"), id="replication controller"
         ),
         pytest.param(
             [(WORKFLOW, "build"), (JOB, "build-1")], Place("prod", "Job", "build-1", "app"), id="another's job"
@@ -94,6 +95,11 @@ async def test_a_controller_is_preferred_to_owners_that_are_none(cluster: Cluste
     pod["metadata"]["ownerReferences"].reverse()
     cluster.put(pod)
     assert await follower.settle() == {"prod/web/app": 1}
+
+
+@pytest.mark.parametrize("kind", [*sorted(FAMILIAR), ROLLOUT, CLONE_SET, CONTROLLER, ("acme.io", "Deployment")])
+def test_a_kinds_text_tells_its_group(kind: Kind) -> None:
+    assert split_kind(kind_text(*kind)) == kind
 
 
 async def test_an_owner_without_a_namespace_keeps_its_pods_names(cluster: Cluster, follower: Follower) -> None:

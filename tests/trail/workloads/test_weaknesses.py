@@ -212,6 +212,7 @@ async def test_weakness_6_an_image_id_that_comes_late_is_told(cluster: Cluster, 
 async def test_weakness_6_an_image_changed_in_place_is_told(cluster: Cluster, follower: Follower) -> None:
     pod = cluster.pod("web", runs={"app": 1})
     await follower.settle()
+    cluster.clock.turn(30)
     cluster.run(pod, {"app": 2})
     cluster.put(pod)
     assert await follower.settle() == {WEB: 2}

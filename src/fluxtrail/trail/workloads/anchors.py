@@ -54,8 +54,8 @@ def anchor_of_place(place: Place) -> Anchor:
 
 
 def kind_text(group: str, kind: str) -> str:
-    """Return a kind as anchors have it: `Deployment`, `Rollout.argoproj.io`."""
-    return kind if (group, kind) in FAMILIAR else f"{kind}.{group}"
+    """Return a kind as anchors have it: `Deployment`, `Rollout.argoproj.io`, `ReplicationController`."""
+    return kind if not group or (group, kind) in FAMILIAR else f"{kind}.{group}"
 
 
 def split_kind(text: str) -> tuple[str, str]:
