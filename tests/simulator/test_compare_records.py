@@ -33,3 +33,11 @@ def test_every_difference_is_one_line(truth: list[Json], held: list[Json], said:
     found = differences_of_records(truth, held)
     assert len(found) == (1 if said else 0)
     assert said in "".join(found)
+
+
+def test_what_came_and_went_while_nobody_watched_need_not_be_told() -> None:
+    gone = row(status="decommissioned")
+    assert differences_of_records([gone], []) != []
+    assert differences_of_records([gone], [], was_away=True) == []
+    assert differences_of_records([gone], [row()], was_away=True) != []
+    assert differences_of_records([row()], [], was_away=True) != []

@@ -15,10 +15,8 @@ CHANGES = 20
 """Enough for every episode of the script."""
 
 
-@pytest.mark.process
-@pytest.mark.timeout(240)
-async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
-    arguments = ["--headless", f"--changes={CHANGES}", "-o", "json", "--seed=3", f"--keep={tmp_path}"]
+async def run_demo(*arguments: str) -> tuple[int | None, str, str]:
+    """Run it to its end; return its exit code and what it printed."""
     anywhere = ["--port=0", "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0"]
     demo = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -31,12 +29,46 @@ async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await demo.communicate()
-    assert demo.returncode == 0, err.decode()[-2000:]
+    return demo.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.process
+@pytest.mark.timeout(240)
+async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
+    arguments = ["--headless", f"--changes={CHANGES}", "-o", "json", "--seed=3", f"--keep={tmp_path}"]
+    code, out, err = await run_demo(*arguments)
+    assert code == 0, err[-2000:]
     truth = json.loads((tmp_path / "world" / "verdicts.json").read_text(encoding="utf-8"))["commits"]
-    told = json.loads(out)["commits"]
+    answer = json.loads(out)
+    assert "records" not in answer
+    told = answer["commits"]
     assert len(told) >= CHANGES
     assert compare(truth, told) == []
     verdicts = {delivery["verdict"] for commit in told for delivery in commit["deliveries"]}
     assert {"deployed", "unaffected", "rolled_back", "lost"} <= verdicts
     assert any(delivery["undone_by"] for commit in told for delivery in commit["deliveries"])
     assert any(delivery["via"] for commit in told for delivery in commit["deliveries"])
+
+
+@pytest.mark.process
+@pytest.mark.timeout(240)
+async def test_headless_demo_with_records_ends_with_what_runs(tmp_path: Path) -> None:
+    arguments = ["--headless", "--deployment-records", "--changes=4", "-o", "json", "--seed=4", f"--keep={tmp_path}"]
+    code, out, err = await run_demo(*arguments)
+    assert code == 0, err[-2000:]
+    answer = json.loads(out)
+    truth = json.loads((tmp_path / "world" / "verdicts.json").read_text(encoding="utf-8"))["commits"]
+    assert compare(truth, answer["commits"]) == []
+    records = answer["records"]
+    assert records == sorted(records, key=lambda record: (record["deployment_name"], record["cluster"]))
+    told = {(r["cluster"], r["deployment_name"]): (r["digest"], r["status"]) for r in records}
+    true = {}
+    for line in (tmp_path / "world" / "truth.jsonl").read_text(encoding="utf-8").splitlines():
+        fact = json.loads(line)
+        if fact["kind"] == "record":
+            true[fact["cluster"], fact["deployment_name"]] = (fact["digest"], fact["status"])
+    # Nobody attests what this one runs.
+    unknown = {key for key in true if key[1] == "tools/mirror/mirror"}
+    assert len(unknown) == 3
+    assert told == {key: ending for key, ending in true.items() if key not in unknown}
+    assert {status for _, status in told.values()} == {"deployed", "decommissioned"}

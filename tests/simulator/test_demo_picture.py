@@ -54,6 +54,12 @@ BUSY = Picture(
 )
 
 
+def test_told_records_are_counted_where_there_are_any() -> None:
+    told = Picture(url=BUSY.url, seed=1, clusters=CLUSTERS, status={"changes": 50, "records": 63})
+    assert "63 records told" in "\n".join(rendered(told, 80))
+    assert "records" not in "\n".join(rendered(BUSY, 80))
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 @pytest.mark.parametrize("height", [20, 24, 40])
 def test_it_fits_the_terminal(width: int, height: int) -> None:

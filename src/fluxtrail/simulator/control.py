@@ -108,9 +108,9 @@ class Control:
         return _json({"requests": list(self._world.artifact_metadata.requests)})
 
     async def _records_truth(self, request: web.Request) -> web.Response:
-        del request
-        world = self._world
-        return _json({"records": world.records_truth(), "differences": world.records_differences()})
+        """What is true, and what GitHub holds otherwise; `?was_away=1` for a Fluxtrail that was killed meanwhile."""
+        differences = self._world.records_differences(was_away=bool(request.query.get("was_away")))
+        return _json({"records": self._world.records_truth(), "differences": differences})
 
     async def _attest(self, request: web.Request) -> web.Response:
         try:

@@ -121,9 +121,10 @@ class SimulatorProcess:
         """Return what GitHub holds of deployments (`records`), and how often it was asked (`counts`)."""
         return await request_json("GET", f"{self.description['control']}/records?history=1")
 
-    async def records_truth(self) -> Json:
+    async def records_truth(self, *, was_away: bool = False) -> Json:
         """Return what it should hold (`records`), and every difference to what it does (`differences`)."""
-        return await request_json("GET", f"{self.description['control']}/records/truth")
+        query = "?was_away=1" if was_away else ""
+        return await request_json("GET", f"{self.description['control']}/records/truth{query}")
 
     async def fail_records(self, **fault: Any) -> None:
         """Make trouble with the records: the fields are those of `artifact_faults.RecordsFault`."""

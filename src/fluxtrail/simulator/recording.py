@@ -20,6 +20,7 @@ async def until_told(
     *,
     patience_seconds: float = 240.0,
     poll_seconds: float = 0.5,
+    was_away: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Json]:
     """Wait until GitHub holds what is true; return its records, by name and cluster.
@@ -30,6 +31,7 @@ async def until_told(
     Args:
         simulator: with `--deployment-records`.
         patience_seconds: real ones.
+        was_away: Fluxtrail was not there all the time; see `differences_of_records`.
         progress: called with how many names are right, and how many there are.
 
     Raises:
@@ -37,7 +39,7 @@ async def until_told(
     """
     deadline = time.monotonic() + patience_seconds
     while True:
-        truth = await simulator.records_truth()
+        truth = await simulator.records_truth(was_away=was_away)
         differences: list[str] = truth["differences"]
         if progress is not None:
             total = len(truth["records"])

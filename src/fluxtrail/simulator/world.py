@@ -229,9 +229,9 @@ class World:
         listed = [row for c in self.clusters.values() if c.workloads for row in c.workloads.records.listed()]
         return [row | {"is_attested": row["digest"] not in unattested} for row in listed]
 
-    def records_differences(self) -> list[str]:
-        """Return where GitHub's records are not what is true."""
-        return differences_of_records(self.records_truth(), self.artifact_metadata.listed())
+    def records_differences(self, *, was_away: bool = False) -> list[str]:
+        """Return where GitHub's records are not what is true; see `differences_of_records`."""
+        return differences_of_records(self.records_truth(), self.artifact_metadata.listed(), was_away=was_away)
 
     def describe(self) -> dict[str, Any]:
         """Return what another process needs to know to watch this world."""

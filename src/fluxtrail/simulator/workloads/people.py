@@ -43,7 +43,7 @@ class People:
 
     Args:
         is_odd: this cluster is the one on which some things end otherwise: a canary is taken back, a deletion
-            happens in the foreground, an attestation comes late.
+            happens in the foreground, an attestation comes late, a rollback is quicker than a roll-out.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class People:
             await self._do("annotate", self._annotate)
             await self._do("drop container", self._drop_exporter)
             await self._do("delete", self._delete)
-        await self._roll("catalog", DEPLOYMENTS, f"2.{number}", pause_seconds=1.5)
+        await self._roll("catalog", DEPLOYMENTS, f"2.{number}", pause_seconds=1.5 if self._is_odd else 8.0)
         await self._roll("catalog", DEPLOYMENTS, f"1.{number}")
         await self._do("move tag", lambda: self._move_tag(number))
         await self._roll("checkout", ROLLOUTS, f"1.{number}", pause_seconds=4.0)
