@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.deploy.documents import DEPLOY, Document, find, load, manifests, render
 from tests.docs.pages import page, spans, tables
+from tests.runtime.records import Shop
 from tests.runtime.worlds import NAMESPACE, Cluster, make_environ, make_repository, make_settings, running, until
 
 from fluxtrail.clusters import lease as lease_module
@@ -67,9 +68,19 @@ class Rules:
 
 
 async def ask_everything(
-    rules: Rules, folder: Path, monkeypatch: pytest.MonkeyPatch, *, old_watches: int = 1, **settings: Any
+    rules: Rules,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    old_watches: int = 1,
+    workload: str = "",
+    **settings: Any,
 ) -> None:
-    """Run the service, lease and all, until it is ready and watches what it listed."""
+    """Run the service, lease and all, until it is ready and watches what it listed.
+
+    Args:
+        workload: the namespace of a Deployment that is waited for until it is recorded.
+    """
     monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.1)
     cluster = Cluster(resources=[*FLUX_RESOURCES, *_not_yet_simulated()])
     cluster.store.insert_namespace(HOME)
@@ -77,6 +88,8 @@ async def ask_everything(
     repository = await make_repository(folder)
     cluster.fetch(repository.head_commit, url=repository.url)
     cluster.apply(repository.head_commit)
+    if workload:
+        Shop(cluster).deploy("web", 1, namespace=workload)
     async with cluster.server:
         # As a server that cannot begin a watch with what there is (Kubernetes before 1.32): it is listed first.
         for plural in {plural for _, plural, verb in rules.granted if verb == "watch"}:
@@ -87,6 +100,8 @@ async def ask_everything(
             async with running(chosen, make_environ(folder)) as run:
                 await run.until_ready()
                 await run.until_applied(repository.head_commit)
+                if workload:
+                    await until(lambda: run.sample("fluxtrail_deployment_records"), "a record")
                 await until(lambda: rights("list", rules) == rights("watch", rules), "watches of all that was listed")
                 await until(lambda: ("coordination.k8s.io", "leases", "update") in rules.used, "a renewal")
 
@@ -152,6 +167,33 @@ async def test_drop_in_may_look_for_the_kustomization_of_the_tracker(
     assert rules.refused == []
     assert rules.used == rules.granted
     assert rules.granted - Rules([*BASE, *READER, *IDENTITY]).granted == {(KUSTOMIZE_GROUP, "kustomizations", "get")}
+
+
+RECORDS_ON = {"enabled": True, "dry_run": True, "organization": "acme", "logical_environment": "production"}
+
+
+async def test_deployment_records_ask_for_what_the_component_grants_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules([*BASE, *READER, *IDENTITY, *RECORDS])
+    await ask_everything(rules, tmp_path, monkeypatch, workload="shop", deployment_records=RECORDS_ON)
+    assert rules.refused == []
+    assert rules.used == rules.granted
+
+
+async def test_namespaced_records_need_no_right_on_the_whole_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [*in_namespace(NAMESPACED_READER, NAMESPACE), *in_namespace(NAMESPACED_RECORDS, "apps")]
+    rules = Rules([*BASE, *own])
+    narrowed = {**RECORDS_ON, "namespaces": ["apps"]}
+    await ask_everything(
+        rules, tmp_path, monkeypatch, old_watches=2, workload="apps", namespaces=(NAMESPACE,),
+        deployment_records=narrowed,
+    )  # fmt: skip
+    assert rules.used == rules.granted
+    asked = {(item.group, item.resource) for item in WORKLOAD_KINDS}
+    assert not [right for right, namespace, _ in rules.refused if right[:2] in asked], "nothing was tried in vain"
 
 
 def test_every_kind_that_is_watched_may_be_read() -> None:
