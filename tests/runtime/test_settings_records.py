@@ -134,7 +134,7 @@ def test_unknown_log_level_is_info_with_a_warning_as_it_was(level: str, shown: s
     settings = load(environ, **ON)
     assert settings.log_level == shown
     with capture_logs() as lines:
-        tell_of_tracker(settings.deployment_records, environ)
+        tell_of_tracker(settings.deployment_records, environ, log_level=settings.log_level)
     assert [line["given"] for line in lines] == (["loud"] if level == "loud" else [])
 
 
@@ -144,9 +144,9 @@ def test_unknown_log_level_is_refused_without_records() -> None:
 
 def test_one_line_hints_at_the_flag() -> None:
     with capture_logs() as lines:
-        tell_of_tracker(load().deployment_records, TRACKER)
-        tell_of_tracker(load(**ON).deployment_records, TRACKER)
-        tell_of_tracker(load({}).deployment_records, {"CLUSTER": "c"})
+        tell_of_tracker(load().deployment_records, TRACKER, log_level="INFO")
+        tell_of_tracker(load(**ON).deployment_records, TRACKER, log_level="INFO")
+        tell_of_tracker(load({}).deployment_records, {"CLUSTER": "c"}, log_level="INFO")
     (line,) = lines
     assert "--deployment-records" in line["remedy"]
 
@@ -236,13 +236,21 @@ def test_environments_state_what_is_a_clusters_own() -> None:
         ({"environments": {"prod-ue": {}}}, ["prod-eu"], "no followed cluster is named 'prod-ue'"),
         ({"logical_environment": "", "environments": {"a": {"logical_environment": "x"}}}, ["a", "b"],
          "environments.b.logical_environment"),
-        ({}, ["x" * 129], "a cluster's name of 128 characters"),
+        ({}, ["x" * 129], "1 to 128 characters"),
+        ({"cluster": ".."}, ["a"], "'..' cannot be a cluster's name"),
     ],
 )  # fmt: skip
 def test_destinations_that_cannot_be_are_refused(known: dict[str, Any], clusters: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         destinations(section(**known), clusters)
     assert said in str(caught.value)
+
+
+def test_blanks_around_a_name_are_none_of_it() -> None:
+    found = destinations(section(logical_environment=" production\n", cluster="prod-eu\n"), ["a"])
+    assert found["a"].text == "acme/production//prod-eu"
+    with pytest.raises(ConfigError, match="Logical environment is required"):
+        destinations(section(logical_environment="  "), ["a"])
 
 
 def test_the_pods_own_cluster_is_told_under_the_stated_name() -> None:

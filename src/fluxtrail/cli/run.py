@@ -119,14 +119,14 @@ def _refuse_stray(flags: dict[str, Any], *, has_records: bool) -> None:
 def _run(settings: Any) -> None:
     import uvloop
 
-    from fluxtrail.runtime.logs import configure_logs
     from fluxtrail.runtime.assembly import open_service
+    from fluxtrail.runtime.logs import configure_logs
     from fluxtrail.runtime.settings_tracker import tell_of_tracker
     from fluxtrail.runtime.standby import run_as_only_writer
 
     mode = settings.telemetry.mode
     configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
-    tell_of_tracker(settings.deployment_records, os.environ)
+    tell_of_tracker(settings.deployment_records, os.environ, log_level=settings.log_level)
 
     async def serve() -> None:
         async with open_service(settings, os.environ) as service:

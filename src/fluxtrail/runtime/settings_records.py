@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from fluxtrail.model.deployment import DEFAULT_TEMPLATE, MAX_ENVIRONMENT_LENGTH, PLACEHOLDERS, Destination, is_template
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.remotes.github.artifact_address import DEFAULT_BASE_URL, parse_base_url, parse_organization
+from fluxtrail.remotes.github.artifact_address import (
+    DEFAULT_BASE_URL,
+    cluster_segment,
+    parse_base_url,
+    parse_organization,
+)
+from fluxtrail.remotes.github.artifact_errors import UnsendableError
 from fluxtrail.runtime.settings_values import Names, Section
 
 SECTION = "setting deployment_records"
@@ -20,7 +26,7 @@ UNNAMED = "in-cluster"
 """What the pod's own cluster is called where nobody gave it a name: too many have it to tell GitHub."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_Environment = Annotated[str, Field(max_length=MAX_ENVIRONMENT_LENGTH)]
+_Environment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ENVIRONMENT_LENGTH)]
 
 
 class EnvironmentSetting(Section):
@@ -149,12 +155,10 @@ def _destination(setting: DeploymentRecordsSetting, name: str) -> Destination:
         raise _missing("Logical environment is required", f"environments.{name}.logical_environment", "")
     if not cluster:
         raise _missing("Cluster is required", "cluster", "CLUSTER")
-    if len(cluster) > MAX_ENVIRONMENT_LENGTH:
-        raise ConfigError(
-            f"GitHub takes a cluster's name of {MAX_ENVIRONMENT_LENGTH} characters, {cluster[:80]!r}… has "
-            f"{len(cluster)}; set a shorter one",
-            subject=f"{SECTION}.cluster (CLUSTER)",
-        )
+    try:
+        cluster_segment(cluster)
+    except UnsendableError as exc:
+        raise ConfigError(exc.message, subject=f"{SECTION}.cluster (CLUSTER)") from exc
     return Destination(
         organization=setting.organization,
         logical_environment=logical,

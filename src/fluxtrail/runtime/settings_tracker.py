@@ -106,7 +106,7 @@ def read_credentials(setting: DeploymentRecordsSetting, environ: Mapping[str, st
     return RecordCredentials(app=app, token=token)
 
 
-def tell_of_tracker(setting: DeploymentRecordsSetting, environ: Mapping[str, str]) -> None:
+def tell_of_tracker(setting: DeploymentRecordsSetting, environ: Mapping[str, str], *, log_level: str) -> None:
     """Log what somebody who comes from deployment-tracker should know of the start."""
     if not setting.enabled and all(environ.get(name) for name in _NEEDED):
         log.info(
@@ -116,7 +116,7 @@ def tell_of_tracker(setting: DeploymentRecordsSetting, environ: Mapping[str, str
         )
     level = environ.get("LOG_LEVEL", "")
     if setting.enabled and not _is_level(level):
-        log.warning("log level unknown", given=level[:40], used="INFO", known=["DEBUG", "INFO", "WARN", "ERROR"])
+        log.warning("log level unknown", given=level[:40], used=log_level, known=["DEBUG", "INFO", "WARN", "ERROR"])
 
 
 def _is_level(text: str) -> bool:
