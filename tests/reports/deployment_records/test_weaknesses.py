@@ -204,10 +204,10 @@ async def test_an_hour_of_403_loses_nothing_and_is_drained_in_budget(room: Room)
 
 
 async def test_an_hour_of_403_without_bulk_is_drained_in_budget(room: Room) -> None:
-    room.per_hour = 300
+    room.per_hour = 150
     room.restart(has_bulk=False)
     room.github.choose_fault = lambda call: limited(60.0)
-    await room.record(many(400))
+    await room.record(many(200))
     for _ in range(60):
         room.clock.turn(60)
         await room.dispatcher.work()
@@ -216,7 +216,7 @@ async def test_an_hour_of_403_without_bulk_is_drained_in_budget(room: Room) -> N
     while await room.waiting():
         room.github.forget_calls()
         await room.go_on(seconds=3600.0)
-        assert len(room.github.calls) <= 301
+        assert len(room.github.calls) <= 151
         hours += 1
     assert hours == 2
     await room.check()

@@ -17,13 +17,19 @@ from fluxtrail.reports.deployment_records.noting import Notes
 from fluxtrail.reports.deployment_records.plan import SINK, read_record_id
 from fluxtrail.reports.deployment_records.ports import Budget, FindDestination, RecordLedger, RecordsClient
 from fluxtrail.reports.deployment_records.rounds import Round
-from fluxtrail.reports.deployment_records.tellings import JOB_LIMIT, Telling, find_pending_schedules, is_to_be_told
+from fluxtrail.reports.deployment_records.tellings import (
+    JOB_LIMIT,
+    Telling,
+    find_pending_schedules,
+    grouped,
+    is_to_be_told,
+)
 from fluxtrail.reports.dispatcher import BATCH, Pace
 from fluxtrail.reports.outputs import Settlement
 from fluxtrail.reports.ports import Clock
 
-UNFOLLOWED_SECONDS = 300.0
-"""How long a record waits whose cluster is not followed (yet)."""
+UNFOLLOWED_SECONDS = (2.0, 300.0)
+"""How long a record waits whose cluster is not followed (yet): at first, as just after a start, and in the end."""
 UNFOLLOWED = "its cluster is not followed now; its records wait until it is"
 NOWHERE = ""
 """No destination's text."""
@@ -95,9 +101,7 @@ class DeploymentRecordsOutput:
         unknown = await self._ledger.records_of_digests(digests, told=Told.UNKNOWN)
         schedules = find_pending_schedules(unknown, self._clock.now())
         round_ = Round(settlement, self._notes, self.counters, self._clock, schedules=schedules)
-        by_cluster: dict[ClusterUid, list[Telling]] = {}
-        for one in tellings:
-            by_cluster.setdefault(one.record.cluster, []).append(one)
+        by_cluster = grouped(tellings, lambda one: one.record.cluster)
 
         async def tell(cluster: ClusterUid) -> None:
             destination = self._find_destination(cluster)
@@ -135,10 +139,15 @@ class DeploymentRecordsOutput:
                 tellings.append(Telling(report, record, record.content))
         if silent:
             await settlement.drop(silent)
-        if unfollowed:
-            until = now + timedelta(seconds=UNFOLLOWED_SECONDS)
-            await settlement.postpone(unfollowed, until=until, answer=UNFOLLOWED)
+        await self._let_wait(unfollowed, settlement)
         return tellings
+
+    async def _let_wait(self, reports: Sequence[ClaimedReport], settlement: Settlement) -> None:
+        """Give them a little longer each time."""
+        soon, late = UNFOLLOWED_SECONDS
+        for attempts, some in grouped(reports, lambda report: report.attempts).items():
+            until = self._clock.now() + timedelta(seconds=min(soon * 2.0 ** min(attempts, 16), late))
+            await settlement.postpone(some, until=until, answer=UNFOLLOWED)
 
     async def _records(
         self, reports: Sequence[ClaimedReport], settlement: Settlement

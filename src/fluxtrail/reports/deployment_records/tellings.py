@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,9 @@ from fluxtrail.model.deployment import (
 )
 from fluxtrail.model.report import ClaimedReport
 from fluxtrail.reports.deployment_records.ports import Entry, Rejection
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 SINGLES = 20
 """So many are told one by one: as many as GitHub is asked in a burst."""
@@ -168,9 +172,9 @@ def sort_out(
 
 def _finder(tellings: Sequence[Telling]) -> Callable[[Rejection], Sequence[Telling]]:
     """Return a look-up of what an error may mean, by the most exact that it says."""
-    by_entry = _grouped(tellings, lambda one: one.record.deployment_name)
-    by_digest = _grouped(tellings, lambda one: one.digest)
-    by_image = _grouped(tellings, lambda one: one.content.name)
+    by_entry = grouped(tellings, lambda one: one.record.deployment_name)
+    by_digest = grouped(tellings, lambda one: one.digest)
+    by_image = grouped(tellings, lambda one: one.content.name)
 
     def find_meant(error: Rejection) -> Sequence[Telling]:
         if error.deployment_name:
@@ -182,9 +186,9 @@ def _finder(tellings: Sequence[Telling]) -> Callable[[Rejection], Sequence[Telli
     return find_meant
 
 
-def _grouped(tellings: Sequence[Telling], key: Callable[[Telling], str]) -> dict[str, list[Telling]]:
-    found: dict[str, list[Telling]] = {}
-    for one in tellings:
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    found: dict[K, list[T]] = {}
+    for one in items:
         found.setdefault(key(one), []).append(one)
     return found
 
