@@ -59,6 +59,16 @@ async def test_one_pod_speaks_in_any_order_of_sight(
         cluster.delete(*cluster.pods_of(job))
 
 
+async def test_a_container_that_started_again_does_not_make_its_pod_newer(cluster: Cluster, follower: Follower) -> None:
+    agent = cluster.make(("acme.io", "Farm"), "farm")
+    old = cluster.add_pod(agent, 1)
+    cluster.add_pod(agent, 2)
+    cluster.clock.turn(60)
+    cluster.run(old, {"app": 1})
+    cluster.put(old)
+    assert await follower.settle() == {"prod/farm/app": 2}
+
+
 async def test_containers_of_one_pod_are_told_apart(cluster: Cluster, follower: Follower) -> None:
     cluster.pod("web", runs={"app": 1, "proxy": 2}, init={"migrate": 3})
     assert await follower.settle() == {"prod/web/app": 1, "prod/web/proxy": 2, "prod/web/migrate": 3}

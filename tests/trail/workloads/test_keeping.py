@@ -140,6 +140,43 @@ async def test_the_keeper_runs_on_after_its_ledger_failed(cluster: Cluster, ledg
         running.cancel()
 
 
+async def test_the_keeper_judges_when_a_wait_is_over_though_nothing_happens(
+    cluster: Cluster, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "OWNER_SECONDS", 0.01)
+    made = cluster.make(REPLICA_SET, "web-7c9d")
+    cluster.add_pod(made, 1)
+    cluster.delete(made)
+    follower = Follower(cluster, ledger)
+    await follower.hear_all()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(follower.keeper.run())
+        async with asyncio.timeout(10):
+            while not follower.said.is_set():
+                cluster.clock.turn(1)
+                await asyncio.sleep(0.005)
+        assert await follower.state() == {WEB: 1}
+        running.cancel()
+
+
+async def test_many_workloads_are_judged_in_one_round_with_turns_for_others(
+    cluster: Cluster, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "BREATH", 3)
+    monkeypatch.setattr(keeping, "BATCH", 4)
+    for number in range(10):
+        cluster.pod(f"pod-{number}")
+    assert len(await follower.settle()) == 10
+
+
+async def test_the_end_of_what_was_never_seen_is_nothing(cluster: Cluster, follower: Follower) -> None:
+    docs = [cluster.make(DEPLOYMENT, "web"), cluster.pod("web")]
+    for kind in (DEPLOYMENT, POD):
+        cluster.streams[kind].clear()
+    cluster.delete(*docs)
+    assert await follower.settle() == {}
+
+
 # -- what happens while it is written -------------------------------------------------------------------------------
 
 

@@ -133,6 +133,7 @@ async def test_a_nodes_own_pods_go_by_their_name_without_the_node(cluster: Clust
         pytest.param("nightly-28485120", ["nightly"], "prod/nightly/app", id="of a cron job"),
         pytest.param("nightly-0", ["nightly"], "prod/nightly/app", id="one digit"),
         pytest.param("nightly-28485120", [], "prod/nightly-28485120/app", id="no such cron job"),
+        pytest.param("nightly-28485120", ["other/nightly"], "prod/nightly-28485120/app", id="in another namespace"),
         pytest.param("nightly-abc", ["nightly"], "prod/nightly-abc/app", id="letters"),
         pytest.param("nightly-123abc", ["nightly"], "prod/nightly-123abc/app", id="mixed"),
         pytest.param("nightly-12-34", ["nightly"], "prod/nightly-12-34/app", id="two numbers"),
@@ -145,7 +146,7 @@ async def test_jobs_that_may_not_be_read_are_of_the_cron_job_that_their_name_tel
     cluster: Cluster, ledger: SqlLedger, owner: str, cron_jobs: list[str], expected: str, order: str
 ) -> None:
     for name in cron_jobs:
-        cluster.make(CRON_JOB, name)
+        cluster.make(CRON_JOB, name.rpartition("/")[2], namespace=name.rpartition("/")[0] or "prod")
     cluster.add_pod(cluster.make(JOB, owner), 1)
     cluster.forbid(JOB)
     follower = Follower(cluster, ledger)

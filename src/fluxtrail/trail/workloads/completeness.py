@@ -31,11 +31,6 @@ class Completeness:
             case Unavailable():
                 self._blind[kind] = observation.reason
 
-    def note_event(self, group: str, kind: str, at: datetime) -> None:
-        """An object of the kind was seen to change or go: the stream lives, so it is complete up to then."""
-        if (group, kind) not in self._blind and (group, kind) in self._complete_at:
-            self._complete_at[group, kind] = max(self._complete_at[group, kind], at)
-
     def is_settled(self, group: str, kind: str) -> bool:
         """Whether the kind was listed once, or cannot be."""
         return (group, kind) in self._complete_at or self.is_unreadable(group, kind)

@@ -45,9 +45,6 @@ class ClusterIndex:
         self.unresolved: dict[ObjectUid, Owner] = {}
         """Pods that wait for an owner to be seen."""
 
-    def __len__(self) -> int:
-        return len(self._pods)
-
     # -- pods --------------------------------------------------------------------------------------------------
 
     def put_pod(self, pod: Pod) -> None:
@@ -205,10 +202,6 @@ class ClusterIndex:
         keys = (ObjectKey(group, kind, namespace, anchor.name) for namespace in (anchor.namespace, ""))
         uid = next((self._by_key[key] for key in keys if key in self._by_key), None)
         return None if uid is None else self._objects.get(uid) or self._pods.get(uid)
-
-    @property
-    def anchors(self) -> list[Anchor]:
-        return list(self._members)
 
     def notes_of(self, pod: Pod) -> list[Notes]:
         """Return the notes of a pod and of everything above it, the nearest first."""
