@@ -181,6 +181,11 @@ def test_plain_http_is_for_this_machine_and_cluster(url: str) -> None:
     assert load({**TRACKER, "BASE_URL": url}, **ON).deployment_records.api_url == url
 
 
+def test_the_trackers_name_is_in_what_is_said_of_its_value() -> None:
+    said = refusal({**TRACKER, "DN_TEMPLATE": "static"}, **ON)
+    assert said.startswith("setting deployment_records.name_template (DN_TEMPLATE): Template must contain")
+
+
 def test_flags_of_both_namespaces_exclude_each_other() -> None:
     both: dict[str, Any] = {"deployment_records.namespaces": "a", "deployment_records.exclude_namespaces": "b"}
     assert "Cannot set both -namespace and -exclude-namespaces" in refusal(**ON, **both)

@@ -26,7 +26,7 @@ from fluxtrail.ledger.place import is_postgres
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.redaction import redact
 from fluxtrail.runtime.settings_records import DeploymentRecordsSetting, check_records
-from fluxtrail.runtime.settings_tracker import read_tracker
+from fluxtrail.runtime.settings_tracker import TRACKER_NAMES, read_tracker
 from fluxtrail.runtime.settings_values import Names, Section
 
 S = TypeVar("S", bound=BaseSettings)
@@ -318,7 +318,14 @@ def _explain(exc: ValidationError) -> ConfigError:
         if isinstance(given, str | int | float) and not is_secret
         else ""
     )
-    return ConfigError(f"{problem['msg']}{shown}", subject=f"setting {field}")
+    said = problem["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{said}{shown}", subject=f"setting {field}{_replaced(field)}")
+
+
+def _replaced(field: str) -> str:
+    """Return the other names of a setting, as a message has them: the value may have come by one of them."""
+    names = [name for name, setting in {**REPLACED_NAMES, **TRACKER_NAMES}.items() if setting == field]
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _siblings(place: tuple[int | str, ...]) -> list[str]:
