@@ -56,7 +56,7 @@ BUSY = Picture(
 
 def test_told_records_are_counted_where_there_are_any() -> None:
     told = Picture(url=BUSY.url, seed=1, clusters=CLUSTERS, status={"changes": 50, "records": 63})
-    assert "63 records told" in "\n".join(rendered(told, 80))
+    assert "63 deployment records told" in "\n".join(rendered(told, 80))
     assert "records" not in "\n".join(rendered(BUSY, 80))
 
 

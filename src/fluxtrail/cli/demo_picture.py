@@ -121,9 +121,6 @@ def _counts(picture: Picture) -> Text:
         mark, style = _MARKS[verdict]
         text.append(f"{mark} {counted[verdict]} ", style=style if counted[verdict] else "dim")
         text.append(f"{verdict.replace('_', ' ')}  ", style="dim")
-    if records := picture.status.get("records"):
-        text.append(f"▣ {records} ", style="cyan")
-        text.append("records told", style="dim")
     return text
 
 
@@ -248,6 +245,8 @@ def _footer(picture: Picture, width: int) -> RenderableType:
     else:
         server = "" if picture.url == DEFAULT_SERVER else f"--server {picture.url} "
         line = Text(f"q quits · fluxtrail {server}trace <commit>", style="dim")
+        if records := picture.status.get("records"):
+            line.append(f" · {records} deployment records told")
     line.truncate(width, overflow="ellipsis")
     return line
 
