@@ -43,15 +43,20 @@ def may_speak(anchor: Anchor, pod: Pod) -> bool:
     return pod.phase == "Running" or (pod.is_over and anchor.kind in (JOB, CRON_JOB))
 
 
-def candidate_of(pod: Pod, container: ContainerRun, revision: int) -> Candidate | None:
+Rank = tuple[bool, bool, int, datetime]
+
+
+def rank_of(pod: Pod, revision: int) -> Rank:
+    """Return the first fields of a candidate: those that all containers of a pod share."""
+    return not pod.is_deleting, pod.phase == "Running", revision, pod.created_at or _EARLIEST
+
+
+def candidate_of(pod: Pod, container: ContainerRun, rank: Rank) -> Candidate | None:
     """Return what a container says; None where its image is not known by a digest (yet)."""
     if not is_digest(container.image_id):
         return None
     return Candidate(
-        is_staying=not pod.is_deleting,
-        is_running=pod.phase == "Running",
-        revision=revision,
-        created_at=pod.created_at or _EARLIEST,
+        *rank,
         started_at=container.started_at or _EARLIEST,
         digest=container.image_id,
         image=container.image,
@@ -69,8 +74,12 @@ def choose(anchor: Anchor, pods: Iterable[tuple[Pod, int]]) -> dict[str, Candida
     for pod, revision in pods:
         if not may_speak(anchor, pod):
             continue
+        rank = rank_of(pod, revision)
         for container in pod.containers:
-            found = candidate_of(pod, container, revision)
-            if found is not None and (container.name not in best or found > best[container.name]):
+            held = best.get(container.name)
+            if held is not None and rank < held[:4]:
+                continue  # as for most pods of many: what they run need not be looked at
+            found = candidate_of(pod, container, rank)
+            if found is not None and (held is None or found > held):
                 best[container.name] = found
     return best
