@@ -12,10 +12,10 @@ from tests.reports.worlds import FakeClock, ScriptedOutput, at
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import AuthError, FluxtrailError, RateLimitedError, UpstreamError
-from fluxtrail.model.report import Mode, NewReport, ReportState
+from fluxtrail.model.report import ClaimedReport, Mode, NewReport, ReportState
 from fluxtrail.reports import dispatcher as module
 from fluxtrail.reports.dispatcher import BATCH, BURY_AFTER, Dispatcher, Pace
-from fluxtrail.reports.outputs import Taken
+from fluxtrail.reports.outputs import Settlement, Taken
 
 SINK = "otlp.traces"
 
@@ -333,3 +333,86 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
+
+
+class Postman:
+    """A receiver that answers for each report by itself; what its keys say is what becomes of them."""
+
+    sink = SINK
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+        self.error: FluxtrailError | None = None
+        self.began = asyncio.Event()
+        self.hangs = False
+
+    async def deliver(self, reports: Sequence[ClaimedReport], settlement: Settlement) -> None:
+        self.seen.append([report.key for report in reports])
+        for report in reports:
+            if report.key.startswith("taken"):
+                await settlement.acknowledge([report])
+            elif report.key.startswith("silent"):
+                await settlement.drop([report])
+            elif report.key.startswith("later"):
+                await settlement.postpone([report], until=at(3600), answer="not now")
+            elif report.key.startswith("bad"):
+                await settlement.bury([report], "no")
+        self.began.set()
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+
+
+def postman_of(room: Room, **given: float) -> tuple[Postman, Dispatcher]:
+    postman = Postman()
+    pace = Pace(**given)  # type: ignore[arg-type]
+    return postman, Dispatcher(postman, room.ledger.outbox, room.clock, owner="postman", pace=pace)
+
+
+async def test_each_report_is_settled_by_itself(room: Room) -> None:
+    postman, dispatcher = postman_of(room)
+    await room.plan("taken", "silent", "later", "bad")
+    assert await dispatcher.work()
+    assert await room.left() == {"later": "not now"}
+    assert await room.left(ReportState.DEAD) == {"bad": "no"}
+    assert (dispatcher.numbers.sent, dispatcher.numbers.buried) == (1, 1)
+    assert not await dispatcher.work()
+    assert len(postman.seen) == 1
+
+
+async def test_what_an_output_left_when_its_receiver_failed_is_given_back(room: Room) -> None:
+    postman, dispatcher = postman_of(room)
+    postman.error = RateLimitedError("slow down", retry_after_seconds=300.0)
+    await room.plan("taken", "rest1", "rest2")
+    assert await dispatcher.work()
+    assert await room.left() == {"rest1": "slow down", "rest2": "slow down"}
+    assert dispatcher.numbers.is_down
+    room.clock.turn(299)
+    assert not await dispatcher.work()
+    postman.error = None
+    room.clock.turn(1)
+    assert await dispatcher.work()
+    assert postman.seen[-1] == ["rest1"]
+
+
+async def test_a_claim_is_as_large_as_the_pace_says(room: Room) -> None:
+    postman, dispatcher = postman_of(room, claim=350)
+    await room.plan(*(f"taken{number}" for number in range(400)))
+    while await dispatcher.work():
+        pass
+    assert [len(keys) for keys in postman.seen] == [350, 50]
+
+
+async def test_a_stop_waits_no_longer_than_its_grace(room: Room) -> None:
+    postman, dispatcher = postman_of(room, grace_seconds=0.05)
+    postman.hangs = True
+    await room.plan("taken", "rest")
+    running = asyncio.create_task(dispatcher.run())
+    await postman.began.wait()
+    running.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert await room.left() == {"rest": module.STOPPED}
+    assert len(postman.seen) == 1

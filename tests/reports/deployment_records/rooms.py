@@ -29,6 +29,7 @@ from fluxtrail.reports.deployment_records.lost_jobs import LostJobs
 from fluxtrail.reports.deployment_records.output import DeploymentRecordsOutput, records_pace
 from fluxtrail.reports.deployment_records.plan import SINK, report_of
 from fluxtrail.reports.dispatcher import Dispatcher
+from fluxtrail.reports.ports import Clock
 
 PROD, STAGING = ClusterUid("uid-prod"), ClusterUid("uid-staging")
 GONE = DeploymentStatus.DECOMMISSIONED
@@ -52,6 +53,28 @@ def content(image: str = "nginx", version: str = "1", **given: Any) -> Content:
 def destination(cluster: ClusterUid, **given: Any) -> Destination:
     fields = {"organization": "acme", "logical_environment": "production", "physical_environment": "eu"}
     return Destination(**(fields | {"cluster": cluster.removeprefix("uid-")} | given))
+
+
+async def put(ledger: SqlLedger, clock: Clock, names: dict[str, Content], *, cluster: ClusterUid = PROD) -> None:
+    """Keep what runs: rows and reports of what changed in one unit."""
+    now = clock.now()
+    given = [
+        KeptRecord(
+            id=RecordId(0),
+            cluster=cluster,
+            deployment_name=name,
+            place=Place("shop", "Deployment", name, "main"),
+            content=what,
+            since=now,
+            changed_at=now,
+        )
+        for name, what in names.items()
+    ]
+    async with ledger.unit() as unit:
+        before = {item.deployment_name: item.content for item in await unit.deployment_records(cluster)}
+        saved = await unit.put_deployment_records(given)
+        changed = [item for item in saved if before.get(item.deployment_name) != item.content]
+        await unit.add_reports([report_of(item) for item in changed])
 
 
 class Room:
@@ -91,25 +114,8 @@ class Room:
         self.catching_up = CatchingUp(self.ledger, self.clock)
 
     async def record(self, names: dict[str, Content], *, cluster: ClusterUid = PROD) -> None:
-        """Keep what runs, as following a cluster does: rows and reports of what changed in one unit."""
-        now = self.clock.now()
-        given = [
-            KeptRecord(
-                id=RecordId(0),
-                cluster=cluster,
-                deployment_name=name,
-                place=Place("shop", "Deployment", name, "main"),
-                content=what,
-                since=now,
-                changed_at=now,
-            )
-            for name, what in names.items()
-        ]
-        async with self.ledger.unit() as unit:
-            before = {item.deployment_name: item.content for item in await unit.deployment_records(cluster)}
-            saved = await unit.put_deployment_records(given)
-            changed = [item for item in saved if before.get(item.deployment_name) != item.content]
-            await unit.add_reports([report_of(item) for item in changed])
+        """Keep what runs, as following a cluster does."""
+        await put(self.ledger, self.clock, names, cluster=cluster)
 
     async def go_on(self, *, seconds: float = 3600.0) -> None:
         """Send until nothing is left to be sent, on a clock that runs as fast as that allows."""

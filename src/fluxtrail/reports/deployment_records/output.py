@@ -92,6 +92,11 @@ class DeploymentRecordsOutput:
             has_bulk=has_bulk,
         )
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether something was sent that may have arrived without its answer: known in memory only."""
+        return bool(self._desk.unanswered)
+
     async def deliver(self, reports: Sequence[ClaimedReport], settlement: Settlement) -> None:
         """Tell these records, and settle each of them by itself. See `SettlingOutput`."""
         tellings = await self._read(reports, settlement)
