@@ -117,6 +117,23 @@ async def test_a_ledger_that_fails_loses_nothing(cluster: Cluster, ledger: SqlLe
     assert (numbers.deployed, numbers.decommissioned, numbers.failed) == (2, 1, 3 * len(failures))
 
 
+async def test_a_ledger_that_fails_in_the_midst_of_a_round_loses_none_of_the_rest(
+    cluster: Cluster, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "BATCH", 1)
+    failing = FailingLedger(ledger)
+    follower = Follower(cluster, failing)
+    await follower.begin()
+    for name in ("a", "b", "c"):
+        cluster.pod(name)
+    await follower.hear_all()
+    failing.failures = ["", "end"]
+    with pytest.raises(StoreError):
+        await follower.keeper.settle()
+    assert await follower.state() == {"prod/a/app": 1}
+    assert len(await follower.settle()) == 3
+
+
 async def test_the_keeper_runs_on_after_its_ledger_failed(cluster: Cluster, ledger: SqlLedger) -> None:
     failing = FailingLedger(ledger)
     follower = Follower(cluster, failing)
