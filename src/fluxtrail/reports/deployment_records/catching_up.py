@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
 from fluxtrail.model.deployment import Destination, RecordId, Told
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.report import ReportState
-from fluxtrail.reports.deployment_records.noting import Notes
+from fluxtrail.reports.deployment_records.noting import BATCH, Notes, parts_of
 from fluxtrail.reports.deployment_records.plan import new_report
 from fluxtrail.reports.deployment_records.ports import RecordLedger
 from fluxtrail.reports.ports import Clock
-
-BATCH = 1_000
-T = TypeVar("T")
 
 
 class CatchingUp:
@@ -38,7 +34,7 @@ class CatchingUp:
         for uid in clusters:
             async with self._ledger.unit() as unit:
                 records = [item for item in await unit.deployment_records(uid) if item.told is not Told.SILENT]
-            for some in _parts(records):
+            for some in parts_of(records):
                 planned += await self._notes.plan_again(some)
         return planned
 
@@ -71,7 +67,3 @@ class CatchingUp:
 
     async def _clusters(self) -> list[ClusterUid]:
         return sorted({count.cluster for count in await self._ledger.deployment_record_counts()})
-
-
-def _parts(values: Sequence[T]) -> Sequence[Sequence[T]]:
-    return [values[start : start + BATCH] for start in range(0, len(values), BATCH)]

@@ -5,7 +5,8 @@ Whoever is killed between the two finds a report of a record that needs nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -22,6 +23,17 @@ from fluxtrail.reports.deployment_records.plan import report_of
 from fluxtrail.reports.deployment_records.ports import RecordLedger
 from fluxtrail.reports.deployment_records.tellings import Schedule, Telling
 from fluxtrail.reports.ports import Clock
+
+T = TypeVar("T")
+
+BATCH = 1_000
+"""Records in one transaction: nobody else writes meanwhile."""
+
+
+def parts_of(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield a transaction's worth at a time."""
+    for start in range(0, len(values), BATCH):
+        yield values[start : start + BATCH]
 
 
 class Notes:

@@ -13,7 +13,7 @@ from fluxtrail.reports.deployment_records.at_once import at_once
 from fluxtrail.reports.deployment_records.counters import RecordCounters
 from fluxtrail.reports.deployment_records.courier import Courier, Desk
 from fluxtrail.reports.deployment_records.lost_jobs import LostJobs
-from fluxtrail.reports.deployment_records.noting import Notes
+from fluxtrail.reports.deployment_records.noting import Notes, parts_of
 from fluxtrail.reports.deployment_records.plan import SINK, read_record_id
 from fluxtrail.reports.deployment_records.ports import Budget, FindDestination, RecordLedger, RecordsClient
 from fluxtrail.reports.deployment_records.rounds import Round
@@ -163,6 +163,8 @@ class DeploymentRecordsOutput:
                 ids.append((report, read_record_id(report.body)))
             except WireError as exc:
                 await settlement.bury([report], str(exc))
-        async with self._ledger.unit() as unit:
-            found = {record.id: record for record in await unit.records_by_id([id_ for _, id_ in ids])}
+        found: dict[RecordId, KeptRecord] = {}
+        for part in parts_of([id_ for _, id_ in ids]):
+            async with self._ledger.unit() as unit:
+                found.update((record.id, record) for record in await unit.records_by_id(part))
         return [(report, found.get(id_)) for report, id_ in ids]

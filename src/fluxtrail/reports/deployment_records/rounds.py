@@ -10,7 +10,7 @@ import structlog
 from fluxtrail.model.deployment import Destination
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.reports.deployment_records.counters import RecordCounters
-from fluxtrail.reports.deployment_records.noting import Notes
+from fluxtrail.reports.deployment_records.noting import Notes, parts_of
 from fluxtrail.reports.deployment_records.tellings import Schedule, Telling
 from fluxtrail.reports.outputs import Settlement
 from fluxtrail.reports.ports import Clock
@@ -58,8 +58,10 @@ class Round:
 
     async def accept(self, tellings: Sequence[Telling], destination: Destination) -> None:
         """GitHub holds these now."""
-        if not tellings:
-            return
+        for part in parts_of(tellings):
+            await self._accept(part, destination)
+
+    async def _accept(self, tellings: Sequence[Telling], destination: Destination) -> None:
         self._has_taken = True
         retold = await self._notes.accepted(tellings, destination)
         if retold:
@@ -76,16 +78,15 @@ class Round:
         Args:
             is_asked: it has said so just now.
         """
-        if not tellings:
-            return
-        await self._notes.unknown(tellings, self._schedules)
-        reports = [one.report for one in tellings]
-        if is_asked:
-            self._counters.unknown += len(tellings)
-            await self._settlement.acknowledge(reports)
-        else:
-            self._counters.unknown_artifact_cache_hit += len(tellings)
-            await self._settlement.drop(reports)
+        for part in parts_of(tellings):
+            await self._notes.unknown(part, self._schedules)
+            reports = [one.report for one in part]
+            if is_asked:
+                self._counters.unknown += len(part)
+                await self._settlement.acknowledge(reports)
+            else:
+                self._counters.unknown_artifact_cache_hit += len(part)
+                await self._settlement.drop(reports)
 
     async def contest(self, telling: Telling, error: FluxtrailError) -> None:
         """Somebody else is writing this record: others go on."""
