@@ -203,6 +203,12 @@ class ClusterIndex:
         uid = next((self._by_key[key] for key in keys if key in self._by_key), None)
         return None if uid is None else self._objects.get(uid) or self._pods.get(uid)
 
+    def wants_revision(self, anchor: Anchor, revision: int) -> bool:
+        """Whether a workload still has a ReplicaSet of a revision that is to have pods."""
+        item = self.find(anchor)
+        below = (self._objects.get(uid) for uid in self._owned.get(item.uid, ())) if item is not None else ()
+        return any(child is not None and child.revision == revision and bool(child.replicas) for child in below)
+
     def notes_of(self, pod: Pod) -> list[Notes]:
         """Return the notes of a pod and of everything above it, the nearest first."""
         found, seen = [pod.notes], {pod.uid}

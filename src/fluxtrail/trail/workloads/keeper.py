@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -336,8 +336,8 @@ class WorkloadKeeper:
         """Find out who speaks for a workload's containers now; its names are to be judged."""
         if not self._rules.covers(anchor.namespace):
             return
-        heard = choose(anchor, self._index.pods_of(anchor))
         before = self._speakers.pop(anchor, {})
+        heard = self._heeded(anchor, before, choose(anchor, self._index.pods_of(anchor)))
         for container in before.keys() - heard.keys():
             name = self._name(anchor, container)
             self._named[name].discard((anchor, container))
@@ -352,6 +352,18 @@ class WorkloadKeeper:
             self._emptied_at.setdefault(anchor, self._clock.now())
         self._names |= {self._name(anchor, container) for container in before.keys() | heard.keys()}
         self._names |= self._kept_at.get(anchor, set())
+
+    def _heeded(
+        self, anchor: Anchor, before: Mapping[str, Candidate], heard: Mapping[str, Candidate]
+    ) -> dict[str, Candidate]:
+        """Return who speaks: an older revision is not heard while the pods of a newer one are only just away."""
+        heeded = dict(heard)
+        for container, speaker in heard.items():
+            last = before.get(container)
+            is_older = last is not None and speaker.revision < last.revision
+            if last is not None and is_older and self._index.wants_revision(anchor, last.revision):
+                heeded[container] = last
+        return heeded
 
     def _name(self, anchor: Anchor, container: str) -> str:
         return self._rules.template.name(anchor.place(container))
