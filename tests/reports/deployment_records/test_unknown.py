@@ -230,3 +230,31 @@ async def test_all_of_a_big_roll_out_of_unknown_images_withdraw_in_one_call(room
     assert len(room.github.calls) <= 4
     rows = await room.rows(PROD)
     assert {rows[name].told_content.status for name in many(200)} == {DeploymentStatus.DECOMMISSIONED}  # type: ignore[union-attr]
+
+
+async def test_what_github_holds_is_decommissioned_even_if_it_forgot_the_artifact_for_a_while(room: Room) -> None:
+    await room.settle("web", image="known")
+    room.github.unattested = {digest("known:1")}
+    await room.settle("api", image="known")
+    assert (await room.row("api")).told is Told.UNKNOWN
+    await room.record({"web": gone(content("known"))})
+    await room.go_on()
+    assert (await room.row("web")).told is Told.UNKNOWN
+    room.github.unattested = set()
+    await room.age(600)
+    assert room.github.digests()["web"] == (digest("known:1"), "decommissioned")
+    assert room.github.digests()["api"] == (digest("known:1"), "deployed")
+
+
+async def test_what_github_said_is_kept_with_each_record(room: Room) -> None:
+    await room.record({"web": UNATTESTED})
+    await room.go_on()
+    await room.record({"api": UNATTESTED})
+    await room.go_on()
+    rows = await room.rows()
+    said = f"no artifact found for {UNATTESTED.digest}"
+    assert [rows[name].answer for name in ("web", "api")] == [said, said]
+    room.github.unattested |= {digest("other:1")}
+    await room.record({**many(30), "box": content("other")})
+    await room.go_on()
+    assert "as not found" in (await room.row("box")).answer

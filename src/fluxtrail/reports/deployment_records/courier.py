@@ -198,8 +198,9 @@ class Courier:
         self._desk.begin([telling])
         try:
             await self._desk.client.post_record(self._destination, telling.entry)
-        except NotFoundError:
+        except NotFoundError as exc:
             self._is_known.setdefault(telling.record.id, False)
+            self._round.hear(telling, exc.message)
             await self._unknown([telling])
         except ConflictError as exc:
             await self._round.contest(telling, exc)

@@ -5,7 +5,7 @@ Whoever is killed between the two finds a report of a record that needs nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -21,11 +21,13 @@ from fluxtrail.model.deployment import (
 from fluxtrail.model.report import NewReport
 from fluxtrail.reports.deployment_records.plan import report_of
 from fluxtrail.reports.deployment_records.ports import RecordLedger
-from fluxtrail.reports.deployment_records.tellings import Schedule, Telling
+from fluxtrail.reports.deployment_records.tellings import Schedule, Telling, grouped
 from fluxtrail.reports.ports import Clock
 
 T = TypeVar("T")
 
+UNKNOWN = "no artifact found: GitHub left it out of what it took, as not found"
+"""What is kept of an answer to many records."""
 BATCH = 1_000
 """Records in one transaction: nobody else writes meanwhile."""
 
@@ -69,18 +71,22 @@ class Notes:
             self._wake()
         return len(others)
 
-    async def unknown(self, tellings: Sequence[Telling], schedules: dict[str, Schedule]) -> None:
+    async def unknown(
+        self, tellings: Sequence[Telling], schedules: dict[str, Schedule], answers: Mapping[str, str]
+    ) -> None:
         """GitHub does not know the digests of these records: all of a digest are asked about at one time.
 
         Args:
             schedules: by digest; those that are missing are made, and put in.
+            answers: what GitHub said, by digest, where it said something.
         """
         now = self._clock.now()
         digests = sorted({one.record.content.digest for one in tellings} - schedules.keys())
         others = list(await self._ledger.records_of_digests(digests, told=Told.UNKNOWN)) if digests else []
         known = [*others, *(one.record for one in tellings)]
+        by_digest = grouped(known, lambda item: item.content.digest)
         for digest in digests:
-            schedules[digest] = Schedule.after((item for item in known if item.content.digest == digest), now)
+            schedules[digest] = Schedule.after(by_digest[digest], now, answers.get(digest, UNKNOWN))
         meant = {one.record.id for one in tellings}
         records = [one.record for one in tellings] + [record for record in others if record.id not in meant]
         async with self._ledger.unit() as unit:
@@ -113,14 +119,17 @@ class Notes:
             self._wake()
 
     def _unknown(self, record: KeptRecord, schedule: Schedule) -> ToldOutcome:
-        """What no longer runs needs no second question."""
-        if record.content.status is DeploymentStatus.DECOMMISSIONED:
+        """What no longer runs needs no second question, unless GitHub has it as running."""
+        held = record.told_content
+        is_left = held is not None and (held.digest, held.status) == (record.content.digest, DeploymentStatus.DEPLOYED)
+        if record.content.status is DeploymentStatus.DECOMMISSIONED and not is_left:
             return self._outcome(record, Told.SILENT, record.content)
         return replace(
             self._outcome(record, Told.UNKNOWN, record.content),
             tries=schedule.tries,
             unknown_since=schedule.unknown_since,
             retry_at=schedule.retry_at,
+            answer=schedule.answer,
         )
 
     def _outcome(self, record: KeptRecord, told: Told, content: Content, *, told_to: str = "") -> ToldOutcome:

@@ -47,6 +47,8 @@ class Round:
         self._schedules = schedules
         self._refused: list[tuple[Telling, FluxtrailError]] = []
         self._has_taken = False
+        self._answers: dict[str, str] = {}
+        """By digest."""
 
     @property
     def is_over(self) -> bool:
@@ -54,7 +56,11 @@ class Round:
         return self._settlement.is_late or (len(self._refused) >= ALIKE and not self._has_taken)
 
     def is_known_unknown(self, telling: Telling) -> bool:
-        return not telling.is_withdrawal and telling.digest in self._schedules
+        return not telling.is_withdrawal and not telling.is_held and telling.digest in self._schedules
+
+    def hear(self, telling: Telling, answer: str) -> None:
+        """Remember what GitHub said of a digest that it does not know."""
+        self._answers[telling.digest] = answer
 
     async def accept(self, tellings: Sequence[Telling], destination: Destination) -> None:
         """GitHub holds these now."""
@@ -79,7 +85,7 @@ class Round:
             is_asked: it has said so just now.
         """
         for part in parts_of(tellings):
-            await self._notes.unknown(part, self._schedules)
+            await self._notes.unknown(part, self._schedules, self._answers)
             reports = [one.report for one in part]
             if is_asked:
                 self._counters.unknown += len(part)

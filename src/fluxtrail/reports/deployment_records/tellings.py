@@ -49,6 +49,12 @@ class Telling:
     def digest(self) -> str:
         return self.content.digest
 
+    @property
+    def is_held(self) -> bool:
+        """Whether GitHub knew this digest under this name before; it may again."""
+        held = self.record.told_content
+        return held is not None and held.digest == self.digest
+
 
 class Way(Enum):
     SINGLES = auto()
@@ -105,18 +111,20 @@ class Schedule(msgspec.Struct, frozen=True):
     tries: int
     unknown_since: datetime
     retry_at: datetime | None
+    answer: str = ""
+    """What GitHub said."""
 
     @staticmethod
-    def after(records: Iterable[KeptRecord], now: datetime) -> Schedule:
+    def after(records: Iterable[KeptRecord], now: datetime, answer: str = "") -> Schedule:
         """Return the next one after one more answer "unknown", from what is known of the records of a digest."""
         heard = [record for record in records if record.unknown_since is not None]
         since = min((record.unknown_since for record in heard if record.unknown_since is not None), default=now)
         tries = max((record.tries for record in heard), default=0) + 1
-        return Schedule(tries, since, next_try(tries, unknown_since=since, now=now))
+        return Schedule(tries, since, next_try(tries, unknown_since=since, now=now), answer)
 
     @staticmethod
     def of(record: KeptRecord, now: datetime) -> Schedule:
-        return Schedule(record.tries, record.unknown_since or now, record.retry_at)
+        return Schedule(record.tries, record.unknown_since or now, record.retry_at, record.answer)
 
 
 def find_pending_schedules(unknown: Iterable[KeptRecord], now: datetime) -> dict[str, Schedule]:
