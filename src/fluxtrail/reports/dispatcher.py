@@ -39,6 +39,8 @@ SPARE_SECONDS = 10.0
 """Of a lease, for rendering and the ledger."""
 POLL_SECONDS = 2.0
 """Another process may have planned something, and what waits may be due."""
+LOOK_SECONDS = 5.0
+"""A pause that a receiver asked for is slept in parts: its end may come sooner by the other clock."""
 COUNT_SECONDS = 5.0
 """While it is busy; what waits is counted one by one."""
 FLUSH_SECONDS = 5.0
@@ -107,6 +109,8 @@ class Dispatcher:
         self._lease = timedelta(seconds=self._pace.sitting_seconds + self._pace.timeout_seconds + SPARE_SECONDS)
         self._wake = asyncio.Event()
         self._circuit = Circuit(dice or random.Random())  # noqa: S311 - spreads retries, guards nothing
+        self._closed_until = clock.now()
+        """When the circuit lets a probe through, as a date."""
         self._refusals: Counter[int] = Counter()
         self._was_full = False
         """There was more than one claim takes."""
@@ -138,7 +142,7 @@ class Dispatcher:
 
     async def work(self) -> bool:
         """Deal with one claim; False if there was nothing to do now."""
-        if self._circuit.wait_seconds(self._clock.monotonic()) > 0:
+        if self._wait_seconds() > 0:
             return False
         limit = self._pace.claim if self._circuit.is_closed else 1
         reports = await self._outbox.claim([self.sink], owner=self._owner, limit=limit, lease=self._lease)
@@ -183,10 +187,15 @@ class Dispatcher:
                 await sitting.send(part, output)
             await sitting.settle_refused()
 
-    async def _rest(self) -> None:
+    def _wait_seconds(self) -> float:
+        """Return for how long nothing may be asked, by whichever clock is further on: dates may be a simulation's."""
         wait = self._circuit.wait_seconds(self._clock.monotonic())
+        return min(wait, max((self._closed_until - self._clock.now()).total_seconds(), 0.0))
+
+    async def _rest(self) -> None:
+        wait = self._wait_seconds()
         if wait > 0:
-            await self._clock.sleep(wait)
+            await self._clock.sleep(min(wait, LOOK_SECONDS))
             return
         try:
             async with asyncio.timeout(POLL_SECONDS):
@@ -241,8 +250,8 @@ class Dispatcher:
         if not self.numbers.is_down:
             log.warning("receiver_down", sink=self.sink, error=str(error), retry_in_seconds=round(wait, 1))
         self.numbers.is_down, self.numbers.problem = True, str(error)
-        until = self._clock.now() + timedelta(seconds=wait)
-        await to_its_end(self._outbox.postpone(reports, until=until, answer=str(error)))
+        self._closed_until = self._clock.now() + timedelta(seconds=wait)
+        await to_its_end(self._outbox.postpone(reports, until=self._closed_until, answer=str(error)))
 
     async def bury(self, reports: Sequence[ClaimedReport], answer: str) -> None:
         log.error("report_buried", sink=self.sink, keys=[report.key for report in reports], answer=answer)

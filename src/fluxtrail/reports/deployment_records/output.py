@@ -40,7 +40,7 @@ JOB_SECONDS = 400.0
 def records_pace(*, has_bulk: bool) -> Pace:
     """Return how these are sent: many at once where GitHub takes many, and as long as a job takes."""
     return Pace(
-        gather_seconds=0.5,
+        gather_seconds=0.1,
         claim=JOB_LIMIT if has_bulk else BATCH,
         sitting_seconds=120.0,
         timeout_seconds=JOB_SECONDS if has_bulk else 150.0,

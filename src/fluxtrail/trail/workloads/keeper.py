@@ -1,7 +1,8 @@
 """Keeps the ledger's deployment records as the cluster is: sees, judges what changed, records.
 
-Seeing never waits: a stream is not held up by the ledger. What changed is judged a moment later, together, so that a
-burst of events costs one comparison a name; only where things end is recorded, which is what a record is.
+Seeing never waits: a stream is not held up by the ledger. What changed is judged at once where it comes alone, and
+together where much comes, so that a burst of events costs one comparison a name; only where things end is recorded,
+which is what a record is.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ from fluxtrail.trail.workloads.ports import RecordLedger, ReportOf
 
 log = structlog.get_logger(__name__)
 
-GATHER_SECONDS = 0.2
+BUSY_SHARE = 0.25
+"""Of the time that judging may take: after each round it rests for as much longer, and takes what came together."""
+LONGEST_REST_SECONDS = 0.5
 OWNER_SECONDS = 5.0
 """How long a pod waits for an owner that its stream has not brought yet."""
 CUSTOM_SECONDS = 60.0
@@ -234,7 +237,10 @@ class WorkloadKeeper:
         self._wake.set()
         while True:
             await self._wait()
+            started = self._clock.monotonic()
             await self.settle()
+            took = self._clock.monotonic() - started
+            await self._clock.sleep(min(took * (1 / BUSY_SHARE - 1), LONGEST_REST_SECONDS))
 
     async def recall(self) -> None:
         """Read what was recorded before."""
@@ -252,7 +258,6 @@ class WorkloadKeeper:
                 await self._wake.wait()
         except TimeoutError:
             return
-        await self._clock.sleep(GATHER_SECONDS)
         self._wake.clear()
 
     def _unseen(self) -> list[Anchor]:
