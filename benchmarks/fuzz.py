@@ -17,6 +17,7 @@ import traceback
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from benchmarks.fuzz_parsers import Parser, all_parsers
 from benchmarks.measuring import Stopwatch, log_warnings_only, peak_rss_mib, report, rss_mib
@@ -106,34 +107,61 @@ def _warm_up(parsers: Sequence[Parser]) -> None:
                 continue
 
 
-def _run(parser: Parser, data: bytes, number: int, tally: Tally) -> None:
-    where = f"--only {parser.name} --case {number}"
+class _Cost(NamedTuple):
+    """What reading one document took."""
+
+    seconds: float
+    """Of CPU."""
+    held: int
+    """Bytes still allocated while the result is there."""
+    peak: int
+    is_refused: bool
+    crash: str
+
+    def is_large(self, size: int) -> bool:
+        return self.peak > FLOOR_BYTES + PEAK_MULTIPLE * size or self.held > FLOOR_BYTES + HELD_MULTIPLE * size
+
+
+def _read(parser: Parser, data: bytes) -> _Cost:
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
     began = time.thread_time()
     result: object = None
+    is_refused, crash = False, ""
     try:
         result = parser.parse(data)
     except parser.errors:
-        tally.refused += 1
+        is_refused = True
     except Exception as exc:  # noqa: BLE001 that is what is looked for
         at = traceback.extract_tb(exc.__traceback__)[-1]
-        tally.fail(f"{parser.name}: {type(exc).__name__} at {at.name}:{at.lineno}: {str(exc)[:120]}", where)
+        crash = f"{type(exc).__name__} at {at.name}:{at.lineno}: {str(exc)[:120]}"
     seconds = time.thread_time() - began
     held, peak = (size - before for size in tracemalloc.get_traced_memory())
     del result
+    return _Cost(seconds, held, peak, is_refused, crash)
+
+
+def _run(parser: Parser, data: bytes, number: int, tally: Tally) -> None:
+    where = f"--only {parser.name} --case {number}"
+    cost = _read(parser, data)
+    if cost.is_large(len(data)):
+        # A table of the whole process (that of interned strings) may have grown on this occasion: not so twice.
+        cost = _read(parser, data)
     tally.cases += 1
+    tally.refused += cost.is_refused
     tally.bytes_in += len(data)
-    tally.peak_bytes = max(tally.peak_bytes, peak)
-    if seconds > tally.slowest_seconds:
-        tally.slowest_seconds, tally.slowest = seconds, f"{where} ({len(data)} bytes)"
-    if peak > FLOOR_BYTES:
-        tally.peak_multiple = max(tally.peak_multiple, peak / len(data))
-    if peak > FLOOR_BYTES + PEAK_MULTIPLE * len(data):
+    tally.peak_bytes = max(tally.peak_bytes, cost.peak)
+    if cost.seconds > tally.slowest_seconds:
+        tally.slowest_seconds, tally.slowest = cost.seconds, f"{where} ({len(data)} bytes)"
+    if cost.peak > FLOOR_BYTES:
+        tally.peak_multiple = max(tally.peak_multiple, cost.peak / len(data))
+    if cost.crash:
+        tally.fail(f"{parser.name}: {cost.crash}", where)
+    if cost.peak > FLOOR_BYTES + PEAK_MULTIPLE * len(data):
         tally.fail(f"{parser.name}: a peak of more than {PEAK_MULTIPLE} times its input", where)
-    if held > FLOOR_BYTES + HELD_MULTIPLE * len(data):
+    if cost.held > FLOOR_BYTES + HELD_MULTIPLE * len(data):
         tally.fail(f"{parser.name}: holds more than {HELD_MULTIPLE} times its input", where)
-    if seconds > SLOW_SECONDS:
+    if cost.seconds > SLOW_SECONDS:
         tally.fail(f"{parser.name}: took more than {SLOW_SECONDS:g} CPU s", where)
 
 
