@@ -178,8 +178,14 @@ class Records:
         while True:
             for cluster in [item for item in ahead if item.uid]:
                 await self._catching_up.told_elsewhere(cluster.uid, self._destinations[cluster.name])
+                await self._doubt_jobs(cluster.uid)
                 ahead.remove(cluster)
             await self._clock.sleep(UNKNOWN_CLUSTER_SECONDS if ahead else 3600.0)
+
+    async def _doubt_jobs(self, cluster: ClusterUid) -> None:
+        """A job of an earlier run may be under way that nobody knows of any more: tell everything once it has ended."""
+        if self._setting.bulk and await self._ledger.store.records_told_elsewhere(cluster, "", limit=1):
+            self._lost_jobs.note(cluster)
 
     def _wake(self) -> None:
         self.dispatcher.wake()
