@@ -42,7 +42,7 @@ POLL_SECONDS = 2.0
 LOOK_SECONDS = 5.0
 """A pause that a receiver asked for is slept in parts: its end may come sooner by the other clock."""
 COUNT_SECONDS = 5.0
-"""While it is busy; what waits is counted one by one."""
+"""While it is busy, or the receiver is away; what waits is counted one by one."""
 FLUSH_SECONDS = 5.0
 BURY_AFTER = 5
 ALIKE = 3
@@ -157,9 +157,12 @@ class Dispatcher:
             self._was_cut = True
             await to_its_end(self._outbox.postpone(sitting.left(reports), until=self._clock.now(), answer=STOPPED))
             raise
+        await self._count_now_and_then()
+        return True
+
+    async def _count_now_and_then(self) -> None:
         if self._clock.monotonic() - self._counted_at >= COUNT_SECONDS:
             await self._count()
-        return True
 
     async def _count(self) -> None:
         self._counted_at = self._clock.monotonic()
