@@ -7,6 +7,9 @@ from typing import Literal
 import msgspec
 
 Call = Literal["single", "cluster", "job", "job_status"]
+_OF_JOBS = ("fail_job", "slow_job")
+_BESIDE = ("delay", "slow_job")
+"""These strike beside any other."""
 
 
 class RecordsFault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -15,8 +18,8 @@ class RecordsFault(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Times are simulated ones. Which fields count depends on `action`; the others are ignored.
     """
 
-    action: Literal["status", "drop", "delay", "fail_job", "clear"]
-    """`fail_job`: the next job is taken, and ends as `failed`."""
+    action: Literal["status", "drop", "delay", "fail_job", "slow_job", "clear"]
+    """`fail_job`: the next job is taken, and ends as `failed`. `slow_job`: it takes `delay_seconds` longer."""
     status: int = 500
     count: int | None = None
     """How many requests it strikes."""
@@ -63,7 +66,7 @@ class RecordsFaults:
         return len(self._windows)
 
     def take(self, call: Call, now: datetime) -> list[RecordsFault]:
-        """Return what strikes a request: every delay, and the first of the others; each counts as used.
+        """Return what strikes a request: all that slows it, and the first of the others; each counts as used.
 
         `Retry-After` of what is left is already worked out in them.
         """
@@ -73,9 +76,9 @@ class RecordsFaults:
             fault = window.fault
             if fault.calls and call not in fault.calls:
                 continue
-            if fault.action == "fail_job" and call != "job":
+            if fault.action in _OF_JOBS and call != "job":
                 continue
-            if fault.action != "delay" and any(other.action != "delay" for other in taken):
+            if fault.action not in _BESIDE and any(other.action not in _BESIDE for other in taken):
                 continue
             if window.left is not None:
                 window.left -= 1

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -43,12 +44,16 @@ class _Job:
     bodies: list[tuple[Key, Json]]
     errors: list[Json]
     will_fail: bool
+    takes_seconds: float = JOB_SECONDS
     is_done: bool = False
+
+    def is_due(self, now: datetime) -> bool:
+        return not self.is_done and now >= self.started_at + seconds(self.takes_seconds)
 
     def state(self, now: datetime) -> str:
         if self.is_done:
             return "failed" if self.will_fail else "completed"
-        return "processing" if now >= self.started_at + seconds(JOB_SECONDS / 2) else "pending"
+        return "processing" if now >= self.started_at + seconds(self.takes_seconds / 2) else "pending"
 
 
 @dataclass(slots=True)
@@ -117,6 +122,9 @@ class ArtifactMetadata:
                     self._finish_jobs()
                     self._admit(request)
                     status, body = handler(request, _parse(raw) if call != "job_status" else None, fails_job)
+                    if call == "job":
+                        longer = sum(fault.delay_seconds for fault in taken if fault.action == "slow_job")
+                        self._jobs[body["job_id"]].takes_seconds += longer
                 else:
                     status, body = 0, {}
             except RefusedError as exc:
@@ -145,10 +153,13 @@ class ArtifactMetadata:
         self.requests.append({"at": at, "call": call, "status": status, "size_bytes": len(raw)})
 
     def _headers(self) -> dict[str, str]:
+        """Answers are of the world's time: dates in them refer to the `Date` beside them."""
+        now = self.clock.now()
         return {
+            "Date": format_datetime(now, usegmt=True),
             "X-RateLimit-Limit": "5000",
             "X-RateLimit-Remaining": "4999",
-            "X-RateLimit-Reset": str(int(self.clock.now().timestamp()) + 3600),
+            "X-RateLimit-Reset": str(int(now.timestamp()) + 3600),
             "X-GitHub-Media-Type": "github.v3; format=json",
         }
 
@@ -223,7 +234,7 @@ class ArtifactMetadata:
         """Carry out the jobs whose time has come, in the order in which they came."""
         now = self.clock.now()
         for job in self._jobs.values():
-            if not job.is_done and now >= job.started_at + seconds(JOB_SECONDS):
+            if job.is_due(now):
                 job.is_done = True
                 for key, entry in () if job.will_fail else job.bodies:
                     self._store(key, entry)
