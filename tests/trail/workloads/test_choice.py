@@ -189,6 +189,21 @@ async def test_weakness_8_a_canary_does_not_flap_however_its_pods_restart(
     assert await follower.settle() == {"prod/web/app": 1}
 
 
+async def test_a_canary_that_is_given_up_while_its_only_pod_is_away_is_over(
+    cluster: Cluster, follower: Follower
+) -> None:
+    """No pod of the workload changes then, nor the workload itself: only the canary's ReplicaSet does."""
+    web = cluster.make(("argoproj.io", "Rollout"), "web")
+    cluster.roll_out(web, 1, revision=1, pods=2)
+    canary = cluster.roll_out(web, 2, revision=2)
+    await follower.settle()
+    cluster.delete(*cluster.pods_of(canary))
+    assert await follower.settle() == {"prod/web/app": 2}
+    canary["spec"]["replicas"] = 0
+    cluster.put(canary)
+    assert await follower.settle() == {"prod/web/app": 1}
+
+
 async def _restart_one(cluster: Cluster, follower: Follower, made: Json, *, is_surge: bool) -> None:
     version = 2 if "-2c9d" in made["metadata"]["name"] else 1
     old = cluster.pods_of(made)[0]

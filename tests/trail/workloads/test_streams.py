@@ -215,6 +215,27 @@ async def test_a_blind_stream_of_pods_decommissions_nothing(cluster: Cluster, le
     assert await follower.settle() == {WEB: None}
 
 
+@pytest.mark.parametrize("forbidden", [FAMILIAR | {ROLLOUT}, {POD, ROLLOUT}], ids=["everything", "pods"])
+async def test_rights_that_were_taken_away_decommission_nothing(
+    cluster: Cluster, ledger: SqlLedger, forbidden: set[Kind]
+) -> None:
+    """A role binding that is gone at a restart: that no pods are seen says nothing then, however long."""
+    _web(cluster)
+    cluster.roll_out(cluster.make(ROLLOUT, "ro"), 1, revision=1)
+    cluster.pod("bare")
+    running = {WEB: 1, "prod/ro/app": 1, "prod/bare/app": 1}
+    assert await Follower(cluster, ledger).begin() == running
+    for kind in forbidden:
+        cluster.forbid(kind)
+    follower = Follower(cluster, ledger)
+    await follower.begin()
+    assert await follower.settle_in_time() == running
+    cluster.delete(cluster.find(POD, "bare"))
+    for kind in forbidden:
+        cluster.allow(kind)
+    assert await follower.settle_in_time() == running | {"prod/bare/app": None}
+
+
 async def test_what_goes_while_a_stream_is_blind_is_found_by_its_next_list(
     cluster: Cluster, follower: Follower
 ) -> None:
@@ -300,6 +321,8 @@ async def test_a_workload_that_may_not_be_read_ends_a_while_after_its_last_pod(
     cluster.clock.turn(UNSEEN_SECONDS - 1)
     assert await follower.settle() == {WEB: 1}
     cluster.clock.turn(1)
+    assert await follower.settle() == {WEB: 1}
+    cluster.bookmark(POD)
     assert await follower.settle() == {WEB: None}
 
 
@@ -313,6 +336,7 @@ async def test_a_rollout_that_may_not_be_read_survives_a_restart_and_ends(cluste
     follower = Follower(cluster, ledger)
     assert await follower.begin() == {WEB: 1}
     cluster.clock.turn(UNSEEN_SECONDS)
+    cluster.bookmark(POD)
     assert await follower.settle() == {WEB: None}
     assert made["metadata"]["uid"] not in cluster.objects
 

@@ -15,6 +15,7 @@ from fluxtrail.trail.workloads.anchors import (
     CRON_JOB,
     JOB,
     POD,
+    REPLICA_SET,
     Anchor,
     Unresolved,
     controller_of,
@@ -118,6 +119,10 @@ class ClusterIndex:
     def _note(self, item: Workload) -> None:
         """Everything below an object that changed may be another's, of another revision, or have other notes."""
         self.dirty.add(Anchor(item.key.namespace, kind_text(item.key.group, item.key.kind), item.key.name))
+        above = controller_of(item.owners)
+        if above is not None and (item.key.group, item.key.kind) == (APPS_GROUP, REPLICA_SET):
+            # It may have no pods to say so: a canary that is given up while its only pod is away.
+            self.dirty.add(Anchor(item.key.namespace, kind_text(above.group, above.kind), above.name))
         for uid in self._below(item.uid):
             pod = self._pods.get(uid)
             if pod is not None:

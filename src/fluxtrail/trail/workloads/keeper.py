@@ -215,7 +215,9 @@ class WorkloadKeeper:
             return True
         since, now = self._emptied_at.get(anchor), self._clock.now()
         if self._is_unseen(anchor):
-            is_absent = since is not None and (now - since).total_seconds() >= UNSEEN_SECONDS
+            # Only its pods can say that it is there: whoever cannot see those either knows nothing.
+            is_over = since is not None and (now - since).total_seconds() >= UNSEEN_SECONDS
+            is_absent = is_over and self._streams.covers(CORE_GROUP, POD, since)
         else:
             is_absent = self._streams.covers(*split_kind(anchor.kind), None if anchor.kind == POD else since)
         if not is_absent:
