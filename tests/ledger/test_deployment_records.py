@@ -143,6 +143,29 @@ async def test_change_is_to_be_told_and_keeps_what_github_holds(ledger: SqlLedge
     assert (back.tries, back.retry_at, back.unknown_since, back.answer) == (0, None, None, "")
 
 
+async def test_what_is_about_to_be_sent_may_have_arrived(ledger: SqlLedger) -> None:
+    [made] = await put(ledger, record())
+    await send(ledger, made)
+    [sent] = await kept(ledger)
+    assert sent == replace(made, told_content=made.content)
+    [newer] = await put(ledger, changed(made, content(2)))
+    assert newer.told_content == made.content
+    assert await note(ledger, unknown(made)) == [replace(newer, told_content=None)], "it did not arrive, then"
+
+
+async def test_what_is_held_as_deployed_is_not_forgotten_for_what_is_about_to_be_sent(ledger: SqlLedger) -> None:
+    [made] = await put(ledger, record())
+    await note(ledger, told(made))
+    [newer] = await put(ledger, changed(made, content(2)))
+    await send(ledger, newer)
+    assert await kept(ledger) == [newer]
+
+
+async def send(ledger: SqlLedger, *records: KeptRecord) -> None:
+    async with ledger.unit() as unit:
+        await unit.note_sending({item.id: item.content for item in records})
+
+
 @pytest.mark.parametrize("said", [Told.UNKNOWN, Told.REFUSED, Told.SILENT])
 async def test_answer_about_an_older_content_changes_nothing(ledger: SqlLedger, said: Told) -> None:
     [made] = await put(ledger, record())

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sqlalchemy import Row
 
 from fluxtrail.ledger.schema import deployment_records
-from fluxtrail.model.deployment import Content, KeptRecord, Place, RecordId, Told, ToldOutcome
+from fluxtrail.model.deployment import Content, DeploymentStatus, KeptRecord, Place, RecordId, Told, ToldOutcome
 from fluxtrail.model.redaction import redact
 
 _PLACE = Place.__struct_fields__
@@ -31,6 +31,8 @@ ANSWERED = (
     "answer",
 )
 """The columns that answers change: the trail's own are not among them."""
+UNSURE = ""
+"""`told_to` of what was sent and not answered."""
 _CONTENT_AT = len(_PLACE)
 _PLAIN_AT = _CONTENT_AT + len(_CONTENT)
 _UNHEARD: dict[str, Any] = {
@@ -71,6 +73,19 @@ def merge_record(held: KeptRecord, given: KeptRecord) -> KeptRecord:
     )
 
 
+def apply_sending(held: KeptRecord, content: Content) -> KeptRecord:
+    """Return a row from which something is about to be sent: it may arrive though nobody lives to hear so.
+
+    Only where GitHub holds nothing as deployed: else whatever arrives takes the place of what it holds.
+    """
+    taken = held.told_content
+    if content.status is DeploymentStatus.DECOMMISSIONED or (
+        taken is not None and taken.status is not DeploymentStatus.DECOMMISSIONED
+    ):
+        return held
+    return replace(held, told_content=content, told_to=UNSURE, told_at=None)
+
+
 def apply_outcome(held: KeptRecord, outcome: ToldOutcome) -> KeptRecord:
     """Return a row after an answer.
 
@@ -80,12 +95,15 @@ def apply_outcome(held: KeptRecord, outcome: ToldOutcome) -> KeptRecord:
     took: dict[str, Any] = {}
     if outcome.told is Told.TOLD:
         took = {"told_content": outcome.content, "told_to": outcome.told_to, "told_at": outcome.at}
+    elif outcome.told is Told.UNKNOWN and held.told_to == UNSURE and held.told_content == outcome.content:
+        took = {"told_content": None}  # it did not arrive, then
     if outcome.content != held.content:
         return replace(held, **took)
     if outcome.told is Told.TOLD:
         return replace(held, **(_UNHEARD | took | {"told": Told.TOLD}))
     return replace(
         held,
+        **took,
         told=outcome.told,
         tries=outcome.tries,
         unknown_since=outcome.unknown_since,

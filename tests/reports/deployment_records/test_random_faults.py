@@ -128,8 +128,6 @@ class _World:
             room.github.pending_jobs = {"prod"} if first == "pending" else set()
             room.github.job_status = "completed" if first == "pending" else first
         elif first == "restart":
-            # What only a killed process knew: that the very first telling of a name may have arrived.
-            if not room.output.is_unanswered:
-                room.restart()
+            room.restart()
         else:
             await room.catching_up.resend(PROD)

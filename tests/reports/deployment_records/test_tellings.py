@@ -163,12 +163,6 @@ def test_there_is_nothing_to_withdraw(held: Content | None) -> None:
     assert withdrawal_of(telling(told_content=held)) is None
 
 
-def test_what_may_have_arrived_without_an_answer_is_withdrawn() -> None:
-    found = withdrawal_of(telling(), content("lost"))
-    assert found is not None
-    assert found.content == gone(content("lost"))
-
-
 def test_the_schedule_goes_on_from_the_most_asked_record() -> None:
     heard = [
         record("a", tries=2, unknown_since=at(0), told=Told.UNKNOWN),

@@ -150,6 +150,21 @@ async def test_a_withdrawal_that_fails_is_made_later(room: Room) -> None:
     assert room.github.digests()["web"] == (digest("known:1"), "decommissioned")
 
 
+async def test_a_first_telling_that_nobody_lived_to_hear_of_is_withdrawn(room: Room) -> None:
+    """It arrives, the process is killed before the answer, and what runs then is nothing that GitHub knows."""
+    from tests.reports.deployment_records.github import dropped
+
+    await room.record({"web": content("known")})
+    room.github.faults.append(dropped(is_done=True))
+    await room.dispatcher.work()
+    assert room.github.digests()["web"] == (digest("known:1"), "deployed")
+    room.restart()
+    await room.record({"web": UNATTESTED})
+    await room.go_on()
+    assert room.github.digests()["web"] == (digest("known:1"), "decommissioned")
+    assert (await room.row("web")).told is Told.UNKNOWN
+
+
 async def test_a_withdrawal_that_github_refuses_is_no_dead_letter(room: Room) -> None:
     await room.record({"web": content("known")})
     await room.go_on()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -11,6 +11,7 @@ from fluxtrail.ledger.record_rows import (
     ANSWERED,
     COLUMNS,
     apply_outcome,
+    apply_sending,
     merge_record,
     new_record,
     record_of,
@@ -18,7 +19,7 @@ from fluxtrail.ledger.record_rows import (
 )
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
-from fluxtrail.model.deployment import KeptRecord, RecordId, ToldOutcome
+from fluxtrail.model.deployment import Content, KeptRecord, RecordId, ToldOutcome
 from fluxtrail.model.observation import ClusterUid
 
 _R = schema.deployment_records
@@ -71,6 +72,12 @@ class RecordPart(UnitPart):
                 known[outcome.id] = apply_outcome(known[outcome.id], outcome)
         await self._update((record for id_, record in known.items() if record != held[id_]), ANSWERED)
         return list(known.values())
+
+    async def note_sending(self, sendings: Mapping[RecordId, Content]) -> None:
+        """Keep that these are about to be sent, where GitHub holds nothing as deployed; see `apply_sending`."""
+        held = await self.records_by_id(list(sendings))
+        marked = ((record, apply_sending(record, sendings[record.id])) for record in held)
+        await self._update((after for before, after in marked if after != before), ANSWERED)
 
     async def deployment_records(self, cluster: ClusterUid) -> list[KeptRecord]:
         """Return all of a cluster by deployment name; read in batches, so that others get a turn in between."""

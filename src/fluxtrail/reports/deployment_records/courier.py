@@ -8,11 +8,11 @@ singles    one by one, several at once: the only way to learn the truth about a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
-from fluxtrail.model.deployment import Content, Destination, RecordId
+from fluxtrail.model.deployment import Destination, RecordId
 from fluxtrail.model.errors import (
     AuthError,
     ConfigError,
@@ -68,18 +68,6 @@ class Desk:
     lost_jobs: LostJobs
     workers: int
     has_bulk: bool
-    unanswered: dict[RecordId, Content] = field(default_factory=dict)
-    """What was sent and may have arrived without its answer; no more than a claim, and what an outage leaves of it."""
-
-    def begin(self, tellings: Sequence[Telling]) -> None:
-        """These are on their way from now on."""
-        for one in tellings:
-            if not one.is_withdrawal:
-                self.unanswered.setdefault(one.record.id, one.content)
-
-    def end(self, tellings: Sequence[Telling]) -> None:
-        for one in tellings:
-            self.unanswered.pop(one.record.id, None)
 
 
 class Courier:
@@ -129,7 +117,6 @@ class Courier:
 
     async def _job(self, part: Sequence[Telling]) -> None:
         await self._desk.budget.admit()
-        self._desk.begin(part)
         try:
             job = await self._desk.client.submit_job(self._destination, [one.entry for one in part])
         except NotFoundError as exc:
@@ -171,7 +158,6 @@ class Courier:
 
     async def _cluster(self, part: Sequence[Telling]) -> None:
         await self._desk.budget.admit()
-        self._desk.begin(part)
         try:
             answer = await self._desk.client.post_cluster(self._destination, [one.entry for one in part])
         except NotFoundError as exc:
@@ -195,7 +181,6 @@ class Courier:
             await self._unknown([telling], is_asked=False)
             return
         await self._desk.budget.admit()
-        self._desk.begin([telling])
         try:
             await self._desk.client.post_record(self._destination, telling.entry)
         except NotFoundError as exc:
@@ -224,20 +209,17 @@ class Courier:
 
     async def _accept(self, tellings: Sequence[Telling]) -> None:
         await self._round.accept(tellings, self._destination)
-        self._desk.end(tellings)
 
     async def _unknown(self, tellings: Sequence[Telling], *, is_asked: bool = True) -> None:
         """GitHub does not know these. Where it holds another digest as deployed there, it is told that that is gone."""
         ended, withdrawals = list[Telling](), list[Telling]()
         for one in tellings:
-            sent = self._desk.unanswered.get(one.record.id)
-            withdrawal = None if one.is_withdrawal else withdrawal_of(one, sent)
+            withdrawal = None if one.is_withdrawal else withdrawal_of(one)
             if withdrawal is None:
                 ended.append(one)
             else:
                 withdrawals.append(withdrawal)
         await self._round.end_unknown(ended, is_asked=is_asked)
-        self._desk.end(ended)
         if withdrawals:
             await self.tell(withdrawals)
 

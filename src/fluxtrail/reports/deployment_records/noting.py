@@ -50,6 +50,13 @@ class Notes:
         self._clock = clock
         self._wake = wake
 
+    async def sending(self, tellings: Sequence[Telling]) -> None:
+        """These are on their way: whoever is killed before the answer leaves word that they may have arrived."""
+        news = {one.record.id: one.content for one in tellings if _is_news(one)}
+        for some in parts_of(list(news)):
+            async with self._ledger.unit() as unit:
+                await unit.note_sending({id_: news[id_] for id_ in some})
+
     async def accepted(self, tellings: Sequence[Telling], destination: Destination) -> int:
         """GitHub holds these now. Others of their digests that it did not know before are planned again.
 
@@ -134,3 +141,10 @@ class Notes:
 
     def _outcome(self, record: KeptRecord, told: Told, content: Content, *, told_to: str = "") -> ToldOutcome:
         return ToldOutcome(id=record.id, content=content, told=told, told_to=told_to, at=self._clock.now())
+
+
+def _is_news(telling: Telling) -> bool:
+    """Whether GitHub holds nothing as deployed under the name yet."""
+    held = telling.record.told_content
+    is_empty = held is None or held.status is DeploymentStatus.DECOMMISSIONED
+    return is_empty and telling.content.status is DeploymentStatus.DEPLOYED

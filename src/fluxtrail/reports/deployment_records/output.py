@@ -92,11 +92,6 @@ class DeploymentRecordsOutput:
             has_bulk=has_bulk,
         )
 
-    @property
-    def is_unanswered(self) -> bool:
-        """Whether something was sent that may have arrived without its answer: known in memory only."""
-        return bool(self._desk.unanswered)
-
     async def deliver(self, reports: Sequence[ClaimedReport], settlement: Settlement) -> None:
         """Tell these records, and settle each of them by itself. See `SettlingOutput`."""
         tellings = await self._read(reports, settlement)
@@ -105,6 +100,7 @@ class DeploymentRecordsOutput:
         digests = sorted({one.digest for one in tellings})
         unknown = await self._ledger.records_of_digests(digests, told=Told.UNKNOWN)
         schedules = find_pending_schedules(unknown, self._clock.now())
+        await self._notes.sending(tellings)
         round_ = Round(settlement, self._notes, self.counters, self._clock, schedules=schedules)
         by_cluster = grouped(tellings, lambda one: one.record.cluster)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -99,6 +99,9 @@ class RecordUnit(Protocol):
     async def deployment_records(self, cluster: ClusterUid) -> Sequence[KeptRecord]: ...
 
     async def note_told(self, outcomes: Sequence[ToldOutcome]) -> Sequence[KeptRecord]: ...
+
+    async def note_sending(self, sendings: Mapping[RecordId, Content]) -> None:
+        """Keep that these may reach GitHub, though no answer may reach us."""
 
     async def add_reports(self, reports: Sequence[NewReport]) -> None: ...
 

@@ -91,18 +91,13 @@ def is_to_be_told(record: KeptRecord, destination: Destination, now: datetime) -
     return True
 
 
-def withdrawal_of(telling: Telling, unanswered: Content | None = None) -> Telling | None:
-    """Return what must be told once its own digest is unknown: that the one GitHub holds there no longer runs.
-
-    Args:
-        unanswered: what was sent under the name and may have arrived, though no answer came.
-    """
-    for held in (telling.record.told_content, unanswered):
-        if held is None or held.digest == telling.content.digest or held.status is DeploymentStatus.DECOMMISSIONED:
-            continue
-        gone = msgspec.structs.replace(held, status=DeploymentStatus.DECOMMISSIONED)
-        return replace(telling, content=gone, is_withdrawal=True)
-    return None
+def withdrawal_of(telling: Telling) -> Telling | None:
+    """Return what must be told once its own digest is unknown: that the one GitHub holds there no longer runs."""
+    held = telling.record.told_content
+    if held is None or held.digest == telling.content.digest or held.status is DeploymentStatus.DECOMMISSIONED:
+        return None
+    gone = msgspec.structs.replace(held, status=DeploymentStatus.DECOMMISSIONED)
+    return replace(telling, content=gone, is_withdrawal=True)
 
 
 class Schedule(msgspec.Struct, frozen=True):
