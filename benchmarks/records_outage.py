@@ -42,7 +42,8 @@ BURST = 20
 HOUR_SECONDS = 3600.0
 JITTER_SECONDS = 0.5
 """By which a request may be late, and the next one nearer to it."""
-RETRY_AFTER_SECONDS = 3
+RETRY_AFTER_SECONDS = 6
+"""Longer than a call waits by itself: reports go back to the outbox."""
 REPETITIONS = 4
 """Attempts of one call: so many may exceed the budget, and are paid for afterwards."""
 GROWTH_MIB = 20.0
