@@ -49,6 +49,33 @@ async def test_what_runs_is_listed_and_told_again_after_github_lost_it(tmp_path:
             assert (await call(url, "sync", "--cluster", "nowhere")).exit_code == 1
 
 
+async def test_what_is_recorded_of_a_cluster_that_is_no_more_is_not_waited_for(tmp_path: Path) -> None:
+    """It was made anew under its name: nobody can be told of the old one, and its records stay as they are."""
+    async with open_github() as github:
+        given = {
+            "enabled": True,
+            "organization": "acme",
+            "logical_environment": "p",
+            "base_url": github.url,
+            "bulk": False,
+        }
+        for version in (1, 2):
+            cluster = Cluster()
+            async with cluster.server:
+                Shop(cluster).deploy(f"web-{version}", version)
+                settings = make_settings(tmp_path, cluster, deployment_records=given)
+                async with running(settings, make_environ(tmp_path, API_TOKEN=TOKEN)) as service:
+                    url, name = service.addresses["api"], f"shop/web-{version}/app"
+                    await until(lambda name=name: name in github.held(), "the record at GitHub")
+                    again = await call(url, "sync", "-o", "json", "--timeout", "20s")
+                    planned = await call(url, "sync", "--dry-run", "-o", "name")
+                    listed = await call(url, "list", "-o", "json")
+        assert again.exit_code == 0, again.output
+        assert json.loads(again.stdout)["planned"] == 1
+        assert planned.stdout.splitlines() == ["record/prod/shop/web-2/app"]
+        assert {item["told"] for item in json.loads(listed.stdout)["items"]} == {"told"}
+
+
 async def test_where_records_are_off_the_remedy_is_said(tmp_path: Path) -> None:
     cluster = Cluster()
     async with cluster.server, running(make_settings(tmp_path, cluster), make_environ(tmp_path)) as service:

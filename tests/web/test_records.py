@@ -68,7 +68,8 @@ async def test_an_invalid_parameter_is_named(ask: Ask, query: str, parameter: st
 
 async def test_all_records_are_told_again(ask: Ask, world: World) -> None:
     answer = await ask("api", SYNC, "POST", json={})
-    assert (answer.status, answer.json) == (200, {"planned": 5, "records": []})
+    uids = sorted({record.cluster_uid for record in world.records})
+    assert (answer.status, answer.json) == (200, {"planned": 5, "clusters": uids, "records": []})
     assert world.synced == [None]
 
 

@@ -507,12 +507,13 @@ class World:
         chosen = [r for r in self.records if cluster in (None, r.cluster, r.cluster_uid) and r.status == "deployed"]
         if cluster is not None and not chosen:
             return None
+        uids = sorted({r.cluster_uid for r in self.records if cluster in (None, r.cluster, r.cluster_uid)})
         if dry_run:
-            return SyncPlan(planned=len(chosen), records=chosen)
+            return SyncPlan(planned=len(chosen), clusters=uids, records=chosen)
         self.synced.append(cluster)
         for r in chosen:
             self.records[self.records.index(r)] = msgspec.structs.replace(r, told="pending")
-        return SyncPlan(planned=len(chosen))
+        return SyncPlan(planned=len(chosen), clusters=uids)
 
     # SelfReport
 

@@ -62,11 +62,11 @@ def run_sync(client: Client, cluster: str | None, *, timeout: timedelta | None, 
     progress = Progress(terminal(sys.stderr), is_quiet=is_quiet, is_live=sys.stderr.isatty())
     if timeout is None:
         progress.end(f"{_records(plan.planned)} will be told", style="pending")
-        outcome = _count(client, cluster, plan.planned)
+        outcome = _count(client, plan)
         _print(outcome, form)
         return Exit.OK
     with interruptible():
-        outcome = _wait(client, cluster, plan.planned, timeout.total_seconds(), progress)
+        outcome = _wait(client, plan, timeout.total_seconds(), progress)
     _print(outcome, form)
     if outcome.pending:
         progress.end(
@@ -80,15 +80,15 @@ def run_sync(client: Client, cluster: str | None, *, timeout: timedelta | None, 
     return Exit.FAILED if is_refused else Exit.OK
 
 
-def _wait(client: Client, cluster: str | None, planned: int, seconds: float, progress: Progress) -> Outcome:
+def _wait(client: Client, plan: SyncPlan, seconds: float, progress: Progress) -> Outcome:
     deadline = time.monotonic() + seconds
-    outcome = _count(client, cluster, planned)
+    outcome = _count(client, plan)
     pause = LOOK_FIRST_SECONDS
     while outcome.pending and (left := deadline - time.monotonic()) > 0:
         progress.tell(outcome)
         time.sleep(min(pause, left))
         try:
-            found = _count(client, cluster, planned)
+            found = _count(client, plan)
         except UpstreamError as exc:
             if not exc.retryable:
                 raise
@@ -99,11 +99,11 @@ def _wait(client: Client, cluster: str | None, planned: int, seconds: float, pro
     return outcome
 
 
-def _count(client: Client, cluster: str | None, planned: int) -> Outcome:
+def _count(client: Client, plan: SyncPlan) -> Outcome:
     rows = client.get("/records/counts", Page[RecordCount]).items
-    counted = [row for row in rows if cluster in (None, row.cluster, row.cluster_uid)]
+    counted = [row for row in rows if row.cluster_uid in plan.clusters]
     numbers = {told: _sum(counted, told) for told in ("pending", "told", "unknown", "refused")}
-    return Outcome(planned=planned, **numbers)
+    return Outcome(planned=plan.planned, **numbers)
 
 
 def _sum(rows: Iterable[RecordCount], told: str) -> int:

@@ -133,24 +133,27 @@ class Records:
         ]
 
     async def sync(self, *, cluster: str | None, dry_run: bool) -> SyncPlan | None:
-        uid = None if cluster is None else self._uid_of(cluster)
-        if cluster is not None and uid is None:
+        """Only of clusters that are followed: what is recorded of others, such as one that was made anew, cannot be
+        told, and would wait for ever.
+        """
+        uids = [item.uid for item in self._clusters if item.uid and cluster in (None, item.name, item.uid)]
+        if cluster is not None and not uids:
             return None
         if dry_run:
-            return await self._plan(uid)
+            return await self._plan(uids)
         if self._setting.dry_run:
             raise ConflictError("this process only says what it would tell; start it without --dry-run")
-        return SyncPlan(planned=await self._catching_up.resend(uid))
+        planned = sum([await self._catching_up.resend(uid) for uid in uids])
+        return SyncPlan(planned=planned, clusters=list(uids))
 
-    def _uid_of(self, cluster: str) -> ClusterUid | None:
-        return next((item.uid for item in self._clusters if cluster in (item.name, item.uid) and item.uid), None)
-
-    async def _plan(self, uid: ClusterUid | None) -> SyncPlan:
+    async def _plan(self, uids: Sequence[ClusterUid]) -> SyncPlan:
         counts = await self._ledger.store.deployment_record_counts()
-        told = [item for item in counts if uid in (None, item.cluster) and item.told is not Told.SILENT]
-        page = await self._ledger.store.list_deployment_records(cluster=uid, limit=SHOWN)
-        shown = [item for item in page.items if item.told != Told.SILENT.value]
-        return SyncPlan(planned=sum(item.number for item in told), records=shown)
+        told = [item for item in counts if item.cluster in uids and item.told is not Told.SILENT]
+        shown: list[RecordView] = []
+        for uid in uids:
+            page = await self._ledger.store.list_deployment_records(cluster=uid, limit=SHOWN)
+            shown += [item for item in page.items if item.told != Told.SILENT.value]
+        return SyncPlan(planned=sum(item.number for item in told), clusters=list(uids), records=shown[:SHOWN])
 
     # -- what is counted --------------------------------------------------------------------------------------------
 

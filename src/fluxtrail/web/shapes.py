@@ -53,6 +53,8 @@ class SyncRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class SyncPlan(msgspec.Struct, frozen=True, kw_only=True):
     planned: int
     """How many records are told again, or would be."""
+    clusters: list[str] = []
+    """The uids of the clusters whose records they are: of those that are followed now."""
     records: list[RecordView] = []
     """Of a dry run: the first thousand of them."""
 

@@ -114,6 +114,22 @@ async def test_a_dry_run_says_what_would_be_told_and_a_later_run_tells_it(room: 
     assert (await room.row("web")).told is Told.TOLD
 
 
+async def test_a_dry_run_waits_for_the_cluster_that_a_record_is_of(room: Room) -> None:
+    """At a start what was recorded before is there at once, and clusters are reached later."""
+    written: list[str] = []
+    where = room.destinations.pop(PROD)
+    dry = DryRunOutput(room.ledger, room.clock, find_destination=room.destinations.get, write=written.append)
+    dispatcher = Dispatcher(dry, room.ledger.outbox, room.clock, owner="dry")
+    await room.record({"web": content()})
+    assert await dispatcher.work()
+    assert (written, await room.waiting()) == ([], ["web"])
+    room.destinations[PROD] = where
+    room.clock.turn(10)
+    assert await dispatcher.work()
+    assert '"web"' in "".join(written)
+    assert await room.waiting() == []
+
+
 async def test_a_dry_run_is_silent_about_what_is_told(room: Room) -> None:
     await room.settle("web")
     written: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +16,9 @@ from fluxtrail.reports.deployment_records.ports import FindDestination, RecordLe
 from fluxtrail.reports.deployment_records.tellings import is_to_be_told
 from fluxtrail.reports.outputs import Ready, Rendering, Taken
 from fluxtrail.reports.ports import Clock
+
+UNFOLLOWED_SECONDS = (2.0, 300.0)
+"""How long a record waits whose cluster is not followed (yet): at first, and in the end."""
 
 
 class DryRunOutput:
@@ -41,8 +45,11 @@ class DryRunOutput:
         async with self._ledger.unit() as unit:
             found = {record.id: record for record in await unit.records_by_id(list(ids))}
         for id_, report in ids.items():
-            line = self._line(found.get(id_))
-            if line:
+            record = found.get(id_)
+            if record is not None and self._find_destination(record.cluster) is None:
+                # As just after a start: what it would be told under is not known yet.
+                done.waiting.append((report, self._clock.now() + _pause_of(report)))
+            elif line := self._line(record):
                 done.ready.append(Ready(report, [line]))
             else:
                 done.silent.append(report)
@@ -73,3 +80,8 @@ class DryRunOutput:
     async def send(self, items: Sequence[bytes]) -> Taken:
         self._write(b"".join(items).decode())
         return Taken()
+
+
+def _pause_of(report: ClaimedReport) -> timedelta:
+    soon, late = UNFOLLOWED_SECONDS
+    return timedelta(seconds=min(soon * 2.0 ** min(report.attempts, 16), late))

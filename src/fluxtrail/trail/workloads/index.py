@@ -121,8 +121,9 @@ class ClusterIndex:
         self.dirty.add(Anchor(item.key.namespace, kind_text(item.key.group, item.key.kind), item.key.name))
         above = controller_of(item.owners)
         if above is not None and (item.key.group, item.key.kind) == (APPS_GROUP, REPLICA_SET):
-            # It may have no pods to say so: a canary that is given up while its only pod is away.
-            self.dirty.add(Anchor(item.key.namespace, kind_text(above.group, above.kind), above.name))
+            anchor = Anchor(item.key.namespace, kind_text(above.group, above.kind), above.name)
+            if anchor in self._members:
+                self.dirty.add(anchor)  # without a pod of its own, as of a canary that is given up, nobody else says so
         for uid in self._below(item.uid):
             pod = self._pods.get(uid)
             if pod is not None:
