@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
 import pytest
 from click.testing import CliRunner, Result
 from tests.cli.conftest import QUIET
-from tests.runtime.records import TOKEN, Shop, digest, open_github
+from tests.runtime.records import TOKEN, GitHubRecords, Shop, digest, open_github
 from tests.runtime.worlds import Cluster, make_environ, make_settings, running, until
 
 from fluxtrail.cli.main import cli
@@ -66,7 +67,7 @@ async def test_what_is_recorded_of_a_cluster_that_is_no_more_is_not_waited_for(t
                 settings = make_settings(tmp_path, cluster, deployment_records=given)
                 async with running(settings, make_environ(tmp_path, API_TOKEN=TOKEN)) as service:
                     url, name = service.addresses["api"], f"shop/web-{version}/app"
-                    await until(lambda name=name: name in github.held(), "the record at GitHub")
+                    await until(partial(_holds, github, name), "the record at GitHub")
                     again = await call(url, "sync", "-o", "json", "--timeout", "20s")
                     planned = await call(url, "sync", "--dry-run", "-o", "name")
                     listed = await call(url, "list", "-o", "json")
@@ -74,6 +75,10 @@ async def test_what_is_recorded_of_a_cluster_that_is_no_more_is_not_waited_for(t
         assert json.loads(again.stdout)["planned"] == 1
         assert planned.stdout.splitlines() == ["record/prod/shop/web-2/app"]
         assert {item["told"] for item in json.loads(listed.stdout)["items"]} == {"told"}
+
+
+def _holds(github: GitHubRecords, name: str) -> bool:
+    return name in github.held()
 
 
 async def test_where_records_are_off_the_remedy_is_said(tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ def _report_key(record: KeptRecord) -> str:
 
 
 def _view(record: KeptRecord, names: dict[str, str], report: Row[Any] | None) -> RecordView:
-    place, content, held = record.place, record.content, record.told_content
+    place, content = record.place, record.content
+    held = record.told_content if record.told_at is not None else None  # else it was sent, and nobody knows
     state: ReportState | None = report.state if report else None
     return RecordView(
         id=record.id,
