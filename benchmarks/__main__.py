@@ -22,6 +22,9 @@ ALL = (
     ("telemetry", "--kills", str(KILLS), "--changes", "22", "--outage", "120", "--time-scale", "4"),
     ("fuzz", "--cases", "50000"),
     ("kill", "--kills", str(KILLS), "--changes", "22", "--time-scale", "4"),
+    ("records",),
+    ("records_kill", "--kills", str(KILLS)),
+    ("records_outage", "--outage", "600"),
 )
 
 

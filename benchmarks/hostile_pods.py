@@ -283,7 +283,7 @@ def _run(group: Group, container: str, version: int, started: str, dice: random.
     digest = "sha256:" + hashlib.sha256(f"{group.name} {container} {version}".encode()).hexdigest()
     name = image.rpartition(":")[0]
     image_id = dice.choice((f"{name}@{digest}", f"docker-pullable://{name}@{digest}", digest))
-    state = {"running": {"startedAt": started}}
+    state: Json = {"running": {"startedAt": started}}
     if container == "init":
         state = {"terminated": {"exitCode": 0, "startedAt": started, "finishedAt": started}}
     return {

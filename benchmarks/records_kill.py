@@ -95,7 +95,7 @@ async def kill_while_telling(
             troubling.cancel()
         await trouble.end()
         ended = time.monotonic()
-        outcome.differences = await find_differences(simulator, run, patience_seconds=patience_seconds)
+        outcome.differences = await find_differences(simulator, run, patience_seconds=patience_seconds, was_away=True)
         outcome.catch_up_seconds = time.monotonic() - ended
         outcome.names = len((await simulator.records_truth())["records"])
         outcome.requests = (await simulator.records())["counts"]

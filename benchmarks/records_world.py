@@ -92,17 +92,22 @@ async def until_quiet(simulator: SimulatorProcess, *, patience_seconds: float) -
         raise UpstreamError(f"the world is not quiet after {patience_seconds:g} s: {await simulator.status()}") from exc
 
 
-async def find_differences(simulator: SimulatorProcess, run: RunProcess, *, patience_seconds: float) -> list[str]:
+async def find_differences(
+    simulator: SimulatorProcess, run: RunProcess, *, patience_seconds: float, was_away: bool = False
+) -> list[str]:
     """Wait until GitHub holds what is true and nothing is under way; return what is still wrong after all patience.
 
     Call it when the world is quiet and GitHub is well.
+
+    Args:
+        was_away: `run` was not there all the time: what came and went meanwhile need not be told.
     """
     deadline = time.monotonic() + patience_seconds
     while True:
-        wrong = await _all_wrong(simulator, run)
+        wrong = await _all_wrong(simulator, run, was_away=was_away)
         if not wrong:
             await asyncio.sleep(STEADY_SECONDS)
-            wrong = await _all_wrong(simulator, run)
+            wrong = await _all_wrong(simulator, run, was_away=was_away)
             if not wrong:
                 return []
         if time.monotonic() > deadline:
@@ -110,8 +115,8 @@ async def find_differences(simulator: SimulatorProcess, run: RunProcess, *, pati
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _all_wrong(simulator: SimulatorProcess, run: RunProcess) -> list[str]:
-    truth = await simulator.records_truth()
+async def _all_wrong(simulator: SimulatorProcess, run: RunProcess, *, was_away: bool) -> list[str]:
+    truth = await simulator.records_truth(was_away=was_away)
     github = await request_json("GET", f"{simulator.description['control']}/records")
     wrong: list[str] = list(truth["differences"])
     if github["jobs_pending"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -182,6 +183,18 @@ async def test_a_job_may_fail_and_then_nothing_is_held(server: Server) -> None:
     assert server.held() == {}
 
 
+async def test_a_slow_job_has_the_last_word(server: Server) -> None:
+    server.api.fail(RecordsFault(action="slow_job", delay_seconds=20.0, count=1))
+    server.api.fail(RecordsFault(action="drop", is_after=True, count=1))
+    with pytest.raises(aiohttp.ClientError):
+        await server.post(JOBS, bulk(entry("a")))
+    assert (await server.post(JOBS, bulk(entry("a", "b"))))[0] == 409
+    assert (await server.post(CLUSTER, bulk(entry("a", "b"))))[0] == 200
+    assert server.held() == {"a": ("b", "deployed")}
+    assert (await server.until_finished(1))["status"] == "completed"
+    assert server.held() == {"a": ("a", "deployed")}
+
+
 async def test_a_job_of_unknown_artifacts_only_is_404(server: Server) -> None:
     assert (await server.post(JOBS, bulk(entry("a", "f"))))[0] == 404
     assert (await server.call("GET", f"{JOBS}/12"))[0] == 404
@@ -229,6 +242,7 @@ async def test_a_429_may_say_nothing_and_a_date_may_say_it(server: Server) -> No
     _, _, told = await server.call("POST", BASE, single())
     away = (parsedate_to_datetime(told["Retry-After"]) - now).total_seconds()
     assert 55 < away < 65 + SCALE
+    assert parsedate_to_datetime(told["Retry-After"]) - parsedate_to_datetime(told["Date"]) == timedelta(seconds=60)
 
 
 async def test_a_window_ends_by_itself_and_says_what_is_left(server: Server) -> None:
