@@ -44,6 +44,16 @@ async def kept(ledger: SqlLedger, cluster: str = "c1") -> list[KeptRecord]:
         return await unit.deployment_records(ClusterUid(cluster))
 
 
+async def test_only_what_is_deployed_or_was_told_lately_is_read(ledger: SqlLedger) -> None:
+    made = await put(ledger, record("a"), record("b", GONE), record("c"))
+    await note(ledger, told(made[0], at=at(5)), told(made[1], at=at(9)))
+    async with ledger.unit() as unit:
+        deployed = await unit.deployment_records(C1, status=DeploymentStatus.DEPLOYED)
+        lately = await unit.deployment_records(C1, told_since=at(9))
+    assert [one.deployment_name for one in deployed] == [made[0].deployment_name, made[2].deployment_name]
+    assert [one.deployment_name for one in lately] == [made[1].deployment_name]
+
+
 async def test_records_come_back_as_they_were_put_with_ids_in_the_order_given(ledger: SqlLedger) -> None:
     plain = content(2, name="", version="", runtime_risks=(), tags=())
     given = [

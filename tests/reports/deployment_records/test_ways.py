@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.reports.deployment_records.github import Call, Fault, dropped, failing, limited, refusing
 from tests.reports.deployment_records.rooms import PROD, STAGING, Room, all_are, content, digest, gone, many
 
+from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.deployment import Told
-from fluxtrail.model.errors import AuthError, ConflictError, NotFoundError, WireError
+from fluxtrail.model.errors import AuthError, ConflictError, NotFoundError, StoreError, WireError
+from fluxtrail.reports.deployment_records.lost_jobs import OVER
 
 
 async def test_the_first_of_a_cluster_are_told_by_a_job_even_if_few(room: Room) -> None:
@@ -142,6 +145,38 @@ async def test_what_a_lost_job_may_overwrite_is_told_once_more(room: Room) -> No
     room.github.held[room.destinations[PROD].text, "web"] = content(version="old")
     await room.age(660)
     await room.check()
+
+
+async def test_what_was_told_long_before_a_lost_job_is_not_told_again(room: Room) -> None:
+    """Nor at every start: a job of an earlier run cannot have been under way for longer."""
+    await room.settle("old")
+    room.clock.turn(OVER.total_seconds() + 1)
+    await room.settle("lately")
+    room.lost_jobs.note(PROD)
+    room.clock.turn(60)
+    await room.settle("later")
+    room.github.forget_calls()
+    await room.age(OVER.total_seconds() + 30)
+    assert sorted(entry.deployment_name for entry in room.github.entries) == ["lately", "later"]
+    assert room.lost_jobs.due() == []
+
+
+async def test_a_ledger_that_fails_forgets_no_lost_job(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    await room.settle("web")
+    room.lost_jobs.note(PROD)
+    room.clock.turn(OVER.total_seconds())
+    with monkeypatch.context() as broken:
+        broken.setattr(SqlLedger, "unit", _fail)
+        with pytest.raises(StoreError):
+            await room.late.look()
+    room.github.forget_calls()
+    await room.late.look()
+    await room.go_on()
+    assert [entry.deployment_name for entry in room.github.entries] == ["web"]
+
+
+def _fail(_ledger: SqlLedger) -> Any:
+    raise StoreError("the disk is full", retryable=True)
 
 
 async def test_a_job_that_fails_is_told_in_another_way(room: Room) -> None:

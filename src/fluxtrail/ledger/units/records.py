@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -19,7 +20,7 @@ from fluxtrail.ledger.record_rows import (
 )
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
-from fluxtrail.model.deployment import Content, KeptRecord, RecordId, ToldOutcome
+from fluxtrail.model.deployment import Content, DeploymentStatus, KeptRecord, RecordId, ToldOutcome
 from fluxtrail.model.observation import ClusterUid
 
 _R = schema.deployment_records
@@ -79,12 +80,24 @@ class RecordPart(UnitPart):
         marked = ((record, apply_sending(record, sendings[record.id])) for record in held)
         await self._update((after for before, after in marked if after != before), ANSWERED)
 
-    async def deployment_records(self, cluster: ClusterUid) -> list[KeptRecord]:
-        """Return all of a cluster by deployment name; read in batches, so that others get a turn in between."""
+    async def deployment_records(
+        self, cluster: ClusterUid, *, status: DeploymentStatus | None = None, told_since: datetime | None = None
+    ) -> list[KeptRecord]:
+        """Return those of a cluster by deployment name; read in batches, so that others get a turn in between.
+
+        Jobs of other names every minute leave many that are over, which few ask for.
+
+        Args:
+            status: only these; all where None.
+            told_since: only those of which GitHub took something then or later.
+        """
+        wanted = _NEXT if status is None else _NEXT.where(_R.c.status == status)
+        if told_since is not None:
+            wanted = wanted.where(_R.c.told_at >= told_since)
         found: list[KeptRecord] = []
         after = ""
         while True:
-            batch = await self._session.all(_NEXT, {"cluster_": cluster, "after": after})
+            batch = await self._session.all(wanted, {"cluster_": cluster, "after": after})
             found += map(record_of, batch)
             if len(batch) < _BATCH:
                 return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from fluxtrail.model.deployment import Destination, RecordId, Told
 from fluxtrail.model.observation import ClusterUid
@@ -24,16 +25,20 @@ class CatchingUp:
         self._ledger = ledger
         self._notes = Notes(ledger, clock, wake)
 
-    async def resend(self, cluster: ClusterUid | None = None) -> int:
+    async def resend(self, cluster: ClusterUid | None = None, *, told_since: datetime | None = None) -> int:
         """Tell everything again that is recorded of a cluster, or of all; returns how many records.
 
         What went before GitHub ever heard of it is left out.
+
+        Args:
+            told_since: only what GitHub took then or later.
         """
         clusters = [cluster] if cluster is not None else await self._clusters()
         planned = 0
         for uid in clusters:
             async with self._ledger.unit() as unit:
-                records = [item for item in await unit.deployment_records(uid) if item.told is not Told.SILENT]
+                found = await unit.deployment_records(uid, told_since=told_since)
+                records = [item for item in found if item.told is not Told.SILENT]
             for some in parts_of(records):
                 planned += await self._notes.plan_again(some)
         return planned

@@ -52,7 +52,7 @@ class LateArtifacts:
         self._notes = Notes(ledger, clock, wake)
         self._catching_up = CatchingUp(ledger, clock, wake)
         self._most = digests_per_minute
-        self._lost_jobs = lost_jobs
+        self._lost_jobs = lost_jobs or LostJobs(clock)
         self._counters = counters or RecordCounters()
         self._planned_at: dict[_Due, float] = {}
         """At most those of FORGET_SECONDS."""
@@ -68,8 +68,10 @@ class LateArtifacts:
 
     async def look(self) -> int:
         """Plan what is due; returns how many digests."""
-        for cluster in self._lost_jobs.take_due() if self._lost_jobs else ():
-            log.info("records_told_once_more", cluster=cluster, records=await self._catching_up.resend(cluster))
+        for job in self._lost_jobs.due():
+            records = await self._catching_up.resend(job.cluster, told_since=job.since)
+            log.info("records_told_once_more", cluster=job.cluster, records=records)
+            self._lost_jobs.done(job)
         now = self._clock.monotonic()
         self._planned_at = {due: at for due, at in self._planned_at.items() if now - at < FORGET_SECONDS}
         room = self._most - sum(now - at < MINUTE_SECONDS for at in self._planned_at.values())

@@ -245,9 +245,9 @@ class WorkloadKeeper:
             await self._clock.sleep(min(took * (1 / BUSY_SHARE - 1), LONGEST_REST_SECONDS))
 
     async def recall(self) -> None:
-        """Read what was recorded before."""
+        """Read what was recorded as deployed before."""
         async with self._ledger.unit() as unit:
-            for record in await unit.deployment_records(self._cluster):
+            for record in await unit.deployment_records(self._cluster, status=DeploymentStatus.DEPLOYED):
                 self._keep(record)
         for anchor in self._kept_at:
             self._see_kind(split_kind(anchor.kind))  # nothing else may name the kind of what is gone

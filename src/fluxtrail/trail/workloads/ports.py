@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from fluxtrail.model.deployment import KeptRecord
+from fluxtrail.model.deployment import DeploymentStatus, KeptRecord
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.report import NewReport
 
@@ -17,7 +17,7 @@ ReportOf = Callable[[KeptRecord], NewReport]
 class RecordUnit(Protocol):
     """One transaction: everything is kept or nothing is."""
 
-    async def deployment_records(self, cluster: ClusterUid) -> Sequence[KeptRecord]: ...
+    async def deployment_records(self, cluster: ClusterUid, *, status: DeploymentStatus) -> Sequence[KeptRecord]: ...
 
     async def put_deployment_records(self, records: Sequence[KeptRecord]) -> Sequence[KeptRecord]:
         """Return them with their ids, in the same order."""
