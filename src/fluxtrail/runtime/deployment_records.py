@@ -181,7 +181,9 @@ class Records:
         while True:
             for cluster in [item for item in ahead if item.uid]:
                 await self._catching_up.told_elsewhere(cluster.uid, self._destinations[cluster.name])
-                await self._doubt_jobs(cluster.uid)
+                if not self._setting.dry_run:
+                    await self._catching_up.ask_again(cluster.uid)
+                    await self._doubt_jobs(cluster.uid)
                 ahead.remove(cluster)
             await self._clock.sleep(UNKNOWN_CLUSTER_SECONDS if ahead else 3600.0)
 

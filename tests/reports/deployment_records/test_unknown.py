@@ -38,6 +38,34 @@ async def test_a_second_create_and_a_delete_of_an_unknown_digest_make_no_call(ro
     assert (told["web"], told["api"]) == (Told.UNKNOWN, Told.SILENT)
 
 
+async def test_a_start_asks_again_whatever_the_schedule(room: Room) -> None:
+    """The organisation or the token was wrong, and is not any more: what it may not see GitHub calls unknown too."""
+    room.github.unattested |= {what.digest for what in many(30, distinct=True).values()}
+    await room.record(many(30, distinct=True))
+    await room.go_on()
+    await room.age(7200, step=300)
+    before = await room.row("d0")
+    assert before.tries >= 4
+    room.github.unattested.clear()
+    room.restart()
+    assert await room.catching_up.ask_again(PROD) == 30
+    assert (await room.row("d0")).tries == before.tries
+    await room.age(60)
+    assert all_are(await room.told(), Told.TOLD)
+    await room.check()
+
+
+async def test_a_start_asks_once_more_about_what_was_given_up(room: Room) -> None:
+    await room.record({"web": UNATTESTED})
+    await room.age(UNKNOWN_LIMIT.total_seconds() + 86400, step=3600)
+    assert (await room.row("web")).retry_at is None
+    room.github.forget_calls()
+    await room.catching_up.ask_again(PROD)
+    await room.age(3600)
+    assert room.github.kinds == ["single"]
+    assert (await room.row("web")).retry_at is None
+
+
 async def test_it_is_asked_again_when_its_time_has_come(room: Room) -> None:
     """B.5: an entry that has expired is asked about again."""
     await room.record({"web": UNATTESTED})

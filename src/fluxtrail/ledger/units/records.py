@@ -20,7 +20,7 @@ from fluxtrail.ledger.record_rows import (
 )
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
-from fluxtrail.model.deployment import Content, DeploymentStatus, KeptRecord, RecordId, ToldOutcome
+from fluxtrail.model.deployment import Content, DeploymentStatus, KeptRecord, RecordId, Told, ToldOutcome
 from fluxtrail.model.observation import ClusterUid
 
 _R = schema.deployment_records
@@ -81,17 +81,24 @@ class RecordPart(UnitPart):
         await self._update((after for before, after in marked if after != before), ANSWERED)
 
     async def deployment_records(
-        self, cluster: ClusterUid, *, status: DeploymentStatus | None = None, told_since: datetime | None = None
+        self,
+        cluster: ClusterUid,
+        *,
+        status: DeploymentStatus | None = None,
+        told: Told | None = None,
+        told_since: datetime | None = None,
     ) -> list[KeptRecord]:
         """Return those of a cluster by deployment name; read in batches, so that others get a turn in between.
 
         Jobs of other names every minute leave many that are over, which few ask for.
 
         Args:
-            status: only these; all where None.
+            status, told: only these; all where None.
             told_since: only those of which GitHub took something then or later.
         """
         wanted = _NEXT if status is None else _NEXT.where(_R.c.status == status)
+        if told is not None:
+            wanted = wanted.where(_R.c.told == told)
         if told_since is not None:
             wanted = wanted.where(_R.c.told_at >= told_since)
         found: list[KeptRecord] = []

@@ -56,6 +56,18 @@ class CatchingUp:
                 return planned
             after = found[-1].deployment_name
 
+    async def ask_again(self, cluster: ClusterUid) -> int:
+        """Let it be time to ask about all artifacts that GitHub did not know; returns how many records.
+
+        To credentials that may not see a repository GitHub says the same as to those that may: not found. Whoever has
+        mended them, or the organisation, starts anew and should not wait a day for the next question.
+        """
+        async with self._ledger.unit() as unit:
+            unknown = await unit.deployment_records(cluster, told=Told.UNKNOWN)
+        for some in parts_of(unknown):
+            await self._notes.ask_again(some)
+        return len(unknown)
+
     async def replan_pending(self) -> int:
         """Plan whatever is to be told and has no report waiting, as after a dry run; returns how many."""
         planned, cursor = 0, None

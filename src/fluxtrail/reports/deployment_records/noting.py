@@ -118,6 +118,22 @@ class Notes:
             self._wake()
         return len(chosen)
 
+    async def ask_again(self, unknown: Iterable[KeptRecord]) -> None:
+        """Let it be time to ask about these; how often they were asked about already stays known."""
+        now = self._clock.now()
+        due = [
+            replace(
+                self._outcome(record, Told.UNKNOWN, record.content),
+                tries=record.tries,
+                unknown_since=record.unknown_since,
+                retry_at=now,
+                answer=record.answer,
+            )
+            for record in unknown
+        ]
+        async with self._ledger.unit() as unit:
+            await unit.note_told(due)
+
     async def plan(self, reports: Sequence[NewReport]) -> None:
         """Look at records again; what is told of them is as they stand."""
         if reports:
