@@ -70,27 +70,35 @@ class Outcome:
 
 
 async def kill_while_telling(
-    directory: Path, plan: WorldPlan, *, kills: int, ledger: str = "", patience_seconds: float = 120.0
+    directory: Path,
+    plan: WorldPlan,
+    *,
+    kills: int,
+    bulk: bool = True,
+    ledger: str = "",
+    patience_seconds: float = 120.0,
 ) -> Outcome:
     """Play a world with kills and trouble, and compare what GitHub holds in the end.
 
     Args:
+        bulk: False tells every record by itself.
         patience_seconds: for which, after the world is quiet, what a killed process had leased must wait, and what is
             unknown is asked about again.
     """
     outcome = Outcome(kills=kills, seed=plan.seed)
     began = time.monotonic()
-    async with recorded_world(directory, plan, ledger=ledger) as (simulator, run):
+    async with recorded_world(directory, plan, ledger=ledger, bulk=bulk) as (simulator, run):
         await simulator.fail_records(action="slow_job", delay_seconds=JOB_SECONDS, count=3)
         await simulator.fail_records(action="drop", is_after=True, calls=["job"], count=1)
         await run.start()
-        await _kill_at_jobs(simulator, run, outcome)
+        job_kills = min(JOB_KILLS, kills) if bulk else 0
+        await _kill_at_jobs(simulator, run, outcome, kills=job_kills)
         await _until_told(simulator, run)
         await simulator.begin()
         trouble = Trouble(simulator, run, random.Random(plan.seed + 1), outcome)
         async with asyncio.TaskGroup() as group:
             troubling = group.create_task(trouble.make(), name="trouble")
-            await _kill(run, outcome, random.Random(plan.seed))
+            await _kill(run, random.Random(plan.seed), kills=kills - job_kills)
             await until_quiet(simulator, patience_seconds=QUIET_PATIENCE_SECONDS)
             troubling.cancel()
         await trouble.end()
@@ -103,9 +111,9 @@ async def kill_while_telling(
     return outcome
 
 
-async def _kill_at_jobs(simulator: SimulatorProcess, run: RunProcess, outcome: Outcome) -> None:
+async def _kill_at_jobs(simulator: SimulatorProcess, run: RunProcess, outcome: Outcome, *, kills: int) -> None:
     """Kill while a job is pending: what is told first goes in jobs, a cluster's in one."""
-    for _ in range(min(JOB_KILLS, outcome.kills)):
+    for _ in range(kills):
         outcome.kills_with_jobs += await _is_job_pending(simulator)
         await run.kill()
         await run.start()
@@ -123,10 +131,10 @@ async def _until_told(simulator: SimulatorProcess, run: RunProcess) -> None:
         raise UpstreamError(f"not told after {FIRST_PATIENCE_SECONDS:g} s: {wrong[:5]}")
 
 
-async def _kill(run: RunProcess, outcome: Outcome, dice: random.Random) -> None:
+async def _kill(run: RunProcess, dice: random.Random, *, kills: int) -> None:
     """Kill and start again; the last life goes on. Never early twice in a row."""
     is_early = False
-    for _ in range(outcome.kills - JOB_KILLS):
+    for _ in range(kills):
         await asyncio.sleep(dice.uniform(*(EARLY_SECONDS if is_early else LATE_SECONDS)))
         await run.kill()
         await run.start()
@@ -253,6 +261,7 @@ def main() -> int:
     parser.add_argument("--changes", type=int, help="default: half as many as kills")
     parser.add_argument("--rounds", type=int, help="of what people do by hand; default: as long as the kills take")
     parser.add_argument("--time-scale", type=float, default=40.0)
+    parser.add_argument("--singles", action="store_true", help="tell every record by itself: no jobs")
     parser.add_argument("--ledger", default="", help="postgresql://…; default: a file")
     parser.add_argument("--patience", type=float, default=300.0, help="seconds for the end to come out right")
     parser.add_argument("--keep", type=Path, help="keep the world, the ledger and the logs here")
@@ -268,7 +277,12 @@ def main() -> int:
         directory.mkdir(parents=True, exist_ok=True)
         outcome = asyncio.run(
             kill_while_telling(
-                directory, plan, kills=options.kills, ledger=options.ledger, patience_seconds=options.patience
+                directory,
+                plan,
+                kills=options.kills,
+                bulk=not options.singles,
+                ledger=options.ledger,
+                patience_seconds=options.patience,
             )
         )
     for line in outcome.differences:

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.records import follow_hostile_pods
 from benchmarks.records_kill import kill_beside_lost_jobs, kill_while_telling
 from benchmarks.records_outage import excess_over_pace, most_within, ride_out
+from benchmarks.records_rule import differences
 from benchmarks.records_world import WorldPlan
 from tests.ledger.postgres import PostgresServer, running_server
 
@@ -35,11 +36,12 @@ async def test_ten_kills_lose_no_record(tmp_path: Path) -> None:
 @pytest.mark.crash
 @pytest.mark.timeout(300)
 @pytest.mark.requires("postgres")
-async def test_kills_lose_no_record_of_a_ledger_in_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
+async def test_kills_lose_no_single_record_of_a_ledger_in_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
     plan = WorldPlan(seed=2, changes=6, rounds=5, time_scale=TIME_SCALE)
-    outcome = await kill_while_telling(tmp_path, plan, kills=5, ledger=postgres.create())
+    outcome = await kill_while_telling(tmp_path, plan, kills=5, bulk=False, ledger=postgres.create())
     assert outcome.differences == []
     assert outcome.names >= 60
+    assert outcome.requests.keys() == {"single"}
 
 
 @pytest.mark.crash
@@ -71,6 +73,18 @@ async def test_pods_patched_at_full_speed_are_told_as_they_end(tmp_path: Path) -
     assert outcome.differences == []
     assert outcome.running > 50
     assert outcome.writes > 500
+
+
+def test_what_is_held_wrongly_is_said() -> None:
+    held = [
+        {"deployment_name": name, "digest": digest, "status": "deployed"} for name, digest in [("a", "1"), ("b", "1")]
+    ]
+    expected, names = {"a": "1"}, {"a", "b"}
+    assert differences(expected, names, held, ever={"b": {"1"}}) == []
+    assert differences(expected, names, held, ever={"b": {"2"}}) == ["b is 1, which never ran there"]
+    assert differences({"a": "2"}, names, held, ever={"b": {"1"}}) == ["a is ('1', 'deployed'), true is 2"]
+    assert differences({}, {"a"}, held, ever={"a": {"1"}}) == ["b is there, and never was"]
+    assert differences(expected | {"c": "3"}, names | {"c"}, held, ever={"b": {"1"}}) == ["c is None, true is 3"]
 
 
 def test_pace_is_judged_by_burst_and_rate() -> None:
