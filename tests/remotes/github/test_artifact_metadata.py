@@ -481,5 +481,5 @@ async def test_a_circle_of_redirects_ends(forge: FakeForge, make_artifacts: Arti
 async def test_weak_credentials_name_the_permission(forge: FakeForge, make_artifacts: ArtifactClientMaker) -> None:
     forge.says(Says(status=403, json={"message": "Resource not accessible by integration"}))
     with capture_logs() as logs, pytest.raises(CredentialsRefusedError, match="'Artifact metadata: write'"):
-        await make_artifacts().post_record(record())
+        await make_artifacts(token="test-token").post_record(record())
     assert [entry["event"] for entry in logs] == ["artifact metadata refused"]

@@ -272,3 +272,13 @@ async def test_a_token_that_no_header_takes_is_not_shown(turning: VirtualClock) 
         with pytest.raises(FluxtrailError) as caught:
             await client.post_record(record())
     assert SECRET not in all_of(caught.value)
+
+
+async def test_that_there_is_no_token_is_said_once(forge: FakeForge, make_artifacts: ArtifactClientMaker) -> None:
+    """To some calls without one GitHub answers 404, which would look like an artifact that it does not know."""
+    forge.says(OK, OK)
+    client = make_artifacts(token="")
+    with capture_logs() as logs:
+        await client.post_record(record())
+        await client.post_record(record())
+    assert [line["event"] for line in logs] == ["artifact metadata asked without a token"]

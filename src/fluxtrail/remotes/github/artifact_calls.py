@@ -89,6 +89,8 @@ class Calls:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._observe = observe
         self._jitter = jitter
+        self._is_bare = False
+        """Whether the last call had no token, and that was said."""
 
     async def ask(
         self, method: str, path: str, body: bytes | None = None, *, is_conflict_passing: bool = False
@@ -187,6 +189,12 @@ class Calls:
         """Ask with the token there is; a 401 is answered with another token, if there is one."""
         await self._pacer.admit()
         token = await self._bearer.obtain()
+        if not token and not self._is_bare:
+            log.warning(
+                "artifact metadata asked without a token",
+                remedy="set API_TOKEN, a GitHub App (GH_APP_ID, …), or deployment_records.token_file",
+            )
+        self._is_bare = not token
         answer = await self._follow(method, url, body, token)
         if answer.status != 401 or not token:
             return answer
