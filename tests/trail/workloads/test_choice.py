@@ -23,6 +23,7 @@ from tests.trail.workloads.cluster import (
 )
 
 from fluxtrail.ledger.ledger import SqlLedger
+from fluxtrail.trail.workloads.speakers import AWAY_SECONDS
 
 
 class Case(NamedTuple):
@@ -202,6 +203,31 @@ async def test_a_canary_that_is_given_up_while_its_only_pod_is_away_is_over(
     canary["spec"]["replicas"] = 0
     cluster.put(canary)
     assert await follower.settle() == {"prod/web/app": 1}
+
+
+async def test_a_canary_that_stays_away_is_not_heard_for_ever(cluster: Cluster, follower: Follower) -> None:
+    web = cluster.make(DEPLOYMENT, "web")
+    cluster.roll_out(web, 1, revision=1, pods=2)
+    canary = cluster.roll_out(web, 2, revision=2)
+    await follower.settle()
+    cluster.delete(*cluster.pods_of(canary))
+    assert await follower.settle() == {"prod/web/app": 2}
+    cluster.clock.turn(AWAY_SECONDS)
+    assert await follower.settle() == {"prod/web/app": 1}
+    cluster.add_pod(canary, 2)
+    assert await follower.settle() == {"prod/web/app": 2}
+
+
+async def test_the_one_pod_behind_a_partition_may_restart(cluster: Cluster, follower: Follower) -> None:
+    db = cluster.make(STATEFUL_SET, "db", replicas=2, update_revision="db-new")
+    cluster.pod("db-0", owner=db, runs={"app": 1}, labels={"controller-revision-hash": "db-old"})
+    new = cluster.pod("db-1", owner=db, runs={"app": 2}, labels={"controller-revision-hash": "db-new"})
+    assert await follower.settle() == {"prod/db/app": 2}
+    cluster.delete(new)
+    assert await follower.settle() == {"prod/db/app": 2}
+    cluster.pod("db-1", owner=db, runs={"app": 2}, labels={"controller-revision-hash": "db-new"})
+    assert await follower.settle() == {"prod/db/app": 2}
+    assert len(follower.planned) == 1
 
 
 async def _restart_one(cluster: Cluster, follower: Follower, made: Json, *, is_surge: bool) -> None:

@@ -210,9 +210,17 @@ class ClusterIndex:
         return None if uid is None else self._objects.get(uid) or self._pods.get(uid)
 
     def wants_revision(self, anchor: Anchor, revision: int) -> bool:
-        """Whether a workload still has a ReplicaSet of a revision that is to have pods."""
+        """Whether a workload is still to have pods of a revision that it had them of.
+
+        A ReplicaSet says how many it wants. A StatefulSet with a partition, or a DaemonSet whose pods are only made
+        anew when they are deleted, may have a single one of its newest revision.
+        """
         item = self.find(anchor)
-        below = (self._objects.get(uid) for uid in self._owned.get(item.uid, ())) if item is not None else ()
+        if item is None or isinstance(item, Pod):
+            return False
+        if item.key.group == APPS_GROUP and item.key.kind in ("StatefulSet", "DaemonSet"):
+            return item.replicas != 0
+        below = (self._objects.get(uid) for uid in self._owned.get(item.uid, ()))
         return any(child is not None and child.revision == revision and bool(child.replicas) for child in below)
 
     def notes_of(self, pod: Pod) -> list[Notes]:

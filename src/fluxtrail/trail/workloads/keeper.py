@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,11 +32,11 @@ from fluxtrail.model.observation import (
 from fluxtrail.model.workloads import CORE_GROUP, Pod, Workload
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.workloads.anchors import FAMILIAR, POD, Anchor, anchor_of_place, kind_text, split_kind
-from fluxtrail.trail.workloads.choice import Candidate, choose
 from fluxtrail.trail.workloads.completeness import Completeness
 from fluxtrail.trail.workloads.index import ClusterIndex
 from fluxtrail.trail.workloads.judging import Judge
 from fluxtrail.trail.workloads.ports import RecordLedger, ReportOf
+from fluxtrail.trail.workloads.speakers import Speakers
 
 log = structlog.get_logger(__name__)
 
@@ -132,8 +132,7 @@ class WorkloadKeeper:
         )
         self._kept: dict[str, KeptRecord] = {}
         self._kept_at: defaultdict[Anchor, set[str]] = defaultdict(set)
-        self._speakers: dict[Anchor, dict[str, Candidate]] = {}
-        self._named: defaultdict[str, set[tuple[Anchor, str]]] = defaultdict(set)
+        self._speakers = Speakers(self._index, rules.template, clock)
         self._emptied_at: dict[Anchor, datetime] = {}
         """When a workload that still has a record lost its last pod."""
         self._seen_gone: set[Anchor] = set()
@@ -255,7 +254,7 @@ class WorkloadKeeper:
     async def _wait(self) -> None:
         """Return when there is something to judge: something was seen, or a wait for what is not seen may be over."""
         try:
-            is_timed = not self._is_begun or self._index.unresolved or self._unseen()
+            is_timed = not self._is_begun or self._index.unresolved or self._unseen() or self._speakers.has_away
             async with asyncio.timeout(OWNER_SECONDS if is_timed else None):
                 await self._wake.wait()
         except TimeoutError:
@@ -293,7 +292,7 @@ class WorkloadKeeper:
         if not self._is_ready():
             return
         self._give_up_waiting()
-        self._index.dirty.update(self._unseen())
+        self._index.dirty.update(self._unseen(), self._speakers.overdue())
         looked = 0
         while self._index.dirty:
             self._listen(self._index.dirty.pop())
@@ -333,47 +332,17 @@ class WorkloadKeeper:
         kept = self._kept.get(name)
         if kept is not None and not self._rules.covers(kept.place.namespace):
             return None
-        speakers = [
-            (anchor.place(container), self._speakers[anchor][container])
-            for anchor, container in self._named.get(name, ())
-        ]
-        return self._judge.judge(name, speakers, kept, now)
+        return self._judge.judge(name, self._speakers.of(name), kept, now)
 
     def _listen(self, anchor: Anchor) -> None:
         """Find out who speaks for a workload's containers now; its names are to be judged."""
         if not self._rules.covers(anchor.namespace):
             return
-        before = self._speakers.pop(anchor, {})
-        heard = self._heeded(anchor, before, choose(anchor, self._index.pods_of(anchor)))
-        for container in before.keys() - heard.keys():
-            name = self._name(anchor, container)
-            self._named[name].discard((anchor, container))
-            if not self._named[name]:
-                del self._named[name]
-        for container in heard.keys() - before.keys():
-            self._named[self._name(anchor, container)].add((anchor, container))
-        if heard:
-            self._speakers[anchor] = heard
+        self._names |= self._speakers.listen(anchor) | self._kept_at.get(anchor, set())
+        if not self._speakers.is_silent(anchor):
             self._emptied_at.pop(anchor, None)
         elif anchor in self._kept_at:
             self._emptied_at.setdefault(anchor, self._clock.now())
-        self._names |= {self._name(anchor, container) for container in before.keys() | heard.keys()}
-        self._names |= self._kept_at.get(anchor, set())
-
-    def _heeded(
-        self, anchor: Anchor, before: Mapping[str, Candidate], heard: Mapping[str, Candidate]
-    ) -> dict[str, Candidate]:
-        """Return who speaks: an older revision is not heard while the pods of a newer one are only just away."""
-        heeded = dict(heard)
-        for container, speaker in heard.items():
-            last = before.get(container)
-            is_older = last is not None and speaker.revision < last.revision
-            if last is not None and is_older and self._index.wants_revision(anchor, last.revision):
-                heeded[container] = last
-        return heeded
-
-    def _name(self, anchor: Anchor, container: str) -> str:
-        return self._rules.template.name(anchor.place(container))
 
     def _keep(self, record: KeptRecord) -> None:
         """Remember what is deployed; what is over is remembered by the ledger alone."""
