@@ -76,6 +76,13 @@ class Telemetry:
             labels=("sink",),
             values=ages,
         )
+        yield Measure(
+            name="fluxtrail_reports_receiver_down",
+            help="1 while a receiver refuses everything, or cannot be reached.",
+            kind=Kind.GAUGE,
+            labels=("sink",),
+            values=[((sink,), float(numbers.is_down)) for sink, numbers in sinks],
+        )
         counters = (
             ("fluxtrail_reports_sent", "Reports that a receiver took.", [one.sent for _, one in sinks]),
             ("fluxtrail_reports_failed", "Attempts to send that came to nothing.", [one.failed for _, one in sinks]),
