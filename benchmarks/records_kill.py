@@ -222,16 +222,20 @@ class Trouble:
         await self._simulator.attest(attested=sorted(self._unattested))
 
     def _fault(self) -> Json:
-        """Return one; waits on the wire are real seconds."""
         dice = self._dice
         count, is_after = dice.randint(1, 4), dice.random() < 0.5
         choices: list[Json] = [
             {"action": "status", "status": dice.choice((500, 502, 503)), "is_after": is_after},
             {"action": "drop", "is_after": True},
             {"action": "drop", "is_after": is_after},
-            {"action": "status", "status": 429, "retry_after_seconds": dice.randint(1, 3)},
-            {"action": "status", "status": 403, "retry_after_seconds": dice.randint(1, 3), "is_retry_after_date": True},
-            {"action": "status", "status": 403, "reset_seconds": dice.randint(1, 3)},
+            {"action": "status", "status": 429, "retry_after_seconds": dice.randint(1, 60)},
+            {
+                "action": "status",
+                "status": 403,
+                "retry_after_seconds": dice.randint(1, 60),
+                "is_retry_after_date": True,
+            },
+            {"action": "status", "status": 403, "reset_seconds": dice.randint(1, 60)},
             {"action": "delay", "delay_seconds": dice.uniform(0.1, 1.0) * self._time_scale},
             {"action": "fail_job"},
         ]

@@ -2,11 +2,10 @@
 
     python -m benchmarks.records_outage --outage 3600 --time-scale 20
 
-All answers are 403: for the first half of the outage with a short `Retry-After`, then with what is left of it. `run`
+All answers are 403: for the first half of the outage with `Retry-After: 60`, then with what is left of it. `run`
 goes on seeing what changes. Afterwards GitHub must hold every deployment name as it is; meanwhile no more reports may
 wait than there are names, memory must not grow, and requests must keep the pace and the hourly budget, which the
-simulated GitHub counts. Dates and the hour are simulated; waits on the wire and the pace are real seconds, as in
-production.
+simulated GitHub counts. The outage, the pauses and the hour are simulated time; the pace is real, as in production.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import sys
 import tempfile
 import time
@@ -34,7 +32,7 @@ from benchmarks.records_world import (
 )
 
 from fluxtrail.model.errors import UpstreamError
-from fluxtrail.simulator.clock import parse_clock, parse_precise_time
+from fluxtrail.simulator.clock import parse_precise_time
 from fluxtrail.simulator.processes import RunProcess, SimulatorProcess, request_json
 
 PER_SECOND = 3.0
@@ -42,8 +40,8 @@ BURST = 20
 HOUR_SECONDS = 3600.0
 JITTER_SECONDS = 0.5
 """By which a request may be late, and the next one nearer to it."""
-RETRY_AFTER_SECONDS = 6
-"""Longer than a call waits by itself: reports go back to the outbox."""
+RETRY_AFTER_SECONDS = 60
+"""Simulated; longer than a call waits by itself: reports go back to the outbox."""
 REPETITIONS = 4
 """Attempts of one call: so many may exceed the budget, and are paid for afterwards."""
 GROWTH_MIB = 20.0
@@ -99,11 +97,8 @@ async def ride_out(
         steps_before = _steps(simulator)
         outcome.rss_before_mib = _rss(run)
         await simulator.begin()
-        half = outage_seconds / plan.time_scale / 2
-        await _refuse(simulator, half, retry_after_seconds=RETRY_AFTER_SECONDS)
-        await _watch(run, outcome, seconds=half)
-        await _refuse(simulator, half, retry_after_seconds=math.ceil(half))
-        await _watch(run, outcome, seconds=half)
+        await _refuse(simulator, outage_seconds)
+        await _watch(run, outcome, seconds=outage_seconds / plan.time_scale)
         outcome.changed = _steps(simulator) - steps_before
         await until_quiet(simulator, patience_seconds=600.0)
         ended = time.monotonic()
@@ -118,12 +113,11 @@ async def ride_out(
     return outcome
 
 
-async def _refuse(simulator: SimulatorProcess, seconds: float, *, retry_after_seconds: int) -> None:
-    """Refuse everything for so many real seconds."""
-    simulated = seconds * parse_clock(simulator.clock).scale
-    await simulator.fail_records(
-        action="status", status=403, seconds=simulated, retry_after_seconds=retry_after_seconds
-    )
+async def _refuse(simulator: SimulatorProcess, seconds: float) -> None:
+    """Refuse everything for so many simulated seconds."""
+    refused: Json = {"action": "status", "status": 403}
+    await simulator.fail_records(**refused, seconds=seconds / 2, retry_after_seconds=RETRY_AFTER_SECONDS)
+    await simulator.fail_records(**refused, seconds=seconds, is_retry_after_rest=True)
 
 
 def _steps(simulator: SimulatorProcess) -> int:
