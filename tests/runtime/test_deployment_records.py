@@ -88,6 +88,25 @@ async def test_another_environment_is_told_everything(tmp_path: Path) -> None:
             await until_held(github, {"shop/web/app": (digest(1), "deployed")}, cluster="eu-1")
 
 
+async def test_a_cluster_made_anew_under_its_name_takes_over_what_it_had(tmp_path: Path) -> None:
+    old, new = Cluster(), Cluster()
+    async with old.server, new.server, open_github() as github:
+        for name in ("web", "gone"):
+            Shop(old).deploy(name, 1)
+        async with running(settings_of(tmp_path, old, github), environ_of(tmp_path)):
+            await until(lambda: len(github.held()) == 2, "two records")
+        Shop(new).deploy("web", 2)
+        async with running(settings_of(tmp_path, new, github), environ_of(tmp_path)) as service:
+            await until_held(
+                github, {"shop/web/app": (digest(2), "deployed"), "shop/gone/app": (digest(1), "decommissioned")}
+            )
+
+            async def is_all() -> bool:
+                return len((await service.ask("/records?told=told"))["items"]) == 2
+
+            await until(is_all, "two records, of the new cluster alone")
+
+
 @pytest.mark.parametrize(
     ("narrowed", "expected"),
     [

@@ -59,6 +59,8 @@ class Records:
         self._clock = clock
         self._clusters: Sequence[ClusterStreams] = ()
         self._destinations: Mapping[str, Destination] = {}
+        self._begun: set[ClusterUid] = set()
+        """Clusters of which all that was there at the beginning is recorded."""
         self._tracker = TrackerCounters()
         self._counters = RecordCounters()
         self._lost_jobs = LostJobs(clock)
@@ -76,7 +78,13 @@ class Records:
             decommissions_at_zero=self._setting.decommission_at_zero,
         )
         return WorkloadStreams(
-            cluster, ledger=self._ledger, clock=self._clock, rules=rules, report_of=report_of, numbers=numbers
+            cluster,
+            ledger=self._ledger,
+            clock=self._clock,
+            rules=rules,
+            report_of=report_of,
+            numbers=numbers,
+            on_begun=self._begun.add,
         )
 
     def follow(self, clusters: Sequence[ClusterStreams]) -> None:
@@ -178,14 +186,21 @@ class Records:
         """What an earlier run left, and what GitHub holds under another name, is told once; then wait for ever."""
         await self._catching_up.replan_pending()
         ahead = list(self._clusters)
+        heirs = [] if self._setting.dry_run else list(self._clusters)
         while True:
             for cluster in [item for item in ahead if item.uid]:
-                await self._catching_up.told_elsewhere(cluster.uid, self._destinations[cluster.name])
-                if not self._setting.dry_run:
-                    await self._catching_up.ask_again(cluster.uid)
-                    await self._doubt_jobs(cluster.uid)
+                await self._catch_up_with(cluster.uid, self._destinations[cluster.name])
                 ahead.remove(cluster)
-            await self._clock.sleep(UNKNOWN_CLUSTER_SECONDS if ahead else 3600.0)
+            for cluster in [item for item in heirs if item.uid in self._begun]:
+                await self._catching_up.inherit(cluster.uid, self._destinations[cluster.name])
+                heirs.remove(cluster)
+            await self._clock.sleep(UNKNOWN_CLUSTER_SECONDS if ahead or heirs else 3600.0)
+
+    async def _catch_up_with(self, cluster: ClusterUid, destination: Destination) -> None:
+        await self._catching_up.told_elsewhere(cluster, destination)
+        if not self._setting.dry_run:
+            await self._catching_up.ask_again(cluster)
+            await self._doubt_jobs(cluster)
 
     async def _doubt_jobs(self, cluster: ClusterUid) -> None:
         """A job of an earlier run may be under way that nobody knows of any more: tell everything once it has ended."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -42,9 +43,11 @@ class WorkloadStreams:
         rules: RecordRules,
         report_of: ReportOf,
         numbers: KeeperNumbers,
+        on_begun: Callable[[ClusterUid], None],
     ) -> None:
         """Args:
         name: of the cluster, for people.
+        on_begun: called once all that was there at the beginning is recorded.
         """
         self._name = name
         self._ledger = ledger
@@ -52,6 +55,7 @@ class WorkloadStreams:
         self._rules = rules
         self._report_of = report_of
         self._numbers = numbers
+        self._on_begun = on_begun
         self.states = {item.kind: StreamState(kind=item.kind, is_required=True) for item in WORKLOAD_KINDS}
 
     async def follow(self, connection: Connection, uid: ClusterUid) -> None:
@@ -68,6 +72,7 @@ class WorkloadStreams:
                 rules=self._rules,
                 report_of=self._report_of,
                 on_kind=lambda owner_group, kind: watch(owner_kind(owner_group, kind)),
+                on_begun=partial(self._on_begun, uid),
                 numbers=self._numbers,
             )
             for item in WORKLOAD_KINDS:

@@ -82,6 +82,11 @@ class RecordAnswers:
         async with self._engine.read() as session:
             return await records.find_told_elsewhere(session, cluster, destination, after=after, limit=limit)
 
+    async def records_held_at(self, destination: str, *, but: ClusterUid, limit: int) -> list[KeptRecord]:
+        """Return what GitHub holds under a destination of other clusters than `but`."""
+        async with self._engine.read() as session:
+            return await records.find_held_at(session, destination, but=but, limit=limit)
+
     async def deployment_record_counts(self) -> list[RecordCount]:
         """Return how many records there are, by (cluster uid, status, told); only those that are not zero."""
         async with self._engine.read() as session:

@@ -206,6 +206,17 @@ async def find_told_elsewhere(
     return [record_of(row) for row in await session.all(wanted)]
 
 
+async def find_held_at(session: Session, destination: str, *, but: ClusterUid, limit: int) -> list[KeptRecord]:
+    """Return records of other clusters that GitHub holds under a destination, by cluster and deployment name."""
+    wanted = (
+        select(*COLUMNS)
+        .where(_R.c.told_to == destination, _R.c.cluster != but, _R.c.told_content.is_not(None))
+        .order_by(_R.c.cluster, _R.c.deployment_name)
+        .limit(limit)
+    )
+    return [record_of(row) for row in await session.all(wanted)]
+
+
 async def count_records(session: Session) -> list[RecordCount]:
     """Return how many there are, by cluster, status and how they stand."""
     groups = (_R.c.cluster, _R.c.status, _R.c.told)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from fluxtrail.model.deployment import Destination, RecordId, Told
+from msgspec.structs import replace
+
+from fluxtrail.model.deployment import DeploymentStatus, Destination, KeptRecord, RecordId, Told
 from fluxtrail.model.observation import ClusterUid
+from fluxtrail.model.records import UNSAVED
 from fluxtrail.model.report import ReportState
 from fluxtrail.reports.deployment_records.noting import BATCH, Notes, parts_of
-from fluxtrail.reports.deployment_records.plan import new_report
+from fluxtrail.reports.deployment_records.plan import new_report, report_of
 from fluxtrail.reports.deployment_records.ports import RecordLedger
 from fluxtrail.reports.ports import Clock
 
@@ -23,6 +26,8 @@ class CatchingUp:
 
     def __init__(self, ledger: RecordLedger, clock: Clock, wake: Callable[[], None] = lambda: None) -> None:
         self._ledger = ledger
+        self._clock = clock
+        self._wake = wake
         self._notes = Notes(ledger, clock, wake)
 
     async def resend(self, cluster: ClusterUid | None = None, *, told_since: datetime | None = None) -> int:
@@ -56,6 +61,27 @@ class CatchingUp:
                 return planned
             after = found[-1].deployment_name
 
+    async def inherit(self, cluster: ClusterUid, destination: Destination) -> int:
+        """Take over what GitHub holds there of a cluster that is no more: made anew, a cluster has another uid.
+
+        What only the old one had does not run any more. Ask once the new one's own records are in the ledger.
+
+        Returns:
+            How many records.
+        """
+        taken = 0
+        while old := await self._ledger.records_held_at(destination.text, but=cluster, limit=BATCH):
+            async with self._ledger.unit() as unit:
+                known = {record.deployment_name for record in await unit.deployment_records(cluster)}
+                left = [record for record in old if record.deployment_name not in known]
+                gone = [found for record in left if (found := _as_gone(record, cluster, self._clock.now()))]
+                saved = await unit.put_deployment_records(gone)
+                await unit.forget_deployment_records([record.id for record in old])
+                await unit.add_reports([report_of(record) for record in saved])
+            taken += len(old)
+            self._wake()
+        return taken
+
     async def ask_again(self, cluster: ClusterUid) -> int:
         """Let it be time to ask about all artifacts that GitHub did not know; returns how many records.
 
@@ -84,3 +110,12 @@ class CatchingUp:
 
     async def _clusters(self) -> list[ClusterUid]:
         return sorted({count.cluster for count in await self._ledger.deployment_record_counts()})
+
+
+def _as_gone(record: KeptRecord, cluster: ClusterUid, now: datetime) -> KeptRecord | None:
+    """Return an old cluster's record as one of the new, which does not run it; None where GitHub knows that."""
+    held = record.told_content
+    if held is None or held.status is DeploymentStatus.DECOMMISSIONED:
+        return None
+    gone = replace(held, status=DeploymentStatus.DECOMMISSIONED)
+    return replace(record, id=RecordId(UNSAVED), cluster=cluster, content=gone, changed_at=now)

@@ -100,6 +100,10 @@ class RecordUnit(Protocol):
         self, cluster: ClusterUid, *, told: Told | None = None, told_since: datetime | None = None
     ) -> Sequence[KeptRecord]: ...
 
+    async def put_deployment_records(self, records: Sequence[KeptRecord]) -> Sequence[KeptRecord]: ...
+
+    async def forget_deployment_records(self, ids: Sequence[RecordId]) -> None: ...
+
     async def note_told(self, outcomes: Sequence[ToldOutcome]) -> Sequence[KeptRecord]: ...
 
     async def note_sending(self, sendings: Mapping[RecordId, Content]) -> None:
@@ -142,6 +146,8 @@ class RecordLedger(Protocol):
 
     async def list_deployment_records(self, *, told: str, limit: int, cursor: str | None) -> RecordPage:
         """Return one page of those that stand so."""
+
+    async def records_held_at(self, destination: str, *, but: ClusterUid, limit: int) -> Sequence[KeptRecord]: ...
 
     async def deployment_record_counts(self) -> Sequence[RecordCount]: ...
 

@@ -101,6 +101,7 @@ class WorkloadKeeper:
 
     Args:
         report_of: what must be said of a record that changed.
+        on_begun: called once, when all that was there at the beginning is recorded.
         on_kind: called once with (group, kind) of each owner of a kind that is not watched yet: its metadata should be.
     """
 
@@ -113,6 +114,7 @@ class WorkloadKeeper:
         rules: RecordRules,
         report_of: ReportOf,
         on_kind: Callable[[str, str], None],
+        on_begun: Callable[[], None] = lambda: None,
         numbers: KeeperNumbers | None = None,
     ) -> None:
         self._cluster = cluster
@@ -121,6 +123,7 @@ class WorkloadKeeper:
         self._rules = rules
         self._report_of = report_of
         self._on_kind = on_kind
+        self._on_begun = on_begun
         self._index = ClusterIndex()
         self._streams = Completeness()
         self._judge = Judge(
@@ -302,6 +305,8 @@ class WorkloadKeeper:
         names = sorted(self._names)
         for start in range(0, len(names), BATCH):
             await self._settle_some(names[start : start + BATCH])
+        on_begun, self._on_begun = self._on_begun, lambda: None
+        on_begun()
 
     async def _settle_some(self, names: Sequence[str]) -> None:
         started = self._clock.monotonic()

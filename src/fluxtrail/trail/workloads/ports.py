@@ -17,7 +17,10 @@ ReportOf = Callable[[KeptRecord], NewReport]
 class RecordUnit(Protocol):
     """One transaction: everything is kept or nothing is."""
 
-    async def deployment_records(self, cluster: ClusterUid, *, status: DeploymentStatus) -> Sequence[KeptRecord]: ...
+    async def deployment_records(
+        self, cluster: ClusterUid, *, status: DeploymentStatus | None = None
+    ) -> Sequence[KeptRecord]:
+        """Return a cluster's records; all of them for None."""
 
     async def put_deployment_records(self, records: Sequence[KeptRecord]) -> Sequence[KeptRecord]:
         """Return them with their ids, in the same order."""
