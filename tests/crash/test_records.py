@@ -30,7 +30,8 @@ async def test_ten_kills_lose_no_record(tmp_path: Path) -> None:
     assert outcome.differences == []
     assert outcome.kills_with_jobs >= 1
     assert outcome.names >= 60
-    assert outcome.requests["single"]["200"] > 20
+    assert sum(outcome.requests.get(call, {}).get("200", 0) for call in ("single", "cluster")) >= 5
+    assert outcome.troubles >= 5
 
 
 @pytest.mark.crash
