@@ -129,7 +129,15 @@ def test_what_an_answer_left_out_is_in_doubt() -> None:
     assert names(found.doubtful) == ["b"]
 
 
-@pytest.mark.parametrize("cause", ["unauthorized", "error", "", "something new"])
+def test_an_error_says_what_may_not_be_told() -> None:
+    found = sort_out([telling("a", content("nginx")), telling("b")], [Rejection("nginx", "unauthorized")])
+    assert (names(found.forbidden), names(found.doubtful)) == (["a", "b"], [])
+    two = [telling("a", content(version="1")), telling("b", content(version="2"))]
+    found = sort_out(two, [Rejection("nginx", "unauthorized")])
+    assert (names(found.forbidden), names(found.doubtful)) == ([], ["a", "b"])
+
+
+@pytest.mark.parametrize("cause", ["error", "", "something new"])
 def test_only_not_found_means_unknown(cause: str) -> None:
     found = sort_out([telling("a")], [Rejection("nginx", cause)])
     assert names(found.doubtful) == ["a"]

@@ -222,6 +222,20 @@ async def test_a_bulk_404_is_not_believed_when_a_single_is_taken(room: Room) -> 
     assert set(room.github.kinds) == {"single"}
 
 
+async def test_calls_for_many_are_tried_again_after_an_hour(room: Room) -> None:
+    room.github.has_bulk = False
+    await room.record(many(40))
+    await room.go_on()
+    assert room.output.counters.is_bulk_absent
+    room.github.has_bulk = True
+    room.github.forget_calls()
+    room.clock.turn(3601)
+    await room.record(many(40, image="other"))
+    await room.go_on()
+    assert room.github.kinds == ["cluster"]
+    assert not room.output.counters.is_bulk_absent
+
+
 async def test_a_withdrawal_does_not_speak_for_the_call(room: Room) -> None:
     await room.settle("a", "b")
     room.github.forget_calls()

@@ -22,4 +22,4 @@ class RecordCounters:
     retried: int = 0
     """Unknown digests whose time to be asked about again had come."""
     is_bulk_absent: bool = False
-    """This GitHub has no bulk calls."""
+    """This GitHub had no bulk calls when they were last tried; they are tried again every hour."""

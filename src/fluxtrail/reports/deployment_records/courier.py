@@ -24,9 +24,10 @@ from fluxtrail.model.errors import (
     WireError,
 )
 from fluxtrail.model.observation import ClusterUid
+from fluxtrail.remotes.github.artifact_errors import CredentialsRefusedError
 from fluxtrail.reports.batches import Fault, fault_of
 from fluxtrail.reports.deployment_records.at_once import at_once
-from fluxtrail.reports.deployment_records.counters import RecordCounters
+from fluxtrail.reports.deployment_records.learned import Learned
 from fluxtrail.reports.deployment_records.lost_jobs import LostJobs
 from fluxtrail.reports.deployment_records.ports import Budget, JobStatus, RecordsClient, Rejection
 from fluxtrail.reports.deployment_records.rounds import Round
@@ -48,23 +49,24 @@ PROBES = 5
 """Singles that decide whether a bulk's 404 is about its records or about the call."""
 LEARN_SECONDS = 10.0
 """How long those wait that are more than a burst, where only singles can tell."""
+OTHERS_FIRST_SECONDS = 120.0
+"""How long one waits that met a 403 while nothing is accepted: longer than a circuit is open, so that another is asked
+next, which shows whether it is about that one."""
+FORBIDDEN = "unauthorized: GitHub left it out of what it took; the credentials may not write about its repository"
 COMPLETED = "completed"
 _BULK_REMEDY = (
-    "this GitHub answers 404 to calls for many records and takes single ones; they are told one by one from now on; "
+    "this GitHub answers 404 to calls for many records and takes single ones; they are told one by one for an hour; "
     "deployment_records.bulk=false (BULK_CLUSTER_SYNC=false) avoids the attempt"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where records are handed in: what all deliveries share.
-
-    `counters.is_bulk_absent` is learned.
-    """
+    """Where records are handed in: what all deliveries share."""
 
     client: RecordsClient
     budget: Budget
-    counters: RecordCounters
+    learned: Learned
     lost_jobs: LostJobs
     workers: int
     has_bulk: bool
@@ -99,7 +101,7 @@ class Courier:
 
     @property
     def _has_bulk(self) -> bool:
-        return self._desk.has_bulk and not self._desk.counters.is_bulk_absent
+        return self._desk.has_bulk and not self._desk.learned.is_bulk_absent
 
     async def _in_parts(self, tellings: Sequence[Telling], size: int, *, is_job: bool = False) -> None:
         for start in range(0, len(tellings), size):
@@ -189,6 +191,8 @@ class Courier:
             await self._unknown([telling])
         except ConflictError as exc:
             await self._round.contest(telling, exc)
+        except CredentialsRefusedError as exc:
+            await self._refused_credentials(telling, exc)
         except FluxtrailError as exc:
             if fault_of(exc) is Fault.RECEIVER:
                 raise
@@ -196,6 +200,16 @@ class Courier:
         else:
             self._is_known.setdefault(telling.record.id, True)
             await self._accept([telling])
+
+    async def _refused_credentials(self, telling: Telling, error: CredentialsRefusedError) -> None:
+        """403 to credentials that are good for others: they may not write about its repository (yet)."""
+        if error.status != 403:
+            raise error
+        if not self._desk.learned.is_taking:
+            await self._round.postpone([telling], seconds=OTHERS_FIRST_SECONDS, answer=str(error))
+            raise error
+        self._round.hear(telling, error.message)
+        await self._unknown([telling])
 
     # -- answers -------------------------------------------------------------------------------------------------
 
@@ -205,9 +219,17 @@ class Courier:
         found = sort_out(part, errors, accepted=accepted)
         await self._accept(found.accepted)
         await self._unknown(found.unknown)
+        if not self._desk.learned.is_taking:
+            await self._learn([*found.doubtful, *found.forbidden])
+            return
+        for one in found.forbidden:
+            self._round.hear(one, FORBIDDEN)
+        await self._unknown(found.forbidden)
         await self._learn(found.doubtful)
 
     async def _accept(self, tellings: Sequence[Telling]) -> None:
+        if tellings:
+            self._desk.learned.note_taken()
         await self._round.accept(tellings, self._destination)
 
     async def _unknown(self, tellings: Sequence[Telling], *, is_asked: bool = True) -> None:
@@ -247,9 +269,9 @@ class Courier:
         await self._singles(probes)
         answers = {self._is_known[id_] for id_ in asked if id_ in self._is_known}
         if True in answers:
-            if not self._desk.counters.is_bulk_absent:
+            if not self._desk.learned.is_bulk_absent:
                 log.warning("bulk_calls_absent", answer=str(error), remedy=_BULK_REMEDY)
-            self._desk.counters.is_bulk_absent = True
+            self._desk.learned.note_bulk_absent()
             await self._singles(rest)
         elif answers:
             await self._unknown(rest)

@@ -12,6 +12,7 @@ from fluxtrail.model.report import ClaimedReport
 from fluxtrail.reports.deployment_records.at_once import at_once
 from fluxtrail.reports.deployment_records.counters import RecordCounters
 from fluxtrail.reports.deployment_records.courier import Courier, Desk
+from fluxtrail.reports.deployment_records.learned import Learned
 from fluxtrail.reports.deployment_records.lost_jobs import LostJobs
 from fluxtrail.reports.deployment_records.noting import Notes, parts_of
 from fluxtrail.reports.deployment_records.plan import SINK, read_record_id
@@ -86,7 +87,7 @@ class DeploymentRecordsOutput:
         self._desk = Desk(
             client=client,
             budget=budget,
-            counters=self.counters,
+            learned=Learned(clock, self.counters),
             lost_jobs=lost_jobs or LostJobs(clock),
             workers=workers,
             has_bulk=has_bulk,

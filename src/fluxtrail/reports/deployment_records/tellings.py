@@ -29,6 +29,7 @@ SINGLES = 20
 CLUSTER_LIMIT = 1_000
 JOB_LIMIT = 5_000
 NOT_FOUND = "not_found"
+UNAUTHORIZED = "unauthorized"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,8 @@ class Sorted:
 
     accepted: list[Telling] = field(default_factory=list)
     unknown: list[Telling] = field(default_factory=list)
+    forbidden: list[Telling] = field(default_factory=list)
+    """These credentials may not write about them."""
     doubtful: list[Telling] = field(default_factory=list)
     """The answer may mean them, or has left them out."""
 
@@ -147,18 +150,20 @@ def sort_out(
     """Sort entries by what became of them.
 
     An error says an image's name, at best also the digest or the deployment name. A name with one digest among
-    what may be meant is that digest; else, and for other causes than "not found", only asking singly can tell.
+    what may be meant is that digest; else, and for causes that are not known, only asking singly can tell.
 
     Args:
         accepted: the deployment names that were taken, where the answer lists them.
     """
     left = [one for one in tellings if accepted is None or one.record.deployment_name not in accepted]
     find_meant = _finder(left)
-    unknown, doubtful = set[str](), set[str]()
+    unknown, forbidden, doubtful = set[str](), set[str](), set[str]()
+    by_cause = {NOT_FOUND: unknown, UNAUTHORIZED: forbidden}
     for error in errors:
         meant = find_meant(error)
-        is_clear = error.cause == NOT_FOUND and len({one.digest for one in meant}) == 1
-        (unknown if is_clear else doubtful).update(one.record.deployment_name for one in meant)
+        is_clear = len({one.digest for one in meant}) == 1
+        chosen = by_cause.get(error.cause, doubtful) if is_clear else doubtful
+        chosen.update(one.record.deployment_name for one in meant)
     found = Sorted()
     for one in tellings:
         name = one.record.deployment_name
@@ -166,6 +171,8 @@ def sort_out(
             found.accepted.append(one)
         elif name in unknown:
             found.unknown.append(one)
+        elif name in forbidden:
+            found.forbidden.append(one)
         elif name in doubtful or accepted is not None:
             found.doubtful.append(one)
         else:
