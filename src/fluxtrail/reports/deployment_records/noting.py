@@ -22,6 +22,7 @@ from fluxtrail.model.report import NewReport
 from fluxtrail.reports.deployment_records.plan import report_of
 from fluxtrail.reports.deployment_records.ports import RecordLedger
 from fluxtrail.reports.deployment_records.tellings import Schedule, Telling, grouped
+from fluxtrail.reports.deployment_records.unknowns import Unknowns
 from fluxtrail.reports.ports import Clock
 
 T = TypeVar("T")
@@ -43,12 +44,16 @@ class Notes:
 
     Args:
         wake: called when something was planned.
+        unknowns: told of every answer.
     """
 
-    def __init__(self, ledger: RecordLedger, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, ledger: RecordLedger, clock: Clock, wake: Callable[[], None], *, unknowns: Unknowns | None = None
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
+        self._unknowns = unknowns or Unknowns()
 
     async def sending(self, tellings: Sequence[Telling]) -> None:
         """These are on their way: whoever is killed before the answer leaves word that they may have arrived."""
@@ -66,6 +71,7 @@ class Notes:
         outcomes = [self._outcome(one.record, Told.TOLD, one.content, told_to=destination.text) for one in tellings]
         taken = {one.record.id for one in tellings if not one.is_withdrawal}
         digests = sorted({one.digest for one in tellings if not one.is_withdrawal})
+        self._unknowns.forget(digests)
         others = [
             record
             for record in await self._ledger.records_of_digests(digests, told=Told.UNKNOWN)
@@ -93,7 +99,9 @@ class Notes:
         known = [*others, *(one.record for one in tellings)]
         by_digest = grouped(known, lambda item: item.content.digest)
         for digest in digests:
-            schedules[digest] = Schedule.after(by_digest[digest], now, answers.get(digest, UNKNOWN))
+            answer, last = answers.get(digest, UNKNOWN), self._unknowns.last(digest)
+            schedules[digest] = Schedule.after(by_digest[digest], now, answer, last=last)
+            self._unknowns.note(digest, schedules[digest], now)
         meant = {one.record.id for one in tellings}
         records = [one.record for one in tellings] + [record for record in others if record.id not in meant]
         async with self._ledger.unit() as unit:

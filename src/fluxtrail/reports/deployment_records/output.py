@@ -20,11 +20,13 @@ from fluxtrail.reports.deployment_records.ports import Budget, FindDestination, 
 from fluxtrail.reports.deployment_records.rounds import Round
 from fluxtrail.reports.deployment_records.tellings import (
     JOB_LIMIT,
+    Schedule,
     Telling,
     find_pending_schedules,
     grouped,
     is_to_be_told,
 )
+from fluxtrail.reports.deployment_records.unknowns import Unknowns
 from fluxtrail.reports.dispatcher import BATCH, Pace
 from fluxtrail.reports.outputs import Settlement
 from fluxtrail.reports.ports import Clock
@@ -80,7 +82,8 @@ class DeploymentRecordsOutput:
         self._clock = clock
         self._find_destination = find_destination
         self._workers = workers
-        self._notes = Notes(ledger, clock, wake)
+        self._unknowns = Unknowns()
+        self._notes = Notes(ledger, clock, wake, unknowns=self._unknowns)
         self._begun: set[ClusterUid] = set()
         """Clusters of which GitHub holds something."""
         self.counters = counters or RecordCounters()
@@ -98,9 +101,7 @@ class DeploymentRecordsOutput:
         tellings = await self._read(reports, settlement)
         if not tellings:
             return
-        digests = sorted({one.digest for one in tellings})
-        unknown = await self._ledger.records_of_digests(digests, told=Told.UNKNOWN)
-        schedules = find_pending_schedules(unknown, self._clock.now())
+        schedules = await self._schedules(tellings)
         await self._notes.sending(tellings)
         round_ = Round(settlement, self._notes, self.counters, self._clock, schedules=schedules)
         by_cluster = grouped(tellings, lambda one: one.record.cluster)
@@ -114,6 +115,24 @@ class DeploymentRecordsOutput:
 
         await at_once(by_cluster, tell, workers=self._workers, is_over=lambda: round_.is_over)
         await round_.finish()
+
+    async def _schedules(self, tellings: Sequence[Telling]) -> dict[str, Schedule]:
+        """Return the digests that these need not ask about now.
+
+        A record that GitHub was asked about itself is here because it is to be asked about again: it is due, or
+        everything is told anew.
+        """
+        digests = {one.digest for one in tellings}
+        now = self._clock.now()
+        unknown = await self._ledger.records_of_digests(sorted(digests), told=Told.UNKNOWN)
+        again = {one.digest for one in tellings if one.record.unknown_since is not None}
+        remembered = self._unknowns.pending(digests - again, now)
+        if remembered:  # by another process GitHub may have been told meanwhile
+            told = await self._ledger.records_of_digests(sorted(remembered), told=Told.TOLD)
+            known = {item.content.digest for item in told if self._unknowns.is_older(item.content.digest, item.told_at)}
+            self._unknowns.forget(known)
+            remembered = {digest: found for digest, found in remembered.items() if digest not in known}
+        return remembered | find_pending_schedules(unknown, now)
 
     async def _is_first(self, cluster: ClusterUid) -> bool:
         """Whether GitHub holds nothing of a cluster, under whatever destination."""

@@ -111,11 +111,19 @@ class Schedule(msgspec.Struct, frozen=True):
     """What GitHub said."""
 
     @staticmethod
-    def after(records: Iterable[KeptRecord], now: datetime, answer: str = "") -> Schedule:
-        """Return the next one after one more answer "unknown", from what is known of the records of a digest."""
-        heard = [record for record in records if record.unknown_since is not None]
-        since = min((record.unknown_since for record in heard if record.unknown_since is not None), default=now)
-        tries = max((record.tries for record in heard), default=0) + 1
+    def after(
+        records: Iterable[KeptRecord], now: datetime, answer: str = "", *, last: Schedule | None = None
+    ) -> Schedule:
+        """Return the next one after one more answer "unknown", from what is known of the records of a digest.
+
+        Args:
+            last: what followed from the answer before, whether or not any record is left of it.
+        """
+        heard = [(record.tries, record.unknown_since) for record in records if record.unknown_since is not None]
+        if last is not None:
+            heard.append((last.tries, last.unknown_since))
+        since = min((since for _, since in heard), default=now)
+        tries = max((tries for tries, _ in heard), default=0) + 1
         return Schedule(tries, since, next_try(tries, unknown_since=since, now=now), answer)
 
     @staticmethod
