@@ -28,8 +28,9 @@ endif
 demo: $(STAMP) ## follow commits through three simulated clusters, live
 	$(BIN)/fluxtrail demo
 
+# Files side by side: most of the time goes by waiting for real processes.
 test: $(STAMP) ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .
