@@ -30,7 +30,7 @@ demo: $(STAMP) ## follow commits through three simulated clusters, live
 
 # Files side by side: most of the time goes by waiting for real processes.
 test: $(STAMP) ## run the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .
