@@ -60,8 +60,14 @@ class Outcome:
     """Names of which a container ran in the end."""
     writes: int = 0
     writes_per_second: float = 0.0
+    rss_idle_mib: float = 0.0
+    """Of a `run` on the namespace before there was anything in it."""
+    first_bulk_seconds: float = 0.0
+    """From the start of `run` on the filled namespace until its first job was at GitHub."""
     first_told_seconds: float = 0.0
-    """From the start of `run` until GitHub held everything of the filled namespace."""
+    """From there until GitHub held everything."""
+    first_cpu_seconds: float = 0.0
+    """For all of that: start, lists, judgement, jobs."""
     cpu_seconds: float = 0.0
     """While pods were patched, and until GitHub held everything."""
     rss_before_mib: float = 0.0
@@ -101,20 +107,44 @@ async def follow_hostile_pods(
         api = Api(connection, f"hostile-{uuid.uuid4().hex[:8]}")
         await stack.enter_async_context(api.inside())
         github, url = await stack.enter_async_context(_github())
+        where = connection.name if context is None else context
+        outcome.rss_idle_mib = await _read_idle(_prepare(directory, kubeconfig, where, api.namespace, url))
         hostility = Hostility(api, seed)
         await hostility.fill(pods)
-        run = _prepare(directory, kubeconfig, connection.name if context is None else context, api.namespace, url)
+        run = _prepare(directory, kubeconfig, where, api.namespace, url)
         began = time.monotonic()
         await run.start()
         stack.push_async_callback(run.stop)
-        await run.until_ready()
+        outcome.first_bulk_seconds = await _until_first_job(github) - began
         outcome.differences = await _until_told(hostility, github, patience_seconds=FILL_PATIENCE_SECONDS)
         outcome.first_told_seconds = time.monotonic() - began
+        assert run.pid is not None
+        outcome.first_cpu_seconds = _cpu_seconds(psutil.Process(run.pid))
         if not outcome.differences:
             await _rage(hostility, github, run, outcome, patience_seconds=patience_seconds)
         if run.returncode is not None:
             outcome.differences.append(f"`fluxtrail run` ended with {run.returncode}: {run.last_words()}")
     return outcome
+
+
+async def _read_idle(run: RunProcess) -> float:
+    """Return the RSS in MiB of a run that has nothing to record."""
+    await run.start()
+    try:
+        await run.until_ready()
+        await asyncio.sleep(STEADY_SECONDS)
+        assert run.pid is not None
+        return rss_mib(run.pid)
+    finally:
+        await run.stop()
+
+
+async def _until_first_job(github: ArtifactMetadata) -> float:
+    """Return when the first job, or what else came first, was at GitHub (monotonic seconds)."""
+    async with asyncio.timeout(FILL_PATIENCE_SECONDS):
+        while not github.counts:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(POLL_SECONDS / 4)
+    return time.monotonic()
 
 
 async def _rage(
