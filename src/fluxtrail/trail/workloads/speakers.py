@@ -12,7 +12,7 @@ from fluxtrail.trail.workloads.choice import Candidate, choose
 from fluxtrail.trail.workloads.index import ClusterIndex
 from fluxtrail.trail.workloads.judging import Speaker
 
-AWAY_SECONDS = 300.0
+AWAY_SECONDS = 30.0
 """How long the pods of the newest revision may be away, while it is still wanted, before an older one is heard."""
 
 
