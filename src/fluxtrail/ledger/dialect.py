@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Table, TextualSelect
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Upsert = sqlite.Insert | postgresql.Insert
 
 
-class Dialect(Protocol):
+class Dialect(Hashable, Protocol):
     is_shared: bool
     """Whether other processes may write too."""
     keys: str

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Integer, bindparam, delete, insert, or_, select, text, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.engine import Engine, writing
@@ -38,6 +38,20 @@ _GIVE_BACK = update(_R).where(*_HELD).values(**_FREE)
 _POSTPONE = update(_R).where(*_HELD).values(**_FREE, due_at=bindparam("until_", type_=_R.c.due_at.type))
 _ANSWERED = update(_R).where(*_HELD, _IS_SAME).values(answer=bindparam("answer_"))
 _BURY = update(_R).where(*_HELD, _IS_SAME).values(**_FREE, state=ReportState.DEAD, answer=bindparam("answer_"))
+_IS_FREE = or_(_R.c.leased_until.is_(None), _R.c.leased_until <= bindparam("now_"))
+_CLAIM = (
+    select(*(_R.c[name] for name in rows.CLAIMED), _R.c.due_at)
+    .where(_R.c.sink == bindparam("sink_"), text("state = 'waiting'"))  # as its index says it
+    .where(_R.c.due_at <= bindparam("now_"), _IS_FREE)
+    .order_by(_R.c.due_at, _R.c.id)
+    .limit(bindparam("limit_", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(_R)
+    .where(_R.c.id.in_(bindparam("ids", expanding=True)))
+    .values(owner=bindparam("owner_"), leased_until=bindparam("until_"), attempts=_R.c.attempts + 1)
+)
 
 
 class Outbox:
@@ -56,18 +70,13 @@ class Outbox:
             lease: longer than any attempt takes; who is late may find that another has sent it too.
         """
         now = self._now()
-        is_free = or_(_R.c.leased_until.is_(None), _R.c.leased_until <= now)
-        columns = (*(_R.c[name] for name in rows.CLAIMED), _R.c.due_at)
         async with writing(self._engine) as session:
             found: list[Any] = []
             for sink in dict.fromkeys(sinks):
-                wanted = select(*columns).where(_R.c.sink == sink, text("state = 'waiting'"))  # as its index says it
-                wanted = wanted.where(_R.c.due_at <= now, is_free).order_by(_R.c.due_at, _R.c.id).limit(limit)
-                found += await session.all(wanted.with_for_update(skip_locked=True))
+                found += await session.all(_CLAIM, {"sink_": sink, "now_": now, "limit_": limit})
             chosen = sorted(found, key=lambda row: (row.due_at, row.id))[:limit]
-            taken = {"owner": owner, "leased_until": now + lease, "attempts": _R.c.attempts + 1}
             for chunk in chunks([row.id for row in chosen]):
-                await session.run(update(_R).where(_R.c.id.in_(chunk)).values(taken))
+                await session.run(_TAKE, {"ids": chunk, "owner_": owner, "until_": now + lease})
         return [rows.claimed_report_of(row, owner=owner) for row in chosen]
 
     @again

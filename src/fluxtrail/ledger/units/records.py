@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Update, bindparam, delete, insert, select, update
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.record_rows import (
@@ -134,12 +135,16 @@ class RecordPart(UnitPart):
         return held
 
     async def _update(self, records: Iterable[KeptRecord], columns: Sequence[str]) -> None:
-        statement = update(_R).where(_R.c.id == bindparam("id_")).values({name: bindparam(name) for name in columns})
         stated = []
         for record in sorted(records, key=_key):
             values = values_of_record(record)
             stated.append({name: values[name] for name in columns} | {"id_": record.id})
-        await self._session.run(statement, stated)
+        await self._session.run(_update_of(tuple(columns)), stated)
+
+
+@cache
+def _update_of(columns: tuple[str, ...]) -> Update:
+    return update(_R).where(_R.c.id == bindparam("id_")).values({name: bindparam(name) for name in columns})
 
 
 def _key(record: KeptRecord) -> _Key:

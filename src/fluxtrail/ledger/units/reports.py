@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import and_, case
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.dialect import Upsert
+from fluxtrail.ledger.dialect import Dialect, Upsert
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.report import Mode, NewReport, ReportState
 
@@ -25,9 +26,9 @@ class ReportPart(UnitPart):
         once = [report for report in reports if report.mode is Mode.EVERY]
         newest = [report for report in reports if report.mode is Mode.LATEST]
         newest.sort(key=lambda report: (report.sink, report.key))  # as the outbox locks them
-        insert = self._session.dialect.upsert(_R)
-        await self._session.run(_once(insert), [self._values(report) for report in once])
-        await self._session.run(_newest(insert), [self._values(report) for report in newest])
+        dialect = self._session.dialect
+        await self._session.run(_once(dialect), [self._values(report) for report in once])
+        await self._session.run(_newest(dialect), [self._values(report) for report in newest])
         self.touched_sinks.update(report.sink for report in reports)
 
     def _values(self, report: NewReport) -> dict[str, Any]:
@@ -45,11 +46,14 @@ class ReportPart(UnitPart):
         }
 
 
-def _once(statement: Upsert) -> Upsert:
-    return statement.on_conflict_do_nothing(index_elements=["sink", "key"])
+@cache
+def _once(dialect: Dialect) -> Upsert:
+    return dialect.upsert(_R).on_conflict_do_nothing(index_elements=["sink", "key"])
 
 
-def _newest(statement: Upsert) -> Upsert:
+@cache
+def _newest(dialect: Dialect) -> Upsert:
+    statement = dialect.upsert(_R)
     new = statement.excluded
     is_unheard = and_(_R.c.state == ReportState.WAITING, _R.c.owner.is_(None))
     is_put_off = and_(is_unheard, _R.c.attempts > 0, _R.c.due_at > new.due_at)
