@@ -3,7 +3,7 @@
     {"commit": …, "commits_since_last_export": [{"hash", "summary", "author", "email", "time"}], "export_build_link": …}
 
 Keys match in any letter case (the replaced tool decodes with Go's JSON). A bad entry is a problem to show, and
-never stops the others. Source: docs/exporter-info.md; drop-in.md A.2.4.
+never stops the others. Source: docs/exporter-info.md.
 """
 
 import re
