@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from benchmarks.outcomes import folder_for, told
 
 from fluxtrail.simulator.compare import compare, compare_counts
 from fluxtrail.simulator.observer import Observer, as_answer
@@ -129,9 +129,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="keep the world, the ledger and the logs here")
     options = parser.parse_args()
     changes = options.changes or max(25, options.kills * 2)
-    with tempfile.TemporaryDirectory(prefix="fluxtrail-kill-") as temporary:
-        directory = options.keep or Path(temporary)
-        directory.mkdir(parents=True, exist_ok=True)
+    with folder_for(options.keep, "kill") as directory:
         outcome = asyncio.run(
             kill_repeatedly(
                 directory,
@@ -142,10 +140,7 @@ def main() -> int:
                 hold_seconds=options.hold,
             )
         )
-    for line in outcome.differences:
-        print(line, file=sys.stderr)
-    print(json.dumps(outcome.summary()))
-    return 1 if outcome.differences else 0
+    return told(outcome)
 
 
 if __name__ == "__main__":

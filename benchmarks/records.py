@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -30,6 +28,7 @@ import yaml
 from aiohttp import web
 from benchmarks.hostile_pods import Api, Hostility
 from benchmarks.measuring import rss_mib
+from benchmarks.outcomes import folder_for, summary_of, told
 from benchmarks.records_rule import differences, read_expected
 from benchmarks.servers import ServerProcess
 
@@ -78,9 +77,7 @@ class Outcome:
     differences: list[str] = field(default_factory=list)
 
     def summary(self) -> Json:
-        shown = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "differences"}
-        rounded = {name: round(value, 2) if isinstance(value, float) else value for name, value in shown.items()}
-        return rounded | {"differences": len(self.differences)}
+        return summary_of(self, digits=2)
 
 
 async def follow_hostile_pods(
@@ -251,9 +248,7 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=120.0, help="seconds for GitHub to hold everything")
     parser.add_argument("--keep", type=Path, help="keep the ledger and the log here")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fluxtrail-hostile-") as temporary:
-        directory = options.keep or Path(temporary)
-        directory.mkdir(parents=True, exist_ok=True)
+    with folder_for(options.keep, "hostile") as directory:
         outcome = asyncio.run(
             follow_hostile_pods(
                 directory,
@@ -265,10 +260,7 @@ def main() -> int:
                 patience_seconds=options.patience,
             )
         )
-    for line in outcome.differences:
-        print(line, file=sys.stderr)
-    print(json.dumps(outcome.summary()))
-    return 1 if outcome.differences else 0
+    return told(outcome)
 
 
 if __name__ == "__main__":

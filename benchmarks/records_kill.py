@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.outcomes import folder_for, summary_of, told
 from benchmarks.records_world import WorldPlan, find_differences, recorded_world, until_quiet
 
 from fluxtrail.model.errors import UpstreamError
@@ -64,9 +63,7 @@ class Outcome:
     differences: list[str] = field(default_factory=list)
 
     def summary(self) -> Json:
-        shown = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "differences"}
-        rounded = {name: round(value, 1) if isinstance(value, float) else value for name, value in shown.items()}
-        return rounded | {"differences": len(self.differences)}
+        return summary_of(self)
 
 
 async def kill_while_telling(
@@ -276,9 +273,7 @@ def main() -> int:
         rounds=options.rounds or max(1, round(options.kills * 3 * options.time_scale / 60)),
         time_scale=options.time_scale,
     )
-    with tempfile.TemporaryDirectory(prefix="fluxtrail-records-") as temporary:
-        directory = options.keep or Path(temporary)
-        directory.mkdir(parents=True, exist_ok=True)
+    with folder_for(options.keep, "records") as directory:
         outcome = asyncio.run(
             kill_while_telling(
                 directory,
@@ -289,10 +284,7 @@ def main() -> int:
                 patience_seconds=options.patience,
             )
         )
-    for line in outcome.differences:
-        print(line, file=sys.stderr)
-    print(json.dumps(outcome.summary()))
-    return 1 if outcome.differences else 0
+    return told(outcome)
 
 
 if __name__ == "__main__":

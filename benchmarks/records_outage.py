@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import rss_mib
+from benchmarks.outcomes import folder_for, summary_of, told
 from benchmarks.records_world import (
     WorldPlan,
     find_differences,
@@ -73,9 +72,7 @@ class Outcome:
     differences: list[str] = field(default_factory=list)
 
     def summary(self) -> Json:
-        shown = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "differences"}
-        rounded = {name: round(value, 1) if isinstance(value, float) else value for name, value in shown.items()}
-        return rounded | {"differences": len(self.differences)}
+        return summary_of(self)
 
 
 async def ride_out(
@@ -199,9 +196,7 @@ def main() -> int:
         rounds=options.rounds or max(1, round(options.outage * 1.1 / 55)),
         time_scale=options.time_scale,
     )
-    with tempfile.TemporaryDirectory(prefix="fluxtrail-outage-") as temporary:
-        directory = options.keep or Path(temporary)
-        directory.mkdir(parents=True, exist_ok=True)
+    with folder_for(options.keep, "outage") as directory:
         outcome = asyncio.run(
             ride_out(
                 directory,
@@ -214,10 +209,7 @@ def main() -> int:
     grown = outcome.rss_most_mib - outcome.rss_before_mib
     if grown > GROWTH_MIB:
         outcome.differences.append(f"memory grew by {grown:.1f} MiB, {GROWTH_MIB:g} are allowed")
-    for line in outcome.differences:
-        print(line, file=sys.stderr)
-    print(json.dumps(outcome.summary()))
-    return 1 if outcome.differences else 0
+    return told(outcome)
 
 
 if __name__ == "__main__":

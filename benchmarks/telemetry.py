@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -28,6 +26,7 @@ from typing import Any
 import aiohttp
 import psutil
 import yaml
+from benchmarks.outcomes import folder_for, told
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
@@ -394,9 +393,7 @@ def main() -> int:
     parser.add_argument("--hold", type=float, default=8.0, help="real seconds for which what will be undone stays")
     parser.add_argument("--keep", type=Path, help="keep the world, the ledger and the logs here")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fluxtrail-telemetry-") as temporary:
-        directory = options.keep or Path(temporary)
-        directory.mkdir(parents=True, exist_ok=True)
+    with folder_for(options.keep, "telemetry") as directory:
         outcome = asyncio.run(
             check_telemetry(
                 directory,
@@ -408,10 +405,7 @@ def main() -> int:
                 hold_seconds=options.hold,
             )
         )
-    for line in outcome.differences:
-        print(line, file=sys.stderr)
-    print(json.dumps(outcome.summary()))
-    return 1 if outcome.differences else 0
+    return told(outcome)
 
 
 if __name__ == "__main__":

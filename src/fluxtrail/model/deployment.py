@@ -17,6 +17,9 @@ from fluxtrail.model.observation import ClusterUid
 
 RecordId = NewType("RecordId", int)
 
+SINK = "github.records"
+"""What tells them."""
+
 RISKS = ("critical-resource", "internet-exposed", "lateral-movement", "sensitive-data")
 RISKS_NOTE = "runtime-risks"
 """The annotation that lists them; every other one under the prefix is a tag."""
@@ -176,6 +179,11 @@ def read_notes(chain: Iterable[Sequence[tuple[str, str]]]) -> tuple[tuple[str, .
                     continue
                 tags[key] = value
     return tuple(sorted(risks)), tuple(sorted(tags.items()))
+
+
+def report_key(cluster: ClusterUid, deployment_name: str) -> str:
+    """Return the key of a record's report within SINK: a burst of changes of one name is told once."""
+    return f"{cluster}/{deployment_name}"
 
 
 def limit_problem(deployment_name: str, content: Content) -> str:

@@ -12,6 +12,7 @@ from tests.reports.worlds import FakeClock
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.deployment import (
+    SINK,
     Content,
     DeploymentStatus,
     Destination,
@@ -27,7 +28,7 @@ from fluxtrail.reports.deployment_records.catching_up import CatchingUp
 from fluxtrail.reports.deployment_records.late import LateArtifacts
 from fluxtrail.reports.deployment_records.lost_jobs import LostJobs
 from fluxtrail.reports.deployment_records.output import DeploymentRecordsOutput, records_pace
-from fluxtrail.reports.deployment_records.plan import SINK, report_of
+from fluxtrail.reports.deployment_records.plan import report_of
 from fluxtrail.reports.dispatcher import Dispatcher
 from fluxtrail.reports.ports import Clock
 

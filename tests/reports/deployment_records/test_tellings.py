@@ -12,10 +12,10 @@ from tests.reports.deployment_records.github import Rejection
 from tests.reports.deployment_records.rooms import PROD, content, destination, digest, gone
 from tests.reports.worlds import at
 
-from fluxtrail.model.deployment import Content, KeptRecord, Place, RecordId, Told
+from fluxtrail.model.deployment import SINK, Content, KeptRecord, Place, RecordId, Told
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.report import ClaimedReport, Mode, ReportId
-from fluxtrail.reports.deployment_records.plan import SINK, read_record_id, report_of
+from fluxtrail.reports.deployment_records.plan import read_record_id, report_of
 from fluxtrail.reports.deployment_records.tellings import (
     Schedule,
     Telling,

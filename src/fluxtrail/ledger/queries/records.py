@@ -25,13 +25,10 @@ from fluxtrail.ledger.columns import Instant, from_micros, to_micros
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
 from fluxtrail.ledger.record_rows import COLUMNS, record_of
 from fluxtrail.ledger.session import Session, chunks
-from fluxtrail.model.deployment import DeploymentStatus, KeptRecord, Told
+from fluxtrail.model.deployment import SINK, DeploymentStatus, KeptRecord, Told, report_key
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.report import ReportState
 from fluxtrail.model.views import RecordView
-
-SINK = "github.records"
-"""Where the reports of records wait; a key is `<cluster uid>/<deployment name>`."""
 
 _R = schema.deployment_records
 _IS_UNTOLD: ColumnElement[bool] = literal_column(schema.UNTOLD)
@@ -65,7 +62,9 @@ async def list_records(session: Session, chosen: RecordFilter, *, limit: int, cu
     shown = [record_of(row) for row in found[:limit]]
     waiting = await _reports_of(session, shown)
     return Page(
-        items=[_view(record, names, waiting.get(_report_key(record))) for record in shown],
+        items=[
+            _view(record, names, waiting.get(report_key(record.cluster, record.deployment_name))) for record in shown
+        ],
         next=write_cursor((to_micros(shown[-1].changed_at), shown[-1].id)) if len(found) > limit else None,
     )
 
@@ -126,14 +125,10 @@ async def _reports_of(session: Session, records: Sequence[KeptRecord]) -> dict[s
     table = schema.reports
     columns = (table.c.key, table.c.state, table.c.attempts, table.c.answer)
     found: dict[str, Row[Any]] = {}
-    for chunk in chunks([_report_key(record) for record in records]):
+    for chunk in chunks([report_key(record.cluster, record.deployment_name) for record in records]):
         wanted = select(*columns).where(table.c.sink == SINK, table.c.key.in_(chunk), table.c.ended_at.is_(None))
         found.update((row.key, row) for row in await session.all(wanted))
     return found
-
-
-def _report_key(record: KeptRecord) -> str:
-    return f"{record.cluster}/{record.deployment_name}"
 
 
 def _view(record: KeptRecord, names: dict[str, str], report: Row[Any] | None) -> RecordView:

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from fluxtrail.model.deployment import KeptRecord, RecordId, limit_problem
+from fluxtrail.model.deployment import SINK, KeptRecord, RecordId, limit_problem
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.report import ClaimedReport
-from fluxtrail.reports.deployment_records.plan import SINK, read_record_id
+from fluxtrail.reports.deployment_records.plan import read_record_id
 from fluxtrail.reports.deployment_records.ports import FindDestination, RecordLedger
 from fluxtrail.reports.deployment_records.tellings import is_to_be_told
 from fluxtrail.reports.outputs import Ready, Rendering, Taken

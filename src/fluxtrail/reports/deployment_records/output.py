@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from fluxtrail.model.deployment import KeptRecord, RecordId, Told, limit_problem
+from fluxtrail.model.deployment import SINK, KeptRecord, RecordId, Told, limit_problem
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.report import ClaimedReport
@@ -15,7 +15,7 @@ from fluxtrail.reports.deployment_records.courier import Courier, Desk
 from fluxtrail.reports.deployment_records.learned import Learned
 from fluxtrail.reports.deployment_records.lost_jobs import LostJobs
 from fluxtrail.reports.deployment_records.noting import Notes, parts_of
-from fluxtrail.reports.deployment_records.plan import SINK, read_record_id
+from fluxtrail.reports.deployment_records.plan import read_record_id
 from fluxtrail.reports.deployment_records.ports import Budget, FindDestination, RecordLedger, RecordsClient
 from fluxtrail.reports.deployment_records.rounds import Round
 from fluxtrail.reports.deployment_records.tellings import (

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from fluxtrail.model.deployment import KeptRecord, RecordId
+from fluxtrail.model.deployment import SINK, KeptRecord, RecordId, report_key
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.report import Mode, NewReport
-
-SINK = "github.records"
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -30,7 +28,7 @@ def new_report(cluster: ClusterUid, deployment_name: str, record: RecordId) -> N
     `latest`: a burst of changes is told once, as it ended.
     """
     return NewReport(
-        sink=SINK, key=f"{cluster}/{deployment_name}", mode=Mode.LATEST, body=msgspec.json.encode(_Body(record))
+        sink=SINK, key=report_key(cluster, deployment_name), mode=Mode.LATEST, body=msgspec.json.encode(_Body(record))
     )
 
 

@@ -147,6 +147,7 @@ class WorkloadKeeper:
         """Still to be judged."""
         self._wake = asyncio.Event()
         self._is_begun = False
+        self._has_settled = False
         self._waits_for_custom_since: float | None = None
         self.numbers = numbers or KeeperNumbers()
 
@@ -305,8 +306,9 @@ class WorkloadKeeper:
         names = sorted(self._names)
         for start in range(0, len(names), BATCH):
             await self._settle_some(names[start : start + BATCH])
-        on_begun, self._on_begun = self._on_begun, lambda: None
-        on_begun()
+        if not self._has_settled:
+            self._has_settled = True
+            self._on_begun()
 
     async def _settle_some(self, names: Sequence[str]) -> None:
         started = self._clock.monotonic()
