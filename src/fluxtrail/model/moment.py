@@ -38,6 +38,16 @@ class Evidence(StrEnum):
     READY_CONDITION = "ready_condition"
     STATUS_HISTORY = "status_history"
     STATUS_OBSERVED = "status_observed"
+    HELM_RELEASE = "helm_release"
+    """`lastDeployed` of a HelmRelease's history."""
+    MANAGED_FIELDS = "managed_fields"
+    """When Flux's field manager last changed an object."""
+    PODS_READY = "pods_ready"
+    """The `Ready` conditions of a workload's pods."""
+    ROLLOUT_CONDITION = "rollout_condition"
+    """`Progressing` of a Deployment, with NewReplicaSetAvailable."""
+    JOB_COMPLETED = "job_completed"
+    ROLLOUT_OBSERVED = "rollout_observed"
     BRACKET = "bracket"
 
 

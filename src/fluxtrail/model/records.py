@@ -13,6 +13,7 @@ import msgspec
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.sources import SourceInput
 from fluxtrail.model.verdict import Verdict
 
@@ -142,7 +143,11 @@ class FetchRecord(Record, frozen=True, kw_only=True):
 
 
 class TargetRecord(Record, frozen=True, kw_only=True):
-    """A Kustomization (later also a HelmRelease) as the follower last saw it: what a change is compared with."""
+    """A Kustomization or a HelmRelease as the follower last saw it: what a change is compared with.
+
+    Of a HelmRelease: `source` is its chart (HelmChart or OCIRepository), revisions are those of the chart's artifact,
+    `applied_digest` is that of its values (`configDigest`), and there is neither path nor component.
+    """
 
     id: TargetId
     cluster: ClusterUid
@@ -182,6 +187,8 @@ class TargetRecord(Record, frozen=True, kw_only=True):
     """Re-pointed, or never applied: the next applied revision is a baseline."""
     sync_id: SyncId | None
     """The newest sync."""
+    parent: ObjectKey | None = None
+    """The Kustomization (or HelmRelease) that applied the object itself, as its labels say."""
     first_seen_at: datetime
     observed_at: datetime
     deleted_at: datetime | None = None
@@ -230,6 +237,14 @@ class SyncRecord(Record, frozen=True, kw_only=True):
     succeeded: Moment | None = None
     """When Ready became True for it: what flux-commit-tracker calls the apply time."""
     failed: Moment | None = None
+    running: Moment | None = None
+    """When all workloads that it changed had rolled out. Set once, by `note_running` alone."""
+    running_state: RunningState = RunningState.UNREAD
+    """As `running`: written by `note_running` alone."""
+    action: str = ""
+    """Of a HelmRelease: `install`, `upgrade`, `rollback`, `uninstall`."""
+    is_remediated: bool = False
+    """Of a HelmRelease: it failed, and Flux rolled it back or uninstalled it."""
     attribution: Attribution = Attribution.PENDING
     attribution_problem: str | None = None
     version: int = 0
@@ -266,6 +281,8 @@ class TransitionKind(StrEnum):
     VERDICT = "verdict"
     APPLIED = "applied"
     """A commit's manifests were applied (before its health is known)."""
+    RUNNING = "running"
+    """All workloads that the sync which applied it changed have rolled out."""
     UNDONE = "undone"
     SYNC = "sync"
     TARGET = "target"

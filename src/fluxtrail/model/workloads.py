@@ -44,6 +44,23 @@ class ContainerSpec(msgspec.Struct, frozen=True, gc=False):
     kind: ContainerKind
 
 
+class ContainerTrouble(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Why a container is not ready, in the node's words; of one that is ready nothing is kept."""
+
+    waiting: str = ""
+    """Reason of `state.waiting`: ImagePullBackOff, CrashLoopBackOff, CreateContainerConfigError, …"""
+    ended: str = ""
+    """Reason of the newest termination: OOMKilled, Error, Completed, …"""
+    exit_code: int | None = None
+    """Of that termination."""
+    message: str = ""
+    """Of `state.waiting`, else of the newest termination. Redacted, at most 1 KiB."""
+    is_running: bool = False
+    """It runs, and is not ready: a probe has not passed (yet)."""
+    has_started: bool = False
+    """Its startup probe has passed, or it has none: `started`."""
+
+
 class ContainerRun(msgspec.Struct, frozen=True, gc=False):
     """A container of a pod: what is wanted, and what the node says about it."""
 
@@ -56,6 +73,18 @@ class ContainerRun(msgspec.Struct, frozen=True, gc=False):
     is_ready: bool
     started_at: datetime | None
     """When it, or its last run, started."""
+    restarts: int = 0
+    trouble: ContainerTrouble | None = None
+    """None of a container that is ready, or of which the node has said nothing yet."""
+
+
+class PodTrouble(msgspec.Struct, frozen=True, gc=False):
+    """Why a pod is not where it should be: of `PodScheduled`, `Ready`, `DisruptionTarget`, or of the pod itself."""
+
+    reason: str
+    """Unschedulable, SchedulingGated, NodeLost, Evicted, DeletionByTaintManager, …"""
+    message: str
+    """Redacted, at most 1 KiB."""
 
 
 class Pod(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -79,10 +108,69 @@ class Pod(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """`pod-template-generation`: a DaemonSet's template, counted; 0 without."""
     notes: tuple[tuple[str, str], ...]
     """Annotations under NOTE_PREFIX, sorted, the prefix left out."""
+    ready_at: datetime | None = None
+    """When its `Ready` condition became True; None while it is not."""
+    trouble: PodTrouble | None = None
+    applied_by: ObjectKey | None = None
+    """As a workload's: of a pod that is itself in a manifest."""
 
     @property
     def is_over(self) -> bool:
         return self.phase in ("Succeeded", "Failed")
+
+
+class StatusCondition(msgspec.Struct, frozen=True, gc=False):
+    """A condition of a workload or a custom resource."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    """Redacted, at most 1 KiB."""
+    updated_at: datetime | None
+    """`lastUpdateTime` where there is one, else `lastTransitionTime`."""
+
+
+class Progress(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """How far a workload is, in its own words: what `spec` wants of a roll-out and what `status` says of it.
+
+    Sources: the API types of apps/v1 and batch/v1. Counts are 0 where the status is silent.
+    """
+
+    observed_generation: int = 0
+    wanted: int = 1
+    """Pods: `spec.replicas`, a DaemonSet's `desiredNumberScheduled`, a Job's `completions` (or 1)."""
+    total: int = 0
+    """`status.replicas`, `currentNumberScheduled`, a Job's `active`."""
+    updated: int = 0
+    """`updatedReplicas`, `updatedNumberScheduled`, a Job's `succeeded`."""
+    ready: int = 0
+    """`readyReplicas`, `numberReady`."""
+    available: int = 0
+    """`availableReplicas`, `numberAvailable`; a StatefulSet's too."""
+    failed: int = 0
+    """A Job's failed pods."""
+    max_unavailable: int = 0
+    """In pods: percentages are of `wanted`, rounded down (a DaemonSet's: up), as the controllers do."""
+    partition: int = 0
+    """Of a StatefulSet: pods below it keep their template."""
+    strategy: str = ""
+    """`RollingUpdate`, `Recreate`, `OnDelete`; empty where the kind has none."""
+    is_paused: bool = False
+    is_suspended: bool = False
+    is_expiring: bool = False
+    """A Job with `ttlSecondsAfterFinished`: it goes when it is done."""
+    min_ready_seconds: int = 0
+    current_revision: str = ""
+    """Of a StatefulSet: `currentRevision`; `Workload.update_revision` is where it goes."""
+    completed_at: datetime | None = None
+    """Of a Job: `completionTime`."""
+    conditions: tuple[StatusCondition, ...] = ()
+    """Those that a roll-out is judged by: Progressing, Available, ReplicaFailure, Complete, Failed, Suspended,
+    FailureTarget, SuccessCriteriaMet, Ready, Reconciling, Stalled."""
+
+    def find_condition(self, kind: str) -> StatusCondition | None:
+        return next((condition for condition in self.conditions if condition.type == kind), None)
 
 
 class Workload(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -103,3 +191,12 @@ class Workload(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Of a StatefulSet: the `controller-revision-hash` that pods should have."""
     created_at: datetime | None
     is_deleting: bool
+    generation: int = 0
+    """`metadata.generation`: another with each change of the spec; 0 where the API server gives none."""
+    touched_at: datetime | None = None
+    """When Flux (kustomize-controller, helm-controller) last changed it: the newest `managedFields` entry of theirs
+    that is of no subresource. None where Flux never did."""
+    applied_by: ObjectKey | None = None
+    """The HelmRelease, or else the Kustomization, that its labels name (`helm.toolkit.fluxcd.io/name`, …)."""
+    progress: Progress | None = None
+    """None of what is known by its metadata alone, and of a ReplicaSet that something else controls."""
