@@ -1,4 +1,4 @@
-"""What the ledger keeps of the last stage: workloads that Flux applied, what each sync changed, and who went on with it.
+"""What the ledger keeps of the last stage: workloads that Flux applied, what a sync changed, and who went on with it.
 
 As in `records.py`.
 """
