@@ -19,7 +19,29 @@ class Inflight(msgspec.Struct, frozen=True, kw_only=True):
     """When the oldest pending commit was merged; what waits by somebody's will does not count."""
 
 
+class NotRunning(msgspec.Struct, frozen=True, kw_only=True):
+    """How many live workloads of one target do not run what was applied, for one cause."""
+
+    cluster: str
+    namespace: str
+    name: str
+    kind: str
+    cause: str
+    """A `RolloutCause`; `progressing` where there is none yet."""
+    workloads: int
+
+
+class ImageCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many digests run on one cluster, by what is known of them."""
+
+    cluster: str
+    state: str
+    images: int
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     inflight: list[Inflight]
     attribution_pending: int
     attribution_gaps: int
+    not_running: list[NotRunning] = []
+    images: list[ImageCount] = []

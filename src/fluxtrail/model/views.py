@@ -25,6 +25,23 @@ class TargetName(View, frozen=True, kw_only=True):
         return f"{self.kind}/{self.namespace}/{self.name}"
 
 
+class BlockerView(View, frozen=True, kw_only=True):
+    """A workload that the last stage of a delivery waits for."""
+
+    workload: str
+    """`<Kind>/<namespace>/<name>`; the kind has its group where it is none of Kubernetes' own."""
+    state: str
+    """A `RolloutState`: `progressing`, `blocked` or `failed`."""
+    cause: str | None = None
+    """A `RolloutCause`, as far as there is one."""
+    message: str = ""
+    """The cluster's own words; redacted."""
+    pod: str = ""
+    container: str = ""
+    since: datetime | None = None
+    """When state and cause became what they are."""
+
+
 class DeliveryView(View, frozen=True, kw_only=True):
     sha: str
     repository: str
@@ -49,6 +66,11 @@ class DeliveryView(View, frozen=True, kw_only=True):
     is_scope_unknown: bool = False
     revision: str | None = None
     stages: dict[str, Moment] = {}
+    running: str = ""
+    """A `RunningState` of the sync that applied it: `unread`, `waiting`, `reached`, `absent` or `unknown`; empty before
+    `applied`."""
+    blockers: list[BlockerView] = []
+    """Of `waiting`: what has not rolled out yet, what is blocked or failed first; at most 20."""
 
 
 class ExportView(View, frozen=True, kw_only=True):
@@ -186,6 +208,136 @@ class RecordView(View, frozen=True, kw_only=True):
     """Why the last attempt failed."""
 
 
+class WorkloadView(View, frozen=True, kw_only=True):
+    """A workload that Flux applied, as last judged."""
+
+    id: int
+    cluster: str
+    cluster_uid: str
+    workload: str
+    """`<Kind>/<namespace>/<name>`; the kind has its group where it is none of Kubernetes' own."""
+    target: str
+    """Whose inventory it is in: `<Kind>/<namespace>/<name>`."""
+    target_id: int
+    state: str
+    """A `RolloutState`."""
+    cause: str | None = None
+    message: str = ""
+    pod: str = ""
+    container: str = ""
+    since: datetime
+    """When state and cause became what they are."""
+    generation: int
+    rolled_generation: int = 0
+    """The newest generation that rolled out, 0 for none seen."""
+    rolled: Moment | None = None
+    """When it did."""
+    images: dict[str, str] = {}
+    """By container, as its template has it."""
+    digests: dict[str, str] = {}
+    """By container: what its updated pods run."""
+    observed_at: datetime
+
+
+class ImageView(View, frozen=True, kw_only=True):
+    """An image by its digest: what it was built from, and how many containers run it."""
+
+    digest: str
+    repository: str
+    """`ghcr.io/acme/shop`: where it was pulled from."""
+    state: str
+    """An `ImageState`: `pending`, `known`, `private`, `unasked` or `absent`."""
+    tags: list[str] = []
+    """Under which it is wanted where it runs; the names alone, at most 10."""
+    is_index: bool = False
+    index_digest: str | None = None
+    """Of a platform's manifest: the index it was found in."""
+    platform: str = ""
+    created_at: datetime | None = None
+    source: str | None = None
+    """The canonical repository that it was built from."""
+    revision: str | None = None
+    """The commit that it was built from; a trail, where `is_followed`."""
+    version: str = ""
+    is_followed: bool = False
+    """Whether that commit is known here."""
+    is_attested: bool | None = None
+    """Whether GitHub knew the artifact when a deployment record of it was told; None where nobody asked."""
+    problem: str = ""
+    """Why it is not known; redacted."""
+    checked_at: datetime | None = None
+    running: int = 0
+    """Workloads' containers that run it now."""
+    clusters: list[str] = []
+    """Names of the clusters where it runs now."""
+    since: datetime | None = None
+    """Since when it runs without a gap somewhere; of an image that runs nowhere, when it began last."""
+
+
+class ImageRunView(View, frozen=True, kw_only=True):
+    """Where an image runs, or ran."""
+
+    cluster: str
+    cluster_uid: str
+    workload: str
+    """`<Kind>/<namespace>/<name>`."""
+    container: str
+    digest: str
+    """Of this very manifest: one platform's, where the image asked for is an index."""
+    image: str
+    """As wanted, with its tag."""
+    since: datetime
+    until: datetime | None = None
+
+
+class ImageDetail(View, frozen=True, kw_only=True):
+    image: ImageView
+    related: list[ImageView] = []
+    """The same image under its other digests: its index, the manifests of its platforms."""
+    runs: list[ImageRunView] = []
+    """What runs now first, then the newest; at most 200. Those of `related` too."""
+
+
+class ChainLink(View, frozen=True, kw_only=True):
+    """One object of the way from a workload back to a commit."""
+
+    relation: str
+    """How the one before it is tied to it: `asked` (the first), `owned_by`, `applied_by`, `chart`, `source`,
+    `repository`, `revision` (the last: what was fetched)."""
+    kind: str
+    group: str = ""
+    namespace: str = ""
+    name: str
+    found: bool = True
+    """False: named by the one before it, and not there, or not to be seen."""
+    revision: str | None = None
+    """What it has applied or fetched, as Flux writes it."""
+    ready: str = ""
+    """`True`, `False` or `Unknown`; empty where it has no such condition."""
+    reason: str = ""
+    message: str = ""
+    last_reconciled: datetime | None = None
+    is_suspended: bool = False
+    url: str = ""
+    path: str = ""
+    branch: str = ""
+    """Or tag, version range, digest: what of the source is followed."""
+    sha: str | None = None
+    """Of the last link: the commit, as `/api/v1/commits/{sha}` knows it."""
+    is_followed: bool = False
+    """Whether that commit is known here."""
+
+
+class ChainView(View, frozen=True, kw_only=True):
+    """From an object in a cluster back to the commit it came from."""
+
+    cluster: str
+    cluster_uid: str
+    links: list[ChainLink]
+    problem: str = ""
+    """Why the chain ends early: what is missing, and what to do."""
+
+
 class DeliveryFacts(View, frozen=True, kw_only=True):
     """All that the figures need of one delivery: one row of the fold."""
 
@@ -208,3 +360,5 @@ class DeliveryFacts(View, frozen=True, kw_only=True):
     healthy: Moment | None
     succeeded: Moment | None
     is_scope_unknown: bool
+    running: Moment | None = None
+    """When all workloads that its first applied sync changed had rolled out."""

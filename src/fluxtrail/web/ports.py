@@ -11,13 +11,17 @@ from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import Transition
 from fluxtrail.model.views import (
     Candidate,
+    ChainView,
     ClusterView,
     CommitView,
     DeliveryView,
+    ImageDetail,
+    ImageView,
     RecordView,
     SyncView,
     TargetView,
     TrailView,
+    WorkloadView,
 )
 from fluxtrail.web.shapes import RecordCount, SyncPlan
 from fluxtrail.web.status import Check, StatusView
@@ -98,12 +102,64 @@ class Answers(Protocol):
 
     async def list_clusters(self) -> Sequence[ClusterView]: ...
 
+    async def list_workloads(
+        self,
+        *,
+        cluster: str | None,
+        namespace: str | None,
+        target: str | None,
+        state: str | None,
+        cause: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Listing[WorkloadView]:
+        """Return live workloads that Flux applied: failed, blocked, progressing, absent, rolled out, by name in each.
+
+        Args:
+            target: whose inventory it is in, as in `list_targets`.
+        """
+
+    async def list_images(
+        self,
+        *,
+        cluster: str | None,
+        namespace: str | None,
+        state: str | None,
+        text: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Listing[ImageView]:
+        """Return images that run somewhere now, by repository, the newest first in each.
+
+        Args:
+            namespace: that it runs in.
+            text: the beginning of a digest, or a part of `repository:tag`.
+        """
+
+    async def find_image(self, digest: str) -> ImageDetail | list[str] | None:
+        """Return an image by its digest (`sha256:…`) or the beginning of one, which may mean several: then these."""
+
     async def transitions(self, *, after_id: int, limit: int) -> Sequence[Transition]: ...
 
     async def feed(self, after: int | None, limit: int) -> FeedPage:
         """Return the history behind the id `after` with the names of what it is about; None asks for its end."""
 
     async def counts(self, *, now: datetime) -> Counts: ...
+
+
+class Chains(Protocol):
+    """The way from an object in a cluster back to a commit, answered from memory: it waits for nothing."""
+
+    def find_chains(self, kind: str, namespace: str, name: str, *, cluster: str | None) -> Sequence[ChainView] | None:
+        """Return the chain of an object on each cluster that has it.
+
+        Args:
+            kind: `Deployment`, `Rollout.argoproj.io`; in any letter case, a short name too.
+            cluster: a name or uid; None for all.
+
+        Returns:
+            None where no such kind can be followed back; nothing where no cluster has the object.
+        """
 
 
 class RecordKeeper(Protocol):
