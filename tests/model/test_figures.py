@@ -173,6 +173,83 @@ def test_a_commit_without_a_carrier_has_no_old_samples() -> None:
     assert samples(folded(facts(succeeded=moment(0)))) == {}
 
 
+RUNNING = facts(merged=moment(0), fetched=moment(20), applied=moment(50), running=moment(75))
+
+
+def test_running_counts_its_stage_and_its_lead_time() -> None:
+    assert samples(folded(RUNNING)) == {
+        "fluxtrail_delivery_duration_seconds/fetched": (1, 20.0),
+        "fluxtrail_delivery_duration_seconds/applied": (1, 30.0),
+        "fluxtrail_delivery_duration_seconds/running": (1, 25.0),
+        "fluxtrail_lead_time_seconds": (1, 50.0),
+        "fluxtrail_lead_time_running_seconds": (1, 75.0),
+    }
+
+
+@pytest.mark.parametrize("healthy", [60, 90], ids=["before", "after"])
+def test_checks_that_end_before_or_after_change_nothing_about_running(healthy: int) -> None:
+    found = samples(folded(msgspec.structs.replace(RUNNING, healthy=moment(healthy))))
+    assert found.pop("fluxtrail_delivery_duration_seconds/healthy") == (1, healthy - 50)
+    assert found == samples(folded(RUNNING))
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"is_carrier": True}, {}),
+        ({"is_scope_unknown": True}, {"deliveries_scope_unknown/prod": 1}),
+        ({"running": moment(75, estimated=True)}, {"moments_estimated/running": 1}),
+        (
+            {"running": moment(-10)},
+            {"moments_inverted/applied/running": 1, "moments_inverted/merged/running": 1},
+        ),
+        (
+            {"running": moment(-10), "applied": moment(50, estimated=True)},
+            {"moments_inverted/merged/running": 1, "moments_estimated/applied": 1},
+        ),
+        ({"running": None}, {}),
+    ],
+    ids=["carrier", "scope unknown", "estimated", "inverted", "applied seen late", "absent"],
+)
+def test_no_lead_time_to_running(known: dict[str, object], expected: dict[str, int]) -> None:
+    figures = folded(msgspec.structs.replace(RUNNING, **known))
+    assert "fluxtrail_lead_time_running_seconds" not in samples(figures)
+    assert counts(figures) == expected
+
+
+def test_running_without_applied_counts_nothing() -> None:
+    assert samples(folded(msgspec.structs.replace(RUNNING, applied=None))) == {}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_was_counted_before_running_was_known_is_not_counted_again(version: int) -> None:
+    """Earlier versions kept three bits a delivery; those of many words, of all places and of all phases go on."""
+    rows = [
+        msgspec.structs.replace(RUNNING, commit_id=commit_id, target_id=target_id, **known)
+        for commit_id in (0, 1, 170, 171, 511, 512, 100_000)
+        for target_id, known in enumerate(({}, {"healthy": moment(60)}, {"succeeded": moment(60)}), start=1)
+    ]
+    before = [msgspec.structs.replace(row, running=None) for row in rows]
+    state = msgspec.msgpack.decode(folded(*before).dump(), strict=False)
+    state |= {"version": version, "counted": {word: _packed_by_three(bits) for word, bits in state["counted"].items()}}
+    loaded = Figures.load(msgspec.msgpack.encode(state))
+    assert loaded.dump() == folded(*before).dump()
+    loaded.add_all(rows)
+    assert loaded.dump() == folded(*rows).dump()
+
+
+def _packed_by_three(bits: bytes) -> bytes:
+    digits = f"{int.from_bytes(bits, 'little'):x}"[::-1]
+    packed = sum(int(digit, 16) << 3 * place for place, digit in enumerate(digits))
+    return packed.to_bytes(-(-packed.bit_length() // 8), "little")
+
+
+def test_a_later_version_is_refused() -> None:
+    state = msgspec.msgpack.decode(folded(WHOLE).dump(), strict=False) | {"version": 4}
+    with pytest.raises(WireError, match="version 4"):
+        Figures.load(msgspec.msgpack.encode(state))
+
+
 @pytest.mark.parametrize("bound", BUCKETS_SECONDS)
 def test_a_value_on_a_bound_is_in_its_bucket(bound: int) -> None:
     (series,) = [
@@ -225,6 +302,7 @@ def deliveries(draw: st.DrawFn) -> list[DeliveryFacts]:
                 fetched=draw(st.none() | _MOMENTS),
                 applied=draw(st.none() | _MOMENTS),
                 healthy=draw(st.none() | _MOMENTS),
+                running=draw(st.none() | _MOMENTS),
                 succeeded=draw(st.none() | _MOMENTS),
                 stated_at=draw(st.none() | _SECONDS.map(lambda s: T + timedelta(seconds=s))),
                 carrier_committed_at=draw(st.none() | _SECONDS.map(lambda s: T + timedelta(seconds=s))),
@@ -235,7 +313,9 @@ def deliveries(draw: st.DrawFn) -> list[DeliveryFacts]:
 
 def earlier_versions(row: DeliveryFacts) -> list[DeliveryFacts]:
     healthy_unknown = msgspec.structs.replace(row, healthy=None, succeeded=None)
-    return [msgspec.structs.replace(healthy_unknown, applied=None), healthy_unknown]
+    running_unknown = msgspec.structs.replace(row, running=None)
+    neither = msgspec.structs.replace(healthy_unknown, running=None)
+    return [msgspec.structs.replace(neither, applied=None), neither, healthy_unknown, running_unknown]
 
 
 @given(deliveries(), st.randoms(use_true_random=False))

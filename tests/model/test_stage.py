@@ -60,7 +60,32 @@ def test_no_lead_time_while_an_end_is_unknown(missing: Stage) -> None:
     assert lead_time(moments) is None
 
 
-@given(st.dictionaries(st.sampled_from(STAGES), st.integers(0, 100)))
+@pytest.mark.parametrize("healthy", [None, 55, 90], ids=["no checks", "checks end first", "roll-outs end first"])
+def test_running_is_counted_from_applied_whenever_checks_end(healthy: int | None) -> None:
+    moments = {Stage.FETCHED: moment(20), Stage.APPLIED: moment(50), Stage.RUNNING: moment(75)}
+    if healthy is not None:
+        moments[Stage.HEALTHY] = moment(healthy)
+    (running,) = [item for item in stage_intervals(moments) if item.stage is Stage.RUNNING]
+    assert (running.since, running.seconds, running.is_inverted) == (Stage.APPLIED, 25, False)
+
+
+def test_running_with_nothing_but_healthy_before_it_has_no_interval() -> None:
+    assert stage_intervals({Stage.HEALTHY: moment(0), Stage.RUNNING: moment(5)}) == []
+
+
+@pytest.mark.parametrize(
+    ("not_before", "is_inverted"),
+    [(-300, False), (-11, False), (-7, True), (None, True)],
+    ids=["before", "at the tolerance", "after", "not known"],
+)
+def test_an_estimate_is_inverted_only_where_its_earliest_instant_is(not_before: int | None, is_inverted: bool) -> None:
+    start = bracket(NOON + timedelta(seconds=not_before) if not_before is not None else None, NOON)
+    interval = interval_between(Stage.APPLIED, start, Stage.RUNNING, moment(-10))
+    assert (interval.is_inverted, interval.is_estimated) == (is_inverted, True)
+    assert interval.seconds == (-10 if is_inverted else 0)
+
+
+@given(st.dictionaries(st.sampled_from(STAGES[:-1]), st.integers(0, 100)))
 def test_intervals_of_ordered_moments_add_up(seconds: dict[Stage, int]) -> None:
     ordered = dict(zip([stage for stage in STAGES if stage in seconds], sorted(seconds.values()), strict=True))
     intervals = stage_intervals({stage: moment(second) for stage, second in ordered.items()})

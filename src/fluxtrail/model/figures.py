@@ -1,14 +1,16 @@
 """Delivery figures: histograms and counters as a fold over the ledger's deliveries (docs/metrics.md).
 
 The same deliveries give the same figures, in whatever order and however often they are offered: sums are kept
-in whole microseconds, and each (commit, target) is counted once in each of three phases:
+in whole microseconds, and each (commit, target) is counted once in each of four phases:
 
     applied     exported, fetched and applied intervals, and the lead time; nothing before it is counted, since
                 earlier moments may still be replaced by better evidence, and are frozen once it is reached
     healthy     applied → healthy
+    running     applied → running, and the lead time to running; whether there are health checks does not matter to it,
+                since they may end before it or after it
     succeeded   the three histograms of flux-commit-tracker
 
-What was counted is remembered in three bits a delivery, packed by target and range of commit ids.
+What was counted is remembered in four bits a delivery, packed by target and range of commit ids.
 
 Flux-commit-tracker's histograms are kept in exponential buckets too, and each series with its newest sample: what OTLP
 asks for (docs/telemetry.md). Both follow from the set of samples alone.
@@ -30,12 +32,14 @@ from fluxtrail.model.views import DeliveryFacts
 BUCKETS_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 """Upper bounds, inclusive; one more bucket takes what is longer than a day."""
 
-_APPLIED, _HEALTHY, _SUCCEEDED = 1, 2, 4
+_APPLIED, _HEALTHY, _SUCCEEDED, _RUNNING = 1, 2, 4, 8
+_PHASES = 4
 _COMMITS_PER_WORD = 512
 _MICROSECOND = timedelta(microseconds=1)
-_VERSION = 2
-_READABLE = frozenset({1, _VERSION})
-"""Of version 1, what stands for pruned deliveries has neither exponential buckets nor newest samples."""
+_VERSION = 3
+_PHASES_OF = {1: 3, 2: 3, _VERSION: _PHASES}
+"""By readable version: how many bits a delivery has. Version 1 has neither exponential buckets nor newest samples, of
+what stands for pruned deliveries; before 3 nothing was known of running."""
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -59,6 +63,11 @@ LEAD_TIME = Family(
     "Time from merged to applied, of commits that are not carriers. Estimates are left out.",
     _TARGET,
 )
+LEAD_TIME_RUNNING = Family(
+    "fluxtrail_lead_time_running_seconds",
+    "Time from merged to running, of commits that are not carriers. Estimates are left out.",
+    _TARGET,
+)
 EXPORT_TIME = Family(
     "flux_commit_tracker_kube_manifests_exporter_export_time_seconds",
     "Time from a source commit, as exporter-info states it, to the manifests commit that carries it.",
@@ -74,7 +83,7 @@ END_TO_END_TIME = Family(
     "Time from a source commit, as exporter-info states it, to its successful reconciliation.",
     _OLD_TARGET,
 )
-HISTOGRAMS = (DURATION, LEAD_TIME, EXPORT_TIME, RECONCILE_TIME, END_TO_END_TIME)
+HISTOGRAMS = (DURATION, LEAD_TIME, LEAD_TIME_RUNNING, EXPORT_TIME, RECONCILE_TIME, END_TO_END_TIME)
 DROP_IN = (EXPORT_TIME, RECONCILE_TIME, END_TO_END_TIME)
 """Flux-commit-tracker's: kept in exponential buckets too."""
 
@@ -159,6 +168,8 @@ class _State(msgspec.Struct, kw_only=True):
 
 _BOUNDS_MICROSECONDS = tuple(bound * 1_000_000 for bound in BUCKETS_SECONDS)
 _FAMILIES = {family.name: family for family in (*HISTOGRAMS, *COUNTERS)}
+_LATER = {Stage.HEALTHY: _HEALTHY, Stage.RUNNING: _RUNNING}
+"""Stages behind `applied`, each a phase of its own."""
 _DROP_IN_NAMES = frozenset(family.name for family in DROP_IN)
 
 
@@ -176,16 +187,18 @@ class Figures:
         if not reached:
             return
         fresh = self._take(facts.commit_id, facts.target_id, reached)
-        if fresh & (_APPLIED | _HEALTHY):
+        if fresh & (_APPLIED | _HEALTHY | _RUNNING):
             moments = _moments(facts)
             intervals = stage_intervals(moments)
-            healthy = moments.pop(Stage.HEALTHY, None)
+            later = {stage: moments.pop(stage) for stage in _LATER if stage in moments}
             if fresh & _APPLIED:
-                self._count_intervals(facts, moments, [i for i in intervals if i.stage is not Stage.HEALTHY])
+                self._count_intervals(facts, moments, [i for i in intervals if i.stage not in _LATER])
                 self._count_lead_time(facts, moments)
-            if fresh & _HEALTHY and healthy is not None:
-                ends = [i for i in intervals if i.stage is Stage.HEALTHY]
-                self._count_intervals(facts, {Stage.HEALTHY: healthy}, ends)
+            for stage, bit in _LATER.items():
+                if fresh & bit:
+                    self._count_intervals(facts, {stage: later[stage]}, [i for i in intervals if i.stage is stage])
+            if fresh & _RUNNING:
+                self._count_lead_time_running(facts, {**moments, Stage.RUNNING: later[Stage.RUNNING]})
         if fresh & _SUCCEEDED and facts.succeeded is not None:
             self._count_old(facts, facts.succeeded.at)
 
@@ -242,7 +255,8 @@ class Figures:
             raise WireError(
                 f"not a dump of figures: {exc}; rebuild them from the deliveries", subject="figures"
             ) from exc
-        if state.version not in _READABLE or state.bounds != BUCKETS_SECONDS:
+        phases = _PHASES_OF.get(state.version)
+        if phases is None or state.bounds != BUCKETS_SECONDS:
             raise WireError(
                 f"figures of version {state.version} with buckets {state.bounds} cannot be continued; "
                 "rebuild them from the deliveries",
@@ -254,13 +268,14 @@ class Figures:
             if name in _DROP_IN_NAMES and histogram.exponential is None:
                 histogram.exponential = Exponential()
         figures._counters = {(name, labels): value for name, labels, value in state.counters if name in _FAMILIES}
-        figures._counted = {word: int.from_bytes(bits, "little") for word, bits in state.counted.items()}
+        counted = {word: int.from_bytes(bits, "little") for word, bits in state.counted.items()}
+        figures._counted = {word: _widened(bits, phases) for word, bits in counted.items()}
         return figures
 
     def _take(self, commit_id: int, target_id: int, reached: int) -> int:
         """Mark the phases as counted; returns those that were not."""
         word, place = divmod(commit_id, _COMMITS_PER_WORD)
-        key, shift = target_id << 32 | word, 3 * place
+        key, shift = target_id << 32 | word, _PHASES * place
         bits = self._counted.get(key, 0)
         fresh = reached & ~(bits >> shift)
         if fresh:
@@ -293,6 +308,17 @@ class Figures:
             self._observe(LEAD_TIME, _target_labels(facts), sample)
         elif len(moments) > 2:  # with nothing between the two, the pair has been counted as an interval
             self._increment(INVERTED, lead.since.value, lead.stage.value)
+
+    def _count_lead_time_running(self, facts: DeliveryFacts, moments: dict[Stage, Moment]) -> None:
+        """As the lead time; a scope that is unknown has been counted with it, and a pair is never an interval."""
+        lead = None if facts.is_carrier or facts.is_scope_unknown else lead_time(moments, until=Stage.RUNNING)
+        if lead is None or lead.is_estimated:
+            return
+        if lead.is_inverted:
+            self._increment(INVERTED, lead.since.value, lead.stage.value)
+        else:
+            sample = _sample(facts, moments[lead.stage].at, _microseconds(lead.seconds))
+            self._observe(LEAD_TIME_RUNNING, _target_labels(facts), sample)
 
     def _count_old(self, facts: DeliveryFacts, succeeded: datetime) -> None:
         """flux-commit-tracker's samples: estimates included, as that tool knew no better ones."""
@@ -335,6 +361,8 @@ def _reached(facts: DeliveryFacts) -> int:
         reached |= _APPLIED
         if facts.healthy is not None:
             reached |= _HEALTHY
+        if facts.running is not None:
+            reached |= _RUNNING
     if facts.succeeded is not None:
         reached |= _SUCCEEDED
     return reached
@@ -347,8 +375,21 @@ def _moments(facts: DeliveryFacts) -> dict[Stage, Moment]:
         Stage.FETCHED: facts.fetched,
         Stage.APPLIED: facts.applied,
         Stage.HEALTHY: facts.healthy,
+        Stage.RUNNING: facts.running,
     }
     return {stage: moment for stage, moment in known.items() if moment is not None}
+
+
+def _widened(bits: int, phases: int) -> int:
+    """Return what was counted of a word of deliveries, `phases` bits each, with today's bits each."""
+    if phases == _PHASES:
+        return bits
+    found, place, mask = 0, 0, (1 << phases) - 1
+    while bits:
+        found |= (bits & mask) << _PHASES * place
+        bits >>= phases
+        place += 1
+    return found
 
 
 def _target_labels(facts: DeliveryFacts) -> tuple[str, str, str, str]:

@@ -1,6 +1,5 @@
 """The stages of a commit's way, and how long each took."""
 
-import itertools
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -24,6 +23,9 @@ class Stage(StrEnum):
 
 
 STAGES = tuple(Stage)
+_BESIDE = {Stage.RUNNING: Stage.HEALTHY}
+"""Stages that are on their way at once: roll-outs begin when something is applied, as Flux's own checks do, and either
+may end first. Running is counted from what comes before both."""
 
 Moments = Mapping[Stage, Moment]
 """What is known of one delivery. A stage that does not exist for a target is absent, not zero."""
@@ -41,23 +43,35 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def interval_between(since: Stage, start: Moment, stage: Stage, end: Moment) -> Interval:
-    """Return the interval between two moments: within the tolerance an inverted pair counts as 0 s."""
+    """Return the interval between two moments: within the tolerance an inverted pair counts as 0 s.
+
+    An estimate stands at its latest instant, so one that begins an interval may lie behind the end without any clock
+    being wrong: it is inverted only where even its earliest instant does.
+    """
     lasted = end.at - start.at
+    is_open = start.precision is Precision.ESTIMATED and start.not_before is not None
+    is_inverted = end.at - (start.earliest if is_open else start.at) < -INVERSION_TOLERANCE
     return Interval(
         stage=stage,
         since=since,
-        seconds=max(lasted.total_seconds(), 0.0) if lasted >= -INVERSION_TOLERANCE else lasted.total_seconds(),
+        seconds=lasted.total_seconds() if is_inverted else max(lasted.total_seconds(), 0.0),
         is_estimated=Precision.ESTIMATED in (start.precision, end.precision),
-        is_inverted=lasted < -INVERSION_TOLERANCE,
+        is_inverted=is_inverted,
     )
 
 
 def stage_intervals(moments: Moments) -> list[Interval]:
-    """Return the interval that led to each known stage after the first, in the order of the stages."""
+    """Return the interval that led to each known stage after the first, in the order of the stages.
+
+    Each is counted from the nearest stage before it; `running` from the nearest before `healthy`.
+    """
     known = [stage for stage in STAGES if stage in moments]
-    return [
-        interval_between(since, moments[since], stage, moments[stage]) for since, stage in itertools.pairwise(known)
-    ]
+    found = []
+    for index, stage in enumerate(known[1:], start=1):
+        earlier = [one for one in known[:index] if one is not _BESIDE.get(stage)]
+        if earlier:
+            found.append(interval_between(earlier[-1], moments[earlier[-1]], stage, moments[stage]))
+    return found
 
 
 def lead_time(moments: Moments, *, until: Stage = Stage.APPLIED) -> Interval | None:

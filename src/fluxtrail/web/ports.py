@@ -148,9 +148,11 @@ class Answers(Protocol):
 
 
 class Chains(Protocol):
-    """The way from an object in a cluster back to a commit, answered from memory: it waits for nothing."""
+    """The way from an object in a cluster back to a commit. Raises UpstreamError and its kin."""
 
-    def find_chains(self, kind: str, namespace: str, name: str, *, cluster: str | None) -> Sequence[ChainView] | None:
+    async def find_chains(
+        self, kind: str, namespace: str, name: str, *, cluster: str | None
+    ) -> Sequence[ChainView] | None:
         """Return the chain of an object on each cluster that has it.
 
         Args:
