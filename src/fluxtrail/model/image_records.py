@@ -28,10 +28,12 @@ class ImageRecord(Record, frozen=True, kw_only=True):
     """`sha256:<64 hex>` of an index, a platform's manifest, or (some runtimes) a config."""
     repository: str
     """`ghcr.io/acme/shop`: where it was pulled from."""
+    image: str = ""
+    """As it was wanted when it was first seen, with its tag: what leads from a platform's manifest to its index."""
     state: ImageState
     is_index: bool = False
     index_digest: str | None = None
-    """Of a platform's manifest: the index it was found in."""
+    """Of a platform's manifest: the index it was found in; of a config: that index, or else its manifest."""
     platform: str = ""
     """`linux/arm64`; empty of an index."""
     created_at: datetime | None = None

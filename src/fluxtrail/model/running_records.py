@@ -59,6 +59,8 @@ class RolloutRecord(Record, frozen=True, kw_only=True):
     running: Moment | None = None
     is_dropped: bool = False
     """Nobody waits for it any more: pruned, scaled to zero, suspended, a Job that is gone."""
+    is_traced: bool = False
+    """The commits that its images bring are dealt with. Written by `note_traced` alone."""
 
 
 class HandoverRecord(Record, frozen=True, kw_only=True):
