@@ -26,6 +26,7 @@ from fluxtrail.ledger.place import is_postgres
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.redaction import redact
 from fluxtrail.runtime.settings_records import DeploymentRecordsSetting, check_records
+from fluxtrail.runtime.settings_running import ImagesSetting, WorkloadsSetting
 from fluxtrail.runtime.settings_tracker import TRACKER_NAMES, read_tracker
 from fluxtrail.runtime.settings_values import Names, Section
 
@@ -185,6 +186,8 @@ class Settings(BaseSettings):
     lease: LeaseSetting = LeaseSetting()
     telemetry: TelemetrySetting = TelemetrySetting()
     deployment_records: DeploymentRecordsSetting = DeploymentRecordsSetting()
+    workloads: WorkloadsSetting = WorkloadsSetting()
+    images: ImagesSetting = ImagesSetting()
     log_level: str = "INFO"
     settle_seconds: float = Field(default=1_800.0, ge=0)
     retention_days: float = Field(default=365.0, gt=0)
