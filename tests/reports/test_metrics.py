@@ -120,6 +120,18 @@ def test_our_histograms_have_the_buckets_of_prometheus() -> None:
     assert stages == {"exported": 900.0, "applied": 600.0}
 
 
+def test_the_lead_time_to_running_is_a_metric_of_its_own() -> None:
+    running = taken(msgspec.structs.replace(FACTS, running=moment(25)))
+    (point,) = metric(running, "fluxtrail.lead_time_running").histogram.data_points
+    assert (point.count, point.sum) == (1, 1525.0)
+    assert metric(running, "fluxtrail.lead_time") == metric(taken(FACTS), "fluxtrail.lead_time")
+    stages = {
+        values(item.attributes)["fluxtrail.stage"]: item.sum
+        for item in metric(running, "fluxtrail.delivery.duration").histogram.data_points
+    }
+    assert stages == {"exported": 900.0, "applied": 600.0, "running": 25.0}
+
+
 def test_the_gauges_say_what_is_on_its_way() -> None:
     found = taken(FACTS)
     (inflight,) = metric(found, "fluxtrail.commits.inflight").gauge.data_points

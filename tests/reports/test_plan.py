@@ -49,6 +49,8 @@ def planned(*transitions: Transition) -> list[tuple[str, str]]:
         ([verdict(Verdict.UNAFFECTED)], []),
         ([verdict(Verdict.PENDING, Verdict.FAILED)], []),
         ([APPLIED], [(T, "1.2.3.applied")]),
+        ([transition(TransitionKind.RUNNING)], [(T, "1.2.3.running")]),
+        ([transition(TransitionKind.RUNNING, sync_id=None)], []),
         ([transition(TransitionKind.COMMIT_SEEN, target_id=None, sync_id=None)], [(L, "t40")]),
         ([transition(TransitionKind.SYNC, commit_id=None)], []),
         ([transition(TransitionKind.TARGET, commit_id=None, sync_id=None)], []),
@@ -56,8 +58,8 @@ def planned(*transitions: Transition) -> list[tuple[str, str]]:
         ([transition(TransitionKind.BRANCH_REWRITTEN, commit_id=None, target_id=None, sync_id=None)], []),
     ],
     ids=[
-        "deployed", "failed", "rolled back", "lost", "unaffected", "reopened", "applied", "seen", "sync", "target",
-        "undone", "rewritten",
+        "deployed", "failed", "rolled back", "lost", "unaffected", "reopened", "applied", "running",
+        "running of nothing", "seen", "sync", "target", "undone", "rewritten",
     ],
 )  # fmt: skip
 def test_what_matters_is_planned(transitions: list[Transition], expected: list[tuple[str, str]]) -> None:

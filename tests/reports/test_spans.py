@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -13,9 +14,11 @@ from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId
 from fluxtrail.model.telling import CommitTelling, DeliveryTelling
 from fluxtrail.model.verdict import Verdict
+from fluxtrail.reports.plan import Subject
 from fluxtrail.reports.telemetry.ids import root_span_id, trace_id
 from fluxtrail.reports.telemetry.messages import nanoseconds
-from fluxtrail.reports.telemetry.spans import attempt_span_id, attempt_spans, root_span, stage_spans
+from fluxtrail.reports.telemetry.rendering import Known, NotYet, delivery_key, render_spans
+from fluxtrail.reports.telemetry.spans import attempt_span_id, attempt_spans, root_span, running_spans, stage_spans
 
 TRACE = trace_id("github.com/acme/shop", SHA)
 CARRIER_TRACE = trace_id("github.com/acme/manifests", CARRIER_SHA)
@@ -253,3 +256,47 @@ def test_a_root_that_could_not_wait_says_so() -> None:
 def test_no_span_ends_before_it_begins(told: DeliveryTelling) -> None:
     spans = [*attempt_spans(content(has_stages=True), told), root_span(whole(commit=told.commit), now=at(0))]
     assert all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans)
+
+
+def test_running_is_told_under_the_attempt_that_applied_it() -> None:
+    told = delivery(running=moment(170))
+    (span,) = running_spans(told)
+    (attempt, *_) = attempt_spans(content(), told)
+    assert times([span]) == {"running": (130, 170)}
+    assert (span.trace_id, span.parent_span_id) == (TRACE, attempt.span_id)
+    found = values(span.attributes)
+    assert (found["fluxtrail.stage"], found["fluxtrail.stage.since"]) == ("running", "applied")
+    assert found["cicd.pipeline.task.run.id"] == f"5/{SHA}/running"
+
+
+def test_what_was_told_before_running_is_told_alike_after_it() -> None:
+    before, after = delivery(), delivery(running=moment(170))
+    assert attempt_spans(content(has_stages=True), before) == attempt_spans(content(has_stages=True), after)
+    assert running_spans(before) == []
+
+
+@pytest.mark.parametrize(
+    "known",
+    [{"applied_sync": SyncId(4)}, {"sync": None}, {"running": moment(100)}, {"applied": None, "fetched": None}],
+    ids=["of another attempt", "no attempt", "inverted", "not applied"],
+)
+def test_running_without_its_attempt_is_not_told(known: dict[str, Any]) -> None:
+    spans = running_spans(delivery(**({"running": moment(170)} | known)))
+    assert [span.name for span in spans] == (["running"] if "fetched" in known else [])
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_running_waits_until_its_attempt_is_over(is_over: bool) -> None:
+    about = content(None, about=Subject.RUNNING)
+    key = delivery_key(about)
+    assert key is not None
+    told = delivery(running=moment(140), sync=sync(is_over=is_over))
+    found = render_spans(about, Known({key: told}, {}), at(200), timedelta())
+    assert isinstance(found, NotYet) != is_over
+    assert is_over == (found == running_spans(told))
+
+
+def test_running_of_an_attempt_whose_checks_failed_is_told_under_the_failure() -> None:
+    failed = sync(outcome=Outcome.FAILED, succeeded=None, failed=moment(160))
+    (span,) = running_spans(delivery(sync=failed, running=moment(170), healthy=None))
+    assert span.parent_span_id == attempt_span_id(delivery(sync=failed), failed, Verdict.FAILED)

@@ -96,10 +96,12 @@ class DeliveryTelling(Telling, frozen=True, kw_only=True):
     healthy: Moment | None = None
     succeeded: Moment | None = None
     """Of the sync with which it was first deployed."""
+    running: Moment | None = None
+    """Of the sync that first applied it."""
     is_scope_unknown: bool = False
 
     def moments(self) -> dict[Stage, Moment]:
-        """Return what is known, in the order of the stages."""
+        """Return what is known up to healthy, in the order of the stages; running may come long after all is told."""
         known = {
             Stage.MERGED: self.commit.merged,
             Stage.EXPORTED: self.carrier.merged if self.carrier else None,

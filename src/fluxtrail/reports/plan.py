@@ -1,13 +1,14 @@
 """What of the history must be told to whom: transitions × enabled outputs → reports. Pure.
 
-Planned is what somebody outside can use: that a commit was seen, that it was applied, each verdict that an attempt
-ended with, and once the whole commit. Syncs without commits, targets' phases and `pending` are not.
+Planned is what somebody outside can use: that a commit was seen, that it was applied, that it runs, each verdict that
+an attempt ended with, and once the whole commit. Syncs without commits, targets' phases and `pending` are not.
 
 A report names ids; what it says is rendered when it is sent. Its key is the thing that it tells, so that planning the
 same again (another restart, the next retry of the same attempt) says nothing twice:
 
     <commit>.<target>.<sync>.<verdict>   an attempt and how it ended
     <commit>.<target>.<sync>.applied     the stages up to applied
+    <commit>.<target>.<sync>.running     the stage running
     <commit>                             the commit as a whole
     t<transition>                        a verdict that no attempt gave: lost, abandoned; a commit that was seen
 """
@@ -35,6 +36,7 @@ class Subject(StrEnum):
 
     SEEN = "seen"
     APPLIED = "applied"
+    RUNNING = "running"
     VERDICT = "verdict"
     COMMIT = "commit"
 
@@ -141,6 +143,8 @@ def _items(transition: Transition, *, ended: set[Place], applied: set[Place]) ->
         return [_item(transition, Subject.SEEN, f"t{transition.id}")]
     if transition.kind is TransitionKind.APPLIED and place not in ended:
         return [_item(transition, Subject.APPLIED, _key(transition, "applied"))]
+    if transition.kind is TransitionKind.RUNNING and transition.sync_id is not None:
+        return [_item(transition, Subject.RUNNING, _key(transition, "running"))]
     if verdict is None or verdict not in TOLD:
         return []
     has_stages = place in applied and place in ended

@@ -96,6 +96,27 @@ def _counted(counts: Counts, created: float, now: datetime) -> Iterator[Metric]:
         counts.attribution_gaps,
         created=created,
     )
+    yield from _running(counts)
+
+
+def _running(counts: Counts) -> Iterator[Metric]:
+    """What does not run as it was applied, and what is known of the images that run."""
+    stuck = GaugeMetricFamily(
+        "fluxtrail_workloads_not_running",
+        "Workloads of a target that do not run what was applied, by cause; `progressing` where nothing is wrong yet.",
+        labels=(*_TARGET, "cause"),
+    )
+    for row in counts.not_running:
+        stuck.add_metric((row.cluster, row.namespace, row.name, row.kind, row.cause), row.workloads)
+    images = GaugeMetricFamily(
+        "fluxtrail_images",
+        "Image digests that run on a cluster, by what is known of them.",
+        labels=("cluster", "state"),
+    )
+    for image in counts.images:
+        images.add_metric((image.cluster, image.state), image.images)
+    yield stuck
+    yield images
 
 
 def _measured(measure: Measure) -> Metric:

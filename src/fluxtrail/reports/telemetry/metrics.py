@@ -36,6 +36,7 @@ from fluxtrail.model.figures import (
     EXPORT_TIME,
     INVERTED,
     LEAD_TIME,
+    LEAD_TIME_RUNNING,
     RECONCILE_TIME,
     SCOPE_UNKNOWN,
     CounterSeries,
@@ -54,6 +55,7 @@ DROP_IN_SCOPE = "tracker"
 _NAMES = {
     DURATION.name: "fluxtrail.delivery.duration",
     LEAD_TIME.name: "fluxtrail.lead_time",
+    LEAD_TIME_RUNNING.name: "fluxtrail.lead_time_running",
     EXPORT_TIME.name: "flux-commit-tracker.kube-manifests-exporter.export-time",
     RECONCILE_TIME.name: "flux-commit-tracker.flux.reconcile-time",
     END_TO_END_TIME.name: "flux-commit-tracker.e2e.export-time",
@@ -127,7 +129,7 @@ def scopes(snapshot: Snapshot, commits: Mapping[CommitId, TrackedCommit]) -> lis
     """
     encoder = _Encoder(snapshot, commits)
     ours = [
-        *encoder.histograms(DURATION.name, LEAD_TIME.name),
+        *encoder.histograms(DURATION.name, LEAD_TIME.name, LEAD_TIME_RUNNING.name),
         *encoder.gauges(),
         *encoder.counters(),
     ]
@@ -260,6 +262,7 @@ _HELP = {
     for family in (
         DURATION,
         LEAD_TIME,
+        LEAD_TIME_RUNNING,
         EXPORT_TIME,
         RECONCILE_TIME,
         END_TO_END_TIME,

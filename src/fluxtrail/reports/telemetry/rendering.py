@@ -17,7 +17,7 @@ from fluxtrail.reports.outputs import Ready, Rendering
 from fluxtrail.reports.plan import Content, Subject, read_content
 from fluxtrail.reports.ports import Clock, Facts
 from fluxtrail.reports.telemetry.logs import seen_record, verdict_record
-from fluxtrail.reports.telemetry.spans import PATIENCE, attempt_spans, root_span, stage_spans
+from fluxtrail.reports.telemetry.spans import PATIENCE, attempt_spans, root_span, running_spans, stage_spans
 
 CHECKS_SECONDS = (1.0, 60.0)
 """How soon, and how late, it is looked again whether an attempt is over."""
@@ -104,9 +104,10 @@ def render_spans(content: Content, known: Known, now: datetime, waited: timedelt
         return []
     if content.about is Subject.VERDICT:
         return attempt_spans(content, told)
-    if content.about is not Subject.APPLIED or told.sync is None:
+    spans = {Subject.APPLIED: stage_spans, Subject.RUNNING: running_spans}.get(content.about)
+    if spans is None or told.sync is None:
         return []
-    return stage_spans(told) if told.sync.is_over else _later(CHECKS_SECONDS, waited)
+    return spans(told) if told.sync.is_over else _later(CHECKS_SECONDS, waited)
 
 
 def render_records(content: Content, known: Known, now: datetime, _waited: timedelta) -> Sequence[LogRecord]:

@@ -5,14 +5,15 @@
     │  ├─ exported                       the stages that this attempt reached, each from the stage before it
     │  ├─ fetched
     │  ├─ applied
-    │  └─ healthy
+    │  ├─ healthy
+    │  └─ running                        told when it comes, which may be long after the attempt has ended
     └─ ROLLBACK kustomization/shop/apps  an attempt that took the commit back
 
 Told, and when, so that each span goes out once and never has to be taken back:
 
 * An attempt is told when its verdict is there, failed attempts too, with the reason.
 * A stage is told once, under the attempt that reached it first. While the checks of an attempt run it may still turn
-  out to have changed nothing, so `applied` and what came before it wait until it is over.
+  out to have changed nothing, so `applied` and what came before it wait until it is over; `running` waits as long.
 * The root comes last, as in every trace: when nothing more is expected of any delivery, or PATIENCE after the first
   verdict (a suspended cluster must not keep a commit's trace without its root for weeks); then it says
   `fluxtrail.is_settled=false`. What happens later is told under the root that is there already: its id is known.
@@ -23,7 +24,7 @@ No stage is told whose moments are missing or inverted. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -76,13 +77,26 @@ def stage_spans(told: DeliveryTelling) -> list[Span]:
     sync = told.sync
     if sync is None or told.applied_sync != sync.id:
         return []
+    wanted = (Stage.EXPORTED, Stage.FETCHED, Stage.APPLIED)
+    return _stages(told, wanted, parent=_attempt_of(told, sync), sync=sync)
+
+
+def running_spans(told: DeliveryTelling) -> list[Span]:
+    """Return the stage `running`, if the sync asked for is the one that applied it first."""
+    sync = told.sync
+    if sync is None or told.applied_sync != sync.id or told.running is None:
+        return []
+    moments = {**told.moments(), Stage.RUNNING: told.running}
+    return _stages(told, (Stage.RUNNING,), parent=_attempt_of(told, sync), sync=sync, moments=moments)
+
+
+def _attempt_of(told: DeliveryTelling, sync: TrackedSync) -> bytes:
+    """Return the span of an attempt that is over, as it is told or was."""
     if sync.succeeded is not None:
-        parent = attempt_span_id(told, sync, Verdict.DEPLOYED)
-    elif sync.failed is not None:
-        parent = attempt_span_id(told, sync, Verdict.FAILED)
-    else:  # overtaken by the next revision: nobody will tell of this attempt
-        parent = root_span_id(_trace(told))
-    return _stages(told, (Stage.EXPORTED, Stage.FETCHED, Stage.APPLIED), parent=parent, sync=sync)
+        return attempt_span_id(told, sync, Verdict.DEPLOYED)
+    if sync.failed is not None:
+        return attempt_span_id(told, sync, Verdict.FAILED)
+    return root_span_id(_trace(told))  # overtaken by the next revision: nobody will tell of this attempt
 
 
 def attempt_span_id(told: DeliveryTelling, sync: TrackedSync, verdict: Verdict) -> bytes:
@@ -183,8 +197,15 @@ def _end_of(sync: TrackedSync, verdict: Verdict, at: datetime) -> datetime:
     return moment.at if moment else at
 
 
-def _stages(told: DeliveryTelling, wanted: Iterable[Stage], *, parent: bytes, sync: TrackedSync) -> list[Span]:
-    moments = told.moments()
+def _stages(
+    told: DeliveryTelling,
+    wanted: Iterable[Stage],
+    *,
+    parent: bytes,
+    sync: TrackedSync,
+    moments: Mapping[Stage, Moment] | None = None,
+) -> list[Span]:
+    moments = told.moments() if moments is None else moments
     return [
         _stage_span(
             told, interval.since, moments[interval.since], interval.stage, moments[interval.stage], parent, sync
