@@ -13,7 +13,7 @@ from fluxtrail.model.workloads import NOTE_PREFIX
 from fluxtrail.remotes.github.artifact_wire import CLUSTER_LIMIT, JOB_LIMIT
 from fluxtrail.runtime.settings import load_settings
 from fluxtrail.runtime.settings_records import destinations
-from fluxtrail.trail.workloads.keeper import MAX_CUSTOM_KINDS
+from fluxtrail.trail.workloads.view import MAX_CUSTOM_KINDS
 
 PAGE = page("deployment-records.md")
 

@@ -6,7 +6,9 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+from fluxtrail.clusters.connection import Connection
 from fluxtrail.model.deployment import DeploymentStatus, Destination, NameTemplate, Told
 from fluxtrail.model.errors import ConflictError
 from fluxtrail.model.observation import ClusterUid
@@ -31,7 +33,9 @@ from fluxtrail.runtime.streams import ClusterStreams
 from fluxtrail.runtime.telemetry import Job, write_stdout
 from fluxtrail.runtime.workload_streams import WorkloadStreams
 from fluxtrail.trail.ports import Clock
-from fluxtrail.trail.workloads.keeper import KeeperNumbers, RecordRules
+from fluxtrail.trail.records.keeper import RecordKeeper, RecordRules
+from fluxtrail.trail.records.numbers import KeeperNumbers
+from fluxtrail.trail.workloads.view import WorkloadView
 from fluxtrail.web.ports import Listing
 from fluxtrail.web.shapes import RecordCount, SyncPlan
 from fluxtrail.web.tracker_metrics import TrackerCounters
@@ -69,22 +73,32 @@ class Records:
         ledger.on_planned.append(self._wake)
 
     def workloads(self, cluster: str) -> WorkloadStreams:
-        """Return what watches the workloads of the cluster of that name."""
-        numbers = KeeperNumbers(on_recorded=self._note_recorded)
+        """Return what watches the workloads of the cluster of that name, for its records alone."""
+        return WorkloadStreams(
+            cluster,
+            clock=self._clock,
+            consumers={"records": self.keeper},
+            namespaces=self._setting.namespaces,
+            excluded=self._setting.exclude_namespaces,
+            is_required=True,
+        )
+
+    def keeper(self, view: WorkloadView, _connection: Connection) -> RecordKeeper:
+        """Return what keeps the records of a cluster that was connected to."""
         rules = RecordRules(
             template=NameTemplate(self._setting.name_template),
             namespaces=frozenset(self._setting.namespaces),
             excluded=frozenset(self._setting.exclude_namespaces),
             decommissions_at_zero=self._setting.decommission_at_zero,
         )
-        return WorkloadStreams(
-            cluster,
+        return RecordKeeper(
+            view,
             ledger=self._ledger,
             clock=self._clock,
             rules=rules,
             report_of=report_of,
-            numbers=numbers,
-            on_begun=self._begun.add,
+            on_begun=partial(self._begun.add, view.cluster),
+            numbers=KeeperNumbers(on_recorded=self._note_recorded),
         )
 
     def follow(self, clusters: Sequence[ClusterStreams]) -> None:

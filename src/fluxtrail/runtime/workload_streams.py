@@ -1,11 +1,10 @@
-"""What runs in one cluster, watched for its deployment records: pods, what owns them, and what owns that."""
+"""What runs in one cluster, watched: pods, what owns them, and what owns that; for all who draw conclusions from it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import structlog
 
@@ -17,8 +16,7 @@ from fluxtrail.runtime.stream_state import StreamState
 from fluxtrail.runtime.subjects import WORKLOAD_KINDS, Kind, owner_kind
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.workloads.anchors import kind_text
-from fluxtrail.trail.workloads.keeper import KeeperNumbers, RecordRules, WorkloadKeeper
-from fluxtrail.trail.workloads.ports import RecordLedger, ReportOf
+from fluxtrail.trail.workloads.view import WorkloadListener, WorkloadView
 
 log = structlog.get_logger(__name__)
 
@@ -27,88 +25,103 @@ SYNC_SECONDS = 60.0
 RETRY_SECONDS = 5.0
 
 
+class WorkloadConsumer(WorkloadListener, Protocol):
+    """Listens to a cluster's view, and does in a job of its own what follows from it."""
+
+    async def run(self) -> None:
+        """Work for ever. Raises StoreError; nothing may be forgotten then: it is run again after RETRY_SECONDS."""
+
+
+ConsumerOf = Callable[[WorkloadView, Connection], WorkloadConsumer]
+"""Makes a consumer for each time that a cluster is connected to; it need not `listen` itself."""
+
+
 class WorkloadStreams:
     """One cluster's. `follow` it for as long as its connection is good.
 
     Attributes:
         states: how each kind's stream stands, by kind; owners of other kinds come as they are found.
+        view: of the present connection, or of the last one; None before there was one.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        ledger: RecordLedger,
         clock: Clock,
-        rules: RecordRules,
-        report_of: ReportOf,
-        numbers: KeeperNumbers,
-        on_begun: Callable[[ClusterUid], None],
+        consumers: Mapping[str, ConsumerOf],
+        namespaces: Sequence[str] = (),
+        excluded: Sequence[str] = (),
+        is_required: bool = False,
     ) -> None:
         """Args:
         name: of the cluster, for people.
-        on_begun: called once all that was there at the beginning is recorded.
+        consumers: by what their jobs are called.
+        namespaces: only what runs in these; all where empty.
+        excluded: and not in these.
+        is_required: whether the process is not ready without these streams.
         """
         self._name = name
-        self._ledger = ledger
         self._clock = clock
-        self._rules = rules
-        self._report_of = report_of
-        self._numbers = numbers
-        self._on_begun = on_begun
-        self.states = {item.kind: StreamState(kind=item.kind, is_required=True) for item in WORKLOAD_KINDS}
+        self._consumers = consumers
+        self._namespaces = tuple(sorted(namespaces))
+        self._excluded = tuple(sorted(excluded))
+        self.states = {item.kind: StreamState(kind=item.kind, is_required=is_required) for item in WORKLOAD_KINDS}
+        self.view: WorkloadView | None = None
 
     async def follow(self, connection: Connection, uid: ClusterUid) -> None:
-        """Watch and record until cancelled."""
+        """Watch, and let the consumers work, until cancelled."""
         async with asyncio.TaskGroup() as group:
 
             def watch(item: Kind) -> None:
-                group.create_task(self._watch(connection, item, keeper), name=f"{self._name}/{item.kind}")
+                group.create_task(self._watch(connection, item, view), name=f"{self._name}/{item.kind}")
 
-            keeper = WorkloadKeeper(
-                uid,
-                ledger=self._ledger,
-                clock=self._clock,
-                rules=self._rules,
-                report_of=self._report_of,
-                on_kind=lambda owner_group, kind: watch(owner_kind(owner_group, kind)),
-                on_begun=partial(self._on_begun, uid),
-                numbers=self._numbers,
+            view = WorkloadView(
+                uid, clock=self._clock, on_kind=lambda owner_group, kind: watch(owner_kind(owner_group, kind))
             )
+            self.view = view
+            for name, make in self._consumers.items():
+                consumer = make(view, connection)
+                view.listen(consumer)
+                group.create_task(self._work(name, consumer), name=f"{self._name}/{name}")
             for item in WORKLOAD_KINDS:
                 watch(item)
-            group.create_task(self._record(keeper), name=f"{self._name}/records")
-            group.create_task(self._complain(keeper), name=f"{self._name}/sync")
+            group.create_task(self._complain(view), name=f"{self._name}/sync")
 
-    async def _watch(self, connection: Connection, item: Kind, keeper: WorkloadKeeper) -> None:
-        rules = self._rules
-        subject = item.subject(tuple(sorted(rules.namespaces)), excluded=tuple(sorted(rules.excluded)))
+    async def _watch(self, connection: Connection, item: Kind, view: WorkloadView) -> None:
+        subject = item.subject(self._namespaces, excluded=self._excluded)
         state = self.states.setdefault(kind_text(item.group, item.kind), StreamState(kind=item.kind))
         watcher: Watcher[Any] = Watcher(connection, subject, clock=self._clock)
         state.stats = watcher.stats
 
         async def emit(batch: Sequence[Observation[Any]]) -> None:
-            await keeper.observe(batch)
+            await view.observe(batch)
             state.note(batch)
 
         await watcher.run(emit)
 
-    async def _record(self, keeper: WorkloadKeeper) -> None:
-        """Keep recording: a ledger that cannot be written now must not cost the streams."""
+    async def _work(self, name: str, consumer: WorkloadConsumer) -> None:
+        """Keep working: a ledger that cannot be written now must not cost the streams."""
         while True:
             try:
-                await keeper.run()
+                await consumer.run()
             except StoreError as exc:
-                log.error("records not kept", cluster=self._name, error=str(exc), retry_in_seconds=RETRY_SECONDS)
+                log.error(
+                    "workloads not kept",
+                    cluster=self._name,
+                    by=name,
+                    error=str(exc),
+                    retry_in_seconds=RETRY_SECONDS,
+                )
             await self._clock.sleep(RETRY_SECONDS)
 
-    async def _complain(self, keeper: WorkloadKeeper) -> None:
-        """Say once why nothing is recorded, where that takes long."""
+    async def _complain(self, view: WorkloadView) -> None:
+        """Say once why nothing is judged, where that takes long."""
         await self._clock.sleep(SYNC_SECONDS)
-        if keeper.awaited:
+        if view.awaited:
             log.error(
                 "timed out waiting for caches to sync",
                 cluster=self._name,
-                kinds=keeper.awaited,
+                kinds=view.awaited,
                 remedy="check that pods, their owners and the API server can be reached, listed and watched",
             )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fluxtrail.model.deployment import Place
-from fluxtrail.model.observation import ObjectUid
+from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.workloads import APPS_GROUP, BATCH_GROUP, CORE_GROUP, Owner, Pod, Workload
 
 POD = "Pod"
@@ -51,6 +51,10 @@ class Anchor(NamedTuple):
 
 def anchor_of_place(place: Place) -> Anchor:
     return Anchor(place.namespace, place.kind, place.workload)
+
+
+def anchor_of_key(key: ObjectKey) -> Anchor:
+    return Anchor(key.namespace, kind_text(key.group, key.kind), key.name)
 
 
 def kind_text(group: str, kind: str) -> str:

@@ -18,6 +18,7 @@ from fluxtrail.trail.workloads.anchors import (
     REPLICA_SET,
     Anchor,
     Unresolved,
+    anchor_of_key,
     controller_of,
     find_anchor,
     guess_anchor,
@@ -118,7 +119,7 @@ class ClusterIndex:
 
     def _note(self, item: Workload) -> None:
         """Everything below an object that changed may be another's, of another revision, or have other notes."""
-        self.dirty.add(Anchor(item.key.namespace, kind_text(item.key.group, item.key.kind), item.key.name))
+        self.dirty.add(anchor_of_key(item.key))
         above = controller_of(item.owners)
         if above is not None and (item.key.group, item.key.kind) == (APPS_GROUP, REPLICA_SET):
             anchor = Anchor(item.key.namespace, kind_text(above.group, above.kind), above.name)

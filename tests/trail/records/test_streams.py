@@ -5,23 +5,14 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from tests.trail.workloads.cluster import (
-    CRON_JOB,
-    DEPLOYMENT,
-    JOB,
-    POD,
-    REPLICA_SET,
-    ROLLOUT,
-    Cluster,
-    Follower,
-    Kind,
-    key_of,
-)
+from tests.trail.records.follower import Follower
+from tests.trail.workloads.cluster import CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET, ROLLOUT, Cluster, Kind, key_of
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.observation import Gone, Listed, ObjectUid
+from fluxtrail.trail.records.keeper import UNSEEN_SECONDS
 from fluxtrail.trail.workloads.anchors import FAMILIAR
-from fluxtrail.trail.workloads.keeper import CUSTOM_SECONDS, MAX_CUSTOM_KINDS, OWNER_SECONDS, UNSEEN_SECONDS
+from fluxtrail.trail.workloads.view import CUSTOM_SECONDS, MAX_CUSTOM_KINDS, OWNER_SECONDS
 
 WEB = "prod/web/app"
 
@@ -37,9 +28,9 @@ async def test_nothing_is_judged_before_every_kind_was_listed(cluster: Cluster, 
     await follower.keeper.recall()
     await follower.hear(*(FAMILIAR - {last}))
     await follower.keeper.settle()
-    assert (await follower.state(), follower.keeper.awaited) == ({}, [last[1]])
+    assert (await follower.state(), follower.view.awaited) == ({}, [last[1]])
     assert await follower.settle() == {WEB: 1}
-    assert follower.keeper.awaited == []
+    assert follower.view.awaited == []
 
 
 @pytest.mark.parametrize("reason", ["forbidden", "not_installed"])
@@ -84,7 +75,7 @@ async def test_annotations_of_owners_of_other_kinds_are_waited_for_at_the_start(
     follower = Follower(cluster, ledger)
     await follower.hear(*FAMILIAR)
     await follower.keeper.settle()
-    assert follower.keeper.awaited == ["Rollout.argoproj.io"]
+    assert follower.view.awaited == ["Rollout.argoproj.io"]
     await follower.begin()
     assert follower.planned == [(WEB, 1)]
 
@@ -262,7 +253,7 @@ async def test_an_owner_made_again_is_not_missed_when_the_old_ones_end_comes_lat
     cluster.allow(DEPLOYMENT)
     await follower.settle()
     gone = Gone(key=key_of(old), uid=ObjectUid(old["metadata"]["uid"]), observed_at=cluster.now)
-    await follower.keeper.observe([gone])
+    await follower.view.observe([gone])
     cluster.delete(*cluster.pods_of(made))
     assert await follower.settle_in_time() == {WEB: 1}
 
@@ -281,7 +272,7 @@ async def test_a_list_before_the_last_pod_went_is_too_old_to_miss_its_owner(
         cluster.clock.turn(100)
         await follower.keeper.settle()
     assert await follower.state() == {WEB: 1}
-    await follower.keeper.observe([Listed(group="apps", kind="Deployment", observed_at=cluster.now)])
+    await follower.view.observe([Listed(group="apps", kind="Deployment", observed_at=cluster.now)])
     await follower.keeper.settle()
     assert await follower.state() == {WEB: None}
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.ledger.world import NOON
+from tests.trail.records.follower import Follower
 from tests.trail.workloads.cluster import (
     CRON_JOB,
     DAEMON_SET,
@@ -18,12 +19,11 @@ from tests.trail.workloads.cluster import (
     REPLICA_SET,
     STATEFUL_SET,
     Cluster,
-    Follower,
     Json,
 )
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.trail.workloads.speakers import AWAY_SECONDS
+from fluxtrail.trail.records.speakers import AWAY_SECONDS
 
 
 class Case(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from hypothesis import strategies as st
+from tests.trail.records.follower import Follower
 from tests.trail.workloads.cluster import (
     CRON_JOB,
     DAEMON_SET,
@@ -16,15 +17,14 @@ from tests.trail.workloads.cluster import (
     ROLLOUT,
     STATEFUL_SET,
     Cluster,
-    Follower,
     Json,
     Kind,
     kind_of,
 )
 
 from fluxtrail.model.deployment import DEFAULT_TEMPLATE, Place
+from fluxtrail.trail.records.ports import RecordLedger
 from fluxtrail.trail.workloads.anchors import kind_text
-from fluxtrail.trail.workloads.ports import RecordLedger
 
 Step = tuple[str, int, int]
 """What happens, to the how manieth of those that it may happen to, and how."""

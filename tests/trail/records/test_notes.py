@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.trail.records.follower import Follower
 from tests.trail.workloads.cluster import (
     CRON_JOB,
     DAEMON_SET,
@@ -13,7 +14,6 @@ from tests.trail.workloads.cluster import (
     ROLLOUT,
     STATEFUL_SET,
     Cluster,
-    Follower,
     Json,
     Kind,
 )

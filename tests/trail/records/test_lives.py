@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.trail.records.follower import Follower
 from tests.trail.workloads.cluster import (
     CRON_JOB,
     DAEMON_SET,
@@ -11,7 +12,6 @@ from tests.trail.workloads.cluster import (
     REPLICA_SET,
     STATEFUL_SET,
     Cluster,
-    Follower,
     Json,
     Kind,
 )

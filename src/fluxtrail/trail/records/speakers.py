@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from fluxtrail.model.deployment import NameTemplate
 from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.records.choice import Candidate, choose
+from fluxtrail.trail.records.judging import Speaker
 from fluxtrail.trail.workloads.anchors import Anchor
-from fluxtrail.trail.workloads.choice import Candidate, choose
 from fluxtrail.trail.workloads.index import ClusterIndex
-from fluxtrail.trail.workloads.judging import Speaker
 
 AWAY_SECONDS = 30.0
 """How long the pods of the newest revision may be away, while it is still wanted, before an older one is heard."""

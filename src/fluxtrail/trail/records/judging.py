@@ -12,8 +12,8 @@ from fluxtrail.model.image import split_image
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.records import UNSAVED
 from fluxtrail.model.workloads import Pod, Workload
+from fluxtrail.trail.records.choice import Candidate
 from fluxtrail.trail.workloads.anchors import Anchor, anchor_of_place
-from fluxtrail.trail.workloads.choice import Candidate
 from fluxtrail.trail.workloads.index import ClusterIndex
 
 replace = msgspec.structs.replace

@@ -7,6 +7,7 @@ are with the output and the client.
 from __future__ import annotations
 
 import pytest
+from tests.trail.records.follower import Follower
 from tests.trail.workloads.cluster import (
     DAEMON_SET,
     DEPLOYMENT,
@@ -16,7 +17,6 @@ from tests.trail.workloads.cluster import (
     ROLLOUT,
     STATEFUL_SET,
     Cluster,
-    Follower,
     Kind,
     digest,
 )
@@ -261,7 +261,7 @@ async def test_weakness_15_what_is_no_sha256_digest_is_never_recorded(
 ) -> None:
     cluster.pod("web", runs={"app": image_id, "proxy": 5})
     assert await follower.settle() == {"prod/web/proxy": 5}
-    assert follower.keeper.numbers.undigested == bool(image_id)
+    assert follower.view.undigested == bool(image_id)
 
 
 # -- 17: nothing is held for each event ------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def _held(item: object) -> int:
             count += len(value) + sum(len(each) for each in value.values() if isinstance(each, set | dict))
         elif isinstance(value, set | list):
             count += len(value)
-        elif type(value).__module__.startswith("fluxtrail.trail.workloads."):
+        elif type(value).__module__.startswith(("fluxtrail.trail.records.", "fluxtrail.trail.workloads.")):
             count += _held(value)
     return count
 

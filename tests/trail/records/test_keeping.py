@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.trail.workloads.cluster import DEPLOYMENT, POD, REPLICA_SET, Cluster, FailingLedger, Follower
+from tests.trail.records.follower import FailingLedger, Follower
+from tests.trail.workloads.cluster import DEPLOYMENT, POD, REPLICA_SET, Cluster
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.unit import SqlUnit
 from fluxtrail.model.deployment import Told, ToldOutcome
 from fluxtrail.model.errors import StoreError
-from fluxtrail.trail.workloads import keeper as keeping
+from fluxtrail.trail.records import keeper as keeping
 
 WEB = "prod/web/app"
 

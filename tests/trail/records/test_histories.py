@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.trail.workloads.cluster import Follower
-from tests.trail.workloads.histories import History, Step, histories, is_wanted
+from tests.trail.records.follower import Follower
+from tests.trail.records.histories import History, Step, histories, is_wanted
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.deployment import Content, DeploymentStatus, Place
