@@ -156,13 +156,18 @@ def find_image(index: Manifest, platform: str | None = None) -> Descriptor | Non
 
     Attestations that build tools store beside images are none.
     """
-    images = [item for item in index.manifests if not _is_attestation(item)]
+    images = find_images(index)
     if platform is not None:
         fitting = (item for item in images if item.platform is not None and _fits(str(item.platform), platform))
         found = next(fitting, None)
         if found is not None:
             return found
     return images[0] if images else None
+
+
+def find_images(index: Manifest) -> list[Descriptor]:
+    """Return the index's images, without the attestations that build tools store beside them."""
+    return [item for item in index.manifests if not _is_attestation(item)]
 
 
 def _fits(has: str, wanted: str) -> bool:

@@ -1,4 +1,4 @@
-"""All registries that may be asked, and the two questions that a trail has: a layer, and the annotations.
+"""All registries that may be asked, and what a trail asks them: a layer, the annotations, what an image is.
 
 Manifests and blobs are held by digest: many targets of one artifact cost one fetch.
 """
@@ -13,12 +13,22 @@ from collections.abc import Awaitable, Callable, Mapping
 import aiohttp
 
 from fluxtrail.credentials.registries import RegistryCredentials
-from fluxtrail.model.errors import NotFoundError, WireError
+from fluxtrail.model.errors import ConfigError, NotFoundError, WireError
+from fluxtrail.model.image_facts import ImageFacts
 from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.remotes.oci.endpoint import Endpoint
 from fluxtrail.remotes.oci.held import HeldContent
-from fluxtrail.remotes.oci.manifests import Manifest, find_image, find_layer, parse_manifest
+from fluxtrail.remotes.oci.images import ImageDescriber
+from fluxtrail.remotes.oci.manifests import (
+    MANIFEST_LIMIT_BYTES,
+    ImageConfig,
+    Manifest,
+    find_image,
+    find_layer,
+    parse_image_config,
+    parse_manifest,
+)
 from fluxtrail.remotes.oci.references import Reference, parse_digest, parse_reference
 from fluxtrail.remotes.oci.registry import INDEX_DEPTH, OciRegistry, RetryWaits, child
 
@@ -135,7 +145,47 @@ class Registries:
             found = {**(inner.annotations if inner else {}), **found}
         return {redact(name): redact(found[name]) for name in sorted(found)[:ANNOTATIONS_LIMIT]}
 
+    async def describe(self, image: str, digest: str, *, insecure: bool = False) -> ImageFacts:
+        """Return which image a digest is, and what it was built from.
+
+        Args:
+            image: as the pod wants it: its tag (or digest) leads from a platform's image to its index.
+            digest: as the node reports it: of an index, a platform's manifest, or a configuration.
+
+        Raises:
+            As `read_layer`; NotFoundError means that the registry does not have the image.
+        """
+        wanted = parse_reference(image)
+
+        async def read_manifest(reference: Reference) -> tuple[str, Manifest]:
+            if reference.digest is not None:
+                return reference.digest, await self._manifest(reference, insecure=insecure)
+            content = await self.open(reference, insecure=insecure).read_manifest(reference)  # a tag moves: not held
+            return content.digest, parse_manifest(content.body, media_type=content.media_type)
+
+        async def read_config(reference: Reference, manifest: Manifest) -> ImageConfig:
+            return await self._config(reference, manifest, insecure=insecure)
+
+        return await ImageDescriber(read_manifest, read_config).describe(wanted, digest)
+
+    def may_ask(self, image: str, *, insecure: bool = False) -> bool:
+        """Return whether the allow-list admits the registry of an image; False for what is no reference."""
+        try:
+            self._allow.check(parse_reference(image).repository_url(insecure=insecure))
+        except (ConfigError, WireError):
+            return False
+        return True
+
     # -- inside ----------------------------------------------------------------------------------------------
+
+    async def _config(self, reference: Reference, manifest: Manifest, *, insecure: bool) -> ImageConfig:
+        assert manifest.config is not None
+        digest = parse_digest(manifest.config.digest)
+        registry = self.open(reference, insecure=insecure)
+        key = (registry.endpoint, reference.repository, digest, MANIFEST_LIMIT_BYTES)
+        limit = MANIFEST_LIMIT_BYTES
+        body = await self._held.get(key, lambda: registry.read_blob(reference, digest, limit_bytes=limit))
+        return parse_image_config(body)
 
     async def _manifest(self, reference: Reference, *, insecure: bool) -> Manifest:
         registry = self.open(reference, insecure=insecure)
