@@ -16,7 +16,7 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, TrailView
 from fluxtrail.web.events import FeedOperation, FeedStream, Wanted, encode_answer, read_event_id, wants_json
 from fluxtrail.web.feed import Batch, Feed
-from fluxtrail.web.ports import Answers, RecordKeeper, SelfReport
+from fluxtrail.web.ports import Answers, Chains, RecordKeeper, SelfReport
 from fluxtrail.web.problems import ambiguous, documented, invalid, not_found
 from fluxtrail.web.shapes import FeedAnswer, Page, TargetDetail
 from fluxtrail.web.status import StatusView
@@ -47,6 +47,8 @@ class Context:
     feed: Feed
     records: RecordKeeper | None = None
     """None where deployment records are off."""
+    chains: Chains | None = None
+    """None where no cluster is watched."""
     has_token: bool = False
 
 

@@ -21,7 +21,7 @@ from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.web.access import BODY_LIMIT_BYTES, AsgiApp, Guard
 from fluxtrail.web.api import HANDLERS, Context, context_of
 from fluxtrail.web.feed import Feed
-from fluxtrail.web.ports import Answers, RecordKeeper, SelfReport
+from fluxtrail.web.ports import Answers, Chains, RecordKeeper, SelfReport
 from fluxtrail.web.problems import (
     ProblemError,
     invalid,
@@ -32,8 +32,10 @@ from fluxtrail.web.problems import (
     on_validation,
 )
 from fluxtrail.web.records import RECORD_HANDLERS
+from fluxtrail.web.running import RUNNING_HANDLERS
 from fluxtrail.web.writes import check_write
 
+_HANDLERS = (*HANDLERS, *RECORD_HANDLERS, *RUNNING_HANDLERS)
 API_PATH = "/api/v1"
 DEFAULT_SETTLE_AFTER = timedelta(minutes=30)
 
@@ -48,6 +50,7 @@ def create_app(
     settle_after: timedelta = DEFAULT_SETTLE_AFTER,
     feed: Feed | None = None,
     records: RecordKeeper | None = None,
+    chains: Chains | None = None,
 ) -> AsgiApp:
     """Return the guarded API.
 
@@ -57,6 +60,7 @@ def create_app(
         settle_after: how long failed and rolled back must stay so to be settled.
         feed: what live clients share; one of its own by default, which nobody wakes.
         records: deployment records; None where they are off.
+        chains: the way back from objects of clusters; None where none is watched.
     """
     feed = feed or Feed(answers)
     context = Context(
@@ -66,6 +70,7 @@ def create_app(
         settle_after=settle_after,
         feed=feed,
         records=records,
+        chains=chains,
         has_token=token is not None,
     )
     return Guard(cast("AsgiApp", create_unguarded(context)), now=now, token=token, allowed_hosts=allowed_hosts)
@@ -73,9 +78,7 @@ def create_app(
 
 def create_unguarded(context: Context) -> Litestar:
     """Return the API without the guard around it, for tests that ask it without a connection."""
-    return _litestar(
-        [*HANDLERS, *RECORD_HANDLERS, get_openapi], state=State({"context": context}, deep_copy=False), openapi=None
-    )
+    return _litestar([*_HANDLERS, get_openapi], state=State({"context": context}, deep_copy=False), openapi=None)
 
 
 @cache
@@ -94,7 +97,7 @@ def describe() -> bytes:
         security=[{}, {"token": []}],
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     )
-    schema = _litestar([*HANDLERS, *RECORD_HANDLERS], state=State(), openapi=config).openapi_schema.to_schema()
+    schema = _litestar(_HANDLERS, state=State(), openapi=config).openapi_schema.to_schema()
     return msgspec.json.format(msgspec.json.encode(schema), indent=2)
 
 

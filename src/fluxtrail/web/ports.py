@@ -136,8 +136,12 @@ class Answers(Protocol):
             text: the beginning of a digest, or a part of `repository:tag`.
         """
 
-    async def find_image(self, digest: str) -> ImageDetail | list[str] | None:
-        """Return an image by its digest (`sha256:…`) or the beginning of one, which may mean several: then these."""
+    async def find_image(self, digest: str) -> ImageDetail | list[ImageView] | None:
+        """Return an image by its digest or the beginning of one, its candidates where it may be several of them.
+
+        Args:
+            digest: `sha256:<4 to 64 hex>`, in small letters.
+        """
 
     async def transitions(self, *, after_id: int, limit: int) -> Sequence[Transition]: ...
 
