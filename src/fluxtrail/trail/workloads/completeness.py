@@ -38,6 +38,10 @@ class Completeness:
     def is_unreadable(self, group: str, kind: str) -> bool:
         return self._blind.get((group, kind)) in UNREADABLE
 
+    def complete_at(self, group: str, kind: str) -> datetime | None:
+        """Return up to when a kind is, or was, completely known; None where it never was listed."""
+        return self._complete_at.get((group, kind))
+
     def covers(self, group: str, kind: str, since: datetime | None) -> bool:
         """Whether an object of the kind that is not held is known to be absent since `since` (None: now)."""
         if (group, kind) in self._blind:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.workloads import APPS_GROUP, BATCH_GROUP, Owner, Pod, Workload
@@ -32,10 +34,25 @@ MAX_CHAIN = 16
 Notes = tuple[tuple[str, str], ...]
 
 
+class Sight(NamedTuple):
+    """How a workload came to be known as it is: the observation that changed it last."""
+
+    observed_at: datetime
+    was_held: bool
+    """It was watched without a gap up to this change: see `observation.Seen`."""
+    not_before: datetime | None
+    """It changed after this; None where nothing was known before."""
+
+
 class ClusterIndex:
     def __init__(self) -> None:
         self._pods: dict[ObjectUid, Pod] = {}
         self._objects: dict[ObjectUid, Workload] = {}
+        self._sights: dict[ObjectUid, Sight] = {}
+        self._last_sight: Sight | None = None
+        """Most are the same as the one before: that of a list."""
+        self._applied: dict[ObjectKey, set[ObjectUid]] = {}
+        """By whom Flux's labels say that they are applied."""
         self._by_key: dict[ObjectKey, ObjectUid] = {}
         self._owned: defaultdict[ObjectUid, set[ObjectUid]] = defaultdict(set)
         self._anchors: dict[ObjectUid, Anchor] = {}
@@ -97,11 +114,16 @@ class ClusterIndex:
 
     # -- owners ------------------------------------------------------------------------------------------------
 
-    def put_object(self, item: Workload) -> None:
+    def put_object(self, item: Workload, sight: Sight) -> None:
+        """Args:
+        sight: kept where it is news; `not_before` as far as the stream knows: the sight before may know more.
+        """
         before = self._objects.get(item.uid)
         if before == item:
             return
+        self._see(item.uid, sight)
         self._link(item.uid, before.owners if before else (), item.owners)
+        self._apply(item.uid, before.applied_by if before else None, item.applied_by)
         self._objects[item.uid] = item
         self._by_key[item.key] = item.uid
         self._note(item)
@@ -112,10 +134,30 @@ class ClusterIndex:
         item = self._objects.pop(uid, None)
         if item is None:
             return
+        del self._sights[uid]
         self._link(uid, item.owners, ())
+        self._apply(uid, item.applied_by, None)
         if self._by_key.get(item.key) == uid:
             del self._by_key[item.key]
         self._note(item)
+
+    def _see(self, uid: ObjectUid, sight: Sight) -> None:
+        last = self._sights.get(uid)
+        if last is not None and (sight.not_before is None or sight.not_before < last.observed_at):
+            sight = sight._replace(not_before=last.observed_at)
+        if sight == self._last_sight:
+            sight = self._last_sight
+        self._sights[uid] = self._last_sight = sight
+
+    def _apply(self, uid: ObjectUid, before: ObjectKey | None, after: ObjectKey | None) -> None:
+        if before == after:
+            return
+        if before is not None:
+            self._applied[before].discard(uid)
+            if not self._applied[before]:
+                del self._applied[before]
+        if after is not None:
+            self._applied.setdefault(after, set()).add(uid)
 
     def _note(self, item: Workload) -> None:
         """Everything below an object that changed may be another's, of another revision, or have other notes."""
@@ -181,7 +223,7 @@ class ClusterIndex:
             if anchor.namespace != cron_job.namespace:
                 continue
             for pod in [self._pods[uid] for uid in self._members[anchor]]:
-                if isinstance(find_anchor(pod, self._objects.get), Unresolved):
+                if self._is_guessed(pod):
                     self._leave(pod.uid)
                     self._place(pod)
 
@@ -202,6 +244,53 @@ class ClusterIndex:
 
     def pod(self, uid: ObjectUid) -> Pod | None:
         return self._pods.get(uid)
+
+    def get(self, uid: ObjectUid) -> Workload | None:
+        return self._objects.get(uid)
+
+    def anchors(self) -> set[Anchor]:
+        """Return everything that anything could be said of: all workloads, and whatever has pods."""
+        return {anchor_of_key(item.key) for item in self._objects.values()} | self._members.keys()
+
+    def anchors_of(self, uid: ObjectUid) -> set[Anchor]:
+        """Return the anchors that a workload, or a pod, is spoken of by; none where it is not there."""
+        item, anchor = self._objects.get(uid), self._anchors.get(uid)
+        found = {anchor_of_key(item.key)} if item is not None else set()
+        return found | {anchor} if anchor is not None else found
+
+    def uid_of(self, key: ObjectKey) -> ObjectUid | None:
+        """Return what is there under a key, a workload or a pod."""
+        return self._by_key.get(key)
+
+    def look_of(self, uid: ObjectUid) -> Sight | None:
+        """Return how a workload was seen; None of what is not there, and of pods."""
+        return self._sights.get(uid)
+
+    def workloads_of(self, applied_by: ObjectKey) -> list[Workload]:
+        """Return what bears the labels of a Kustomization or a HelmRelease. Operators may copy labels to what they
+        make: look at `owners`.
+        """
+        return [self._objects[uid] for uid in self._applied.get(applied_by, ())]
+
+    def owned_by(self, uid: ObjectUid) -> list[Workload]:
+        """Return the workloads that name an object as an owner of theirs: a Deployment's ReplicaSets."""
+        return [item for child in self._owned.get(uid, ()) if (item := self._objects.get(child)) is not None]
+
+    def beneath(self, uid: ObjectUid) -> tuple[list[Pod], list[Workload]]:
+        """Return everything below a workload, however deep: its pods, and the workloads between.
+
+        Pods whose owner cannot be seen are the workload's that their names say.
+        """
+        below = self._below(uid)
+        workloads = [item for child in below if (item := self._objects.get(child)) is not None]
+        pods = [pod for child in below if (pod := self._pods.get(child)) is not None]
+        item = self._objects.get(uid)
+        members = self._members.get(anchor_of_key(item.key), set()) - below if item is not None else set()
+        guessed = (self._pods[member] for member in members)
+        return [*pods, *(pod for pod in guessed if self._is_guessed(pod))], workloads
+
+    def _is_guessed(self, pod: Pod) -> bool:
+        return isinstance(find_anchor(pod, self._objects.get), Unresolved)
 
     def find(self, anchor: Anchor) -> Workload | Pod | None:
         """Return the object that an anchor names, if it is there; a pod's owner may be the cluster's own."""

@@ -28,7 +28,7 @@ from fluxtrail.model.workloads import CORE_GROUP, Owner, Pod, Workload
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.workloads.anchors import FAMILIAR, POD, Anchor, kind_text, split_kind
 from fluxtrail.trail.workloads.completeness import Completeness
-from fluxtrail.trail.workloads.index import ClusterIndex
+from fluxtrail.trail.workloads.index import ClusterIndex, Sight
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ REMEMBERED_IMAGES = 1_000
 
 class WorkloadListener(Protocol):
     """Draws conclusions from a view. Called between two batches, never concurrently, and must return at once: it takes
-    note of what is to be looked at, and wakes whoever looks. Inherit from it for answers that do nothing.
+    note of what is to be looked at, and wakes whoever looks.
     """
 
     def changed(self, anchors: set[Anchor]) -> None:
@@ -97,12 +97,16 @@ class WorkloadView:
                     self.index.put_pod(pod)
                 case Seen(object=Workload() as item):
                     self._see_owners(item.owners)
-                    self.index.put_object(item)
+                    self.index.put_object(item, self._sight(observation))
                 case Gone():
                     self._lose(observation)
                 case Listed() | Current() | Unavailable():
                     self._note(observation)
         self._tell()
+
+    def _sight(self, seen: Seen[Any]) -> Sight:
+        not_before = self.streams.complete_at(seen.key.group, seen.key.kind)
+        return Sight(observed_at=seen.observed_at, was_held=seen.was_held, not_before=not_before)
 
     def _tell(self) -> None:
         if not self.index.dirty:
@@ -154,6 +158,10 @@ class WorkloadView:
                 log.warning("image without a sha256 digest is not recorded", pod=pod.name, image_id=image_id[:100])
 
     # -- how much is known ---------------------------------------------------------------------------------------
+
+    def is_custom(self, group: str, kind: str) -> bool:
+        """Whether a kind is none of Kubernetes' own, and is watched: its objects are known by their metadata."""
+        return (group, kind) in self._custom_kinds
 
     def is_unseen(self, anchor: Anchor) -> bool:
         """Whether a workload is of a kind that may not be read, or that is one too many to be watched."""
