@@ -189,6 +189,8 @@ class TargetRecord(Record, frozen=True, kw_only=True):
     """The newest sync."""
     parent: ObjectKey | None = None
     """The Kustomization (or HelmRelease) that applied the object itself, as its labels say."""
+    first_generation: int = 0
+    """Its generation when it was first seen; 0 of an object that was made while its cluster was watched."""
     first_seen_at: datetime
     observed_at: datetime
     deleted_at: datetime | None = None

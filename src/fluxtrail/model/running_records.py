@@ -72,5 +72,7 @@ class HandoverRecord(Record, frozen=True, kw_only=True):
     """Of the HelmRelease."""
     generation: int
     """Of the HelmRelease, as the sync made it; releases of this or a later one carry the sync's commits."""
+    taken_by: SyncId | None = None
+    """The release's first sync that carries them, where the generation does not say: other values from elsewhere."""
     is_handed: bool = False
     """Its commits have their deliveries on the release: the Kustomization's sync has been attributed."""

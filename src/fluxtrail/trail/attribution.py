@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -73,7 +73,11 @@ class Attributor:
         lookback: Lookback,
         artifacts: ArtifactRecorder,
         clock: Clock,
+        on_done: Callable[[], None] = lambda: None,
     ) -> None:
+        """Args:
+        on_done: syncs were attributed.
+        """
         self._registry = registry
         self._ledger = ledger
         self._repositories = repositories
@@ -93,6 +97,7 @@ class Attributor:
         self._naming = Naming(registry)
         self._pins = Pins(registry=registry, clock=clock)
         self._clock = clock
+        self._on_done = on_done
         self._wake = asyncio.Event()
         self._parked: dict[SyncId, float] = {}
         """Syncs that wait for something, until when (monotonic)."""
@@ -110,7 +115,9 @@ class Attributor:
         while True:
             self._wake.clear()
             busy = await self.work()
-            if not busy:
+            if busy:
+                self._on_done()
+            else:
                 await self._rest()
             if self.pending < BATCH:
                 # Syncs come in crowds, and cost least together.

@@ -16,6 +16,7 @@ from fluxtrail.model.records import (
     SourceRecord,
     SyncId,
     SyncRecord,
+    TargetId,
     TargetRecord,
     Transition,
     TransitionKind,
@@ -41,6 +42,8 @@ class Draft:
         self.marks: dict[str, datetime] = {}
         self.urls: set[str] = set()
         self.moved: set[RepositoryId] = set()
+        self.releases: set[TargetId] = set()
+        """HelmReleases whose syncs changed."""
         self.syncs: dict[SyncId, SyncRecord] = {}
         """The newest sync of each target of the batch, as it is by now."""
         self.has_syncs = False
@@ -73,7 +76,7 @@ class Draft:
             else (lambda: self._registry.forget_target(record))
         )
         self._registry.put_target(record)
-        self.mark("Kustomization", record.observed_at)
+        self.mark(record.key.kind, record.observed_at)
 
     def put_inputs(self, key: ObjectKey, inputs: tuple[SourceInput, ...]) -> None:
         ref = (self.cluster, key)

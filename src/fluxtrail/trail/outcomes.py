@@ -21,6 +21,7 @@ from fluxtrail.model.records import (
 )
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.ports import Unit
+from fluxtrail.trail.rows import running_transition
 
 replace = msgspec.structs.replace
 
@@ -103,9 +104,9 @@ async def keep_changes(unit: Unit, changes: Sequence[Change], *, now: datetime) 
         return
     await unit.put_deliveries([change.after for change in changes])
     await unit.add_transitions([item for before, after, sync in changes for item in _transitions(before, after, sync)])
-    await _freeze_merge_times(
-        unit, [after for before, after, _ in changes if after.applied_sync != before.applied_sync]
-    )
+    applied = [after for before, after, _ in changes if after.applied_sync != before.applied_sync]
+    await _note_running(unit, applied)
+    await _freeze_merge_times(unit, applied)
     await _mark_deployed_reverts(unit, [after for _, after, _ in changes if after.verdict is Verdict.DEPLOYED], now)
 
 
@@ -159,6 +160,19 @@ def _transitions(before: DeliveryRecord, after: DeliveryRecord, sync: SyncRecord
             )
         )
     return found
+
+
+async def _note_running(unit: Unit, applied: Sequence[DeliveryRecord]) -> None:
+    """What a sync changed may run before it is known which commits that were."""
+    ids = sorted({row.applied_sync for row in applied if row.applied_sync is not None})
+    syncs = await unit.syncs(ids) if ids else {}
+    await unit.add_transitions(
+        [
+            running_transition(row, sync, sync.running.at)
+            for row in applied
+            if row.applied_sync is not None and (sync := syncs[row.applied_sync]).running is not None
+        ]
+    )
 
 
 async def _freeze_merge_times(unit: Unit, rows: Sequence[DeliveryRecord]) -> None:

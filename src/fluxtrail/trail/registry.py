@@ -37,6 +37,8 @@ class Registry:
         self.stream_marks: dict[tuple[ClusterUid, str], datetime] = {}
         self.inputs: dict[ObjectRef, tuple[SourceInput, ...]] = {}
         """What ExternalArtifacts are made from, as their generators say; seen again after each start."""
+        self.inventories: dict[ObjectRef, tuple[ObjectKey, ...]] = {}
+        """What each target's inventory has that may run something; seen again after each start."""
         self.shas: dict[SourceId, dict[str, str]] = {}
         """What the newest revisions of sources without commits of their own are followed as, in the order they came."""
         self.moves: defaultdict[SourceId, int] = defaultdict(int)

@@ -8,7 +8,15 @@ from datetime import datetime
 
 import msgspec
 
-from fluxtrail.model.records import CommitId, CommitRecord, DeliveryRecord, TargetId, Transition, TransitionKind
+from fluxtrail.model.records import (
+    CommitId,
+    CommitRecord,
+    DeliveryRecord,
+    SyncRecord,
+    TargetId,
+    Transition,
+    TransitionKind,
+)
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.merged import better
 from fluxtrail.trail.ports import Unit
@@ -68,4 +76,20 @@ def verdict_transition(row: DeliveryRecord, after: Verdict, at: datetime, **deta
         before=row.verdict.value,
         after=after.value,
         detail=detail,
+    )
+
+
+def running_transition(row: DeliveryRecord, sync: SyncRecord, at: datetime) -> Transition:
+    """Say that what a sync applied of a commit runs.
+
+    Args:
+        sync: `row.applied_sync`.
+    """
+    return Transition(
+        at=at,
+        kind=TransitionKind.RUNNING,
+        target_id=row.target_id,
+        commit_id=row.commit_id,
+        sync_id=sync.id,
+        after=sync.revision,
     )

@@ -1,0 +1,218 @@
+"""Hands a Kustomization's commits over to the HelmReleases that they changed, and says what became of them there.
+
+    a sync changed a release (`HandoverRecord`) and is attributed  → its commits have deliveries on the release
+    a sync of the release begins or goes on                       → those that it carries follow it
+
+A durable job over the ledger: what is handed is noted, and what a release's syncs make of it is asked of all that is
+still open, so that a restart, a late attribution and a late release come to the same end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import (
+    Cause,
+    CommitId,
+    DeliveryRecord,
+    SyncId,
+    SyncRecord,
+    TargetId,
+    TargetRecord,
+)
+from fluxtrail.model.running_records import HandoverRecord
+from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.trail.outcomes import Carried, apply_outcome, roll_back
+from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.releases.ports import HandingLedger, HandingUnit
+from fluxtrail.trail.rows import keep_rows, verdict_transition
+
+replace = msgspec.structs.replace
+
+BATCH = 100
+LOOK_SECONDS = 5.0
+"""A handover waits for the attribution of its sync, which says nothing when it is done."""
+
+
+class Hander:
+    def __init__(self, *, registry: Registry, ledger: HandingLedger, clock: Clock) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._moved: set[TargetId] = set()
+        """HelmReleases whose syncs or handovers changed."""
+        self._has_unhanded = True
+
+    def wake(self) -> None:
+        """Something was handed over, or attributed."""
+        self._has_unhanded = True
+        self._wake.set()
+
+    def note_releases(self, releases: Collection[TargetId]) -> None:
+        """Syncs of these began or went on."""
+        self._moved |= set(releases)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Hand over for ever. Raises StoreError; nothing is forgotten then, run it again."""
+        self._moved |= {target.id for target in self._registry.targets if target.key.kind == "HelmRelease"}
+        while True:
+            self._wake.clear()
+            await self.work()
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._has_unhanded = True
+
+    async def work(self) -> None:
+        """Deal with what is waiting, once."""
+        while self._has_unhanded:
+            self._has_unhanded = False
+            self._has_unhanded = await self._hand_some() >= BATCH
+        moved, self._moved = self._moved, set()
+        try:
+            for release_id in sorted(moved):
+                await self._follow(release_id)
+                self._moved.discard(release_id)
+        except BaseException:
+            self._moved |= moved
+            raise
+
+    # -- handing over ----------------------------------------------------------------------------------------------
+
+    async def _hand_some(self) -> int:
+        async with self._ledger.unit() as unit:
+            handovers = await unit.unhanded(limit=BATCH)
+            applied = defaultdict[SyncId, list[DeliveryRecord]](list)
+            for row in await unit.applied_deliveries(sorted({item.sync_id for item in handovers})):
+                if row.applied_sync is not None:
+                    applied[row.applied_sync].append(row)
+            rows = [
+                replace(row, target_id=item.release_id, verdict=Verdict.PENDING, reason="", **_UNDECIDED)
+                for item in handovers
+                for row in applied[item.sync_id]
+                if row.target_id != item.release_id
+            ]
+            await keep_rows(unit, rows)
+            await unit.mark_handed(handovers)
+        self._moved |= {item.release_id for item in handovers}
+        return len(handovers)
+
+    # -- following ---------------------------------------------------------------------------------------------------
+
+    async def _follow(self, release_id: TargetId) -> None:
+        """Bring what was handed over to a release in line with its syncs."""
+        target = self._registry.target(release_id)
+        if target is None or target.parent is None or target.deleted_at is not None:
+            return
+        parent = self._registry.find_target(target.cluster, target.parent)
+        if parent is None:
+            return
+        async with self._ledger.unit() as unit:
+            await self._infer(unit, target, parent)
+            rows = await unit.open_deliveries(release_id, verdicts=sorted(OPEN))
+            wanted = await self._wanted(unit, target, parent, rows)
+            if wanted:
+                await self._carry(unit, target, rows, wanted)
+            await self._go_back(unit, target, parent)
+
+    async def _infer(self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord) -> None:
+        """Other values at the same generation came from a ConfigMap or Secret: of the sync that changed such last."""
+        if target.sync_id is None or parent.sync_id is None:
+            return
+        newest = (await unit.syncs([target.sync_id]))[target.sync_id]
+        if newest.cause is not Cause.CONFIGURATION or newest.is_unchanged:
+            return
+        before = [
+            sync for sync in await unit.syncs_from(target.id, generation=newest.generation) if sync.id < newest.id
+        ]
+        if not before or before[-1].manifests_digest == newest.manifests_digest:
+            return
+        maker = (await unit.syncs([parent.sync_id]))[parent.sync_id]
+        handed = {item.sync_id for item in await unit.handovers_of(target.id)}
+        if maker.id in handed or maker.is_unchanged or maker.applied is None or maker.cause is Cause.BASELINE:
+            return
+        if before[-1].started.earliest < maker.applied.latest and maker.applied.earliest <= newest.started.latest:
+            made = HandoverRecord(
+                sync_id=maker.id, release_id=target.id, generation=newest.generation, taken_by=newest.id
+            )
+            await unit.put_handovers([made])
+            self._has_unhanded = True
+
+    async def _wanted(
+        self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord, rows: Sequence[DeliveryRecord]
+    ) -> dict[CommitId, HandoverRecord]:
+        """Return by which handover each open delivery came; those of the release's own chart are not among them."""
+        if not rows:
+            return {}
+        above = await unit.deliveries(parent.id, [row.commit_id for row in rows])
+        handovers = {item.sync_id: item for item in await unit.handovers_of(target.id)}
+        await self._lose(unit, rows, above)
+        return {
+            commit: handovers[row.applied_sync]
+            for commit, row in above.items()
+            if row.applied_sync in handovers and row.verdict is not Verdict.ROLLED_BACK
+        }
+
+    async def _lose(
+        self, unit: HandingUnit, rows: Sequence[DeliveryRecord], above: dict[CommitId, DeliveryRecord]
+    ) -> None:
+        """What its Kustomization went back behind before the release took it, never came to it."""
+        now = self._clock.now()
+        lost = [
+            row
+            for row in rows
+            if row.applied_sync is None
+            and (there := above.get(row.commit_id)) is not None
+            and there.verdict is Verdict.ROLLED_BACK
+        ]
+        await unit.put_deliveries([replace(row, verdict=Verdict.LOST, since=now, reason="") for row in lost])
+        await unit.add_transitions([verdict_transition(row, Verdict.LOST, now) for row in lost])
+
+    async def _carry(
+        self,
+        unit: HandingUnit,
+        target: TargetRecord,
+        rows: Sequence[DeliveryRecord],
+        wanted: dict[CommitId, HandoverRecord],
+    ) -> None:
+        first = min(item.generation for item in wanted.values())
+        ids = [row.commit_id for row in rows if row.commit_id in wanted]
+        for sync in await unit.syncs_from(target.id, generation=first):
+            carried = [commit for commit in ids if _carries(sync, wanted[commit])]
+            now = await unit.deliveries(target.id, carried)
+            standing = [row for row in now.values() if row.verdict in OPEN]
+            if standing:
+                await apply_outcome(unit, target, sync, Carried(rows=standing, range_ids=[]), now=self._clock.now())
+
+    async def _go_back(self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord) -> None:
+        """What its Kustomization went back behind, is rolled back on the release too once it followed."""
+        newest = (await unit.syncs([target.sync_id])).get(target.sync_id) if target.sync_id is not None else None
+        if newest is None or newest.outcome is not Outcome.SUCCEEDED:
+            return
+        gone = await unit.open_deliveries(parent.id, verdicts=[Verdict.ROLLED_BACK])
+        if not gone:
+            return
+        handovers = await unit.handovers_of(target.id)
+        if not handovers or handovers[-1].generation > newest.generation:
+            return  # it has still to follow
+        there = await unit.deliveries(target.id, [row.commit_id for row in gone])
+        rows = [row for row in there.values() if row.applied_sync is not None and row.applied_sync < newest.id]
+        await roll_back(unit, rows, newest, now=self._clock.now())
+
+
+_UNDECIDED: dict[str, None] = {"applied_sync": None, "healthy_sync": None, "undone_by": None}
+
+
+def _carries(sync: SyncRecord, handover: HandoverRecord) -> bool:
+    if handover.taken_by is not None:
+        return sync.id >= handover.taken_by
+    return sync.generation >= handover.generation

@@ -1,0 +1,204 @@
+"""The workloads of one cluster that Flux applied: each with its record, kept as it is judged.
+
+A workload belongs to the target that its labels name, or in whose inventory it was found. One that something else made
+(an operator that copies labels) is judged with what made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
+from fluxtrail.model.records import UNSAVED, TargetId
+from fluxtrail.model.rollout import Rollout, RolloutState
+from fluxtrail.model.running_records import WorkloadId, WorkloadRecord
+from fluxtrail.model.workloads import Pod, Workload
+from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.rollouts.closing import Standing
+from fluxtrail.trail.rollouts.latches import Sight, next_record
+from fluxtrail.trail.rollouts.rules import digests_of, judge_rollout
+from fluxtrail.trail.workloads.anchors import Anchor, controller_of
+from fluxtrail.trail.workloads.index import ClusterIndex
+
+replace = msgspec.structs.replace
+
+NEW_SLACK = timedelta(seconds=2)
+"""Kubernetes cuts creation times to the second, by a clock of its own."""
+
+MAX_DEPTH = 8
+"""Owners above a workload that are looked at; they may own each other in a circle."""
+
+Thing = Workload | Pod
+
+
+class WorkloadCensus:
+    def __init__(self, cluster: ClusterUid, index: ClusterIndex, registry: Registry, clock: Clock) -> None:
+        self._cluster = cluster
+        self._index = index
+        self._registry = registry
+        self._clock = clock
+        self._records: dict[ObjectUid, WorkloadRecord] = {}
+        self._by_id: dict[WorkloadId, ObjectUid] = {}
+        self._generations: dict[ObjectUid, int] = {}
+        """Of the object that was judged last."""
+        self._judged: dict[ObjectUid, datetime | None] = {}
+        """When that object had been seen."""
+        self._homeless: set[ObjectUid] = set()
+        """Workloads whose labels name a target that was not seen yet."""
+        self._read: dict[ObjectUid, Workload] = {}
+        """Custom resources as they were last read in full: of them only the metadata is watched."""
+        self.known_since: datetime | None = None
+        """When this cluster's workloads were first all known: what was made later was made by somebody's sync."""
+
+    def recall(self, records: Sequence[WorkloadRecord]) -> None:
+        """Begin with what the ledger has; how each was seen since the start is not forgotten."""
+        self._records.clear()
+        self._by_id.clear()
+        for record in records:
+            self.keep(record)
+
+    def keep(self, record: WorkloadRecord) -> None:
+        self._records[record.uid] = record
+        self._by_id[record.id] = record.uid
+
+    def forget(self, uid: ObjectUid) -> None:
+        """Its end is kept, and closed whatever waited for it."""
+        record = self._records.pop(uid, None)
+        if record is not None:
+            self._by_id.pop(record.id, None)
+        self._generations.pop(uid, None)
+        self._judged.pop(uid, None)
+        self._read.pop(uid, None)
+
+    # -- questions -----------------------------------------------------------------------------------------------
+
+    def record(self, uid: ObjectUid) -> WorkloadRecord | None:
+        return self._records.get(uid)
+
+    def standing(self, workload_id: WorkloadId) -> Standing | None:
+        """Return how a workload stands; None of one that nobody knows any more."""
+        uid = self._by_id.get(workload_id)
+        if uid is None:
+            return None
+        return Standing(record=self._records[uid], judged_generation=self._generations.get(uid, 0))
+
+    def key_of(self, workload_id: WorkloadId) -> ObjectKey | None:
+        uid = self._by_id.get(workload_id)
+        return None if uid is None else self._records[uid].key
+
+    def is_new(self, thing: Thing) -> bool:
+        """Whether a workload was made since this cluster is watched, so that it was a sync that made it."""
+        since, made = self.known_since, thing.created_at
+        return since is not None and made is not None and made >= since - NEW_SLACK
+
+    def vanished(self) -> list[ObjectUid]:
+        """Return recorded workloads that are not in the cluster (any more). Ask only where everything was listed."""
+        return [uid for uid in self._records if self._index.get(uid) is None and self._index.pod(uid) is None]
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def affected(self, anchor: Anchor) -> Iterator[Thing]:
+        """Yield the workloads to be judged when what an anchor names changed: itself, or what is above it."""
+        thing = self._index.find(anchor)
+        for _ in range(MAX_DEPTH):
+            if thing is None:
+                return
+            owner = controller_of(thing.owners)
+            if owner is None:
+                yield thing
+                return
+            thing = self._index.get(owner.uid)
+
+    def homeless(self) -> list[Thing]:
+        """Return workloads to be judged as soon as their target is known."""
+        found = [self._index.get(uid) or self._index.pod(uid) for uid in self._homeless]
+        return [thing for thing in found if thing is not None]
+
+    def judge(self, thing: Thing) -> WorkloadRecord | None:
+        """Return the record of a workload as it stands now, if that is another than the one kept."""
+        before = self._records.get(thing.uid)
+        if before is None:
+            target = self._target_of(thing)
+            if target is None:
+                return None
+            before = self.first_record(thing, target)
+        rollout, digests = self.look(thing)
+        self._generations[thing.uid] = generation_of(thing)
+        after = next_record(before, rollout, self._sight(thing, digests))
+        return after if after != before or after.id == UNSAVED else None
+
+    def look(self, thing: Thing) -> tuple[Rollout, dict[str, str]]:
+        if isinstance(thing, Pod):
+            return judge_rollout(thing, [thing], []), digests_of(thing, [thing])
+        read = self._read.get(thing.uid)
+        shown = replace(read, generation=max(read.generation, thing.generation)) if read is not None else thing
+        pods, below = self._index.beneath(thing.uid)
+        return judge_rollout(shown, pods, below), digests_of(shown, pods)
+
+    def note_read(self, item: Workload) -> None:
+        """Take a custom resource as it was read in full."""
+        self._read[item.uid] = item
+
+    def first_record(self, thing: Thing, target_id: TargetId) -> WorkloadRecord:
+        """Return the record of a workload that was never judged: one made lately is of a sync still to be read."""
+        now = self._clock.now()
+        return WorkloadRecord(
+            id=WorkloadId(UNSAVED),
+            cluster=self._cluster,
+            key=key_of(thing),
+            uid=thing.uid,
+            target_id=target_id,
+            generation=0 if self.is_new(thing) else generation_of(thing),
+            touched_at=None if self.is_new(thing) else touched_at(thing),
+            images={} if self.is_new(thing) else images_of(thing),
+            state=RolloutState.PROGRESSING,
+            since=now,
+            observed_at=now,
+        )
+
+    def _target_of(self, thing: Thing) -> TargetId | None:
+        self._homeless.discard(thing.uid)
+        if thing.applied_by is None:
+            return None
+        target = self._registry.find_target(self._cluster, thing.applied_by)
+        if target is None:
+            self._homeless.add(thing.uid)
+            return None
+        return target.id
+
+    def _sight(self, thing: Thing, digests: dict[str, str]) -> Sight:
+        """Return how the present state was seen: with the workload's own event where that is news, else just now."""
+        look = self._index.look_of(thing.uid)
+        seen_at = look.observed_at if look is not None else None
+        was_judged = thing.uid in self._judged
+        is_news = seen_at is not None and seen_at != self._judged.get(thing.uid)
+        self._judged[thing.uid] = seen_at
+        return Sight(
+            at=seen_at if is_news and seen_at is not None else self._clock.now(),
+            was_held=was_judged and (look is None or look.was_held or not is_news),
+            not_before=look.not_before if look is not None and is_news else None,
+            generation=generation_of(thing),
+            digests=digests,
+        )
+
+
+def key_of(thing: Thing) -> ObjectKey:
+    return ObjectKey("", "Pod", thing.namespace, thing.name) if isinstance(thing, Pod) else thing.key
+
+
+def generation_of(thing: Thing) -> int:
+    """Return which version of its spec an object is; what has none is all of one piece."""
+    return 1 if isinstance(thing, Pod) else thing.generation or 1
+
+
+def touched_at(thing: Thing) -> datetime | None:
+    return None if isinstance(thing, Pod) else thing.touched_at
+
+
+def images_of(thing: Thing) -> dict[str, str]:
+    """Return the wanted image of each container."""
+    return {container.name: container.image for container in thing.containers or ()}

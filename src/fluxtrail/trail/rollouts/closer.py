@@ -1,0 +1,127 @@
+"""Closes roll-outs that their workloads are done with, and tells the syncs whose last ones they were."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from fluxtrail.model.records import SyncId, SyncRecord
+from fluxtrail.model.rollout import RunningState
+from fluxtrail.model.running_records import RolloutRecord, WorkloadId
+from fluxtrail.model.verdict import Verdict
+from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.rollouts.census import WorkloadCensus
+from fluxtrail.trail.rollouts.closing import close_row, is_reached, running_of
+from fluxtrail.trail.rollouts.ports import RunningNote, RunningUnit
+from fluxtrail.trail.rows import running_transition
+
+SUPERSEDED_SECONDS = 5.0
+"""How long a roll-out that only a later generation reached waits for the sync that made that: it may be a way back."""
+
+RowKey = tuple[SyncId, WorkloadId]
+
+
+class Closer:
+    """One cluster's open roll-outs. Call it within a unit only; after one that failed, `recall`."""
+
+    def __init__(self, census: WorkloadCensus, registry: Registry, clock: Clock) -> None:
+        self._census = census
+        self._registry = registry
+        self._clock = clock
+        self._open: dict[RowKey, RolloutRecord] = {}
+        self._superseded: dict[RowKey, float] = {}
+        """Rows that only a later generation reached, since when (monotonic)."""
+
+    def recall(self, rows: Sequence[RolloutRecord]) -> None:
+        self._open = {(row.sync_id, row.workload_id): row for row in rows}
+        self._superseded = {key: since for key, since in self._superseded.items() if key in self._open}
+
+    @property
+    def awaited(self) -> set[WorkloadId]:
+        """The workloads of open roll-outs."""
+        return {workload_id for _, workload_id in self._open}
+
+    @property
+    def has_superseded(self) -> bool:
+        """Whether time alone may close something."""
+        return bool(self._superseded)
+
+    async def open(self, unit: RunningUnit, rows: Sequence[RolloutRecord]) -> None:
+        """Take new rows, and close at once those that are reached already."""
+        self._open |= {(row.sync_id, row.workload_id): row for row in rows}
+        await self._close(unit, rows)
+
+    async def close_all(self, unit: RunningUnit) -> None:
+        await self._close(unit, list(self._open.values()))
+
+    async def close_of(self, unit: RunningUnit, workloads: Collection[WorkloadId]) -> None:
+        """Close what can be of these workloads, and of those that waited for a later sync to be understood."""
+        await self._close(
+            unit, [row for key, row in self._open.items() if row.workload_id in workloads or key in self._superseded]
+        )
+
+    async def _close(self, unit: RunningUnit, rows: Sequence[RolloutRecord]) -> None:
+        """Close rows that their workloads are done with, and the syncs whose last ones they were."""
+        closed = [after for row in rows if (after := await self._close_row(unit, row)) != row]
+        if not closed:
+            return
+        await unit.put_rollouts(closed)
+        for row in closed:
+            self._open.pop((row.sync_id, row.workload_id), None)
+            self._superseded.pop((row.sync_id, row.workload_id), None)
+        await self._close_syncs(unit, sorted({row.sync_id for row in closed}))
+
+    async def _close_row(self, unit: RunningUnit, row: RolloutRecord) -> RolloutRecord:
+        standing = self._census.standing(row.workload_id)
+        if standing is None or not is_reached(row, standing) or standing.record.rolled_generation == row.generation:
+            return close_row(row, standing)
+        return close_row(row, standing) if await self._is_free(unit, row) else row
+
+    async def _is_free(self, unit: RunningUnit, row: RolloutRecord) -> bool:
+        """Whether a roll-out that a later generation reached counts as the sync's.
+
+        Not before it is known which sync made that generation, and whether that went back behind this one.
+        """
+        key = (row.sync_id, row.workload_id)
+        since = self._superseded.setdefault(key, self._clock.monotonic())
+        sync = (await unit.syncs([row.sync_id])).get(row.sync_id)
+        target = self._registry.target(sync.target_id) if sync is not None else None
+        if sync is None or target is None or target.sync_id is None:
+            return True
+        newest = (await unit.syncs([target.sync_id])).get(target.sync_id)
+        if newest is None or newest.id == sync.id:
+            return self._clock.monotonic() - since >= SUPERSEDED_SECONDS
+        return newest.attributed_version >= newest.version or newest.applied is None
+
+    async def _close_syncs(self, unit: RunningUnit, ids: Sequence[SyncId]) -> None:
+        syncs = await unit.syncs(ids)
+        rows: defaultdict[SyncId, list[RolloutRecord]] = defaultdict(list)
+        for row in await unit.rollouts_of(ids):
+            rows[row.sync_id].append(row)
+        rolled_back = await self._rolled_back(unit, ids)
+        notes: list[RunningNote] = []
+        for sync_id, sync in syncs.items():
+            state, moment = running_of(sync, rows[sync_id])
+            if state is RunningState.REACHED and sync_id in rolled_back:
+                state, moment = RunningState.ABSENT, None  # what runs by now is not what it applied
+            notes.append((sync_id, state, moment))
+        await self._note(unit, notes, syncs)
+
+    async def _rolled_back(self, unit: RunningUnit, ids: Sequence[SyncId]) -> set[SyncId]:
+        verdicts: defaultdict[SyncId, set[Verdict]] = defaultdict(set)
+        for row in await unit.applied_deliveries(ids):
+            if row.applied_sync is not None:
+                verdicts[row.applied_sync].add(row.verdict)
+        return {sync_id for sync_id, found in verdicts.items() if found == {Verdict.ROLLED_BACK}}
+
+    async def _note(self, unit: RunningUnit, notes: Sequence[RunningNote], syncs: dict[SyncId, SyncRecord]) -> None:
+        running = await unit.note_running(notes)
+        moments = {sync_id: moment for sync_id, _, moment in notes}
+        await unit.add_transitions(
+            [
+                running_transition(row, syncs[row.applied_sync], moment.at)
+                for row in running
+                if row.applied_sync is not None and (moment := moments[row.applied_sync]) is not None
+            ]
+        )

@@ -1,0 +1,57 @@
+"""When a sync's roll-outs are all done: a pure decision over its rows and the workloads they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from fluxtrail.model.moment import Moment, Precision
+from fluxtrail.model.records import SyncRecord
+from fluxtrail.model.rollout import RolloutState, RunningState
+from fluxtrail.model.running_records import RolloutRecord, WorkloadRecord
+
+replace = msgspec.structs.replace
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload's record, and the generation of the object that it was judged from."""
+
+    record: WorkloadRecord
+    judged_generation: int
+
+
+def is_reached(row: RolloutRecord, standing: Standing | None) -> bool:
+    return (
+        standing is not None
+        and standing.record.rolled is not None
+        and standing.record.rolled_generation >= row.generation
+    )
+
+
+def close_row(row: RolloutRecord, standing: Standing | None) -> RolloutRecord:
+    """Return a row as its workload leaves it. One that is done stays as it is."""
+    if row.running is not None or row.is_dropped:
+        return row
+    if standing is None or (standing.record.deleted_at is not None and not is_reached(row, standing)):
+        return replace(row, is_dropped=True)
+    if is_reached(row, standing):
+        return replace(row, running=standing.record.rolled)
+    if standing.record.state is RolloutState.ABSENT and standing.judged_generation >= row.generation:
+        return replace(row, is_dropped=True)
+    return row
+
+
+def running_of(sync: SyncRecord, rows: Sequence[RolloutRecord]) -> tuple[RunningState, Moment | None]:
+    """Return the last stage of a sync: reached when its last workload had rolled out, but not before it was applied."""
+    if any(row.running is None and not row.is_dropped for row in rows):
+        return RunningState.WAITING, None
+    moments = [row.running for row in rows if row.running is not None]
+    if not moments:
+        return RunningState.ABSENT, None
+    return RunningState.REACHED, latest([*moments, *([sync.applied] if sync.applied is not None else [])])
+
+
+def latest(moments: Sequence[Moment]) -> Moment:
+    """Return the latest of several moments; of those of one instant the least precise."""
+    return max(moments, key=lambda moment: (moment.at, moment.precision is Precision.ESTIMATED))

@@ -1,0 +1,188 @@
+"""What a sync changed, read again after it was applied: which workloads have another spec than after the sync before.
+
+A watch brings each kind in a stream of its own, so when a sync is seen to be applied, nothing says that its workloads
+have been seen too. Each is therefore looked at once, past the watch: its generation then is what has to roll out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from fluxtrail.model.errors import AuthError, FluxtrailError
+from fluxtrail.model.observation import ClusterUid, ObjectKey
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import SyncRecord, TargetId, TargetRecord
+from fluxtrail.model.releases import HELM_GROUP, HelmRelease
+from fluxtrail.model.rollout import RunningState
+from fluxtrail.model.running_records import HandoverRecord, RolloutRecord, WorkloadRecord
+from fluxtrail.model.workloads import Workload
+from fluxtrail.trail.ports import Clock
+from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.rollouts.census import Thing, WorkloadCensus, generation_of, images_of, touched_at
+from fluxtrail.trail.rollouts.ports import Rereader
+from fluxtrail.trail.rollouts.rules import is_changed
+from fluxtrail.trail.workloads.anchors import FAMILIAR
+from fluxtrail.trail.workloads.view import WorkloadView
+
+log = structlog.get_logger(__name__)
+replace = msgspec.structs.replace
+
+PATIENCE = timedelta(minutes=10)
+"""How long what a sync changed is tried to be read. What is not known then, stays unknown."""
+RELEASE_PATIENCE = timedelta(seconds=10)
+"""How long a HelmRelease of the inventory is waited for whose own stream has not brought it yet."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload that a sync changed: its record before and as read now."""
+
+    before: WorkloadRecord | None
+    after: WorkloadRecord
+
+
+class Reread(msgspec.Struct, frozen=True, kw_only=True):
+    """What the unread syncs of one target changed."""
+
+    syncs: Sequence[SyncRecord]
+    state: RunningState | None = None
+    """Set where there is nothing to wait for."""
+    read: Sequence[WorkloadRecord] = ()
+    """Records as they are now, changed by these syncs or not."""
+    changed: Sequence[Change] = ()
+    handovers: Sequence[HandoverRecord] = ()
+
+
+class Unreadable(Exception):  # noqa: N818 - not an error: a reason to wait
+    """Cannot be read now; try again later."""
+
+
+class Rereading:
+    """One cluster's.
+
+    Args:
+        generation_of_release: up to which generation of a HelmRelease commits were handed over to it; 0 for none.
+    """
+
+    def __init__(
+        self,
+        cluster: ClusterUid,
+        *,
+        view: WorkloadView,
+        census: WorkloadCensus,
+        registry: Registry,
+        rereader: Rereader,
+        clock: Clock,
+        generation_of_release: Callable[[TargetId], int],
+    ) -> None:
+        self._cluster = cluster
+        self._view = view
+        self._census = census
+        self._registry = registry
+        self._rereader = rereader
+        self._clock = clock
+        self._generation_of_release = generation_of_release
+
+    async def read(self, target_id: TargetId, syncs: Sequence[SyncRecord]) -> Reread:
+        """Return what these syncs of one target changed; together, since nobody looked between them.
+
+        Raises:
+            Unreadable: not now.
+        """
+        target = self._registry.target(target_id)
+        if target is None or target.deleted_at is not None or target.lands_on != self._cluster:
+            # Where manifests land on another cluster, nobody knows which one of ours that is.
+            return Reread(syncs=syncs, state=RunningState.UNKNOWN)
+        if all(sync.is_unchanged and sync.outcome is Outcome.SUCCEEDED for sync in syncs):
+            return Reread(syncs=syncs, state=RunningState.ABSENT)
+        try:
+            return await self._read(target, syncs)
+        except AuthError as exc:
+            log.warning("workloads may not be read", target=str(target.key), error=str(exc))
+            return Reread(syncs=syncs, state=RunningState.UNKNOWN)
+        except FluxtrailError as exc:
+            if self._is_too_late(syncs, PATIENCE):
+                log.warning("workloads not read", target=str(target.key), error=str(exc))
+                return Reread(syncs=syncs, state=RunningState.UNKNOWN)
+            raise Unreadable from exc
+
+    async def _read(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> Reread:
+        keys = self._keys_of(target)
+        found = await asyncio.gather(*(self._rereader.read(key) for key in keys))
+        read: list[WorkloadRecord] = []
+        changed: list[Change] = []
+        handovers: list[HandoverRecord] = []
+        for thing in found:
+            if isinstance(thing, HelmRelease):
+                handovers += self._handovers(thing, syncs)
+            elif thing is not None:
+                change = self._change(target, thing)
+                read.append(change.after)
+                if change.before is None or is_changed(change.before, thing):
+                    changed.append(change)
+        return Reread(syncs=syncs, read=read, changed=changed, handovers=handovers)
+
+    def _keys_of(self, target: TargetRecord) -> list[ObjectKey]:
+        """Return what a target's inventory has that may run something, or release it; without one, by labels."""
+        stated = self._registry.inventories.get((self._cluster, target.key), ())
+        labelled = [item.key for item in self._view.index.workloads_of(target.key)]
+        return [key for key in dict.fromkeys([*stated, *labelled]) if self._may_run(key)]
+
+    def _may_run(self, key: ObjectKey) -> bool:
+        kind = (key.group, key.kind)
+        return kind in FAMILIAR or kind == (HELM_GROUP, "HelmRelease") or self._view.is_custom(*kind)
+
+    def _change(self, target: TargetRecord, thing: Thing) -> Change:
+        if isinstance(thing, Workload) and (thing.key.group, thing.key.kind) not in FAMILIAR:
+            self._census.note_read(thing)
+        before = self._census.record(thing.uid)
+        kept = before or self._census.first_record(thing, target.id)
+        after = replace(
+            kept,
+            target_id=target.id,
+            generation=generation_of(thing),
+            touched_at=touched_at(thing),
+            images=images_of(thing),
+        )
+        if before is None and self._census.is_new(thing):
+            return Change(before=None, after=after)
+        return Change(before=kept, after=after)
+
+    def _handovers(self, release: HelmRelease, syncs: Sequence[SyncRecord]) -> list[HandoverRecord]:
+        target = self._registry.find_target(self._cluster, release.key)
+        if target is None or target.uid != release.uid:
+            if self._is_too_late(syncs, RELEASE_PATIENCE):
+                return []
+            raise Unreadable  # its own stream is about to bring it
+        known = max(target.first_generation, self._generation_of_release(target.id))
+        if release.generation <= known:
+            return []
+        return [HandoverRecord(sync_id=sync.id, release_id=target.id, generation=release.generation) for sync in syncs]
+
+    def _is_too_late(self, syncs: Sequence[SyncRecord], patience: timedelta) -> bool:
+        now = self._clock.now()
+        return all(sync.applied is None or now - sync.applied.latest > patience for sync in syncs)
+
+
+def rollouts_of(reread: Reread, ids: Sequence[WorkloadRecord]) -> list[RolloutRecord]:
+    """Return a row for each sync and each workload that changed.
+
+    Args:
+        ids: the changed workloads as kept, in their order: with their ids.
+    """
+    return [
+        RolloutRecord(
+            sync_id=sync.id,
+            workload_id=saved.id,
+            generation=change.after.generation,
+            images_before=change.before.images if change.before else {},
+            images=change.after.images,
+            digests_before=change.before.digests if change.before else {},
+        )
+        for sync in reread.syncs
+        for change, saved in zip(reread.changed, ids, strict=True)
+    ]
