@@ -8,12 +8,14 @@ from datetime import datetime
 
 import msgspec
 
+from fluxtrail.model.inventory import read_inventory
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.wire import (
     MAX_CONDITIONS,
     MAX_HISTORY,
+    WireAppliedMeta,
     WireCondition,
     WireKubeConfig,
     WireKustomization,
@@ -22,6 +24,7 @@ from fluxtrail.model.wire import (
 )
 
 KUSTOMIZE_GROUP = "kustomize.toolkit.fluxcd.io"
+HELM_GROUP = "helm.toolkit.fluxcd.io"
 SOURCE_GROUP = "source.toolkit.fluxcd.io"
 KUSTOMIZE_VERSIONS = ("v1", "v1beta2", "v1beta1")
 SOURCE_VERSIONS = ("v1", "v1beta2", "v1beta1")
@@ -35,6 +38,8 @@ class Condition(msgspec.Struct, frozen=True):
     message: str
     """Redacted, at most 1 KiB."""
     changed_at: datetime | None
+    observed_generation: int | None = None
+    """The generation it speaks of."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -74,6 +79,11 @@ class Kustomization(msgspec.Struct, frozen=True, kw_only=True):
     last_attempted: str | None
     conditions: tuple[Condition, ...]
     history: tuple[Snapshot, ...]
+    inventory: tuple[ObjectKey, ...] = ()
+    """What it applied that may run or release something (`model/inventory.py`)."""
+    parent: ObjectKey | None = None
+    """The Kustomization or HelmRelease that applied it, as its labels say."""
+    created_at: datetime | None = None
 
     def find_condition(self, kind: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == kind), None)
@@ -84,11 +94,12 @@ def project_kustomization(wire: WireKustomization) -> Kustomization:
     meta, spec, status = wire.metadata, wire.spec, wire.status
     namespace = meta.namespace or ""
     source = (spec.source_ref if spec else None) or WireReference()
+    key = ObjectKey(KUSTOMIZE_GROUP, "Kustomization", namespace, meta.name)
     return Kustomization(
-        key=ObjectKey(KUSTOMIZE_GROUP, "Kustomization", namespace, meta.name),
+        key=key,
         uid=ObjectUid(meta.uid or ""),
         generation=meta.generation or 0,
-        observed_generation=_observed_generation(status.observed_generation if status else None),
+        observed_generation=read_observed_generation(status.observed_generation if status else None),
         is_deleting=meta.deletion_timestamp is not None,
         is_suspended=bool(spec and spec.suspend),
         path=(spec.path if spec else None) or "./",
@@ -96,28 +107,44 @@ def project_kustomization(wire: WireKustomization) -> Kustomization:
         source=ObjectKey(
             SOURCE_GROUP, source.kind or "GitRepository", source.namespace or namespace, source.name or ""
         ),
-        kube_config=_kube_config(spec.kube_config if spec else None, namespace),
-        depends_on=tuple(
-            f"{item.namespace or namespace}/{item.name}"
-            for item in (spec.depends_on if spec else None) or ()
-            if item and item.name
-        ),
+        kube_config=read_kube_config(spec.kube_config if spec else None, namespace),
+        depends_on=read_dependencies(spec.depends_on if spec else None, namespace),
         has_checks=bool(spec and (spec.wait or spec.health_checks)),
         last_applied=(status.last_applied_revision if status else None) or None,
         last_applied_origin=(status.last_applied_origin_revision if status else None) or None,
         last_attempted=(status.last_attempted_revision if status else None) or None,
         conditions=read_conditions(status.conditions if status else None),
         history=_history(status.history if status else None),
+        inventory=read_inventory(status.inventory if status else None),
+        created_at=parse_timestamp(meta.creation_timestamp),
+        parent=find_parent(meta, key),
     )
 
 
-def _observed_generation(value: int | None) -> int:
+def find_parent(meta: WireAppliedMeta, key: ObjectKey) -> ObjectKey | None:
+    """Return the Kustomization or HelmRelease that applied an object. One that applies itself has no parent."""
+    labels, parent = meta.labels, None
+    if labels is None:
+        return None
+    if labels.kustomization_name and labels.kustomization_namespace:
+        parent = ObjectKey(KUSTOMIZE_GROUP, "Kustomization", labels.kustomization_namespace, labels.kustomization_name)
+    elif labels.release_name and labels.release_namespace:
+        parent = ObjectKey(HELM_GROUP, "HelmRelease", labels.release_namespace, labels.release_name)
+    return None if parent == key else parent
+
+
+def read_observed_generation(value: int | None) -> int:
     return -1 if value is None else value
 
 
-def _kube_config(wire: WireKubeConfig | None, namespace: str) -> str | None:
+def read_kube_config(wire: WireKubeConfig | None, namespace: str) -> str | None:
     reference = wire and (wire.secret_ref or wire.config_map_ref)
     return f"{namespace}/{reference.name}" if reference and reference.name else None
+
+
+def read_dependencies(wire: list[WireReference | None] | None, namespace: str) -> tuple[str, ...]:
+    """Return `<namespace>/<name>` each; the namespace defaults to the object's own."""
+    return tuple(f"{item.namespace or namespace}/{item.name}" for item in wire or () if item and item.name)
 
 
 def read_conditions(wire: list[WireCondition | None] | None) -> tuple[Condition, ...]:
@@ -128,6 +155,7 @@ def read_conditions(wire: list[WireCondition | None] | None) -> tuple[Condition,
             reason=item.reason or "",
             message=redact(item.message),
             changed_at=parse_timestamp(item.last_transition_time),
+            observed_generation=item.observed_generation,
         )
         for item in (wire or ())[:MAX_CONDITIONS]
         if item is not None

@@ -12,6 +12,15 @@ MAX_CONDITIONS = 32
 MAX_HISTORY = 16
 
 
+class WireParentLabels(msgspec.Struct):
+    """The labels by which kustomize-controller and helm-controller mark what they apply."""
+
+    kustomization_name: str | None = msgspec.field(default=None, name="kustomize.toolkit.fluxcd.io/name")
+    kustomization_namespace: str | None = msgspec.field(default=None, name="kustomize.toolkit.fluxcd.io/namespace")
+    release_name: str | None = msgspec.field(default=None, name="helm.toolkit.fluxcd.io/name")
+    release_namespace: str | None = msgspec.field(default=None, name="helm.toolkit.fluxcd.io/namespace")
+
+
 class WireMeta(msgspec.Struct, rename="camel"):
     name: str
     uid: str | None = None
@@ -21,6 +30,12 @@ class WireMeta(msgspec.Struct, rename="camel"):
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     annotations: dict[str, str | None] | None = None
+
+
+class WireAppliedMeta(WireMeta, rename="camel"):
+    """Of what may itself have been applied by Flux."""
+
+    labels: WireParentLabels | None = None
 
 
 class WireCondition(msgspec.Struct, rename="camel"):
@@ -53,6 +68,14 @@ class WireSnapshot(msgspec.Struct, rename="camel"):
     metadata: dict[str, str | None] | None = None
 
 
+class WireInventoryEntry(msgspec.Struct):
+    id: str | None = None
+
+
+class WireInventory(msgspec.Struct):
+    entries: list[WireInventoryEntry | None] | None = None
+
+
 class WireKustomizationSpec(msgspec.Struct, rename="camel"):
     path: str | None = None
     source_ref: WireReference | None = None
@@ -72,10 +95,11 @@ class WireKustomizationStatus(msgspec.Struct, rename="camel"):
     last_applied_origin_revision: str | None = None
     last_attempted_revision: str | None = None
     history: list[WireSnapshot | None] | None = None
+    inventory: WireInventory | None = None
 
 
 class WireKustomization(msgspec.Struct, rename="camel"):
-    metadata: WireMeta
+    metadata: WireAppliedMeta
     spec: WireKustomizationSpec | None = None
     status: WireKustomizationStatus | None = None
 
@@ -115,6 +139,7 @@ class WireSourceStatus(msgspec.Struct, rename="camel"):
     conditions: list[WireCondition | None] | None = None
     artifact: WireArtifact | None = None
     included_artifacts: list[WireArtifact | None] | None = None
+    observed_source_artifact_revision: str | None = None
 
 
 class WireGitRepository(msgspec.Struct, rename="camel"):
