@@ -109,8 +109,8 @@ class Targeting:
             uid=item.uid,
             lands_on=_lands_on(draft.cluster, item),
             source=item.source,
-            path=item.path,
-            components=item.components,
+            path=_path(item),
+            components=_components(item),
             generation=item.generation,
             is_suspended=item.is_suspended,
             has_checks=item.has_checks,
@@ -121,7 +121,7 @@ class Targeting:
         if before.source != item.source:
             after = replace(after, **self._sourcing.pointing_of(source))
         is_another = before.uid != item.uid or before.deleted_at is not None
-        if is_another or (before.source, before.path, before.components) != (item.source, item.path, item.components):
+        if is_another or (before.source, before.path, before.components) != (item.source, after.path, after.components):
             after = await self._repoint(unit, draft, before, after, seen.observed_at)
             if is_another:
                 after = replace(
@@ -164,8 +164,8 @@ class Targeting:
             uid=item.uid,
             lands_on=_lands_on(draft.cluster, item),
             source=item.source,
-            path=item.path,
-            components=item.components,
+            path=_path(item),
+            components=_components(item),
             generation=item.generation,
             is_suspended=item.is_suspended,
             has_checks=item.has_checks,
@@ -204,3 +204,15 @@ def _applied_generation(before: TargetRecord, item: Delivered) -> int | None:
 
 def _lands_on(cluster: ClusterUid, item: Delivered) -> str:
     return f"{cluster}/{item.kube_config}" if item.kube_config else cluster
+
+
+def _path(item: Delivered) -> str:
+    """Return where in its source a target's manifests come from: a chart's folder, where it is one."""
+    if isinstance(item, Kustomization):
+        return item.path
+    made_from = item.chart_source
+    return item.chart if made_from is not None and made_from.kind in ("GitRepository", "Bucket") else ""
+
+
+def _components(item: Delivered) -> tuple[str, ...]:
+    return item.components if isinstance(item, Kustomization) else ()

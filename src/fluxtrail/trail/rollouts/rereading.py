@@ -14,10 +14,11 @@ import msgspec
 import structlog
 
 from fluxtrail.model.errors import AuthError, FluxtrailError
+from fluxtrail.model.flux import HELM_GROUP
 from fluxtrail.model.observation import ClusterUid, ObjectKey
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncRecord, TargetId, TargetRecord
-from fluxtrail.model.releases import HELM_GROUP, HelmRelease
+from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.running_records import HandoverRecord, RolloutRecord, WorkloadRecord
 from fluxtrail.model.workloads import Workload
