@@ -322,10 +322,11 @@ class ChainLink(View, frozen=True, kw_only=True):
     path: str = ""
     branch: str = ""
     """Or tag, version range, digest: what of the source is followed."""
+    repository: str = ""
+    """Of what has a commit: the canonical repository."""
     sha: str | None = None
-    """Of the last link: the commit, as `/api/v1/commits/{sha}` knows it."""
-    is_followed: bool = False
-    """Whether that commit is known here."""
+    """The commit: of a git source, and of the last link. `/api/v1/commits/{sha}` has its trail, where it is
+    followed."""
 
 
 class ChainView(View, frozen=True, kw_only=True):

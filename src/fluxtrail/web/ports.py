@@ -161,6 +161,7 @@ class Chains(Protocol):
 
         Args:
             kind: `Deployment`, `Rollout.argoproj.io`; in any letter case, a short name too.
+            namespace: empty for what has none, or for wherever it is.
             cluster: a name or uid; None for all.
 
         Returns:

@@ -104,7 +104,7 @@ async def get_image(
 async def get_chains(
     request: AnyRequest,
     kind: Annotated[str, PathParameter(description="`Deployment`, `deploy`, `Rollout.argoproj.io`; any letter case.")],
-    namespace: Annotated[str, PathParameter(description="`-` for what has none.")],
+    namespace: Annotated[str, PathParameter(description="`-`: none, or wherever it is.")],
     name: str,
     *,
     cluster: Text = None,
