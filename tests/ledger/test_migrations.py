@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,14 @@ def _definitions(connection: Connection) -> dict[str, list[str]]:
         tables.pop("alembic_version", None)
         return tables
     found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
-    return {
-        name: sorted(" ".join(line.split()).strip(",") for line in sql.splitlines())
-        for name, sql in found
-        if not name.startswith(("alembic", "sqlite_"))
-    }
+    return {name: _parts(sql) for name, sql in found if not name.startswith(("alembic", "sqlite_"))}
+
+
+def _parts(definition: str) -> list[str]:
+    """What stands between the commas: a column that was added later stands behind the constraints."""
+    head, _, rest = " ".join(definition.split()).partition("(")
+    body, _, tail = rest.rpartition(")")
+    return [head.strip(), *sorted(part.strip() for part in re.split(r",(?![^()]*\))", body)), tail.strip()]
 
 
 def test_head_is_the_newest_script() -> None:

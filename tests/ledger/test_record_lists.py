@@ -259,7 +259,7 @@ _PLANS: list[tuple[str, Callable[[SqlLedger], Awaitable[object]]]] = [
     ("SCAN deployment_records | USE TEMP", lambda ledger: ledger.list_deployment_records(text="x", cluster="c1")),
     ("SCAN deployment_records | USE TEMP", lambda ledger: ledger.list_deployment_records(namespace="x")),
     ("INDEX ix_deployment_records_unknown", lambda ledger: ledger.records_due(at(0), limit=1)),
-    ("INDEX ix_deployment_records_unknown", lambda ledger: ledger.records_of_digests(["x"], told=Told.UNKNOWN)),
+    ("INDEX ix_deployment_records_digest_told", lambda ledger: ledger.records_of_digests(["x"], told=Told.UNKNOWN)),
     ("COVERING INDEX ix_deployment_records_cluster_status_told", lambda ledger: ledger.deployment_record_counts()),
     ("INDEX uq_deployment_records", lambda ledger: ledger.records_told_elsewhere(C1, "x", limit=1)),
 ]

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -40,9 +41,11 @@ from fluxtrail.ledger.columns import (
     VerdictCode,
 )
 from fluxtrail.model.deployment import DeploymentStatus, Told
+from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import AliasKind, Attribution, Cause, TransitionKind
 from fluxtrail.model.report import Mode, ReportState
+from fluxtrail.model.rollout import RolloutCause, RolloutState, RunningState
 
 metadata = MetaData(
     naming_convention={
@@ -61,6 +64,16 @@ UNTOLD = "told <> 'told'"
 """Records that GitHub does not hold as they are: few, but for the first minutes."""
 UNKNOWN = "told = 'unknown'"
 GONE = "status = 'decommissioned'"
+UNREAD = "running_state = 'unread' AND applied IS NOT NULL"
+"""Syncs whose workloads are to be read again: few at any time."""
+WAITING = "running_state = 'waiting'"
+OPEN_ROLLOUT = "running IS NULL AND NOT is_dropped"
+UNTRACED = "NOT is_traced"
+UNHANDED = "NOT is_handed"
+ALIVE = "deleted_at IS NULL"
+LIVE_RUN = "until IS NULL"
+DUE = "state = 'pending' OR retry_at IS NOT NULL"
+"""Images to ask a registry about, now or later."""
 
 
 def _partial(condition: str) -> dict[str, Any]:
@@ -284,6 +297,8 @@ targets = Table(
     Column("observed_at", Instant, nullable=False),
     Column("deleted_at", Instant),
     Column("stamp", BigInteger, nullable=False, doc="as in sources"),
+    Column("parent", KeyText),
+    Column("first_generation", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("cluster", "namespace", "name", "kind", "api_group", "uid", name="uq_targets_object"),
     sqlite_autoincrement=True,
 )
@@ -317,10 +332,17 @@ syncs = Table(
     Column("version", Integer, nullable=False),
     Column("attributed_version", Integer, nullable=False),
     Column("started_at", Instant, nullable=False, doc="`started.at`: what retention goes by"),
+    Column("running", MomentText),
+    # Of rows from before there was such a state: it is too late to know.
+    Column("running_state", Choice(RunningState), nullable=False, server_default=RunningState.UNKNOWN.value),
+    Column("action", Text, nullable=False, server_default=""),
+    Column("is_remediated", Boolean, nullable=False, server_default=false()),
     Index(None, "target_id", "id"),
     Index(None, "started_at"),
     Index("ix_syncs_unattributed", "id", **_partial("attributed_version < version")),
     Index("ix_syncs_gaps", "target_id", **_partial("attribution = 'gap'")),
+    Index("ix_syncs_unread", "id", **_partial(UNREAD)),
+    Index("ix_syncs_waiting", "id", **_partial(WAITING)),
     sqlite_autoincrement=True,
 )
 
@@ -452,5 +474,134 @@ deployment_records = Table(
     Index("ix_deployment_records_untold", "told", "changed_at", "id", **_partial(UNTOLD)),
     Index("ix_deployment_records_unknown", "digest", "cluster", "retry_at", "id", **_partial(UNKNOWN)),
     Index("ix_deployment_records_gone", "changed_at", "id", **_partial(GONE)),
+    Index(None, "digest", "told"),
+    sqlite_autoincrement=True,
+)
+
+workloads = Table(
+    "workloads",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("api_group", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("target_id", Id, ForeignKey("targets.id"), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("touched_at", Instant),
+    Column("images", Detail, nullable=False, doc="by container, as its template has it"),
+    Column("digests", Detail, nullable=False, doc="by container, as its updated pods run it"),
+    Column("state", Choice(RolloutState), nullable=False),
+    Column("cause", Choice(RolloutCause)),
+    Column("message", Text, nullable=False),
+    Column("pod", Text, nullable=False),
+    Column("container", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("rolled_generation", BigInteger, nullable=False),
+    Column("rolled", MomentText),
+    Column("observed_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    UniqueConstraint("cluster", "uid", "namespace", "name", "kind", "api_group", name="uq_workloads_object"),
+    Index("ix_workloads_target", "target_id", "id"),
+    # The list goes state by state, and every filter is answered from the index.
+    Index(
+        "ix_workloads_list",
+        *("state", "namespace", "name", "id", "cluster", "target_id", "cause"),
+        **_partial(ALIVE),
+    ),
+    Index("ix_workloads_live", "cluster", "id", **_partial(ALIVE)),
+    Index("ix_workloads_deleted", "deleted_at", "id", **_partial("deleted_at IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("sync_id", Id, ForeignKey("syncs.id"), nullable=False),
+    Column("workload_id", Id, ForeignKey("workloads.id"), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("images_before", Detail, nullable=False),
+    Column("images", Detail, nullable=False),
+    Column("digests_before", Detail, nullable=False),
+    Column("running", MomentText),
+    Column("is_dropped", Boolean, nullable=False),
+    Column("is_traced", Boolean, nullable=False),
+    PrimaryKeyConstraint("sync_id", "workload_id"),
+    Index("ix_rollouts_workload", "workload_id"),
+    Index("ix_rollouts_open", "workload_id", "sync_id", **_partial(OPEN_ROLLOUT)),
+    Index("ix_rollouts_untraced", "sync_id", "workload_id", **_partial(UNTRACED)),
+    sqlite_with_rowid=False,
+)
+
+handovers = Table(
+    "handovers",
+    metadata,
+    Column("sync_id", Id, ForeignKey("syncs.id"), nullable=False),
+    Column("release_id", Id, ForeignKey("targets.id"), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("is_handed", Boolean, nullable=False),
+    PrimaryKeyConstraint("sync_id", "release_id"),
+    Index("ix_handovers_release", "release_id", "generation", "sync_id"),
+    Index("ix_handovers_unhanded", "sync_id", "release_id", **_partial(UNHANDED)),
+    sqlite_with_rowid=False,
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("repository", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("state", Choice(ImageState), nullable=False),
+    Column("is_index", Boolean, nullable=False),
+    Column("index_digest", Text),
+    Column("platform", Text, nullable=False),
+    Column("created_at", Instant),
+    Column("source", Text),
+    Column("revision", Text),
+    Column("version", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("checked_at", Instant),
+    Column("retry_at", Instant),
+    Column("tries", Integer, nullable=False),
+    Column("head", Text, nullable=False, doc="under which digest it is listed: its index, where that is known here"),
+    Column("is_running", Boolean, nullable=False, doc="of a head: whether it, or one of its platforms, runs now"),
+    Column("listed_at", Instant, doc="of a head that runs or ran: when its newest run began"),
+    Column("noted_at", Instant, nullable=False, doc="when the ledger first heard of it"),
+    Index("ix_images_list", "is_running", "listed_at", "digest", **_partial("listed_at IS NOT NULL")),
+    Index(None, "head"),
+    Index(None, "repository"),
+    Index("ix_images_index_digest", "index_digest", **_partial("index_digest IS NOT NULL")),
+    Index("ix_images_revision", "revision", **_partial("revision IS NOT NULL")),
+    Index("ix_images_due", "retry_at", "digest", **_partial(DUE)),
+    Index(None, "noted_at", "digest"),
+)
+
+image_runs = Table(
+    "image_runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("workload", Text, nullable=False),
+    Column("container", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+    Column("head", Text, nullable=False, doc="as the image's"),
+    Index(
+        "uq_image_runs_live",
+        *("cluster", "workload", "namespace", "kind", "container", "digest"),
+        unique=True,
+        **_partial(LIVE_RUN),
+    ),
+    Index("ix_image_runs_place", "cluster", "workload", "namespace", "kind", "since"),
+    Index(None, "head", "until", "since"),
+    Index(None, "digest"),
+    Index("ix_image_runs_ended", "until", "id", **_partial("until IS NOT NULL")),
     sqlite_autoincrement=True,
 )

@@ -7,9 +7,12 @@ from fluxtrail.ledger.units.chains import ChainPart
 from fluxtrail.ledger.units.clusters import ClusterPart
 from fluxtrail.ledger.units.commits import CommitPart
 from fluxtrail.ledger.units.deliveries import DeliveryPart
+from fluxtrail.ledger.units.handovers import HandoverPart
+from fluxtrail.ledger.units.images import ImagePart
 from fluxtrail.ledger.units.objects import ObjectPart
 from fluxtrail.ledger.units.records import RecordPart
 from fluxtrail.ledger.units.repositories import RepositoryPart
+from fluxtrail.ledger.units.running import RunningPart
 from fluxtrail.ledger.units.syncs import SyncPart
 
 
@@ -21,6 +24,9 @@ class SqlUnit(
     ObjectPart,
     SyncPart,
     DeliveryPart,
+    RunningPart,
+    HandoverPart,
+    ImagePart,
     RecordPart,
     RetentionPart,
 ):

@@ -35,10 +35,7 @@ class DeliveryPart(ReportPart):
             index_elements=["target_id", "commit_id"], set_={name: statement.excluded[name] for name in _REPLACED}
         )
         await self._session.run(statement, stated)
-        touched = list(dict.fromkeys((record.commit_id, record.target_id) for record in records))
-        self.touched_deliveries.update(touched)
-        if self._session.dialect.is_shared:
-            await self._tell_others(touched)
+        await self._touch((record.commit_id, record.target_id) for record in records)
 
     async def deliveries(self, target_id: TargetId, commits: Sequence[CommitId]) -> dict[CommitId, DeliveryRecord]:
         found: dict[CommitId, DeliveryRecord] = {}
@@ -109,16 +106,6 @@ class DeliveryPart(ReportPart):
         await self._session.run(insert(table), [rows.values_of(line) for line in added])
         if self._plan is not None:
             await self.add_reports(self._plan(added))
-
-    async def _tell_others(self, touched: Sequence[tuple[CommitId, TargetId]]) -> None:
-        """Note what other processes must look at to keep their figures in step."""
-        table, now = schema.touches, self._now()
-        ids = await self._session.dialect.reserve_ids(self._session, table, len(touched))
-        stated = [
-            {"id": id_, "at": now, "commit_id": commit_id, "target_id": target_id}
-            for id_, (commit_id, target_id) in zip(ids, touched, strict=True)
-        ]
-        await self._session.run(insert(table), stated)
 
     async def _repositories_of(self, commits: Sequence[CommitId]) -> dict[CommitId, RepositoryId]:
         table = schema.commits

@@ -5,27 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, text, update
+from sqlalchemy import ColumnElement, bindparam, insert, literal_column, select, text, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.errors import StoreError
+from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.records import UNSAVED, Attribution, SyncId, SyncRecord
 
-_SYNCS = schema.syncs
+_SYNCS, _TARGETS = schema.syncs, schema.targets
+_LATCHED = ("running", "running_state")
+"""Written by `note_running` alone: who writes a sync may have read it before that."""
 _INSERT = insert(_SYNCS)
-_UPDATE = (
-    update(_SYNCS)
-    .where(_SYNCS.c.id == bindparam("id_"))
-    .values({column.name: bindparam(column.name) for column in _SYNCS.columns if not column.primary_key})
-)
+_UPDATED = [column.name for column in _SYNCS.columns if not column.primary_key and column.name not in _LATCHED]
+_UPDATE = update(_SYNCS).where(_SYNCS.c.id == bindparam("id_")).values({name: bindparam(name) for name in _UPDATED})
 _BY_ID = select(_SYNCS).where(_SYNCS.c.id.in_(bindparam("ids", expanding=True))).order_by(_SYNCS.c.id)
+_LIVE = (
+    select(_SYNCS)
+    .join(_TARGETS, _TARGETS.c.id == _SYNCS.c.target_id)
+    .where(_TARGETS.c.cluster == bindparam("cluster_"), _TARGETS.c.deleted_at.is_(None))
+    .order_by(_SYNCS.c.id)
+)
+_IS_UNREAD: ColumnElement[bool] = literal_column("syncs.running_state = 'unread' AND syncs.applied IS NOT NULL")
+_IS_WAITING: ColumnElement[bool] = literal_column("syncs.running_state = 'waiting'")
+"""Word for word as the partial indexes say it, or SQLite does not take them."""
+_UNREAD = _LIVE.where(_IS_UNREAD).limit(bindparam("limit_"))
+_WAITING = _LIVE.where(_IS_WAITING)
 
 
 class SyncPart(UnitPart):
     async def put_sync(self, record: SyncRecord) -> SyncRecord:
-        """Insert (id 0) or update by id; returns it with its id."""
+        """Insert (id 0) or update by id; returns it with its id.
+
+        An update leaves `running` and `running_state` as they are, whatever the record says: see `note_running`.
+        """
         if record.id == UNSAVED:
             values = _values_of(record)
             del values["id"]
@@ -34,7 +48,7 @@ class SyncPart(UnitPart):
         return record
 
     async def put_syncs(self, records: Sequence[SyncRecord]) -> None:
-        """Update many by id.
+        """Update many by id, as `put_sync`.
 
         Raises:
             StoreError: one of them is not in the ledger.
@@ -42,7 +56,7 @@ class SyncPart(UnitPart):
         stated = []
         for record in records:
             values = _values_of(record)
-            stated.append(values | {"id_": values.pop("id")})
+            stated.append({name: values[name] for name in _UPDATED} | {"id_": record.id})
         if await self._session.run(_UPDATE, stated) != len(stated):
             known = await self.syncs([record.id for record in records])
             missing = next(record.id for record in records if record.id not in known)
@@ -64,6 +78,14 @@ class SyncPart(UnitPart):
             .limit(limit)
         )
         return [rows.sync_of(row) for row in await self._session.all(wanted)]
+
+    async def unread_syncs(self, cluster: ClusterUid, *, limit: int) -> list[SyncRecord]:
+        """Return applied syncs of a cluster's live targets whose workloads are to be read again, oldest first."""
+        return [rows.sync_of(row) for row in await self._session.all(_UNREAD, {"cluster_": cluster, "limit_": limit})]
+
+    async def waiting_syncs(self, cluster: ClusterUid) -> list[SyncRecord]:
+        """Return syncs of a cluster's live targets that wait for a workload, oldest first."""
+        return [rows.sync_of(row) for row in await self._session.all(_WAITING, {"cluster_": cluster})]
 
 
 def _values_of(record: SyncRecord) -> rows.Values:
