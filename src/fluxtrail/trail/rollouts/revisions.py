@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from fluxtrail.model.workloads import APPS_GROUP, Pod, Workload
-from fluxtrail.trail.workloads.anchors import DEPLOYMENT, REPLICA_SET, controller_of
+from fluxtrail.trail.workloads.anchors import CRON_JOB, DEPLOYMENT, REPLICA_SET, controller_of
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -28,8 +28,12 @@ def updated_pods(workload: Workload, pods: Sequence[Pod], below: Sequence[Worklo
         return [pod for pod in live if pod.revision == workload.update_revision]
     if kind == "DaemonSet":
         return _of_newest_generation(workload, live)
-    if kind == DEPLOYMENT or any(is_replica_set(item) for item in below):
-        return _of_replica_set(workload, live, below)
+    sets = [item for item in below if is_replica_set(item)]
+    if sets:
+        newest = newest_replica_set(workload, sets)
+        return [] if newest is None else pods_of_owner(live, newest)
+    if kind == DEPLOYMENT or workload.key.kind == CRON_JOB:
+        return _of_newest_owner(live)
     return _of_newest_hash(workload, live)
 
 
@@ -62,10 +66,7 @@ def _named_replica_set(workload: Workload) -> str:
     return found[1] if found is not None else ""
 
 
-def _of_replica_set(workload: Workload, live: list[Pod], below: Sequence[Workload]) -> list[Pod]:
-    if below:
-        newest = newest_replica_set(workload, below)
-        return [] if newest is None else pods_of_owner(live, newest)
+def _of_newest_owner(live: list[Pod]) -> list[Pod]:
     owners = {(pod.created_at or EARLIEST, owner.uid) for pod in live if (owner := controller_of(pod.owners))}
     if not owners:
         return []

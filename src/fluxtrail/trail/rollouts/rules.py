@@ -24,7 +24,9 @@ from fluxtrail.trail.workloads.anchors import CRON_JOB, DEPLOYMENT, JOB, REPLICA
 __all__ = ["GONE", "digests_of", "is_changed", "judge_rollout"]
 
 
-def judge_rollout(workload: Workload | Pod, pods: Sequence[Pod], below: Sequence[Workload]) -> Rollout:
+def judge_rollout(
+    workload: Workload | Pod, pods: Sequence[Pod], below: Sequence[Workload], *, owns_pods: bool = False
+) -> Rollout:
     """Return how a workload stands at its present generation, and if it does not run, why.
 
     Never fails on a value. In `ROLLED_OUT`, `reached` is the cluster's own moment, never before Flux's last change; it
@@ -34,6 +36,8 @@ def judge_rollout(workload: Workload | Pod, pods: Sequence[Pod], below: Sequence
         workload: a bare pod is its own.
         pods: all of its pods, of all revisions, those on their way out too.
         below: what it controls, directly or further down: its ReplicaSets; a custom resource's workloads and theirs.
+        owns_pods: others of this custom kind own pods: one that has nothing below it (yet) is waited for unless it
+            says that it is ready.
     """
     if isinstance(workload, Pod):
         return judge_pod(workload)
@@ -45,7 +49,7 @@ def judge_rollout(workload: Workload | Pod, pods: Sequence[Pod], below: Sequence
     if workload.is_deleting:
         return BEING_DELETED
     if progress is None:
-        return judge_custom(workload, pods, below, judge_rollout)
+        return judge_custom(workload, pods, below, judge=judge_rollout, owns_pods=owns_pods)
     if kind == (APPS_GROUP, DEPLOYMENT):
         return judge_deployment(workload, progress, pods, below)
     if kind == (APPS_GROUP, "StatefulSet"):
@@ -54,4 +58,4 @@ def judge_rollout(workload: Workload | Pod, pods: Sequence[Pod], below: Sequence
         return judge_daemon_set(workload, progress, pods)
     if kind in ((APPS_GROUP, REPLICA_SET), (CORE_GROUP, "ReplicationController")):
         return judge_replica_set(workload, progress, pods)
-    return judge_custom(workload, pods, below, judge_rollout)
+    return judge_custom(workload, pods, below, judge=judge_rollout, owns_pods=owns_pods)
