@@ -1,0 +1,167 @@
+"""Changes of a release that ended while nobody watched, read from its `status.history`.
+
+Flux keeps Helm's releases back to the one before the last that went well, so that at least one is found again of what
+came and went. What was released in between and is no longer kept is carried by the next change that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from fluxtrail.model.moment import Evidence, Moment, bracket
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import UNSAVED, Cause, SyncId, SyncRecord, TargetRecord
+from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
+from fluxtrail.model.revision import same_content
+from fluxtrail.trail.judge import Look
+from fluxtrail.trail.releases.attempts import Attempt, artifact_revision, has_same_content, is_news, is_of
+from fluxtrail.trail.releases.moments import has_stages
+
+replace = msgspec.structs.replace
+
+_FAILED = {"install": "InstallFailed", "upgrade": "UpgradeFailed"}
+
+
+def find_missed_releases(
+    before: TargetRecord, last: SyncRecord | None, seen: HelmRelease, look: Look
+) -> list[SyncRecord]:
+    """Return the changes other than what was attempted last that ended since the last look, oldest first.
+
+    Which generation each was of nobody says. It is taken for the one that was applied before: then it carries no change
+    of the spec that it may not have had, and the next one does.
+    """
+    if look.was_held or look.not_before is None or before.awaits_baseline or before.applied is None:
+        return []
+    found: list[SyncRecord] = []
+    kept = before
+    open_sync = last if last is not None and last.outcome is not Outcome.SUCCEEDED else None
+    for run, ended_by in _runs(before, seen):
+        attempt = _attempt(kept, run, look)
+        outcome = _outcome(run, seen)
+        if is_of(run[0], seen) or has_same_content(kept, attempt) or outcome is None:
+            found = _note_remedy(found, run)
+            continue
+        goes_on = open_sync is not None and not found and _is_of(open_sync, attempt)
+        if goes_on and open_sync is not None and open_sync.failed and outcome is Outcome.FAILED:
+            continue  # known already
+        begun = open_sync if open_sync is not None and goes_on else _begin(kept, attempt, look)
+        sync = _end(begun, run, attempt, seen, outcome, look, ended_by or look.observed_at)
+        found.append(sync)
+        if outcome is Outcome.SUCCEEDED:
+            kept = replace(kept, applied=sync.revision, applied_sha=sync.sha, applied_digest=sync.manifests_digest)
+    return found
+
+
+def _runs(before: TargetRecord, seen: HelmRelease) -> Iterator[tuple[list[ReleaseSnapshot], datetime | None]]:
+    """Yield the new releases, oldest first, those of one change together, with when the next one began."""
+    fresh = [snapshot for snapshot in reversed(seen.history) if is_news(snapshot, before)]
+    runs: list[list[ReleaseSnapshot]] = []
+    for snapshot in fresh:
+        if runs and _content(runs[-1][-1]) == _content(snapshot):
+            runs[-1].append(snapshot)
+        else:
+            runs.append([snapshot])
+    for index, run in enumerate(runs):
+        yield run, runs[index + 1][0].last_deployed if index + 1 < len(runs) else None
+
+
+def _content(snapshot: ReleaseSnapshot) -> tuple[str, str, str | None]:
+    return (snapshot.chart_version, snapshot.config_digest, snapshot.oci_digest)
+
+
+def _attempt(before: TargetRecord, run: Sequence[ReleaseSnapshot], look: Look) -> Attempt:
+    snapshot = run[0]
+    return Attempt(
+        revision=artifact_revision(snapshot.chart_version, snapshot.oci_digest, look),
+        digest=snapshot.oci_digest,
+        config=snapshot.config_digest or None,
+        generation=before.applied_generation or 0,
+    )
+
+
+def _outcome(run: Sequence[ReleaseSnapshot], seen: HelmRelease) -> Outcome | None:
+    """Return how a change ended, or None where that cannot be told."""
+    if any(snapshot.is_standing and not (seen.has_tests and snapshot.has_failed_test) for snapshot in run):
+        return Outcome.SUCCEEDED
+    if any(snapshot.is_standing or snapshot.status == "failed" for snapshot in run):
+        return Outcome.FAILED
+    return Outcome.FAILED if any(snapshot.action == "uninstall-remediation" for snapshot in run) else None
+
+
+def _note_remedy(found: list[SyncRecord], run: Sequence[ReleaseSnapshot]) -> list[SyncRecord]:
+    """A release of what had been applied before, right after a failure: Flux says that it rolled back."""
+    is_remedy = run[0].action == "rollback" and run[0].is_standing
+    if not is_remedy or not found or found[-1].outcome is not Outcome.FAILED:
+        return found
+    return [*found[:-1], replace(found[-1], is_remediated=True)]
+
+
+def _is_of(sync: SyncRecord, attempt: Attempt) -> bool:
+    """True if an open sync is of that content: its own generation is the better known one."""
+    config = sync.manifests_digest
+    return same_content(sync.revision, attempt.revision) and (config is None or config == attempt.config)
+
+
+def _begin(before: TargetRecord, attempt: Attempt, look: Look) -> SyncRecord:
+    is_same_chart = same_content(before.applied, attempt.revision)
+    return SyncRecord(
+        id=SyncId(UNSAVED),
+        target_id=before.id,
+        revision=attempt.revision,
+        sha=look.sha_of(attempt.revision),
+        previous=before.applied,
+        previous_sha=before.applied_sha,
+        cause=Cause.CONFIGURATION if is_same_chart else Cause.REVISION,
+        generation=attempt.generation,
+        outcome=Outcome.RUNNING,
+        artifact_digest=attempt.digest,
+        manifests_digest=attempt.config,
+        started=bracket(look.not_before, look.observed_at),
+    )
+
+
+def _end(
+    sync: SyncRecord,
+    run: Sequence[ReleaseSnapshot],
+    attempt: Attempt,
+    seen: HelmRelease,
+    outcome: Outcome,
+    look: Look,
+    ended_by: datetime,
+) -> SyncRecord:
+    first = next((item for item in run if item.is_standing), run[0])
+    began = max(filter(None, (look.not_before, first.last_deployed)), default=None)
+    moment = bracket(began, ended_by, evidence=Evidence.HELM_RELEASE)
+    sync = replace(
+        sync,
+        manifests_digest=attempt.config,
+        started=sync.started if sync.id != UNSAVED else bracket(look.not_before, first.last_deployed or ended_by),
+        action=sync.action or (first.action if first.action in _FAILED else ""),
+    )
+    if outcome is Outcome.FAILED:
+        return _fail(sync, first, moment)
+    return replace(
+        sync,
+        outcome=outcome,
+        reason="",
+        message="",
+        applied=sync.applied or moment,
+        healthy=moment if has_stages(seen) else None,
+        succeeded=moment,
+        failed=None,
+    )
+
+
+def _fail(sync: SyncRecord, snapshot: ReleaseSnapshot, moment: Moment) -> SyncRecord:
+    reason = "TestFailed" if snapshot.has_failed_test else _FAILED.get(snapshot.action, "UpgradeFailed")
+    return replace(
+        sync,
+        outcome=Outcome.FAILED,
+        reason=reason,
+        failed=sync.failed or moment,
+        applied=sync.applied or (moment if snapshot.has_failed_test else None),
+        is_remediated=sync.is_remediated or snapshot.action == "uninstall-remediation",
+    )

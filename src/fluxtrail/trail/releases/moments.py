@@ -1,0 +1,134 @@
+"""When a release was applied, was healthy, and failed: the best that a HelmRelease's status can say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fluxtrail.model.flux import Condition
+from fluxtrail.model.moment import Evidence, Moment, Precision, bracket, exact, observed
+from fluxtrail.model.records import UNSAVED, SyncRecord, TargetRecord
+from fluxtrail.model.release_reasons import version_named
+from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
+from fluxtrail.trail.judge import Look
+from fluxtrail.trail.releases.attempts import is_news, is_of, snapshot_of_attempt
+
+
+def has_stages(seen: HelmRelease) -> bool:
+    """True if `applied` and `healthy` are two moments: Helm waits, or tests."""
+    return seen.has_checks or seen.has_tests
+
+
+def started_now(look: Look) -> Moment:
+    if look.was_held:
+        return observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
+    return bracket(look.not_before, look.observed_at)
+
+
+def unchanged_at(look: Look) -> Moment:
+    """Date the handling of a generation that changed nothing: its Ready condition need not have moved."""
+    return started_now(look)
+
+
+def succeeded_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, look: Look) -> Moment:
+    """Date a success. Released (or TestSuccess) names Helm's release, and so dates it even to whom comes late."""
+    ended = _success_condition(seen)
+    ready = seen.find_condition("Ready")
+    ended_at = (ended.changed_at if ended else None) or (ready.changed_at if ready else None)
+    if ended_at is not None and (look.was_held or _is_single(before, seen)):
+        return exact(ended_at, Evidence.READY_CONDITION)
+    if look.was_held:
+        return observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
+    return bracket(_began_by(before, sync, seen, look), min(filter(None, (ended_at, look.observed_at))))
+
+
+def applied_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, succeeded: Moment) -> Moment:
+    """Helm begins at `lastDeployed`, applies, and only then waits: nobody writes down when the waiting began."""
+    if not has_stages(seen):
+        return succeeded
+    released = _naming_condition(seen, "Released")
+    latest = released.changed_at if released and released.changed_at else succeeded.latest
+    first = _first_success(before, seen)
+    began = (first.last_deployed if first else None) or sync.started.not_before
+    return bracket(began, min(latest, succeeded.latest), evidence=Evidence.HELM_RELEASE)
+
+
+def applied_before_tests(seen: HelmRelease) -> Moment | None:
+    """Return when a release that is being tested was applied; None where it is not known (yet) to be."""
+    snapshot, released = snapshot_of_attempt(seen), _naming_condition(seen, "Released")
+    if snapshot is None or released is None or released.changed_at is None:
+        return None
+    return bracket(snapshot.last_deployed, released.changed_at, evidence=Evidence.HELM_RELEASE)
+
+
+def failed_at(sync: SyncRecord, cause: Condition, seen: HelmRelease, look: Look) -> Moment:
+    ready, snapshot = seen.find_condition("Ready"), snapshot_of_attempt(seen)
+    began = snapshot.last_deployed if snapshot else None
+    # A condition's time does not move where the same words come again: then it is that of an earlier failure.
+    told_at = ready.changed_at if ready is not None and ready.reason == cause.reason else cause.changed_at
+    is_stale = told_at is not None and began is not None and told_at < began
+    if told_at is not None and not is_stale and (_is_watched(sync, look) or _is_first_failure(seen)):
+        return exact(told_at, Evidence.READY_CONDITION)
+    not_before = max(filter(None, (_unseen_since(sync, look), began)), default=None)
+    latest = look.observed_at if told_at is None or is_stale else min(told_at, look.observed_at)
+    return bracket(not_before, latest)
+
+
+def _success_condition(seen: HelmRelease) -> Condition | None:
+    if seen.has_tests:
+        return _naming_condition(seen, "TestSuccess")
+    return _naming_condition(seen, "Released")
+
+
+def _naming_condition(seen: HelmRelease, kind: str) -> Condition | None:
+    """Return a condition that is true of the newest Helm release, or None."""
+    condition, snapshot = seen.find_condition(kind), seen.newest
+    if condition is None or condition.status != "True" or snapshot is None:
+        return None
+    return condition if version_named(condition) == snapshot.version else None
+
+
+def _successes_of_attempt(before: TargetRecord, seen: HelmRelease) -> list[ReleaseSnapshot]:
+    """Return the unbroken run of releases of what was attempted last that came since the last look, newest first."""
+    found: list[ReleaseSnapshot] = []
+    for snapshot in seen.history:
+        if not is_of(snapshot, seen) or (before.successes and not is_news(snapshot, before)):
+            break
+        found.append(snapshot)
+    return [snapshot for snapshot in found if snapshot.is_standing]
+
+
+def _first_success(before: TargetRecord, seen: HelmRelease) -> ReleaseSnapshot | None:
+    found = _successes_of_attempt(before, seen)
+    return found[-1] if found else snapshot_of_attempt(seen)
+
+
+def _is_single(before: TargetRecord, seen: HelmRelease) -> bool:
+    """True if only one release of this attempt ended well, and nothing older can have been cut off the history."""
+    successes = _successes_of_attempt(before, seen)
+    is_cut = bool(successes) and successes[-1] is seen.history[-1] and successes[-1].version > 1
+    is_next = bool(successes) and successes[-1].version == before.successes.get("version", -1) + 1
+    return len(successes) == 1 and (is_next or not is_cut)
+
+
+def _began_by(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, look: Look) -> datetime | None:
+    first = _first_success(before, seen)
+    started = sync.started.earliest if sync.id != UNSAVED else None
+    is_whole = first is not None and _is_single(before, seen)
+    began = first.last_deployed if first is not None and is_whole else None
+    return max(filter(None, (look.not_before, started, began)), default=None)
+
+
+def _is_first_failure(seen: HelmRelease) -> bool:
+    """True if the attempt has failed once only: Flux counts from the last change of generation, chart or values."""
+    failures = [snapshot for snapshot in seen.history if is_of(snapshot, seen) and not snapshot.is_standing]
+    return seen.failures == 1 and len(failures) <= 1
+
+
+def _is_watched(sync: SyncRecord, look: Look) -> bool:
+    return look.was_held and sync.started.precision is Precision.OBSERVED
+
+
+def _unseen_since(sync: SyncRecord, look: Look) -> datetime | None:
+    """Return the instant after which something that was not seen of a sync until now must have happened."""
+    is_known = sync.started.precision is Precision.OBSERVED and sync.id != UNSAVED
+    return look.not_before if is_known else sync.started.not_before
