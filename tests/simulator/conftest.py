@@ -11,7 +11,7 @@ from fluxtrail.simulator.layout import CLUSTERS
 from fluxtrail.simulator.script import Step
 from fluxtrail.simulator.world import World, WorldOptions
 
-QUICK = Pace(interval_seconds=600, retry_seconds=2, dependency_seconds=1, timeout_seconds=1)
+QUICK = Pace(interval_seconds=600, retry_seconds=2, dependency_seconds=1, timeout_seconds=60)
 
 Play = Callable[..., object]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fluxtrail.simulator.building import HEALTH_ANNOTATION, BuildError, build, is_reached, reached_folders
+from fluxtrail.simulator.building import BuildError, build, is_reached, reached_folders
 
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: shop\ndata:\n  level: '{level}'\n"
 
@@ -27,11 +27,11 @@ TREE = {
 
 def test_a_kustomization_file_says_what_is_built() -> None:
     built = build(TREE, "./apps")
-    assert built.inventory == ("shop_common__ConfigMap", "shop_one__ConfigMap")
+    assert built.inventory == (("shop_common__ConfigMap", "v1"), ("shop_one__ConfigMap", "v1"))
 
 
 def test_without_a_kustomization_file_all_yaml_below_is_built() -> None:
-    assert build(TREE, "plain").inventory == ("shop_one__ConfigMap", "shop_two__ConfigMap")
+    assert build(TREE, "plain").inventory == (("shop_one__ConfigMap", "v1"), ("shop_two__ConfigMap", "v1"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_cannot_be_built_says_why(path: str, change: dict[str, str], reason
     assert caught.value.reason == reason
 
 
-def test_objects_annotated_so_will_not_become_healthy() -> None:
-    text = config("one").replace("metadata:", f"metadata:\n  annotations:\n    {HEALTH_ANNOTATION}: failing")
-    assert build(TREE | {"plain/one.yaml": text}, "plain").failing == ("ConfigMap/shop/one",)
-    assert build(TREE, "plain").failing == ()
+def test_a_target_namespace_is_where_all_of_it_goes() -> None:
+    built, moved = build(TREE, "plain"), build(TREE, "plain", namespace="canary")
+    assert moved.inventory == (("canary_one__ConfigMap", "v1"), ("canary_two__ConfigMap", "v1"))
+    assert moved.digest != built.digest

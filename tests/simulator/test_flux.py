@@ -60,7 +60,7 @@ async def test_checks_run_before_the_revision_is_the_applied_one(record: Record)
             "True ·  · attempted · True · applied",
         ]
         checking = condition(about[4], "Reconciling")["message"]
-        assert checking == f"Running health checks for revision main@sha1:{sha} with a timeout of 1s"
+        assert checking == f"Running health checks for revision main@sha1:{sha} with a timeout of 60s"
 
 
 async def test_a_source_is_ready_before_its_artifact_is_written(record: Record) -> None:

@@ -15,7 +15,7 @@ import yaml
 from fluxtrail.model.errors import FluxtrailError
 
 HEALTH_ANNOTATION = "simulator.fluxtrail.io/health"
-"""An object with this annotation set to `failing` never becomes healthy."""
+"""What is wrong with the pods of an object: `good`, or a trouble (`workloads/troubles.py`); `failing` is one too."""
 
 _KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -35,16 +35,19 @@ class BuildError(FluxtrailError):
 class Built:
     digest: str
     """SHA-256 of the built manifests."""
-    inventory: tuple[str, ...]
-    """Ids as in `status.inventory`: `<namespace>_<name>_<group>_<kind>`."""
-    failing: tuple[str, ...]
-    """Objects that will not become healthy, as `Deployment/shop/cart`."""
+    inventory: tuple[tuple[str, str], ...]
+    """As in `status.inventory`: `<namespace>_<name>_<group>_<kind>`, and the version."""
     manifests: tuple[Manifest, ...] = ()
     """Shared with the next build: not to be changed."""
 
 
-def build(files: Mapping[str, str], path: str) -> Built:
+def build(files: Mapping[str, str], path: str, *, namespace: str | None = None) -> Built:
     """Build a path of a tree.
+
+    Args:
+        files: the whole tree.
+        path: `spec.path`.
+        namespace: `spec.targetNamespace`: all objects go there.
 
     Raises:
         BuildError: the path is not there, or something in it is not YAML.
@@ -54,11 +57,10 @@ def build(files: Mapping[str, str], path: str) -> Built:
         raise BuildError(f"kustomization path not found: stat /tmp/kustomization/{root}: no such file or directory",
                          reason="ArtifactFailed")  # fmt: skip
     manifests = [manifest for name in sorted(set(_resources(files, root))) for manifest in _load(name, files[name])]
-    body = json.dumps(manifests, sort_keys=True, default=str)
+    body = json.dumps([namespace or "", manifests], sort_keys=True, default=str)
     return Built(
         digest=f"sha256:{hashlib.sha256(body.encode()).hexdigest()}",
-        inventory=tuple(sorted(_inventory_id(manifest) for manifest in manifests)),
-        failing=tuple(_display(manifest) for manifest in manifests if _is_failing(manifest)),
+        inventory=tuple(sorted(_inventory_entry(manifest, namespace) for manifest in manifests)),
         manifests=tuple(manifests),
     )
 
@@ -134,18 +136,8 @@ def _is_below(name: str, folder: str) -> bool:
     return not folder or name == folder or name.startswith(f"{folder}/")
 
 
-def _is_failing(manifest: Manifest) -> bool:
-    annotations = (manifest.get("metadata") or {}).get("annotations") or {}
-    return annotations.get(HEALTH_ANNOTATION) == "failing"
-
-
-def _display(manifest: Manifest) -> str:
+def _inventory_entry(manifest: Manifest, namespace: str | None) -> tuple[str, str]:
     metadata = manifest.get("metadata") or {}
-    return f"{manifest.get('kind')}/{metadata.get('namespace', 'default')}/{metadata.get('name')}"
-
-
-def _inventory_id(manifest: Manifest) -> str:
-    metadata = manifest.get("metadata") or {}
-    group, slash, _ = str(manifest.get("apiVersion", "v1")).partition("/")
-    namespace = metadata.get("namespace", "default")
-    return f"{namespace}_{metadata.get('name')}_{group if slash else ''}_{manifest.get('kind')}"
+    group, slash, version = str(manifest.get("apiVersion", "v1")).partition("/")
+    place = namespace or metadata.get("namespace", "default")
+    return f"{place}_{metadata.get('name')}_{group if slash else ''}_{manifest.get('kind')}", version or group

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from fluxtrail.simulator.apiserver.resources import ARGO_ROLLOUTS, FLUX_RESOURCES, ResourceDefinition
 from fluxtrail.simulator.apiserver.server import ApiServer
-from fluxtrail.simulator.building import Manifest
 from fluxtrail.simulator.checkout import Checkout
 from fluxtrail.simulator.clock import SimulatedClock, precise_time
 from fluxtrail.simulator.kustomize_controller import RESOURCE as KUSTOMIZATIONS
@@ -25,7 +23,9 @@ from fluxtrail.simulator.truth import TargetTruth, Truth
 from fluxtrail.simulator.workloads.applying import Applier
 from fluxtrail.simulator.workloads.controller import WorkloadController
 from fluxtrail.simulator.workloads.images import Registry
+from fluxtrail.simulator.workloads.objects import RESOURCES, ROLLOUTS
 from fluxtrail.simulator.workloads.tenants import install as install_tenants
+from fluxtrail.simulator.workloads.tenants import install_nodes
 
 SOURCE_INTERVAL_SECONDS = 15.0
 _RUNTIME_PREFIXES = {"prod-us": "docker-pullable://"}
@@ -43,7 +43,8 @@ class FluxCluster:
         plan: its name and its Kustomizations.
         manifests: the repository it is delivered from.
         style: how old its Flux is.
-        registry: the images that run here; None: a cluster on which nothing runs, Flux apart.
+        registry: the images that run here.
+        has_tenants: whether things run here that Flux did not deliver.
     """
 
     def __init__(
@@ -57,18 +58,18 @@ class FluxCluster:
         seed: int,
         pace: Pace,
         style: RevisionStyle = RevisionStyle.PRESENT,
-        registry: Registry | None = None,
+        registry: Registry,
+        has_tenants: bool = False,
     ) -> None:
         dice = random.Random(seed)  # noqa: S311 - delays of a simulation
         self.name = plan.name
         self.network = Network()
         self._clock = clock
-        resources = [*_resources(style), *((ARGO_ROLLOUTS,) if registry else ())]
+        resources = [*_resources(style), *((ARGO_ROLLOUTS,) if has_tenants else ())]
         self.server = ApiServer(name=plan.name, clock=clock.now, seed=seed, resources=resources)
-        self.workloads: WorkloadController | None = None
-        if registry is not None:
-            self.workloads = self._run_workloads(registry, truth=truth, seed=seed)
-        self._applier = Applier(self.server.store)
+        self.has_tenants = has_tenants
+        self.workloads = self._run_workloads(registry, truth=truth, seed=seed)
+        self._applier = Applier(self.server.store, clock=clock, manager="kustomize-controller", toolkit="kustomize")
         self._pace = pace
         self._manifests = manifests
         self._create_source()
@@ -97,8 +98,7 @@ class FluxCluster:
                 group.create_task(controller.run(), name=f"{self.name} {controller.name}")
             for resource in (GIT_REPOSITORIES, KUSTOMIZATIONS):
                 group.create_task(self._watch(resource), name=f"{self.name} watch {resource}")
-            if self.workloads is not None:
-                group.create_task(self.workloads.run(), name=f"{self.name} workloads")
+            group.create_task(self.workloads.run(), name=f"{self.name} workloads")
 
     def request_fetch(self) -> None:
         """What a Receiver does when the forge's webhook comes."""
@@ -117,8 +117,8 @@ class FluxCluster:
         return all(controller.is_settled() for controller in self.controllers.values())
 
     def is_quiet(self) -> bool:
-        """Whether all pods are as they should be, where there are any."""
-        return self.workloads is None or self.workloads.is_settled()
+        """Whether no pod comes or goes, and none is on its way to something else."""
+        return self.workloads.is_settled()
 
     def _run_workloads(self, registry: Registry, *, truth: Truth, seed: int) -> WorkloadController:
         workloads = WorkloadController(
@@ -129,8 +129,11 @@ class FluxCluster:
             registry=registry,
             dice=random.Random(f"{seed} workloads"),  # noqa: S311 - delays of a simulation
             prefix=_RUNTIME_PREFIXES.get(self.name, ""),
+            resources=[r for r in RESOURCES if r != ROLLOUTS or self.has_tenants],
         )
-        install_tenants(self.server.store)
+        install_nodes(self.server.store)
+        if self.has_tenants:
+            install_tenants(self.server.store)
         return workloads
 
     def _create_source(self) -> None:
@@ -153,6 +156,7 @@ class FluxCluster:
             path=item.path,
             has_checks=item.wait,
             keeps_history=style.keeps_history,
+            rolled_at=None if item.kube_config else self.workloads.running.rolled_at,
         )
         truth.targets.append(target)
         self.controllers[item.name] = KustomizeController(
@@ -168,14 +172,8 @@ class FluxCluster:
             pace=self._pace,
             dice=dice,
             on_ready=lambda: self._poke_dependents(item.name),
-            on_apply=self._find_applier(item),
+            applier=None if item.kube_config else self._applier,
         )
-
-    def _find_applier(self, item: KustomizationPlan) -> Callable[[Sequence[Manifest]], None] | None:
-        """Nobody simulates the pods of a remote cluster, nor any where nothing runs."""
-        if self.workloads is None or item.kube_config:
-            return None
-        return lambda manifests: self._applier.apply(item.name, manifests)
 
     def _poke_all(self) -> None:
         for controller in self.controllers.values():

@@ -9,14 +9,14 @@ checks` and Healthy=Unknown · Healthy=True · Ready=True · and only then, in a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from fluxtrail.simulator.apiserver.store import Store
-from fluxtrail.simulator.building import BuildError, Built, Manifest, build
+from fluxtrail.simulator.building import BuildError, Built, build
 from fluxtrail.simulator.checkout import Artifact
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.duty import Duty
@@ -25,11 +25,16 @@ from fluxtrail.simulator.revisions import RevisionStyle
 from fluxtrail.simulator.source_controller import REQUESTED_AT, SourceController
 from fluxtrail.simulator.statuses import Conditions, is_ready, upsert_snapshot
 from fluxtrail.simulator.truth import Attempt, TargetTruth, Truth
+from fluxtrail.simulator.workloads.applying import Applied, Applier
+from fluxtrail.simulator.workloads.healths import Health, waiting_message
+from fluxtrail.simulator.workloads.objects import KIND_OF_RESOURCE
 
 log = structlog.get_logger(__name__)
 
 RESOURCE = "kustomizations"
-_TIMES = {"fetch": (0.01, 0.05), "build": (0.02, 0.2), "apply": (0.05, 0.4), "check": (0.4, 2.5)}
+_TIMES = {"fetch": (0.01, 0.05), "build": (0.02, 0.2), "apply": (0.05, 0.4), "check": (0.2, 0.6)}
+_POLL_SECONDS = 0.02
+"""Real seconds at least between two looks at what is waited for."""
 
 Object = dict[str, Any]
 
@@ -41,7 +46,7 @@ class Pace:
     interval_seconds: float = 120.0
     retry_seconds: float = 10.0
     dependency_seconds: float = 5.0
-    timeout_seconds: float = 4.0
+    timeout_seconds: float = 30.0
 
 
 class KustomizeController:
@@ -51,7 +56,7 @@ class KustomizeController:
         truth_of_target: where its doings are noted.
         commits: the world's memory of the manifests repository, to name what was applied.
         on_ready: called after each success, for those that depend on it.
-        on_apply: called with what was built, when the cluster gets it.
+        applier: puts what was built into the cluster; None: it lands on a cluster that nobody simulates.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class KustomizeController:
         pace: Pace,
         dice: random.Random,
         on_ready: Callable[[], None],
-        on_apply: Callable[[Sequence[Manifest]], None] | None = None,
+        applier: Applier | None = None,
     ) -> None:
         self.duty = Duty(clock)
         self.is_busy = False
@@ -87,7 +92,7 @@ class KustomizeController:
         self._pace = pace
         self._dice = dice
         self._on_ready = on_ready
-        self._on_apply = on_apply
+        self._applier = applier
 
     async def run(self) -> None:
         while True:
@@ -153,7 +158,7 @@ class KustomizeController:
         await self._work("fetch")
         self._set(Reconciling=("True", "Progressing", self._saying("Building manifests", revision)))
         try:
-            built = build(artifact.files, obj["spec"]["path"])
+            built = build(artifact.files, obj["spec"]["path"], namespace=obj["spec"].get("targetNamespace"))
         except BuildError as exc:
             return await self._fail_early(attempt, revision, exc)
         self._patch(lastAttemptedRevision=revision)
@@ -161,11 +166,12 @@ class KustomizeController:
         attempt.digest = built.digest
         self._set(Reconciling=("True", "Progressing", self._saying("Detecting drift", revision)))
         await self._work("apply")
-        if self._on_apply is not None:
-            self._on_apply(built.manifests)
-        if self._target.has_checks and not await self._check(attempt, revision, built):
+        applied = self._apply(obj, built)
+        attempt.changed = applied.changed
+        if self._target.has_checks and not await self._check(attempt, revision, applied):
             seconds = (self._clock.now() - started).total_seconds()
-            self._add_snapshot(built, "HealthCheckFailed", revision, seconds)
+            inventory = self._inventory(built)
+            self._add_snapshot(built, "HealthCheckFailed", revision, seconds, inventory=inventory)
             return False
         seconds = (self._clock.now() - started).total_seconds()
         self._succeed(attempt, revision, built, seconds)
@@ -180,24 +186,48 @@ class KustomizeController:
         self._retry_later(error.reason, error.message)
         return False
 
-    async def _check(self, attempt: Attempt, revision: str, built: Built) -> bool:
+    def _apply(self, obj: Object, built: Built) -> Applied:
+        if self._applier is None:
+            return Applied()
+        target_namespace = obj["spec"].get("targetNamespace")
+        return self._applier.apply(self.name, self._namespace, built.manifests, target_namespace=target_namespace)
+
+    async def _check(self, attempt: Attempt, revision: str, applied: Applied) -> bool:
         saying = self._saying("Running health checks", revision)
         self._truth.applied(self._target, attempt)
         self._set(Reconciling=("True", "Progressing", saying), Healthy=("Unknown", "Progressing", saying))
-        if not built.failing:
-            took = await self._work("check")
+        problem, took = await self._wait_for_health(applied)
+        if not problem:
             self._set(Healthy=("True", "Succeeded", f"Health check passed in {took * 1000:.6f}ms"))
             return True
-        await self._clock.sleep(self._pace.timeout_seconds)
-        waited = ", ".join(f"{item} status: 'InProgress'" for item in built.failing)
-        message = f"timeout waiting for: [{waited}]"
         self._truth.failed(self._target, attempt, "HealthCheckFailed")
         self._retry_later(
             "HealthCheckFailed",
-            f"health check failed after {self._pace.timeout_seconds}s: {message}",
-            Healthy=("False", "HealthCheckFailed", message),
+            f"health check failed after {took:.9f}s: {problem}",
+            Healthy=("False", "HealthCheckFailed", problem),
         )
         return False
+
+    async def _wait_for_health(self, applied: Applied) -> tuple[str, float]:
+        """Wait for all that was applied; return what is said against it, if anything, and the seconds it took.
+
+        What has failed for good is not waited for (fluxcd/pkg ssa, FailFast).
+        """
+        began = self._clock.now()
+        while True:
+            await self._clock.sleep(max(self._dice.uniform(*_TIMES["check"]), _POLL_SECONDS * self._clock.scale))
+            took = (self._clock.now() - began).total_seconds()
+            healths = dict(self._applier.healths(applied)) if self._applier else {}
+            bad = {place: health for place, health in healths.items() if health is Health.FAILED}
+            if bad:
+                return f"failed early due to stalled resources: [{waiting_message(bad, KIND_OF_RESOURCE)}]", took
+            if all(health is Health.CURRENT for health in healths.values()):
+                return "", took
+            if took >= self._pace.timeout_seconds:
+                return f"timeout waiting for: [{waiting_message(healths, KIND_OF_RESOURCE)}]", took
+
+    def _inventory(self, built: Built) -> Object:
+        return {"entries": [{"id": item, "v": version} for item, version in built.inventory]}
 
     def _succeed(self, attempt: Attempt, revision: str, built: Built, seconds: float) -> None:
         if attempt.applied_at is None:
@@ -213,7 +243,7 @@ class KustomizeController:
             seconds,
             lastAppliedRevision=revision,
             observedGeneration=attempt.generation,
-            inventory={"entries": [{"id": item, "v": "v1"} for item in built.inventory]},
+            inventory=self._inventory(built),
             **({"lastHandledReconcileAt": requested} if requested else {}),
         )
         self._on_ready()

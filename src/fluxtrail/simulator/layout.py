@@ -21,6 +21,7 @@ class KustomizationPlan:
     depends_on: tuple[str, ...] = ()
     kube_config: str | None = None
     """A Secret with the kubeconfig of the remote cluster it lands on."""
+    target_namespace: str | None = None
 
     @property
     def path(self) -> str:
@@ -40,6 +41,8 @@ class KustomizationPlan:
             spec["dependsOn"] = [{"name": name} for name in self.depends_on]
         if self.kube_config:
             spec["kubeConfig"] = {"secretRef": {"name": self.kube_config}}
+        if self.target_namespace:
+            spec["targetNamespace"] = self.target_namespace
         return {"metadata": {"name": self.name, "namespace": NAMESPACE}, "spec": spec}
 
 
@@ -59,7 +62,10 @@ def _usual(cluster: str) -> tuple[KustomizationPlan, ...]:
 
 CLUSTERS: tuple[ClusterPlan, ...] = (
     ClusterPlan("prod-eu", (*_usual("prod-eu"), KustomizationPlan("edge", "edge/apps", kube_config="edge-kubeconfig"))),
-    ClusterPlan("prod-us", (*_usual("prod-us"), KustomizationPlan("apps-canary", "prod-us/apps"))),
+    ClusterPlan(
+        "prod-us",
+        (*_usual("prod-us"), KustomizationPlan("apps-canary", "prod-us/apps", target_namespace="canary")),
+    ),
     ClusterPlan("staging", _usual("staging")),
 )
 FOLDERS = ("prod-eu", "prod-us", "staging", "edge")
@@ -73,6 +79,8 @@ APPLICATIONS: dict[str, str] = {
     "gateway": "infra",
 }
 """Application -> the Kustomization that delivers it."""
+
+MAX_REPLICAS = 3
 
 EDGE_APPLICATIONS = frozenset({"storefront", "cart"})
 
@@ -103,8 +111,9 @@ def values_file(version: int, *, health: str = "good") -> str:
     return f"version: {version}\nhealth: {health}\n"
 
 
-def cluster_file(replicas: int, *, health: str = "good") -> str:
-    return f"replicas: {replicas}\nhealth: {health}\n"
+def cluster_file(version: int, *, health: str = "good") -> str:
+    """Return a cluster's own values; other ones for each version."""
+    return f"replicas: {1 + version % MAX_REPLICAS}\nlevel: {version}\nhealth: {health}\n"
 
 
 def first_manifests() -> dict[str, str]:

@@ -21,11 +21,15 @@ metadata:
     {annotation}: "{health}"
 spec:
   replicas: {replicas}
+  progressDeadlineSeconds: 6
   template:
     spec:
       containers:
       - name: {app}
         image: {image}
+        env:
+        - name: LEVEL
+          value: "{level}"
 """
 
 
@@ -42,12 +46,13 @@ def render(source: Mapping[str, str]) -> dict[str, str]:
 
 
 def _manifest(app: str, values: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    is_failing = "failing" in (values.get("health"), own.get("health"))
+    health = next((h for h in (values.get("health"), own.get("health")) if h != "good"), "good")
     return _MANIFEST.format(
         app=app,
         annotation=HEALTH_ANNOTATION,
-        health="failing" if is_failing else "good",
+        health=health,
         replicas=own["replicas"],
+        level=own["level"],
         image=f"registry.example/{app}:1.{values['version']}.0",
     )
 

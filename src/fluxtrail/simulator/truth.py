@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,18 @@ from typing import IO, Any
 
 from fluxtrail.simulator.clock import SimulatedClock, precise_time
 from fluxtrail.simulator.repositories import Commit, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An object that a sync made, or made another of."""
+
+    place: tuple[str, str, str]
+    """(resource, namespace, name)."""
+    uid: str
+    generation: int
+    is_to_run: bool
+    """Whether it ever ends with pods."""
 
 
 @dataclass(slots=True)
@@ -28,6 +41,12 @@ class Attempt:
     succeeded_at: datetime | None = None
     failed_at: datetime | None = None
     reason: str = ""
+    changed: list[Changed] = field(default_factory=list)
+    """What it made of the cluster's objects."""
+
+
+RolledAt = Callable[[str, int], datetime | None]
+"""(uid, generation) -> when that generation of a workload, or a later one, first ran."""
 
 
 @dataclass(slots=True)
@@ -45,9 +64,21 @@ class TargetTruth:
     attempts: list[Attempt] = field(default_factory=list)
     baseline: Commit | None = None
     """What was applied when the script began."""
+    rolled_at: RolledAt | None = None
+    """None where nobody simulates what runs: a remote cluster."""
 
     def successes(self) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt.succeeded_at]
+
+    def running_at(self, attempt: Attempt) -> datetime | None:
+        """Return when all that an attempt changed ran; None: not yet, or there is nothing to run."""
+        workloads = [item for item in attempt.changed if item.is_to_run]
+        if self.rolled_at is None or attempt.applied_at is None or not workloads:
+            return None
+        moments = [self.rolled_at(item.uid, item.generation) for item in workloads]
+        if any(moment is None for moment in moments):
+            return None
+        return max([attempt.applied_at, *(moment for moment in moments if moment is not None)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +168,7 @@ class Truth:
 
     def applied(self, target: TargetTruth, attempt: Attempt) -> None:
         """The first sign of it: health checks began, or, without any, the revision is the applied one."""
-        attempt.applied_at = self._note_attempt("applied", target, attempt)
+        attempt.applied_at = self._note_attempt("applied", target, attempt, changed=_changes(attempt))
 
     def succeeded(self, target: TargetTruth, attempt: Attempt) -> None:
         attempt.succeeded_at = self._note_attempt("succeeded", target, attempt)
@@ -154,9 +185,13 @@ class Truth:
         self.pushed.clear()
         self.note("script_begins", baselines={f"{t.cluster}/{t.name}": _sha(t.baseline) for t in self.targets})
 
-    def _note_attempt(self, kind: str, target: TargetTruth, attempt: Attempt) -> datetime:
+    def _note_attempt(self, kind: str, target: TargetTruth, attempt: Attempt, **more: Any) -> datetime:
         facts = {"cluster": target.cluster, "target": target.name, "sha": attempt.commit.sha, "reason": attempt.reason}
-        return self.note(kind, **facts, digest=attempt.digest, generation=attempt.generation)
+        return self.note(kind, **facts, digest=attempt.digest, generation=attempt.generation, **more)
+
+
+def _changes(attempt: Attempt) -> list[str]:
+    return [f"{'/'.join(item.place)}@{item.generation}" for item in attempt.changed]
 
 
 def _sha(commit: Commit | None) -> str | None:

@@ -27,6 +27,9 @@ _WORST_FIRST = (
 )
 
 
+_STAGES = ("merged", "exported", "fetched", "applied", "healthy", "running")
+
+
 @dataclass(slots=True)
 class Outcome:
     """One commit on one target."""
@@ -75,7 +78,8 @@ class Judge:
 
     def _delivery(self, pushed: Pushed, target: TargetTruth) -> dict[str, Any]:
         outcome = self._judge(pushed, target)
-        times = {"merged": pushed.merged_at or pushed.at} | outcome.times
+        known = {"merged": pushed.merged_at or pushed.at} | outcome.times
+        times = {stage: known[stage] for stage in _STAGES if stage in known}
         return {
             "cluster": target.cluster,
             "target": target.name,
@@ -166,6 +170,9 @@ class Judge:
         if fetched is not None and fetched <= first.applied_at:
             outcome.times["fetched"] = fetched
         outcome.times["applied"] = first.applied_at
+        running_at = target.running_at(first)
+        if running_at is not None:
+            outcome.times["running"] = running_at
         return outcome
 
     def _find_undoing(self, pushed: Pushed, target: TargetTruth) -> str | None:

@@ -38,7 +38,6 @@ from fluxtrail.simulator.revisions import RevisionStyle
 from fluxtrail.simulator.script import Step, plan_script
 from fluxtrail.simulator.truth import Truth
 from fluxtrail.simulator.verdicts import Judge
-from fluxtrail.simulator.workloads.controller import WorkloadController
 from fluxtrail.simulator.workloads.images import Registry
 from fluxtrail.simulator.workloads.people import People
 from fluxtrail.simulator.workloads.tenants import FOREIGN_DIGEST
@@ -72,7 +71,7 @@ class WorldOptions:
     """Instead of the one the seed gives."""
     pace: Pace = field(default_factory=Pace)
     deployment_records: bool = False
-    """Whether pods run on the clusters, and GitHub takes records of what they run."""
+    """Whether more runs on the clusters than Flux delivers, and GitHub takes records of what runs."""
     rounds: int | None = None
     """Of what people do to workloads by hand; None: as many as the changes leave time for."""
 
@@ -114,7 +113,7 @@ class World:
         self.source = self._forge(self.source_repository, dice)
         self.manifests = self._forge(self.manifests_repository, dice)
         checkout = Checkout(self.manifests_repository.directory)
-        registry = Registry() if options.deployment_records else None
+        registry = Registry()
         self.clusters = {
             plan.name: FluxCluster(
                 plan,
@@ -126,14 +125,13 @@ class World:
                 pace=options.pace,
                 style=RevisionStyle.LEGACY if plan.name in options.legacy else RevisionStyle.PRESENT,
                 registry=registry,
+                has_tenants=options.deployment_records,
             )
             for plan in options.clusters
         }
         script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
         self.player = Player(self, list(script), hold_seconds=options.hold_seconds)
-        self.people = [
-            self._people(cluster, cluster.workloads) for cluster in self.clusters.values() if cluster.workloads
-        ]
+        self.people = [self._people(cluster) for cluster in self.clusters.values() if cluster.has_tenants]
         self.begun = asyncio.Event()
         self._webhook = Duty(self.clock)
         self._webhook_dice = self._fork(dice)
@@ -226,7 +224,7 @@ class World:
     def records_truth(self) -> list[dict[str, Any]]:
         """Return what every deployment name of every cluster ends with, as far as things went."""
         unattested = self.artifact_metadata.unattested
-        listed = [row for c in self.clusters.values() if c.workloads for row in c.workloads.records.listed()]
+        listed = [row for c in self.clusters.values() if c.has_tenants for row in c.workloads.records.listed()]
         return [row | {"is_attested": row["digest"] not in unattested} for row in listed]
 
     def records_differences(self, *, was_away: bool = False) -> list[str]:
@@ -308,10 +306,10 @@ class World:
         await self.begun.wait()
         await self.player.play()
 
-    def _people(self, cluster: FluxCluster, workloads: WorkloadController) -> People:
+    def _people(self, cluster: FluxCluster) -> People:
         return People(
             cluster.name,
-            workloads,
+            cluster.workloads,
             clock=self.clock,
             truth=self.truth,
             attestations=self.artifact_metadata,

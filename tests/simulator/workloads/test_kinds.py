@@ -7,7 +7,7 @@ from typing import Any
 from tests.simulator.workloads.cluster import Cluster, container, digest, workload
 
 from fluxtrail.simulator.workloads.objects import ROLLOUT_REVISION, find_controller
-from fluxtrail.simulator.workloads.tenants import install
+from fluxtrail.simulator.workloads.tenants import install, install_nodes
 
 Json = dict[str, Any]
 
@@ -105,6 +105,7 @@ async def test_a_bare_set_a_bare_job_and_a_bare_pod_are_themselves(cluster: Clus
 
 
 async def test_every_chain_of_owners_occurs_among_the_tenants(cluster: Cluster) -> None:
+    install_nodes(cluster.store)
     install(cluster.store)
     await cluster.settle()
     cluster.workloads.cron_jobs.trigger("tools", "report")

@@ -15,6 +15,7 @@ Object = dict[str, Any]
 
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 _SERVER_FIELDS = ("generation", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion")
+_DEPLOYMENTS = ("apps", "deployments")
 _KEPT_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 
@@ -84,6 +85,9 @@ def changed_object(definition: ResourceDefinition, old: Object, given: Object, *
         body = {key: value for key, value in old.items() if key != "status"}
         if given.get("status") is not None:
             body["status"] = given["status"]
+        if definition.id == _DEPLOYMENTS and (annotations := _metadata(given).get("annotations")) is not None:
+            # Their status carries annotations: the revision is written so (strategy.go, deploymentStatusStrategy).
+            body["metadata"] = body["metadata"] | {"annotations": annotations}
         return with_defaults(definition, body)
     body = {"metadata": _updated_metadata(definition, old["metadata"], _metadata(given))} | _content(given)
     if definition.status_subresource:
@@ -118,7 +122,7 @@ def _is_new_generation(definition: ResourceDefinition, old: Object, new: Object)
     if any(old.get(key) != new.get(key) for key in (old.keys() | new.keys()) - ignored):
         return True
     # Deployments alone count a change of annotations too (kubernetes pkg/registry/apps/deployment/strategy.go).
-    return definition.id == ("apps", "deployments") and (
+    return definition.id == _DEPLOYMENTS and (
         (old["metadata"].get("annotations") or {}) != (new["metadata"].get("annotations") or {})
     )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 import structlog
 
 from fluxtrail.simulator.apiserver.store import Store
-from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.clock import SimulatedClock, wire_time
 from fluxtrail.simulator.truth import Truth
+from fluxtrail.simulator.workloads.deployments import Deployments
+from fluxtrail.simulator.workloads.events import EventRecorder
 from fluxtrail.simulator.workloads.images import Registry
 from fluxtrail.simulator.workloads.jobs import CronJobs, Jobs
 from fluxtrail.simulator.workloads.kubelet import Kubelet
@@ -32,9 +34,11 @@ from fluxtrail.simulator.workloads.objects import (
     is_going,
 )
 from fluxtrail.simulator.workloads.records import RecordsTruth
-from fluxtrail.simulator.workloads.replicasets import Deployments, ReplicaSets
+from fluxtrail.simulator.workloads.replicasets import ReplicaSets
 from fluxtrail.simulator.workloads.rollouts import Rollouts
+from fluxtrail.simulator.workloads.running import RunningTruth
 from fluxtrail.simulator.workloads.sets import DaemonSets, StatefulSets
+from fluxtrail.simulator.workloads.troubles import Trouble, Troubles
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +62,7 @@ class WorkloadController:
 
     Args:
         prefix: of image ids, as the nodes' container runtime writes one.
+        resources: that are served here.
     """
 
     def __init__(
@@ -70,10 +75,13 @@ class WorkloadController:
         registry: Registry,
         dice: random.Random,
         prefix: str = "",
+        resources: Sequence[str] = RESOURCES,
     ) -> None:
         self.registry = registry
         self.records = RecordsTruth(cluster, store=store, truth=truth)
         self.cron_jobs = CronJobs(store, clock=clock)
+        self.troubles = Troubles()
+        events = EventRecorder(store, clock)
         self.kubelet = Kubelet(
             store=store,
             clock=clock,
@@ -81,24 +89,30 @@ class WorkloadController:
             truth=self.records,
             dice=dice,
             spawn=self._spawn,
+            troubles=self.troubles,
+            events=events,
             prefix=prefix,
         )
         self.store = store
         self._cluster = cluster
         self._clock = clock
         self._group: asyncio.TaskGroup | None = None
-        self._changes = {resource: store.subscribe(resource) for resource in RESOURCES}
+        self._changes = {resource: store.subscribe(resource) for resource in resources}
         self._dirty: dict[Key, None] = {}
         self._ending: set[Key] = set()
         """Deletions in the foreground: looked at again in every turn."""
         self._poked = asyncio.Event()
         self._waiting = 0
+        jobs = Jobs(store, clock=clock, end_later=self._end_job_later)
+        self.running = RunningTruth(
+            cluster, store=store, clock=clock, truth=truth, lives=self.kubelet.lives, jobs_ended_at=jobs.ended_at
+        )
         self._steps: dict[str, _Steps] = {
-            REPLICA_SETS: ReplicaSets(store),
-            DEPLOYMENTS: Deployments(store),
+            REPLICA_SETS: ReplicaSets(store, clock=clock, troubles=self.troubles, events=events),
+            DEPLOYMENTS: Deployments(store, clock=clock, later=self._perhaps_later),
             STATEFUL_SETS: StatefulSets(store),
             DAEMON_SETS: DaemonSets(store),
-            JOBS: Jobs(store, clock=clock),
+            JOBS: jobs,
             CRON_JOBS: self.cron_jobs,
             ROLLOUTS: Rollouts(store, clock=clock, later=self._later),
         }
@@ -107,7 +121,7 @@ class WorkloadController:
         """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for resource in RESOURCES:
+            for resource in self._changes:
                 group.create_task(self._watch(resource), name=f"{self._cluster} watch {resource}")
             while True:
                 await self._poked.wait()
@@ -127,6 +141,7 @@ class WorkloadController:
                 self._finish_foreground(resource, namespace, name)
                 self._steps[resource].step(namespace, name)
         self.records.refresh(dirty)
+        self.running.refresh(dirty)
 
     async def _watch(self, resource: str) -> None:
         for obj in self.store.list(resource):
@@ -198,17 +213,59 @@ class WorkloadController:
         self.store.patch(resource, name, namespace, {"metadata": {"finalizers": [_FOREGROUND]}})
         self.store.delete(resource, name, namespace)
 
+    def impose(self, namespace: str, workload: str, trouble: Trouble | None) -> None:
+        """Bring trouble on a workload, or take it away; what could not be made is tried again."""
+        self.troubles.impose(namespace, workload, trouble)
+        for resource in (DEPLOYMENTS, REPLICA_SETS, JOBS, STATEFUL_SETS):
+            for obj in self.store.list(resource, namespace):
+                if obj["metadata"]["name"].startswith(workload):
+                    self._mark(resource, obj)
+
+    def scale(self, resource: str, namespace: str, name: str, replicas: int) -> None:
+        """What an autoscaler does: by the scale subresource, and in its own name."""
+        obj = self.store.get(resource, name, namespace)
+        entry = {
+            "manager": "kube-controller-manager",
+            "operation": "Update",
+            "apiVersion": "autoscaling/v1",
+            "time": wire_time(self._clock.now()),
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:replicas": {}}},
+            "subresource": "scale",
+        }
+        others = [e for e in obj["metadata"].get("managedFields") or () if e.get("subresource") != "scale"]
+        patch = {"metadata": {"managedFields": [*others, entry]}, "spec": {"replicas": replicas}}
+        self.store.patch(resource, name, namespace, patch)
+
     def _later(self, delay_seconds: float, resource: str, namespace: str, name: str) -> None:
+        self._waiting += 1
+        self._spawn(self._wait(delay_seconds, (resource, namespace, name)), f"{name} waits")
+
+    async def _wait(self, delay_seconds: float, key: Key) -> None:
+        try:
+            await self._clock.sleep(delay_seconds)
+        finally:
+            self._waiting -= 1
+        self._dirty[key] = None
+        self._poked.set()
+
+    def _perhaps_later(self, delay_seconds: float, resource: str, namespace: str, name: str) -> None:
+        """As `_later`, but nobody expects that anything comes of it: the cluster counts as settled meanwhile."""
+
         async def wait() -> None:
-            try:
-                await self._clock.sleep(delay_seconds)
-            finally:
-                self._waiting -= 1
+            await self._clock.sleep(delay_seconds)
             self._dirty[resource, namespace, name] = None
             self._poked.set()
 
-        self._waiting += 1
-        self._spawn(wait(), f"{name} waits")
+        self._spawn(wait(), f"{name} has a deadline")
+
+    def _end_job_later(self, delay_seconds: float, namespace: str, name: str) -> None:
+        async def end() -> None:
+            await self._clock.sleep(delay_seconds)
+            if self.store.find(JOBS, name, namespace) is not None:
+                self.store.delete(JOBS, name, namespace)
+
+        self._spawn(end(), f"{name} expires")
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         assert self._group is not None

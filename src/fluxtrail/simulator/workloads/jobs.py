@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
+from fluxtrail.simulator.workloads.conditions import condition, dated
 from fluxtrail.simulator.workloads.objects import (
     CRON_JOBS,
     JOBS,
@@ -16,6 +19,7 @@ from fluxtrail.simulator.workloads.objects import (
     owned_by_labels,
     owner_reference,
     patch_status,
+    staying,
 )
 
 JOB_LABEL = "batch.kubernetes.io/job-name"
@@ -23,25 +27,69 @@ _CRON_LABEL = "simulator.fluxtrail.io/cron-job"
 
 
 class Jobs:
-    def __init__(self, store: Store, *, clock: SimulatedClock) -> None:
+    """Runs one pod to its success, again and again until `backoffLimit`; what is over goes after its TTL.
+
+    Args:
+        end_later: (seconds, namespace, name): delete that Job after so much simulated time.
+    """
+
+    def __init__(self, store: Store, *, clock: SimulatedClock, end_later: Callable[[float, str, str], None]) -> None:
+        self.ended_at: dict[str, datetime] = {}
+        """By uid: when each succeeded."""
         self._store = store
         self._clock = clock
+        self._end_later = end_later
 
     def step(self, namespace: str, name: str) -> None:
         found = self._store.find(JOBS, name, namespace)
         if found is None or is_going(found):
             return
         status = found.get("status") or {}
-        if status.get("completionTime"):
+        if any(c["type"] in ("Complete", "Failed") for c in status.get("conditions") or ()):
             return
-        pods = owned_by_labels(self._store, PODS, found, {JOB_LABEL: name})
-        now = wire_time(self._clock.now())
-        if not pods:
+        if found["spec"].get("suspend"):
+            suspended = condition("Suspended", "True", "JobSuspended", "Job suspended")
+            self._write(found, suspended, active=None)
+            return
+        pods = staying(owned_by_labels(self._store, PODS, found, {JOB_LABEL: name}))
+        failed = [pod for pod in pods if _phase(pod) == "Failed"]
+        if any(_phase(pod) == "Succeeded" for pod in pods):
+            self._complete(found, failed=len(failed))
+        elif len(failed) > found["spec"].get("backoffLimit", 6):
+            self._fail(found, failed=len(failed))
+        elif len(failed) == len(pods):
             create_pod(self._store, found["spec"]["template"], owner=found, prefix=f"{name}-", labels={JOB_LABEL: name})
-            patch_status(self._store, JOBS, found, active=1, startTime=now)
-        elif any((pod.get("status") or {}).get("phase") == "Succeeded" for pod in pods):
-            complete = {"type": "Complete", "status": "True", "lastTransitionTime": now}
-            patch_status(self._store, JOBS, found, active=None, succeeded=1, completionTime=now, conditions=[complete])
+            started = status.get("startTime") or wire_time(self._clock.now())
+            self._write(found, active=1, ready=0, startTime=started, failed=len(failed) or None)
+
+    def _complete(self, job: Object, *, failed: int) -> None:
+        now = self._clock.now()
+        self.ended_at[job["metadata"]["uid"]] = now
+        reason, message = "CompletionsReached", "Reached expected number of succeeded pods"
+        conditions = [condition(kind, "True", reason, message) for kind in ("SuccessCriteriaMet", "Complete")]
+        more = {"active": None, "ready": 0, "succeeded": 1, "failed": failed or None}
+        self._write(job, *conditions, completionTime=wire_time(now), **more)
+        self._expire(job)
+
+    def _fail(self, job: Object, *, failed: int) -> None:
+        reason, message = "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+        conditions = [condition(kind, "True", reason, message) for kind in ("FailureTarget", "Failed")]
+        self._write(job, *conditions, active=None, ready=0, failed=failed)
+        self._expire(job)
+
+    def _expire(self, job: Object) -> None:
+        lifetime = job["spec"].get("ttlSecondsAfterFinished")
+        if lifetime is not None:
+            self._end_later(float(lifetime), job["metadata"]["namespace"], job["metadata"]["name"])
+
+    def _write(self, job: Object, *conditions: Object, **status: Any) -> None:
+        if conditions:
+            status["conditions"] = dated(job, *conditions, at=self._clock.now())
+        patch_status(self._store, JOBS, job, **status)
+
+
+def _phase(pod: Object) -> str:
+    return str((pod.get("status") or {}).get("phase", ""))
 
 
 class CronJobs:

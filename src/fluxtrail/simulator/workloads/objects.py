@@ -24,6 +24,11 @@ RESOURCE_OF_KIND = {
     "CronJob": CRON_JOBS,
     "Rollout": ROLLOUTS,
 }
+KIND_OF_RESOURCE = {resource: kind for kind, resource in RESOURCE_OF_KIND.items()} | {
+    "helmreleases": "HelmRelease",
+    "helmrepositories": "HelmRepository",
+    "ocirepositories": "OCIRepository",
+}
 
 MAX_PODS = 3
 """More than so many pods no workload gets, whatever it asks for: a quota that keeps the world small."""
@@ -71,6 +76,13 @@ def wanted_pods(obj: Object) -> int:
     return min(1 if replicas is None else int(replicas), MAX_PODS)
 
 
+def is_to_run(resource: str, obj: Object) -> bool:
+    """Whether a roll-out of this ever ends with pods: CronJobs, zero, and what is suspended do not."""
+    if resource in (JOBS, CRON_JOBS):
+        return resource == JOBS and not obj["spec"].get("suspend")
+    return resource == DAEMON_SETS or (resource in RESOURCES and wanted_pods(obj) > 0)
+
+
 def revision(replica_set: Object, annotation: str = REVISION) -> int:
     return int((replica_set["metadata"].get("annotations") or {}).get(annotation, 0))
 
@@ -90,6 +102,11 @@ def owned_by_labels(store: Store, resource: str, owner: Object, labels: Object) 
 
 def staying(objects: Iterable[Object]) -> list[Object]:
     return [obj for obj in objects if not is_going(obj)]
+
+
+def active(pods: Iterable[Object]) -> list[Object]:
+    """Return the pods that count for their owner: neither going nor over."""
+    return [pod for pod in staying(pods) if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")]
 
 
 def create_pod(

@@ -1,14 +1,16 @@
-"""What makes pods by ReplicaSets: the ReplicaSet controller itself, and that of Deployments."""
+"""ReplicaSets: the controller that keeps as many pods as each wants, and the sets of one owner."""
 
 from __future__ import annotations
 
 from fluxtrail.simulator.apiserver.store import Store
+from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.workloads.conditions import condition, dated
+from fluxtrail.simulator.workloads.events import EventRecorder
 from fluxtrail.simulator.workloads.objects import (
-    DEPLOYMENTS,
     PODS,
     REPLICA_SETS,
-    REVISION,
     Object,
+    active,
     create_pod,
     end_pod,
     is_going,
@@ -21,39 +23,66 @@ from fluxtrail.simulator.workloads.objects import (
     template_hash,
     wanted_pods,
 )
+from fluxtrail.simulator.workloads.troubles import Trouble, Troubles
 
-_SURGE = 1
+_REFUSALS = {
+    Trouble.QUOTA: "exceeded quota: compute, requested: pods=1, used: pods=10, limited: pods=10",
+    Trouble.REFUSED: (
+        'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container must set '
+        "securityContext.allowPrivilegeEscalation=false)"
+    ),
+}
 
 
 class ReplicaSets:
     """Keeps as many pods as each ReplicaSet wants."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, clock: SimulatedClock, troubles: Troubles, events: EventRecorder) -> None:
         self._store = store
+        self._clock = clock
+        self._troubles = troubles
+        self._events = events
 
     def step(self, namespace: str, name: str) -> None:
         found = self._store.find(REPLICA_SETS, name, namespace)
         if found is None or is_going(found):
             return
-        pods = staying(owned(self._store, PODS, found))
+        pods = active(owned(self._store, PODS, found))
         wanted = wanted_pods(found)
-        for _ in range(wanted - len(pods)):
-            create_pod(self._store, found["spec"]["template"], owner=found, prefix=f"{name}-")
+        refusal = self._create(found, wanted - len(pods))
         # Those that are not ready go first, then the newest.
         pods.sort(key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
         pods.sort(key=is_ready)
-        for pod in pods[: max(len(pods) - wanted, 0)]:
+        extra = max(len(pods) - wanted, 0)
+        for pod in pods[:extra]:
             end_pod(self._store, pod)
-        ready = sum(map(is_ready, pods[max(len(pods) - wanted, 0) :]))
+        ready = sum(map(is_ready, pods[extra:]))
+        failure = condition("ReplicaFailure", "True", "FailedCreate", refusal) if refusal else None
         patch_status(
             self._store,
             REPLICA_SETS,
             found,
-            replicas=wanted,
-            readyReplicas=ready,
-            availableReplicas=ready,
+            replicas=len(active(owned(self._store, PODS, found))),
+            fullyLabeledReplicas=len(pods) - extra,
+            readyReplicas=ready or None,
+            availableReplicas=ready or None,
             observedGeneration=found["metadata"]["generation"],
+            conditions=dated(found, failure, at=self._clock.now()) or None,
         )
+
+    def _create(self, owner: Object, count: int) -> str:
+        """Create so many pods; return why that is refused, if it is."""
+        if count <= 0:
+            return ""
+        name = owner["metadata"]["name"]
+        why = _REFUSALS.get(self._troubles.of_template(owner) or Trouble.LATE, "")
+        if why:
+            message = f'pods "{name}-{owner["metadata"]["uid"][:5]}" is forbidden: {why}'
+            self._events.tell(owner, "FailedCreate", f"Error creating: {message}", component="replicaset-controller")
+            return message
+        for _ in range(count):
+            create_pod(self._store, owner["spec"]["template"], owner=owner, prefix=f"{name}-")
+        return ""
 
 
 class ReplicaSetFamily:
@@ -133,74 +162,3 @@ class ReplicaSetFamily:
 
 def ready_count(replica_set: Object) -> int:
     return int((replica_set.get("status") or {}).get("readyReplicas") or 0)
-
-
-class Deployments:
-    """Rolls Deployments: one pod more than wanted at a time, and never fewer ready ones than before."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def step(self, namespace: str, name: str) -> None:
-        found = self._store.find(DEPLOYMENTS, name, namespace)
-        if found is None or is_going(found):
-            return
-        family = ReplicaSetFamily(self._store, found, hash_label="pod-template-hash", annotation=REVISION)
-        present = family.present()
-        self._note_revision(found, revision(present))
-        wanted = wanted_pods(found)
-        present = self._grow(family, present, wanted)
-        self._shrink_others(family, present, wanted)
-        family.prune(present, limit=found["spec"].get("revisionHistoryLimit", 10))
-        self._tell(found, family, present, wanted)
-
-    def _note_revision(self, deployment: Object, number: int) -> None:
-        metadata = deployment["metadata"]
-        if (metadata.get("annotations") or {}).get(REVISION) != str(number):
-            patch = {"metadata": {"annotations": {REVISION: str(number)}}}
-            self._store.patch(DEPLOYMENTS, metadata["name"], metadata["namespace"], patch)
-
-    def _grow(self, family: ReplicaSetFamily, present: Object, wanted: int) -> Object:
-        has = present["spec"]["replicas"]
-        if has >= wanted:
-            return family.scale(present, wanted)
-        total = sum(item["spec"]["replicas"] for item in family.sets)
-        return family.scale(present, has + max(min(wanted - has, wanted + _SURGE - total), 0))
-
-    def _shrink_others(self, family: ReplicaSetFamily, present: Object, wanted: int) -> None:
-        """First the pods of old sets that are not ready, then as many as are not needed any more."""
-        has = present["spec"]["replicas"]
-        total = sum(item["spec"]["replicas"] for item in family.sets)
-        allowed = total - wanted - max(has - ready_count(present), 0)
-        for item in family.others(present):
-            count = min(max(item["spec"]["replicas"] - ready_count(item), 0), max(allowed, 0))
-            allowed -= count
-            family.scale(item, item["spec"]["replicas"] - count)
-        spare = sum(min(ready_count(item), item["spec"]["replicas"]) for item in family.sets) - wanted
-        for item in family.others(present):
-            count = min(item["spec"]["replicas"], max(spare, 0))
-            spare -= count
-            family.scale(item, item["spec"]["replicas"] - count)
-
-    def _tell(self, deployment: Object, family: ReplicaSetFamily, present: Object, wanted: int) -> None:
-        ready = sum(map(ready_count, family.sets))
-        is_done = ready_count(present) >= wanted and all(not s["spec"]["replicas"] for s in family.others(present))
-        reason = "NewReplicaSetAvailable" if is_done else "ReplicaSetUpdated"
-        patch_status(
-            self._store,
-            DEPLOYMENTS,
-            deployment,
-            observedGeneration=self._store.get(DEPLOYMENTS, *_place(deployment))["metadata"]["generation"],
-            replicas=sum(item["spec"]["replicas"] for item in family.sets),
-            updatedReplicas=present["spec"]["replicas"],
-            readyReplicas=ready,
-            availableReplicas=ready,
-            conditions=[
-                {"type": "Available", "status": "True" if ready >= wanted else "False"},
-                {"type": "Progressing", "status": "True", "reason": reason},
-            ],
-        )
-
-
-def _place(obj: Object) -> tuple[str, str]:
-    return obj["metadata"]["name"], obj["metadata"]["namespace"]

@@ -15,6 +15,7 @@ from fluxtrail.simulator.workloads.objects import (
     is_ready,
     owned,
     patch_status,
+    staying,
     template_hash,
     wanted_pods,
 )
@@ -24,7 +25,10 @@ GENERATION_LABEL = "pod-template-generation"
 
 
 class StatefulSets:
-    """Brings ordinals up from the lowest, and renews them from the highest: each when the others are ready."""
+    """Brings ordinals up from the lowest, and renews them from the highest: each when the others are ready.
+
+    Below a `partition`, and with `OnDelete`, pods keep the template that they have.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -34,26 +38,31 @@ class StatefulSets:
         if found is None or is_going(found):
             return
         update = f"{name}-{template_hash(found['spec']['template'])}"
+        current = (found.get("status") or {}).get("currentRevision") or update
         pods = {_ordinal(pod): pod for pod in owned(self._store, PODS, found)}
         wanted = wanted_pods(found)
         self._act(found, pods, wanted, update)
-        fresh = [pod for pod in pods.values() if pod["metadata"]["labels"].get(REVISION_LABEL) == update]
-        ready = sum(is_ready(pod) for pod in pods.values() if not is_going(pod))
-        before = (found.get("status") or {}).get("currentRevision") or update
-        is_done = len(fresh) == wanted and ready == wanted
+        there = staying(pods.values())
+        fresh = [pod for pod in there if pod["metadata"]["labels"].get(REVISION_LABEL) == update]
+        ready = sum(map(is_ready, there))
+        if len(fresh) == wanted and ready == wanted and len(there) == wanted:
+            current = update
         patch_status(
             self._store,
             STATEFUL_SETS,
             found,
             observedGeneration=found["metadata"]["generation"],
-            replicas=len(pods),
+            replicas=len(there),
             readyReplicas=ready,
-            updatedReplicas=len(fresh),
-            currentRevision=update if is_done else before,
+            availableReplicas=ready,
+            updatedReplicas=len(fresh) or None,
+            currentReplicas=sum(p["metadata"]["labels"].get(REVISION_LABEL) == current for p in there) or None,
+            currentRevision=current,
             updateRevision=update,
         )
 
     def _act(self, owner: Object, pods: dict[int, Object], wanted: int, update: str) -> None:
+        first = _first_renewed(owner)
         for ordinal in range(wanted):
             pod = pods.get(ordinal)
             if pod is None:
@@ -67,10 +76,20 @@ class StatefulSets:
         old = [
             pods[ordinal]
             for ordinal in sorted(pods, reverse=True)
-            if ordinal < wanted and pods[ordinal]["metadata"]["labels"].get(REVISION_LABEL) != update
+            if first is not None
+            and first <= ordinal < wanted
+            and pods[ordinal]["metadata"]["labels"].get(REVISION_LABEL) != update
         ]
         for pod in (extra or old)[:1]:
             end_pod(self._store, pod)
+
+
+def _first_renewed(owner: Object) -> int | None:
+    """Return the lowest ordinal that gets a new template; None: none does by itself."""
+    strategy = owner["spec"].get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return None
+    return int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
 
 
 def _ordinal(pod: Object) -> int:
@@ -93,10 +112,14 @@ class DaemonSets:
         for node in NODES:
             if node not in by_node:
                 self._create(found, node, update)
-        are_ready = len(by_node) == len(NODES) and all(is_ready(pod) and not is_going(pod) for pod in pods)
         old = [pod for pod in pods if pod["metadata"]["labels"].get(REVISION_LABEL) != update]
-        if are_ready and old:
-            end_pod(self._store, old[0])
+        is_manual = (found["spec"].get("updateStrategy") or {}).get("type") == "OnDelete"
+        is_waiting = len(by_node) < len(NODES) or any(is_going(pod) or not is_ready(pod) for pod in pods)
+        sick = [pod for pod in old if not is_ready(pod) and not is_going(pod)]
+        if old and not is_manual and (not is_waiting or (sick and len(by_node) == len(NODES))):
+            end_pod(self._store, (sick or old)[0])
+        ready = sum(is_ready(pod) for pod in staying(pods))
+        updated = sum(pod not in old for pod in staying(pods))
         patch_status(
             self._store,
             DAEMON_SETS,
@@ -104,8 +127,11 @@ class DaemonSets:
             observedGeneration=found["metadata"]["generation"],
             desiredNumberScheduled=len(NODES),
             currentNumberScheduled=len(pods),
-            updatedNumberScheduled=len(pods) - len(old),
-            numberReady=sum(map(is_ready, pods)),
+            updatedNumberScheduled=updated or None,
+            numberReady=ready,
+            numberAvailable=ready or None,
+            numberUnavailable=len(NODES) - ready or None,
+            numberMisscheduled=0,
         )
 
     def _create(self, owner: Object, node: str, update: str) -> None:

@@ -27,12 +27,18 @@ def container(name: str, reference: str, **more: Any) -> Object:
     return {"name": name, "image": reference} | more
 
 
+def install_nodes(store: Store) -> None:
+    for node in NODES:
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
+        made = {"metadata": {"name": node}, "status": {"conditions": [ready]}}
+        store.create("nodes", made, with_status=True)
+
+
 def install(store: Store) -> None:
-    """Create the nodes, the namespace and all that runs in it."""
+    """Create the namespace and all that runs in it, and what the nodes run themselves."""
     store.insert_namespace(NAMESPACE)
     for node in NODES:
-        made = store.create("nodes", {"metadata": {"name": node}})
-        store.create("pods", _mirror_pod(made), with_status=True)
+        store.create("pods", _mirror_pod(store.get("nodes", node)), with_status=True)
     for manifest in _manifests():
         store.create(RESOURCE_OF_KIND[manifest["kind"]], completed(manifest))
 
