@@ -541,6 +541,7 @@ handovers = Table(
     Column("sync_id", Id, ForeignKey("syncs.id"), nullable=False),
     Column("release_id", Id, ForeignKey("targets.id"), nullable=False),
     Column("generation", BigInteger, nullable=False),
+    Column("taken_by", Id),
     Column("is_handed", Boolean, nullable=False),
     PrimaryKeyConstraint("sync_id", "release_id"),
     Index("ix_handovers_release", "release_id", "generation", "sync_id"),

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from sqlalchemy import bindparam, literal_column, or_, select, update
+from sqlalchemy import bindparam, func, literal_column, or_, select, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.dialect import Dialect, Upsert
 from fluxtrail.ledger.running_rows import handover_of
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.records import Attribution, DeliveryRecord, TargetId
 from fluxtrail.model.running_records import HandoverRecord
 
 _H, _S, _D, _T = schema.handovers, schema.syncs, schema.deliveries, schema.targets
 
 _OF_RELEASES = select(_H).where(_H.c.release_id.in_(bindparam("releases", expanding=True)))
+_NEWEST = (
+    select(_H.c.release_id, func.max(_H.c.generation).label("newest"))
+    .join(_T, _T.c.id == _H.c.release_id)
+    .where(_T.c.cluster == bindparam("cluster_"))
+    .group_by(_H.c.release_id)
+)
 _UNHANDED = (
     select(_H)
     .join(_S, _S.c.id == _H.c.sync_id)
@@ -51,6 +58,11 @@ class HandoverPart(UnitPart):
             found += map(handover_of, await self._session.all(_OF_RELEASES, {"releases": chunk}))
         return sorted(found, key=lambda record: (record.release_id, record.generation, record.sync_id))
 
+    async def handed_generations(self, cluster: ClusterUid) -> dict[TargetId, int]:
+        """Return up to which generation something was handed over to each release of a cluster."""
+        found = await self._session.all(_NEWEST, {"cluster_": cluster})
+        return {TargetId(row.release_id): row.newest for row in found}
+
     async def unhanded(self, limit: int) -> list[HandoverRecord]:
         """Return handovers to live releases whose sync is attributed and whose commits are not handed, oldest first."""
         return [handover_of(row) for row in await self._session.all(_UNHANDED, {"limit_": limit})]
@@ -76,5 +88,9 @@ def _put(dialect: Dialect) -> Upsert:
     new = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=["sync_id", "release_id"],
-        set_={"generation": new.generation, "is_handed": or_(_H.c.is_handed, new.is_handed)},
+        set_={
+            "generation": new.generation,
+            "taken_by": new.taken_by,
+            "is_handed": or_(_H.c.is_handed, new.is_handed),
+        },
     )

@@ -12,7 +12,7 @@ from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.errors import StoreError
 from fluxtrail.model.observation import ClusterUid
-from fluxtrail.model.records import UNSAVED, Attribution, SyncId, SyncRecord
+from fluxtrail.model.records import UNSAVED, Attribution, SyncId, SyncRecord, TargetId
 
 _SYNCS, _TARGETS = schema.syncs, schema.targets
 _LATCHED = ("running", "running_state")
@@ -30,6 +30,11 @@ _LIVE = (
 _IS_UNREAD: ColumnElement[bool] = literal_column("syncs.running_state = 'unread' AND syncs.applied IS NOT NULL")
 _IS_WAITING: ColumnElement[bool] = literal_column("syncs.running_state = 'waiting'")
 """Word for word as the partial indexes say it, or SQLite does not take them."""
+_FROM = (
+    select(_SYNCS)
+    .where(_SYNCS.c.target_id == bindparam("target"), _SYNCS.c.generation >= bindparam("generation_"))
+    .order_by(_SYNCS.c.id)
+)
 _UNREAD = _LIVE.where(_IS_UNREAD).limit(bindparam("limit_"))
 _WAITING = _LIVE.where(_IS_WAITING)
 
@@ -78,6 +83,11 @@ class SyncPart(UnitPart):
             .limit(limit)
         )
         return [rows.sync_of(row) for row in await self._session.all(wanted)]
+
+    async def syncs_from(self, target_id: TargetId, *, generation: int) -> list[SyncRecord]:
+        """Return a target's syncs of this or a later generation of its spec, oldest first."""
+        found = await self._session.all(_FROM, {"target": target_id, "generation_": generation})
+        return [rows.sync_of(row) for row in found]
 
     async def unread_syncs(self, cluster: ClusterUid, *, limit: int) -> list[SyncRecord]:
         """Return applied syncs of a cluster's live targets whose workloads are to be read again, oldest first."""

@@ -107,6 +107,7 @@ def _create_handovers() -> None:
         sa.Column("sync_id", ID, nullable=False),
         sa.Column("release_id", ID, nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("taken_by", ID),
         sa.Column("is_handed", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("sync_id", "release_id", name="pk_handovers"),
         sa.ForeignKeyConstraint(["sync_id"], ["syncs.id"], name="fk_handovers_sync_id"),
