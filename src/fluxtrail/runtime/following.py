@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.model.records import UNSAVED, RepositoryId, RepositoryRecord, TargetRecord
+from fluxtrail.model.records import UNSAVED, RepositoryId, RepositoryRecord, TargetId, TargetRecord
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.sources import canonical_place, is_place
 from fluxtrail.runtime.settings import RepositorySetting, Settings
@@ -51,8 +51,14 @@ def build_following(
     exports: ExportBook | None = None,
     stated: Sequence[tuple[RepositoryId, str | None]] = (),
     measures_baseline: Callable[[TargetRecord], bool] = lambda _: False,
+    on_progress: Callable[[], None] = lambda: None,
+    on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
 ) -> Following:
-    """Wire the parts. Their arguments are explained where they are taken."""
+    """Wire the parts. Their arguments are explained where they are taken.
+
+    Args:
+        on_progress: syncs began, went on, or were attributed.
+    """
     exports = exports or ExportBook()
     exports.find_reader = partial(_open_known, registry, repositories)
     recorder = Recorder(
@@ -74,6 +80,7 @@ def build_following(
         lookback=Lookback(registry=registry, exports=exports, clock=clock, measures_baseline=measures_baseline),
         artifacts=artifacts,
         clock=clock,
+        on_done=on_progress,
     )
     branches = BranchWatcher(
         registry=registry,
@@ -85,8 +92,18 @@ def build_following(
         every=poll,
         stated=stated,
     )
+
+    def on_sync() -> None:
+        attributor.wake()
+        on_progress()
+
     follower = Follower(
-        registry=registry, ledger=ledger, on_sync=attributor.wake, on_source=on_source, on_move=branches.poke
+        registry=registry,
+        ledger=ledger,
+        on_sync=on_sync,
+        on_source=on_source,
+        on_move=branches.poke,
+        on_release=on_release,
     )
     return Following(exports=exports, recorder=recorder, attributor=attributor, branches=branches, follower=follower)
 
