@@ -51,6 +51,8 @@ class Family(msgspec.Struct, frozen=True):
 
 
 _TARGET = ("cluster", "namespace", "name", "kind")
+_OLD_KIND = "Kustomization"
+"""The only one that flux-commit-tracker knew."""
 _OLD_TARGET = ("k8s_cluster_name", "k8s_namespace_name", "k8s_resource_name")
 
 DURATION = Family(
@@ -199,7 +201,7 @@ class Figures:
                     self._count_intervals(facts, {stage: later[stage]}, [i for i in intervals if i.stage is stage])
             if fresh & _RUNNING:
                 self._count_lead_time_running(facts, {**moments, Stage.RUNNING: later[Stage.RUNNING]})
-        if fresh & _SUCCEEDED and facts.succeeded is not None:
+        if fresh & _SUCCEEDED and facts.succeeded is not None and facts.kind == _OLD_KIND:
             self._count_old(facts, facts.succeeded.at)
 
     def add_all(self, rows: Iterable[DeliveryFacts]) -> None:

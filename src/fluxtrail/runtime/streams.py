@@ -20,7 +20,7 @@ from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, Upstre
 from fluxtrail.model.flux import KUSTOMIZE_GROUP, KUSTOMIZE_VERSIONS
 from fluxtrail.model.observation import ClusterUid, Observation, Unavailable
 from fluxtrail.runtime.stream_state import StreamState
-from fluxtrail.runtime.subjects import KINDS, TARGET_KIND, Kind
+from fluxtrail.runtime.subjects import KINDS, RELEASE_KIND, TARGET_KIND, Kind
 from fluxtrail.runtime.workload_streams import WorkloadStreams
 from fluxtrail.trail.census import Census
 from fluxtrail.trail.follower import Follower
@@ -121,7 +121,12 @@ class ClusterStreams:
             if self._workloads is not None:
                 group.create_task(self._workloads.follow(connection, self.uid), name=f"{self.name}/workloads")
             for item in KINDS:
-                narrowed = (namespaces, name) if item.kind == TARGET_KIND else ((), "")
+                if item.kind == RELEASE_KIND and name:
+                    self._streams.pop(item.kind, None)
+                    continue  # in flux-commit-tracker's place one Kustomization is all that is followed
+                narrowed = ((), "")
+                if item.kind in (TARGET_KIND, RELEASE_KIND):
+                    narrowed = (namespaces, name)
                 group.create_task(self._watch(connection, item, *narrowed), name=f"{self.name}/{item.kind}")
 
     async def _watch(self, connection: Connection, item: Kind, namespaces: tuple[str, ...], name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from fluxtrail.clusters.subjects import Subject
 from fluxtrail.model.flux import (
+    HELM_GROUP,
     KUSTOMIZE_GROUP,
     KUSTOMIZE_VERSIONS,
     SOURCE_GROUP,
@@ -23,6 +24,7 @@ from fluxtrail.model.projecting import (
     project_replica_set,
     project_stateful_set,
 )
+from fluxtrail.model.releases import HELM_VERSIONS, project_helm_release
 from fluxtrail.model.sources import (
     GENERATOR_GROUP,
     GENERATOR_VERSIONS,
@@ -40,10 +42,12 @@ from fluxtrail.model.wire import (
     WireImageUpdateAutomation,
     WireKustomization,
 )
+from fluxtrail.model.wire_releases import WireHelmRelease
 from fluxtrail.model.wire_workloads import WireCronJob, WireOwned, WirePod, WireTemplated
 from fluxtrail.model.workloads import APPS_GROUP, BATCH_GROUP, CORE_GROUP
 
 TARGET_KIND = "Kustomization"
+RELEASE_KIND = "HelmRelease"
 
 
 class Kind(NamedTuple):
@@ -113,6 +117,7 @@ KINDS = (
         WireKustomization,
         project_kustomization,
     ),
+    Kind(HELM_GROUP, RELEASE_KIND, "helmreleases", HELM_VERSIONS, WireHelmRelease, project_helm_release),
 )
 """Every kind that is watched. One that is not installed, or that may not be read, costs what it would say."""
 
@@ -136,3 +141,8 @@ WORKLOAD_KINDS = (
 def owner_kind(group: str, kind: str) -> Kind:
     """Return how an owner of any other kind is watched: by its metadata, at whatever version it is served."""
     return Kind(group, kind, "", (), WireOwned, partial(project_owner, group=group, kind=kind), is_metadata_only=True)
+
+
+def find_kind(group: str, kind: str) -> Kind | None:
+    """Return how a kind is watched; None for one that is found by who it owns."""
+    return next((item for item in (*KINDS, *WORKLOAD_KINDS) if (item.group, item.kind) == (group, kind)), None)
