@@ -1,4 +1,4 @@
-"""What following images needs of the outside, as Protocols: the ledger's rows of images and roll-outs, and registries."""
+"""What following images needs of the outside, as Protocols: the ledger's images and roll-outs, and registries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 from fluxtrail.model.image_facts import ImageFacts
 from fluxtrail.model.image_records import ImageRecord, ImageRun, ImageState
 from fluxtrail.model.observation import ClusterUid
-from fluxtrail.model.records import DeliveryRecord, SyncId
+from fluxtrail.model.records import DeliveryRecord, SyncId, TargetId
 from fluxtrail.model.running_records import RolloutRecord, WorkloadId, WorkloadRecord
 from fluxtrail.trail.ports import Unit
 
@@ -50,6 +50,9 @@ class ImageUnit(Unit, Protocol):
     async def note_traced(self, keys: Sequence[RolloutKey]) -> None: ...
 
     async def workloads_by_id(self, ids: Sequence[WorkloadId]) -> dict[WorkloadId, WorkloadRecord]: ...
+
+    async def workloads_of(self, targets: Sequence[TargetId]) -> list[WorkloadRecord]:
+        """What is in the inventories of these targets, and there."""
 
     async def applied_deliveries(self, syncs: Sequence[SyncId]) -> list[DeliveryRecord]:
         """Those whose `applied_sync` is one of these."""

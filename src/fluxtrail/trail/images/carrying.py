@@ -1,0 +1,213 @@
+"""What an image brings to a target: source commits, the export that carries them, and their deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from fluxtrail.model.moment import Evidence, Moment, Precision
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import (
+    UNSAVED,
+    CommitId,
+    CommitRecord,
+    DeliveryRecord,
+    ExportRecord,
+    RepositoryId,
+    RepositoryRecord,
+    SyncRecord,
+    TargetRecord,
+)
+from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.trail.images.ports import ImageUnit
+from fluxtrail.trail.merged import better
+from fluxtrail.trail.outcomes import Change, drop_reverts, keep_changes, next_delivery, roll_back
+from fluxtrail.trail.rows import REPLACEABLE, running_transition
+from fluxtrail.trail.strategies.stated import ExportedCommit
+
+replace = msgspec.structs.replace
+
+
+class Carrier(NamedTuple):
+    """The commit with which an image came, as it stands on the target."""
+
+    commit: CommitRecord
+    row: DeliveryRecord
+
+
+async def keep_sources(
+    unit: ImageUnit, canonical: str, commits: Sequence[ExportedCommit], *, built_at: datetime
+) -> list[CommitRecord]:
+    """Keep source commits, in their order. A merge time that is only read from history is an estimate.
+
+    Args:
+        built_at: when the image was made, or seen at the latest: its commits had been merged by then.
+    """
+    home = await unit.put_repository(RepositoryRecord(id=RepositoryId(UNSAVED), canonical=canonical, url=""))
+    known = await unit.commits_by_sha(home.id, [commit.sha for commit in commits])
+    records = []
+    for commit in commits:
+        merged = _merged(commit.stated_at, built_at) if commit.stated_at else None
+        there = known.get(commit.sha)
+        if there is not None:
+            records.append(replace(there, merged=better(there.merged, merged)))
+            continue
+        records.append(
+            CommitRecord(
+                id=CommitId(UNSAVED),
+                repository_id=home.id,
+                sha=commit.sha,
+                subject=commit.summary,
+                author=commit.author,
+                committed_at=commit.stated_at,
+                merged=merged,
+            )
+        )
+    return await unit.put_commits(records)
+
+
+def _merged(committed_at: datetime, built_at: datetime) -> Moment:
+    return Moment(
+        at=committed_at,
+        evidence=Evidence.COMMITTER_DATE,
+        precision=Precision.ESTIMATED,
+        not_before=committed_at,
+        not_after=max(committed_at, built_at),
+    )
+
+
+async def find_carrier(
+    unit: ImageUnit,
+    target: TargetRecord,
+    sync: SyncRecord,
+    *,
+    homes: Collection[RepositoryId],
+    sources: Collection[CommitId],
+) -> Carrier | None:
+    """Return the newest commit in scope that a sync carried; rather one that image automation pushed.
+
+    Args:
+        homes: where the target's manifests, and those of what applies the target, come from.
+        sources: what the image brings.
+    """
+    rows = [
+        row
+        for row in await unit.applied_deliveries([sync.id])
+        if row.target_id == target.id and row.carrier_id is None and row.commit_id not in sources
+    ]
+    commits = await unit.commits_by_id([row.commit_id for row in rows])
+    found = [
+        Carrier(commit, row)
+        for row in rows
+        if (commit := commits.get(row.commit_id)) is not None and commit.repository_id in homes
+    ]
+    places = await _places(unit, target, [item.commit for item in found])
+
+    def rank(item: Carrier) -> tuple[bool, int, int]:
+        return item.commit.is_carrier, places.get(item.commit.sha, -1), item.commit.id
+
+    return max(found, key=rank, default=None)
+
+
+async def _places(unit: ImageUnit, target: TargetRecord, commits: Sequence[CommitRecord]) -> dict[str, int]:
+    if target.repository_id is None or target.branch is None:
+        return {}
+    shas = [commit.sha for commit in commits if commit.repository_id == target.repository_id]
+    return await unit.chain_positions(target.repository_id, target.branch, shas)
+
+
+async def deliver(
+    unit: ImageUnit,
+    target: TargetRecord,
+    sync: SyncRecord,
+    carrier: Carrier | None,
+    sources: Sequence[CommitRecord],
+    *,
+    now: datetime,
+) -> None:
+    """Write the deliveries of source commits that a sync brought with an image. Does nothing where it was done."""
+    if carrier is not None:
+        await unit.put_exports(
+            [
+                ExportRecord(carrier_id=carrier.commit.id, source_id=commit.id, stated_at=commit.committed_at)
+                for commit in sources
+                if commit.id != carrier.commit.id
+            ]
+        )
+    there = await unit.deliveries(target.id, [commit.id for commit in sources])
+    changes = []
+    for commit in sources:
+        before = there.get(commit.id) or _begun(commit, target, now)
+        after = delivered(before, sync, carrier, now=now)
+        if after is not None and after != before:
+            changes.append(Change(before, after, sync))
+    await keep_changes(unit, changes, now=now)
+    await _tell_running(unit, sync, changes)
+
+
+def _begun(commit: CommitRecord, target: TargetRecord, now: datetime) -> DeliveryRecord:
+    since = commit.merged.at if commit.merged else now
+    return DeliveryRecord(commit_id=commit.id, target_id=target.id, verdict=Verdict.PENDING, since=since)
+
+
+def delivered(
+    before: DeliveryRecord, sync: SyncRecord, carrier: Carrier | None, *, now: datetime
+) -> DeliveryRecord | None:
+    """Return what a source commit's delivery is, given the sync that brought an image with it; None: as it was.
+
+    What an earlier sync applied keeps that moment. What was rolled back comes back, unless that was done after this
+    sync: images may be described late.
+    """
+    if carrier is not None and before.commit_id == carrier.commit.id:
+        return None
+    if before.applied_sync is not None and before.applied_sync != sync.id and before.verdict not in _COMES_BACK:
+        return None
+    if before.verdict is Verdict.ROLLED_BACK and sync.applied is not None and before.since > sync.applied.at:
+        return None
+    carried = replace(before, carrier_id=carrier.commit.id if carrier else before.carrier_id)
+    if carrier is None:
+        return next_delivery(carried, replace(sync, is_unchanged=False), now=now)
+    row = carrier.row
+    return replace(
+        carried,
+        verdict=row.verdict,
+        since=row.since,
+        reason=row.reason,
+        applied_sync=before.applied_sync or sync.id,
+        healthy_sync=before.healthy_sync or row.healthy_sync,
+    )
+
+
+_COMES_BACK = REPLACEABLE | OPEN | {Verdict.ROLLED_BACK}
+
+
+async def _tell_running(unit: ImageUnit, sync: SyncRecord, changes: Sequence[Change]) -> None:
+    """What a sync applied that runs already, runs: who noted that the sync runs has told of the others."""
+    if sync.running is None:
+        return
+    fresh = (item for item in changes if item.after.applied_sync == sync.id and item.before.applied_sync != sync.id)
+    await unit.add_transitions([running_transition(item.after, sync, sync.running.at) for item in fresh])
+
+
+async def drop(
+    unit: ImageUnit, target: TargetRecord, sync: SyncRecord, canonical: str, shas: Sequence[str], *, now: datetime
+) -> None:
+    """Roll back what an image had that was there before, and the one that is there now has not."""
+    home = await unit.put_repository(RepositoryRecord(id=RepositoryId(UNSAVED), canonical=canonical, url=""))
+    commits = await unit.commits_by_sha(home.id, shas)
+    ids = [commit.id for commit in commits.values()]
+    rows = (await unit.deliveries(target.id, ids)).values()
+    # Where code and manifests are one repository a commit may have come by itself: its manifests are still there.
+    brought = [row for row in rows if row.carrier_id is not None or home.id != target.repository_id]
+    await roll_back(unit, brought, sync, now=now)
+    await drop_reverts(unit, target.id, ids)
+
+
+def is_settled(sync: SyncRecord, carrier: Carrier | None) -> bool:
+    """Whether nothing more will become of what a sync carried that would have to be written here."""
+    if carrier is not None:
+        return carrier.row.verdict not in OPEN
+    return sync.outcome is Outcome.SUCCEEDED
