@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from fluxtrail.model.flux import Condition
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncRecord, TargetRecord
 from fluxtrail.model.release_reasons import is_before_attempt, version_named
@@ -111,20 +112,39 @@ def is_of(snapshot: ReleaseSnapshot, seen: HelmRelease) -> bool:
 
 
 def has_succeeded(before: TargetRecord, seen: HelmRelease, attempt: Attempt) -> bool:
-    """True if Ready=True speaks of this attempt, and all that belongs to it has been written."""
-    ready = seen.find_condition("Ready")
-    if ready is None or ready.status != "True":
+    """True if what was attempted last ended well, and all that belongs to it has been written."""
+    ready, snapshot = seen.find_condition("Ready"), seen.newest
+    if snapshot is not None and not (snapshot.status == "deployed" and is_of(snapshot, seen)):
         return False
+    if ready is None or ready.status != "True":
+        return _had_succeeded(seen, attempt)
     is_later = ready.observed_generation is not None and ready.observed_generation > attempt.generation
     if is_later and mark_of(before, seen) == before.successes:
         return False  # it speaks of a generation that changed nothing; what was attempted for it comes next
-    snapshot = seen.newest
     if snapshot is not None:
-        named = version_named(seen.find_condition("Released"))
-        return snapshot.status == "deployed" and is_of(snapshot, seen) and named in (None, snapshot.version)
+        return version_named(seen.find_condition("Released")) in (None, snapshot.version)
     if seen.last_applied is not None:
         return seen.last_applied == seen.last_attempted
     return seen.observed_generation == seen.generation
+
+
+def _had_succeeded(seen: HelmRelease, attempt: Attempt) -> bool:
+    """True if the last attempt ended well, and Ready speaks of the next one already, which has not been noted yet."""
+    ended = success_condition(seen)
+    return ended is not None and ended.observed_generation == attempt.generation
+
+
+def success_condition(seen: HelmRelease) -> Condition | None:
+    """Return the condition that tells that the newest Helm release ended well, or None."""
+    return naming_condition(seen, "TestSuccess" if seen.has_tests else "Released")
+
+
+def naming_condition(seen: HelmRelease, kind: str) -> Condition | None:
+    """Return a condition that is true of the newest Helm release, or None."""
+    condition, snapshot = seen.find_condition(kind), seen.newest
+    if condition is None or condition.status != "True" or snapshot is None:
+        return None
+    return condition if version_named(condition) == snapshot.version else None
 
 
 def snapshot_of_attempt(seen: HelmRelease) -> ReleaseSnapshot | None:
@@ -141,15 +161,26 @@ def mark_of(before: TargetRecord, seen: HelmRelease) -> dict[str, int]:
     snapshot = seen.newest
     if snapshot is None:
         return {VERSION: seen.last_release} if seen.last_release is not None else before.successes
-    deployed_at = int(snapshot.last_deployed.timestamp()) if snapshot.last_deployed else 0
-    return {DEPLOYED_AT: deployed_at, VERSION: snapshot.version}
+    deployed_at, version = _place(snapshot)
+    return {DEPLOYED_AT: deployed_at, VERSION: version}
 
 
 def is_news(snapshot: ReleaseSnapshot, before: TargetRecord) -> bool:
     """True if a release came after the newest one of the last look."""
-    deployed_at = int(snapshot.last_deployed.timestamp()) if snapshot.last_deployed else 0
-    known = before.successes.get(DEPLOYED_AT)
-    return known is not None and (deployed_at, snapshot.version) > (known, before.successes.get(VERSION, 0))
+    return DEPLOYED_AT in before.successes and _place(snapshot) > _known(before)
+
+
+def is_newest_known(snapshot: ReleaseSnapshot, before: TargetRecord) -> bool:
+    """True if a release was the newest one at the last look."""
+    return DEPLOYED_AT in before.successes and _place(snapshot) == _known(before)
+
+
+def _place(snapshot: ReleaseSnapshot) -> tuple[int, int]:
+    return (int(snapshot.last_deployed.timestamp()) if snapshot.last_deployed else 0, snapshot.version)
+
+
+def _known(before: TargetRecord) -> tuple[int, int]:
+    return (before.successes.get(DEPLOYED_AT, 0), before.successes.get(VERSION, 0))
 
 
 def _agree(left: str | None, right: str | None) -> bool:

@@ -38,6 +38,7 @@ from fluxtrail.trail.releases.attempts import (
     is_same,
     mark_of,
     snapshot_of_attempt,
+    success_condition,
     work_of_release,
 )
 from fluxtrail.trail.releases.missed import find_missed_releases
@@ -184,14 +185,14 @@ def _succeed(sync: SyncRecord, before: TargetRecord, attempt: Attempt, seen: Hel
         and bool(before.successes)
         and before.successes == mark_of(before, seen)
     )
-    ready = seen.find_condition("Ready")
+    ended = success_condition(seen) or seen.find_condition("Ready")
     moment = unchanged_at(look) if is_unchanged else succeeded_at(before, sync, seen, look)
     applied = None if sync.is_remediated else sync.applied  # what was undone since, has to be applied again
     applied = applied or (moment if is_unchanged else applied_at(before, sync, seen, moment))
     return replace(
         sync,
         outcome=Outcome.SUCCEEDED,
-        reason=ready.reason if ready else "",
+        reason=ended.reason if ended else "",
         message="",
         applied=applied,
         healthy=moment if has_stages(seen) else None,

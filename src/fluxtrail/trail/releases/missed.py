@@ -17,7 +17,14 @@ from fluxtrail.model.records import UNSAVED, Cause, SyncId, SyncRecord, TargetRe
 from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
 from fluxtrail.model.revision import same_content
 from fluxtrail.trail.judge import Look
-from fluxtrail.trail.releases.attempts import Attempt, artifact_revision, has_same_content, is_news, is_of
+from fluxtrail.trail.releases.attempts import (
+    Attempt,
+    artifact_revision,
+    has_same_content,
+    is_newest_known,
+    is_news,
+    is_of,
+)
 from fluxtrail.trail.releases.moments import has_stages
 
 replace = msgspec.structs.replace
@@ -36,28 +43,43 @@ def find_missed_releases(
     if look.was_held or look.not_before is None or before.awaits_baseline or before.applied is None:
         return []
     found: list[SyncRecord] = []
+    has_just_failed = False
     kept = before
     open_sync = last if last is not None and last.outcome is not Outcome.SUCCEEDED else None
-    for run, ended_by in _runs(before, seen):
+    for run, ended_by in _runs(before, open_sync, seen, look):
         attempt = _attempt(kept, run, look)
         outcome = _outcome(run, seen)
         if is_of(run[0], seen) or has_same_content(kept, attempt) or outcome is None:
-            found = _note_remedy(found, run)
+            if has_just_failed and _is_remedy(run[-1], seen):
+                found[-1] = replace(found[-1], is_remediated=True)
+            has_just_failed = False
             continue
-        goes_on = open_sync is not None and not found and _is_of(open_sync, attempt)
+        goes_on = not found and _is_of(open_sync, attempt)
         if goes_on and open_sync is not None and open_sync.failed and outcome is Outcome.FAILED:
             continue  # known already
         begun = open_sync if open_sync is not None and goes_on else _begin(kept, attempt, look)
         sync = _end(begun, run, attempt, seen, outcome, look, ended_by or look.observed_at)
         found.append(sync)
+        has_just_failed = outcome is Outcome.FAILED
         if outcome is Outcome.SUCCEEDED:
             kept = replace(kept, applied=sync.revision, applied_sha=sync.sha, applied_digest=sync.manifests_digest)
     return found
 
 
-def _runs(before: TargetRecord, seen: HelmRelease) -> Iterator[tuple[list[ReleaseSnapshot], datetime | None]]:
-    """Yield the new releases, oldest first, those of one change together, with when the next one began."""
-    fresh = [snapshot for snapshot in reversed(seen.history) if is_news(snapshot, before)]
+def _runs(
+    before: TargetRecord, open_sync: SyncRecord | None, seen: HelmRelease, look: Look
+) -> Iterator[tuple[list[ReleaseSnapshot], datetime | None]]:
+    """Yield the new releases, oldest first, those of one change together, with when the next one began.
+
+    One that was there at the last look, and whose tests had not ended then, belongs to them.
+    """
+    is_running = open_sync is not None and open_sync.outcome is not Outcome.FAILED
+    fresh = [
+        snapshot
+        for snapshot in reversed(seen.history)
+        if is_news(snapshot, before)
+        or (is_running and is_newest_known(snapshot, before) and _is_of(open_sync, _attempt(before, [snapshot], look)))
+    ]
     runs: list[list[ReleaseSnapshot]] = []
     for snapshot in fresh:
         if runs and _content(runs[-1][-1]) == _content(snapshot):
@@ -91,16 +113,15 @@ def _outcome(run: Sequence[ReleaseSnapshot], seen: HelmRelease) -> Outcome | Non
     return Outcome.FAILED if any(snapshot.action == "uninstall-remediation" for snapshot in run) else None
 
 
-def _note_remedy(found: list[SyncRecord], run: Sequence[ReleaseSnapshot]) -> list[SyncRecord]:
-    """A release of what had been applied before, right after a failure: Flux says that it rolled back."""
-    is_remedy = run[0].action == "rollback" and run[0].is_standing
-    if not is_remedy or not found or found[-1].outcome is not Outcome.FAILED:
-        return found
-    return [*found[:-1], replace(found[-1], is_remediated=True)]
+def _is_remedy(snapshot: ReleaseSnapshot, seen: HelmRelease) -> bool:
+    """True if Flux says that it rolled back to this: of older releases it only says that a rollback touched them."""
+    return snapshot is seen.newest and snapshot.action == "rollback" and snapshot.is_standing
 
 
-def _is_of(sync: SyncRecord, attempt: Attempt) -> bool:
+def _is_of(sync: SyncRecord | None, attempt: Attempt) -> bool:
     """True if an open sync is of that content: its own generation is the better known one."""
+    if sync is None:
+        return False
     config = sync.manifests_digest
     return same_content(sync.revision, attempt.revision) and (config is None or config == attempt.config)
 
@@ -133,7 +154,9 @@ def _end(
     ended_by: datetime,
 ) -> SyncRecord:
     first = next((item for item in run if item.is_standing), run[0])
-    began = max(filter(None, (look.not_before, first.last_deployed)), default=None)
+    # What Flux rolled back to had been released before, and the release of then may be gone from the history.
+    first_began = None if first.action == "rollback" else first.last_deployed
+    began = max(filter(None, (look.not_before, first_began)), default=None)
     moment = bracket(began, ended_by, evidence=Evidence.HELM_RELEASE)
     sync = replace(
         sync,

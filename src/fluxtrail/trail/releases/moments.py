@@ -7,10 +7,17 @@ from datetime import datetime
 from fluxtrail.model.flux import Condition
 from fluxtrail.model.moment import Evidence, Moment, Precision, bracket, exact, observed
 from fluxtrail.model.records import UNSAVED, SyncRecord, TargetRecord
-from fluxtrail.model.release_reasons import version_named
 from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
 from fluxtrail.trail.judge import Look
-from fluxtrail.trail.releases.attempts import is_news, is_of, snapshot_of_attempt
+from fluxtrail.trail.releases.attempts import (
+    is_news,
+    is_of,
+    naming_condition,
+    snapshot_of_attempt,
+    success_condition,
+)
+
+_AT_WORK = ("Running 'install'", "Running 'upgrade'", "Running 'test'")
 
 
 def has_stages(seen: HelmRelease) -> bool:
@@ -31,7 +38,7 @@ def unchanged_at(look: Look) -> Moment:
 
 def succeeded_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, look: Look) -> Moment:
     """Date a success. Released (or TestSuccess) names Helm's release, and so dates it even to whom comes late."""
-    ended = _success_condition(seen)
+    ended = success_condition(seen)
     ready = seen.find_condition("Ready")
     ended_at = (ended.changed_at if ended else None) or (ready.changed_at if ready else None)
     if ended_at is not None and (look.was_held or _is_single(before, seen)):
@@ -45,7 +52,7 @@ def applied_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, succee
     """Helm begins at `lastDeployed`, applies, and only then waits: nobody writes down when the waiting began."""
     if not has_stages(seen):
         return succeeded
-    released = _naming_condition(seen, "Released")
+    released = naming_condition(seen, "Released")
     latest = released.changed_at if released and released.changed_at else succeeded.latest
     first = _first_success(before, seen)
     began = (first.last_deployed if first else None) or sync.started.not_before
@@ -54,37 +61,25 @@ def applied_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, succee
 
 def applied_before_tests(seen: HelmRelease) -> Moment | None:
     """Return when a release that is being tested was applied; None where it is not known (yet) to be."""
-    snapshot, released = snapshot_of_attempt(seen), _naming_condition(seen, "Released")
+    snapshot, released = snapshot_of_attempt(seen), naming_condition(seen, "Released")
     if snapshot is None or released is None or released.changed_at is None:
         return None
     return bracket(snapshot.last_deployed, released.changed_at, evidence=Evidence.HELM_RELEASE)
 
 
 def failed_at(sync: SyncRecord, cause: Condition, seen: HelmRelease, look: Look) -> Moment:
+    """Date the first failure of an attempt: what is seen late may be a later one, unless Flux has counted only one."""
     ready, snapshot = seen.find_condition("Ready"), snapshot_of_attempt(seen)
-    began = snapshot.last_deployed if snapshot else None
+    is_first = _is_first_failure(seen)
+    began = snapshot.last_deployed if snapshot and is_first else None
     # A condition's time does not move where the same words come again: then it is that of an earlier failure.
     told_at = ready.changed_at if ready is not None and ready.reason == cause.reason else cause.changed_at
     is_stale = told_at is not None and began is not None and told_at < began
-    if told_at is not None and not is_stale and (_is_watched(sync, look) or _is_first_failure(seen)):
+    if told_at is not None and not is_stale and (_is_watched(sync, look) or is_first):
         return exact(told_at, Evidence.READY_CONDITION)
     not_before = max(filter(None, (_unseen_since(sync, look), began)), default=None)
     latest = look.observed_at if told_at is None or is_stale else min(told_at, look.observed_at)
     return bracket(not_before, latest)
-
-
-def _success_condition(seen: HelmRelease) -> Condition | None:
-    if seen.has_tests:
-        return _naming_condition(seen, "TestSuccess")
-    return _naming_condition(seen, "Released")
-
-
-def _naming_condition(seen: HelmRelease, kind: str) -> Condition | None:
-    """Return a condition that is true of the newest Helm release, or None."""
-    condition, snapshot = seen.find_condition(kind), seen.newest
-    if condition is None or condition.status != "True" or snapshot is None:
-        return None
-    return condition if version_named(condition) == snapshot.version else None
 
 
 def _successes_of_attempt(before: TargetRecord, seen: HelmRelease) -> list[ReleaseSnapshot]:
@@ -119,7 +114,13 @@ def _began_by(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, look: L
 
 
 def _is_first_failure(seen: HelmRelease) -> bool:
-    """True if the attempt has failed once only: Flux counts from the last change of generation, chart or values."""
+    """True if the attempt has failed once only: Flux counts from the last change of generation, chart or values.
+
+    The count comes a write after the condition; until then Flux still says that it runs the action.
+    """
+    reconciling = seen.find_condition("Reconciling")
+    if reconciling is not None and reconciling.message.startswith(_AT_WORK):
+        return False
     failures = [snapshot for snapshot in seen.history if is_of(snapshot, seen) and not snapshot.is_standing]
     return seen.failures == 1 and len(failures) <= 1
 
