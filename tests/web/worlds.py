@@ -8,22 +8,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
+from tests.web import runs
 
-from fluxtrail.model.counts import Counts, Inflight
+from fluxtrail.model.counts import Counts, ImageCount, Inflight, NotRunning
 from fluxtrail.model.errors import ConfigError, ConflictError, StoreError
 from fluxtrail.model.feed import FeedItem, FeedPage
 from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
 from fluxtrail.model.records import TargetId, Transition, TransitionKind
 from fluxtrail.model.views import (
     Candidate,
+    ChainView,
     ClusterView,
     CommitView,
     DeliveryView,
     ExportView,
+    ImageDetail,
+    ImageView,
     RecordView,
     SyncView,
     TargetView,
     TrailView,
+    WorkloadView,
 )
 from fluxtrail.web.shapes import Page, RecordCount, SyncPlan
 from fluxtrail.web.status import AttributionStatus, Check, ClusterStatus, RepositoryProblem, StatusView, StreamView
@@ -269,6 +274,9 @@ class World:
     synced: list[str | None] = field(default_factory=list)
     """The clusters that were to be told again."""
     refuses_sync: bool = False
+    workloads: list[WorkloadView] = field(default_factory=runs.workloads)
+    images: dict[str, ImageDetail] = field(default_factory=runs.details)
+    chains: list[ChainView] = field(default_factory=lambda: [runs.chain(), runs.broken_chain()])
     answers: list[str] = field(default_factory=list)
     """What GitHub says of each pending record: one is told each time that they are counted."""
 
@@ -396,6 +404,67 @@ class World:
         )
         return next(((t, [sync]) for t in self.targets if t.id == target_id), None)
 
+    async def list_workloads(
+        self,
+        *,
+        cluster: str | None,
+        namespace: str | None,
+        target: str | None,
+        state: str | None,
+        cause: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[WorkloadView]:
+        self._check()
+        found = [
+            w
+            for w in self.workloads
+            if cluster in (None, w.cluster, w.cluster_uid)
+            and namespace in (None, w.workload.split("/")[1])
+            and target in (None, w.target, w.target.split("/")[2])
+            and state in (None, w.state)
+            and cause in (None, w.cause)
+        ]
+        return _page(found, limit, cursor)
+
+    async def list_images(
+        self,
+        *,
+        cluster: str | None,
+        namespace: str | None,
+        state: str | None,
+        text: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[ImageView]:
+        self._check()
+        found = [
+            i
+            for i in (detail.image for detail in self.images.values())
+            if i.index_digest is None
+            and (cluster is None or cluster in i.clusters)
+            and namespace in (None, "shop")
+            and state in (None, i.state)
+            and (text is None or i.digest.startswith(text) or any(text in f"{i.repository}:{tag}" for tag in i.tags))
+        ]
+        return _page(found, limit, cursor)
+
+    async def find_image(self, digest: str) -> ImageDetail | list[ImageView] | None:
+        self._check()
+        found = [detail for known, detail in self.images.items() if known.startswith(digest)]
+        if len(found) > 1:
+            return [detail.image for detail in found]
+        return found[0] if found else None
+
+    async def find_chains(
+        self, kind: str, namespace: str, name: str, *, cluster: str | None
+    ) -> Sequence[ChainView] | None:
+        """Of the one Deployment that there is."""
+        if kind.lower() not in ("deploy", "deployment", "kustomization"):
+            return None
+        found = [c for c in self.chains if cluster in (None, c.cluster, c.cluster_uid)]
+        return found if (namespace, name) in (("shop", "cart"), ("", "cart")) else []
+
     async def list_clusters(self) -> list[ClusterView]:
         self._check()
         return [
@@ -454,6 +523,11 @@ class World:
             ],
             attribution_pending=2,
             attribution_gaps=1,
+            not_running=[
+                NotRunning(cluster="prod-us", cause="image_pull", workloads=2, **where),
+                NotRunning(cluster="prod-us", cause="progressing", workloads=1, **where),
+            ],
+            images=[ImageCount(cluster="prod-us", state="known", images=4)],
         )
 
     def _check(self) -> None:

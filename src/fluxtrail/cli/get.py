@@ -25,7 +25,7 @@ DEFAULT_LIMIT = 100
 
 @click.group()
 def get() -> None:
-    """List commits, deliveries, targets or clusters."""
+    """List commits, deliveries, targets, clusters, workloads or images."""
 
 
 def list_options(function: F) -> F:
@@ -76,7 +76,7 @@ def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, is_watch
         Column("WAITING", lambda c: _seconds(c.oldest_pending_seconds)),
         Column("AGE", lambda c: age(c.merged.at if c.merged else c.committed_at, client.now)),
     ]
-    _show(
+    show(
         client,
         lambda: list(client.pages("/commits", CommitView, limit=limit, parameters=parameters)),
         columns,
@@ -108,15 +108,16 @@ def get_deliveries(ctx: click.Context, /, *, output: str, no_header: bool, is_wa
         Column("NAME", lambda t: split_target(t.target)[2], is_flexible=True),
         Column("VERDICT", lambda d: d.verdict, lambda d: d.verdict),
         Column("STAGE", _last_stage),
-        Column("REASON", lambda d: d.reason, is_flexible=True),
+        Column("REASON", _reason, is_flexible=True),
+        Column("RUNNING", lambda d: d.running, is_wide=True),
         Column("VIA", lambda d: short(d.via or d.carrier), is_wide=True),
         Column("REVISION", lambda d: short_revision(d.revision), is_wide=True),
         Column("UNDONE BY", lambda d: short(d.undone_by), is_wide=True),
         Column("SETTLED", lambda d: "yes" if d.is_settled else "no", is_wide=True),
         Column("SINCE", lambda d: age(d.since, client.now)),
-        Column("MESSAGE", lambda d: d.message, is_wide=True, is_flexible=True),
+        Column("MESSAGE", _message, is_wide=True, is_flexible=True),
     ]
-    _show(
+    show(
         client,
         lambda: list(client.pages("/deliveries", DeliveryView, limit=limit, parameters=parameters)),
         columns,
@@ -154,7 +155,7 @@ def get_targets(ctx: click.Context, /, *, output: str, no_header: bool, is_watch
         Column("SEEN", lambda t: age(t.observed_at, client.now), is_wide=True),
         Column("MESSAGE", lambda t: t.message, is_wide=True, is_flexible=True),
     ]
-    _show(
+    show(
         client,
         lambda: list(client.pages("/targets", TargetView, limit=limit, parameters=parameters)),
         columns,
@@ -180,7 +181,7 @@ def get_clusters(ctx: click.Context, *, output: str, no_header: bool, is_watched
         Column("FAILED", lambda c: str(c.failed), lambda c: "failed" if c.failed else None),
         Column("SEEN", lambda c: age(c.current_at, client.now)),
     ]
-    _show(
+    show(
         client,
         lambda: client.get("/clusters", Page[ClusterView]).items,
         columns,
@@ -192,7 +193,7 @@ def get_clusters(ctx: click.Context, *, output: str, no_header: bool, is_watched
     )
 
 
-def _show(
+def show(
     client: Client,
     fetch: Callable[[], Sequence[V]],
     columns: Sequence[Column[V]],
@@ -245,6 +246,16 @@ def _worst(commit: CommitView) -> str | None:
 
 def _last_stage(delivery: DeliveryView) -> str:
     return next((stage.value for stage in reversed(list(Stage)) if stage.value in delivery.stages), "-")
+
+
+def _reason(delivery: DeliveryView) -> str:
+    """Why it is where it is: of what is applied, why it does not run."""
+    stuck = next((b.cause or b.state for b in delivery.blockers if b.state in ("blocked", "failed")), None)
+    return delivery.reason or (f"not running: {stuck}" if stuck else "")
+
+
+def _message(delivery: DeliveryView) -> str:
+    return delivery.message or next((f"{b.workload}: {b.message}" for b in delivery.blockers if b.message), "")
 
 
 def _phase(target: TargetView) -> str:

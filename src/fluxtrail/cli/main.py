@@ -13,9 +13,9 @@ DEFAULT_SERVER = "http://127.0.0.1:8080"
 _COMMANDS = {
     "run": ("fluxtrail.cli.run:run", "Watch clusters, follow commits, and answer."),
     "demo": ("fluxtrail.cli.demo:demo", "Follow commits through a simulated fleet."),
-    "trace": ("fluxtrail.cli.trace:trace", "Show where a commit is, when it got there, and what holds it up."),
-    "wait": ("fluxtrail.cli.wait:wait", "Wait until a commit is applied or healthy."),
-    "get": ("fluxtrail.cli.get:get", "List commits, deliveries, targets or clusters."),
+    "trace": ("fluxtrail.cli.trace:trace", "Show where a commit, an image or an object is, and what holds it up."),
+    "wait": ("fluxtrail.cli.wait:wait", "Wait until a commit is applied, healthy or running."),
+    "get": ("fluxtrail.cli.get:get", "List commits, deliveries, targets, clusters, workloads or images."),
     "records": ("fluxtrail.cli.records:records", "List deployment records, or tell GitHub all of them again."),
     "db": ("fluxtrail.cli.db:db", "Upgrade or back up the ledger."),
     "version": ("fluxtrail.cli.version:version", "Print the versions of client and server."),

@@ -16,7 +16,9 @@ from datetime import datetime, tzinfo
 
 from fluxtrail.cli.terminal import Terminal
 from fluxtrail.cli.words import (
+    OPEN_RUNNING,
     age,
+    blocker_words,
     clock,
     duration,
     fit,
@@ -29,7 +31,7 @@ from fluxtrail.cli.words import (
 )
 from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.stage import Interval, Stage, lead_time, stage_intervals
-from fluxtrail.model.views import DeliveryView, TrailView
+from fluxtrail.model.views import BlockerView, DeliveryView, TrailView
 
 INDENT = "  "
 COLUMN_MAX = 22
@@ -37,6 +39,7 @@ CONNECTOR_MIN = 8
 """Room for a duration such as `~1h02m` between two stages; below it, the stages go one below the other."""
 EVIDENCE_MIN = 16
 UNAFFECTED_SHOWN = 3
+BLOCKERS_SHOWN = 3
 _ORDER = ("failed", "pending", "rolled_back", "lost", "deployed", "abandoned", "unaffected")
 _EXPECTED = (Stage.MERGED, Stage.FETCHED, Stage.APPLIED)
 """Stages that every delivery comes by, shown though nobody has reached them yet."""
@@ -133,7 +136,8 @@ class Picture:
         if delivery.verdict == "pending":
             merged = moments.get(Stage.MERGED)
             return f"for {age(merged.at, self._now)}" if merged else ""
-        last = Stage.HEALTHY if Stage.HEALTHY in moments else Stage.APPLIED
+        reached = [stage for stage in (Stage.APPLIED, Stage.HEALTHY, Stage.RUNNING) if stage in moments]
+        last = max(reached, key=lambda stage: moments[stage].at, default=Stage.APPLIED)
         lead = lead_time(moments, until=last)
         return self._figure(lead) if lead is not None else ""
 
@@ -142,6 +146,8 @@ class Picture:
         if not moments:
             return
         intervals = {interval.stage: interval for interval in stage_intervals(moments)}
+        if Stage.HEALTHY in moments and Stage.RUNNING in moments:
+            self._notes.add("running is timed from applied, as healthy is: roll-outs and checks go on at once")
         stages = [s for s in self._columns if s in moments or _may_come(s, delivery, moments)]
         if self._is_wide or self._step < max(len(stage) for stage in stages) + CONNECTOR_MIN:
             yield from self._list(moments, intervals, stages)
@@ -226,6 +232,7 @@ class Picture:
             yield from self._wrapped(f"{delivery.reason}, {age(delivery.since, self._now)} ago", delivery.verdict)
         if delivery.message:
             yield from self._wrapped(printable(delivery.message), None)
+        yield from self._running(delivery)
         carrier = delivery.carrier if len(self._trail.exports) > 1 else None
         carried = [carrier, delivery.via if delivery.via != delivery.carrier else None]
         if any(carried):
@@ -236,6 +243,32 @@ class Picture:
             yield from self._dim("whether it concerns this target could not be found out")
         if self._is_wide and delivery.revision:
             yield from self._dim(f"revision {short_revision(delivery.revision)}")
+
+    def _running(self, delivery: DeliveryView) -> Iterator[str]:
+        """What the last stage waits for; what is under way, and nothing speaks against, is said in one line."""
+        if delivery.running == "unknown":
+            yield from self._dim("whether it runs is not known: its workloads are not watched, or could not be read")
+        if delivery.running != "waiting":
+            return
+        stuck = [b for b in delivery.blockers if b.state in ("blocked", "failed")]
+        if not stuck:
+            names = ", ".join(printable(b.workload) for b in delivery.blockers[:BLOCKERS_SHOWN])
+            yield from self._wrapped(f"applied; rolling out{f': {names}' if names else ''}", "pending")
+            return
+        yield from self._wrapped("applied, but not running:", "warn")
+        shown = delivery.blockers if self._is_wide else stuck[:BLOCKERS_SHOWN]
+        for blocker in shown:
+            yield from self._blocker(blocker)
+        if len(shown) < len(delivery.blockers):
+            yield from self._dim(f"and {len(delivery.blockers) - len(shown)} more")
+
+    def _blocker(self, blocker: BlockerView) -> Iterator[str]:
+        lasted = f"  for {age(blocker.since, self._now)}" if blocker.since else ""
+        name = fit(printable(blocker.workload), self._width - 2 * len(INDENT) - width_of(lasted))
+        yield f"{INDENT * 2}{self._out.style(name, 'strong')}{self._out.style(lasted, 'dim')}"
+        text = blocker_words(blocker)
+        for line in textwrap.wrap(text, width=max(self._width - 3 * len(INDENT), 20)):
+            yield INDENT * 3 + self._out.style(line, "pending" if blocker.state == "progressing" else "failed")
 
     def _unaffected(self, deliveries: Sequence[DeliveryView]) -> Iterator[str]:
         shown = deliveries if self._is_wide else deliveries[:UNAFFECTED_SHOWN]
@@ -255,11 +288,14 @@ class Picture:
 
 def _columns(deliveries: Sequence[DeliveryView]) -> list[Stage]:
     known = {stage for delivery in deliveries for stage in _moments(delivery)}
+    known |= {Stage.RUNNING for delivery in deliveries if delivery.running in OPEN_RUNNING}
     return [stage for stage in Stage if stage in known or stage in _EXPECTED]
 
 
 def _may_come(stage: Stage, delivery: DeliveryView, moments: dict[Stage, Moment]) -> bool:
     """Only what is still on its way has stages to come; one that was passed by is absent."""
+    if stage is Stage.RUNNING and delivery.running:
+        return delivery.running in OPEN_RUNNING
     order = list(Stage)
     return delivery.verdict == "pending" and all(order.index(stage) > order.index(known) for known in moments)
 

@@ -1,4 +1,4 @@
-"""`fluxtrail trace --watch`: the trail drawn again whenever it changes, until the commit is settled."""
+"""`fluxtrail trace --watch`: the trail drawn again whenever it changes, until the commit is settled and runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fluxtrail.cli.screen import Screen
 from fluxtrail.cli.trace import candidates_text, narrowed
 from fluxtrail.cli.waiting import WILL_NOT_HAPPEN, Exit
 from fluxtrail.cli.watch import Looker, Pace, interruptible
-from fluxtrail.cli.words import zone
+from fluxtrail.cli.words import OPEN_RUNNING, zone
 from fluxtrail.model.views import TrailView
 
 
@@ -85,17 +85,23 @@ class TrailWatch:
             out, is_wide = self._screen.out, self._output == "wide"
             picture = Picture(trail, out, now=self._client.now, where=self._zone, is_wide=is_wide)
             lines = list(picture.lines())
-            if self._screen.is_live and not trail.is_settled:
-                lines += ["", out.style("  watching until it is settled; Ctrl-C ends", "dim")]
+            if self._screen.is_live and not is_over(trail):
+                until = "runs" if trail.is_settled else "is settled"
+                lines += ["", out.style(f"  watching until it {until}; Ctrl-C ends", "dim")]
             self._screen.draw(lines)
 
     def _is_over(self) -> bool:
-        return self._looker.trail is not None and self._shown().is_settled
+        return self._looker.trail is not None and is_over(self._shown())
 
     def _shown(self) -> TrailView:
         if self._looker.trail is None:
             raise AssertionError("nothing was seen yet")
         return narrowed(self._looker.trail, **self._narrowing)
+
+
+def is_over(trail: TrailView) -> bool:
+    """Settled, and nothing of it is on its way to running."""
+    return trail.is_settled and not any(d.running in OPEN_RUNNING for d in trail.deliveries)
 
 
 def exit_of(trail: TrailView) -> Exit:

@@ -33,7 +33,12 @@ class Duration(click.ParamType[timedelta]):
 @click.command()
 @click.argument("sha", metavar="SHA|PREFIX|#PR")
 @click.option(
-    "--for", "goal", type=click.Choice(["applied", "healthy"]), default="healthy", show_default=True, help="The stage."
+    "--for",
+    "goal",
+    type=click.Choice(["applied", "healthy", "running"]),
+    default="healthy",
+    show_default=True,
+    help="The stage.",
 )
 @narrowing_options
 @click.option("--timeout", type=Duration(), default="10m", show_default=True, help="How long to wait at most.")
@@ -55,11 +60,11 @@ def wait(
     output: str | None,
     quiet: bool,
 ) -> None:
-    """Wait until a commit is applied or healthy on every target that it concerns.
+    """Wait until a commit is applied, healthy or running on every target that it concerns.
 
-    A commit that is not known yet is waited for. Exit codes: 0 it is there, or concerns no target; 1 it failed;
-    2 usage, or the sha is ambiguous; 3 not within --timeout; 4 it will not happen: it was lost, rolled back or
-    abandoned.
+    A commit that is not known yet is waited for. What is applied and does not run is waited for too, and it is said
+    why. Exit codes: 0 it is there, or concerns no target; 1 it failed; 2 usage, or the sha is ambiguous; 3 not within
+    --timeout; 4 it will not happen: it was lost, rolled back or abandoned.
     """
     waiter = Waiter(goal=goal, clusters=clusters, targets=targets, fail_after=fail_after)
     progress = Progress(terminal(sys.stderr), is_quiet=quiet)

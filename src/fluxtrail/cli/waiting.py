@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from fluxtrail.cli.trace import is_meant
-from fluxtrail.cli.words import duration, pending_words, short
-from fluxtrail.model.views import DeliveryView, TrailView
+from fluxtrail.cli.words import OPEN_RUNNING, blocker_words, duration, pending_words, short
+from fluxtrail.model.stage import Stage
+from fluxtrail.model.views import BlockerView, DeliveryView, TrailView
 
 LONGEST_SECONDS = 10**9
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,6})?[dhms])+")
@@ -45,7 +46,8 @@ class Waiter:
     """Remembers which targets are waited for.
 
     Args:
-        goal: `applied` or `healthy`. A target without health checks has no `healthy`: there it is reached by deploying.
+        goal: `applied`, `healthy` or `running`. A target without health checks has no `healthy`: there it is reached by
+            deploying. So is `running` where nothing is to run, or where it cannot be known.
         fail_after: how long a failure must last to be the end; Flux retries for ever, and the next commit may mend it.
     """
 
@@ -94,17 +96,42 @@ class Waiter:
             return Decision(Exit.WILL_NOT_HAPPEN, f"{missing} of its targets are no longer known")
         behind = [d for d in present if not self._is_reached(d)]
         if not behind:
-            return Decision(Exit.OK, f"{self._goal} on {_targets(len(present))}")
+            return Decision(Exit.OK, f"{self._goal} on {_targets(len(present))}{self._note(present)}")
         failed = [d for d in behind if d.verdict == "failed"]
         final = [d for d in failed if d.since is None or now - d.since >= self._fail_after]
         if final:
             return Decision(Exit.FAILED, "; ".join(_failed_text(d) for d in final))
+        dead = [(d, b) for d in behind for b in self._failed_blockers(d, now)]
+        if dead:
+            return Decision(Exit.FAILED, "; ".join(_blocked_text(d, b) for d, b in dead))
         return Decision(None, f"{len(present) - len(behind)} of {_targets(len(present))}; {_waiting_text(behind)}")
 
     def _is_reached(self, delivery: DeliveryView) -> bool:
+        if self._goal == "running" and delivery.verdict != "unaffected":
+            is_not_coming = delivery.verdict == "deployed" and delivery.running not in OPEN_RUNNING
+            return Stage.RUNNING in delivery.stages or is_not_coming
         if delivery.verdict in ("deployed", "unaffected"):
             return True
         return self._goal == "applied" and "applied" in delivery.stages
+
+    def _failed_blockers(self, delivery: DeliveryView, now: datetime) -> list[BlockerView]:
+        """What will not run without a change, and has been so for long enough."""
+        if self._goal != "running":
+            return []
+        failed = [blocker for blocker in delivery.blockers if blocker.state == "failed"]
+        return [b for b in failed if b.since is None or now - b.since >= self._fail_after]
+
+    def _note(self, present: list[DeliveryView]) -> str:
+        """Where running is not what was reached."""
+        if self._goal != "running":
+            return ""
+        behind = [d for d in present if Stage.RUNNING not in d.stages and d.verdict != "unaffected"]
+        absent = sum(d.running == "absent" for d in behind)
+        unknown = [d for d in behind if d.running != "absent"]
+        notes = [f"nothing is to run on {absent}"] if absent else []
+        if unknown:
+            notes.append(f"not known on {len(unknown)}: workloads are not watched or not read, {_where(unknown[0])}")
+        return f" ({'; '.join(notes)})" if notes else ""
 
 
 def parse_duration(text: str) -> timedelta | None:
@@ -129,9 +156,28 @@ def _where(delivery: DeliveryView) -> str:
 
 def _waiting_text(deliveries: list[DeliveryView]) -> str:
     first = deliveries[0]
+    if first.verdict == "deployed" or first.blockers:
+        return _rolling_text(deliveries)
     words = pending_words(first.reason, first.target) if first.verdict == "pending" else _failed_text(first)
     more = f" (and {len(deliveries) - 1} more)" if len(deliveries) > 1 else ""
     return f"{words}: {_where(first)}{more}" if first.verdict == "pending" else f"{words}{more}"
+
+
+def _rolling_text(deliveries: list[DeliveryView]) -> str:
+    """What is applied and does not run; what is stuck goes first."""
+    stuck = [(d, b) for d in deliveries for b in d.blockers if b.state in ("blocked", "failed")]
+    under_way = [(d, b) for d in deliveries for b in d.blockers if b.state not in ("blocked", "failed")]
+    known = stuck + under_way
+    if not known:
+        return f"applied; its roll-outs are being looked at: {_where(deliveries[0])}"
+    more = f" (and {len(known) - 1} more)" if len(known) > 1 else ""
+    return f"{_blocked_text(*known[0])}{more}"
+
+
+def _blocked_text(delivery: DeliveryView, blocker: BlockerView) -> str:
+    if blocker.state == "progressing" and blocker.cause is None:
+        return f"rolling out on {_where(delivery)}: {blocker.workload}"
+    return f"applied, but not running on {_where(delivery)}: {blocker.workload}: {blocker_words(blocker)}"
 
 
 def _failed_text(delivery: DeliveryView) -> str:

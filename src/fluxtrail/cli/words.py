@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime, tzinfo
 
+from fluxtrail.model.views import BlockerView
+
 SHORT_SHA = 8
 
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
@@ -21,6 +23,17 @@ PENDING_WORDS = {
     "source_failing": "its source cannot be fetched",
     "scoping": "it is being found out whether this target is concerned",
 }
+
+
+OPEN_RUNNING = frozenset({"unread", "waiting"})
+"""Of the last stage: it may still come."""
+
+
+def blocker_words(blocker: BlockerView) -> str:
+    """Why a workload does not run, in the cluster's words: `image_pull: Back-off pulling image …`."""
+    said = ": ".join(filter(None, (blocker.cause or blocker.state, printable(blocker.message))))
+    where = ", ".join(filter(None, (f"pod {blocker.pod}" if blocker.pod else "", blocker.container)))
+    return f"{said} ({printable(where)})" if where else said
 
 
 def duration(seconds: float) -> str:

@@ -131,7 +131,9 @@ async def _check_request(request: Request[Any, Any, Any]) -> None:
 
 def _refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
     """A misspelt filter must not silently become no filter."""
-    known = [n for n in inspect.signature(request.route_handler.fn).parameters if n not in ("request", "data")]
+    # `state` is the framework's own, so that parameter is called `state_` in handlers.
+    names = [name.removesuffix("_") for name in inspect.signature(request.route_handler.fn).parameters]
+    known = [name for name in names if name not in ("request", "data")]
     accepted = [name for name in known if name not in request.path_params]
     for name, value in request.query_params.items():
         if name not in accepted:

@@ -91,7 +91,9 @@ def on_problem(_request: Request[Any, Any, Any], exc: ProblemError) -> Response[
 def on_validation(request: Request[Any, Any, Any], exc: ValidationException) -> Response[bytes]:
     """The framework's own complaint about a parameter, with the value that was given."""
     entries = exc.extra if isinstance(exc.extra, list) else []
-    errors = [_invalid_parameter(request, str(e.get("key", "")), str(e.get("message", ""))) for e in entries]
+    errors = [
+        _invalid_parameter(request, str(e.get("key", "")).removesuffix("_"), str(e.get("message", ""))) for e in entries
+    ]
     if not errors:
         missing = _MISSING.search(exc.detail)
         message = "it is required" if missing else exc.detail

@@ -34,14 +34,14 @@ async def list_workloads(
     cluster: Text = None,
     namespace: Text = None,
     target: Text = None,
-    state: Annotated[RolloutState | None, QueryParameter()] = None,
+    state_: Annotated[RolloutState | None, QueryParameter(name="state")] = None,
     cause: Annotated[RolloutCause | None, QueryParameter()] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[WorkloadView]:
     """`cluster` is a name or uid, `target` whose inventory it is in: a name, `kind/name` or `kind/namespace/name`."""
     found = await context_of(request).answers.list_workloads(
-        cluster=cluster, namespace=namespace, target=target, state=state, cause=cause, limit=limit, cursor=cursor
+        cluster=cluster, namespace=namespace, target=target, state=state_, cause=cause, limit=limit, cursor=cursor
     )
     return Page(items=list(found.items), next=found.next)
 
@@ -52,7 +52,7 @@ async def list_images(
     *,
     cluster: Text = None,
     namespace: Text = None,
-    state: Annotated[ImageState | None, QueryParameter()] = None,
+    state_: Annotated[ImageState | None, QueryParameter(name="state")] = None,
     text: Annotated[
         str | None,
         QueryParameter(
@@ -64,7 +64,7 @@ async def list_images(
 ) -> Page[ImageView]:
     """By repository, the newest first; `namespace` is one that it runs in."""
     found = await context_of(request).answers.list_images(
-        cluster=cluster, namespace=namespace, state=state, text=text, limit=limit, cursor=cursor
+        cluster=cluster, namespace=namespace, state=state_, text=text, limit=limit, cursor=cursor
     )
     return Page(items=list(found.items), next=found.next)
 
@@ -105,7 +105,7 @@ async def get_chains(
     request: AnyRequest,
     kind: Annotated[str, PathParameter(description="`Deployment`, `deploy`, `Rollout.argoproj.io`; any letter case.")],
     namespace: Annotated[str, PathParameter(description="`-`: none, or wherever it is.")],
-    name: str,
+    name: Annotated[str, PathParameter()],
     *,
     cluster: Text = None,
 ) -> Page[ChainView]:
