@@ -134,6 +134,17 @@ def _had_succeeded(seen: HelmRelease, attempt: Attempt) -> bool:
     return ended is not None and ended.observed_generation == attempt.generation
 
 
+def had_failed(seen: HelmRelease) -> bool:
+    """True if the last attempt failed, and Ready speaks of a retry or of the next one already."""
+    snapshot, released = snapshot_of_attempt(seen), seen.find_condition("Released")
+    if snapshot is None:
+        return False
+    if snapshot.is_standing:
+        return seen.has_tests and snapshot.has_failed_test
+    is_unlocked = released is not None and released.reason == "PendingRelease"
+    return snapshot.status == "failed" and not is_unlocked
+
+
 def success_condition(seen: HelmRelease) -> Condition | None:
     """Return the condition that tells that the newest Helm release ended well, or None."""
     return naming_condition(seen, "TestSuccess" if seen.has_tests else "Released")

@@ -31,6 +31,7 @@ from fluxtrail.trail.releases.attempts import (
     Attempt,
     artifact_revision,
     attempt_of,
+    had_failed,
     has_same_content,
     has_succeeded,
     is_applied,
@@ -231,7 +232,7 @@ def _judge_attempt(
     )
     if target.phase is Outcome.CHECKING:
         after = _note_tests(after, seen)
-    if target.phase is Outcome.FAILED:
+    if target.phase is Outcome.FAILED or had_failed(seen):
         after = _fail(after, seen, look)
     if not look.was_held and not is_new and _may_have_moved(seen, since):
         after = replace(after, started=_with_gap(after.started))

@@ -118,8 +118,9 @@ def _is_first_failure(seen: HelmRelease) -> bool:
 
     The count comes a write after the condition; until then Flux still says that it runs the action.
     """
-    reconciling = seen.find_condition("Reconciling")
-    if reconciling is not None and reconciling.message.startswith(_AT_WORK):
+    ready, reconciling = seen.find_condition("Ready"), seen.find_condition("Reconciling")
+    is_at_work = reconciling is not None and reconciling.message.startswith(_AT_WORK)
+    if is_at_work and ready is not None and ready.status == "False":
         return False
     failures = [snapshot for snapshot in seen.history if is_of(snapshot, seen) and not snapshot.is_standing]
     return seen.failures == 1 and len(failures) <= 1
