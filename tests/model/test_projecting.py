@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from fluxtrail.model import projecting as p
 from fluxtrail.model import wire_workloads as wire
 from fluxtrail.model.observation import ObjectKey, ObjectUid
-from fluxtrail.model.workloads import ContainerKind, ContainerRun, ContainerSpec, Owner, Pod, Workload
+from fluxtrail.model.workloads import (
+    ContainerKind,
+    ContainerRun,
+    ContainerSpec,
+    ContainerTrouble,
+    Owner,
+    Pod,
+    Progress,
+    Workload,
+)
 
 DIGEST = "sha256:" + "3b6cdcc7" * 8
 OTHER_DIGEST = "sha256:" + "9f2c1e07" * 8
@@ -130,7 +139,15 @@ def test_a_pod_keeps_what_is_read() -> None:
         ),
         containers=(
             ContainerRun("app", "ghcr.io/acme/web:1.2", ContainerKind.MAIN, DIGEST, is_ready=True, started_at=STARTED),
-            ContainerRun("late", "ghcr.io/acme/late", ContainerKind.MAIN, "", is_ready=False, started_at=None),
+            ContainerRun(
+                "late",
+                "ghcr.io/acme/late",
+                ContainerKind.MAIN,
+                "",
+                is_ready=False,
+                started_at=None,
+                trouble=ContainerTrouble(waiting="ContainerCreating"),
+            ),
             ContainerRun(
                 "migrate",
                 "ghcr.io/acme/migrate:1",
@@ -138,6 +155,7 @@ def test_a_pod_keeps_what_is_read() -> None:
                 OTHER_DIGEST,
                 is_ready=False,
                 started_at=CREATED,
+                trouble=ContainerTrouble(exit_code=0),
             ),
             ContainerRun("proxy", "envoy:2", ContainerKind.SIDECAR, "id", is_ready=True, started_at=STARTED),
         ),
@@ -289,6 +307,7 @@ def test_a_deployment_keeps_what_is_read() -> None:
         update_revision="",
         created_at=CREATED,
         is_deleting=False,
+        progress=Progress(wanted=3, strategy="RollingUpdate"),
     )
 
 
@@ -408,7 +427,11 @@ SHAPES: list[tuple[type[Any], Project]] = [
     (wire.WireTemplated, p.project_replica_set),
     (wire.WireTemplated, p.project_stateful_set),
     (wire.WireCronJob, p.project_cron_job),
+    (wire.WireTemplated, p.project_deployment),
+    (wire.WireTemplated, p.project_daemon_set),
+    (wire.WireTemplated, p.project_job),
     (wire.WireOwned, lambda found: p.project_owner(found, group="g", kind="K")),
+    (wire.WireCustom, lambda found: p.project_custom(found, group="g", kind="K")),
 ]
 
 

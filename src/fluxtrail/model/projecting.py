@@ -7,22 +7,38 @@ when its last user goes, so that this needs no bound of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from sys import intern
 
+from fluxtrail.model.flux import HELM_GROUP, KUSTOMIZE_GROUP
 from fluxtrail.model.image import find_digest
-from fluxtrail.model.moment import parse_timestamp
+from fluxtrail.model.kept import count, find_moment, generation
 from fluxtrail.model.observation import ObjectKey, ObjectUid
+from fluxtrail.model.progressing import (
+    cron_job_progress,
+    custom_progress,
+    daemon_set_progress,
+    deployment_progress,
+    job_progress,
+    replica_set_progress,
+    stateful_set_progress,
+)
+from fluxtrail.model.troubles import container_trouble, pod_trouble
 from fluxtrail.model.wire_workloads import (
     WireContainer,
     WireContainers,
     WireContainerState,
     WireContainerStatus,
     WireCronJob,
+    WireCronJobSpec,
+    WireCustom,
+    WireCustomStatus,
     WireLabels,
+    WireManagedMeta,
+    WireManager,
     WireOwned,
-    WireOwnedMeta,
     WireOwner,
     WirePod,
     WirePodStatus,
@@ -40,12 +56,14 @@ from fluxtrail.model.workloads import (
     ContainerSpec,
     Owner,
     Pod,
+    Progress,
     Workload,
 )
 
 MAX_CONTAINERS = 64
 MAX_OWNERS = 16
 MAX_NOTES = 64
+MAX_MANAGERS = 64
 MAX_TEXT = 1024
 """Characters of an image, an image id, or a note's value. Names are kept as they are: the API bounds them."""
 
@@ -53,15 +71,14 @@ _MIRROR = "kubernetes.io/config.mirror"
 _REVISIONS = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")
 _LONGEST_NUMBER = 18
 
-_LONGEST_TIMESTAMP = 64
-
-# Objects are listed by name: those of one owner, and often of one second, come one after the other.
-_parse_timestamp = lru_cache(maxsize=1024)(parse_timestamp)
+_APPLIERS = frozenset({"kustomize-controller", "helm-controller", "flux"})
+"""Field managers of Flux's own hands: what they write is what was applied."""
 
 
 def project_pod(wire: WirePod) -> Pod:
     meta, spec, status = wire.metadata, wire.spec or WireContainers(), wire.status or WirePodStatus()
     labels = meta.labels or WireLabels()
+    is_ready, ready_at = _readiness(status)
     return Pod(
         uid=ObjectUid(meta.uid or ""),
         namespace=intern(meta.namespace or ""),
@@ -69,14 +86,17 @@ def project_pod(wire: WirePod) -> Pod:
         owners=_owners(meta.owner_references),
         containers=_runs(spec, status),
         phase=intern(status.phase or "Unknown"),
-        created_at=_find_moment(meta.creation_timestamp),
+        created_at=find_moment(meta.creation_timestamp),
         is_deleting=meta.deletion_timestamp is not None,
-        is_ready=_is_ready(status),
+        is_ready=is_ready,
         is_static=_MIRROR in (meta.annotations or ()),
         node=intern(spec.node_name or ""),
         revision=intern(labels.revision or ""),
         generation=_number(labels.generation),
         notes=_notes(meta.annotations),
+        ready_at=ready_at,
+        trouble=None if is_ready else pod_trouble(status),
+        applied_by=None if meta.owner_references else _applier(meta.labels),
     )
 
 
@@ -86,28 +106,40 @@ def project_replica_set(wire: WireTemplated) -> Workload:
     A Deployment keeps ten old ReplicaSets: they are the most numerous of all workloads.
     """
     owned = any(owner.is_controller for owner in _owners(wire.metadata.owner_references))
-    return _templated(wire, APPS_GROUP, "ReplicaSet", has_containers=not owned)
+    return _templated(wire, APPS_GROUP, "ReplicaSet", replica_set_progress, has_containers=not owned)
 
 
 def project_deployment(wire: WireTemplated) -> Workload:
-    return _templated(wire, APPS_GROUP, "Deployment")
+    return _templated(wire, APPS_GROUP, "Deployment", deployment_progress)
 
 
 def project_stateful_set(wire: WireTemplated) -> Workload:
-    return _templated(wire, APPS_GROUP, "StatefulSet")
+    return _templated(wire, APPS_GROUP, "StatefulSet", stateful_set_progress)
 
 
 def project_daemon_set(wire: WireTemplated) -> Workload:
-    return _templated(wire, APPS_GROUP, "DaemonSet", is_scaled=False)
+    return _templated(wire, APPS_GROUP, "DaemonSet", daemon_set_progress, is_scaled=False)
 
 
 def project_job(wire: WireTemplated) -> Workload:
-    return _templated(wire, BATCH_GROUP, "Job", is_scaled=False)
+    return _templated(wire, BATCH_GROUP, "Job", job_progress, is_scaled=False)
 
 
 def project_cron_job(wire: WireCronJob) -> Workload:
-    job = wire.spec.job_template.spec if wire.spec and wire.spec.job_template else None
-    return _workload(wire.metadata, BATCH_GROUP, "CronJob", containers=_template(job.template if job else None))
+    spec = wire.spec or WireCronJobSpec()
+    job = spec.job_template.spec if spec.job_template else None
+    return _workload(
+        wire.metadata,
+        BATCH_GROUP,
+        "CronJob",
+        containers=_template(job.template if job else None),
+        progress=cron_job_progress(spec),
+    )
+
+
+def project_custom(wire: WireCustom, *, group: str, kind: str) -> Workload:
+    """Return an object of an unknown kind that was read in full: what its controller has seen, and its conditions."""
+    return _workload(wire.metadata, group, kind, progress=custom_progress(wire.status or WireCustomStatus()))
 
 
 def project_owner(wire: WireOwned, *, group: str, kind: str) -> Workload:
@@ -116,7 +148,13 @@ def project_owner(wire: WireOwned, *, group: str, kind: str) -> Workload:
 
 
 def _templated(
-    wire: WireTemplated, group: str, kind: str, *, is_scaled: bool = True, has_containers: bool = True
+    wire: WireTemplated,
+    group: str,
+    kind: str,
+    progress_of: Callable[[WireTemplatedSpec, WireTemplatedStatus], Progress],
+    *,
+    is_scaled: bool = True,
+    has_containers: bool = True,
 ) -> Workload:
     spec, status = wire.spec or WireTemplatedSpec(), wire.status or WireTemplatedStatus()
     replicas = None
@@ -129,17 +167,19 @@ def _templated(
         containers=_template(spec.template) if has_containers else None,
         replicas=replicas,
         update_revision=status.update_revision or "",
+        progress=progress_of(spec, status),
     )
 
 
 def _workload(
-    meta: WireOwnedMeta,
+    meta: WireManagedMeta,
     group: str,
     kind: str,
     *,
     containers: tuple[ContainerSpec, ...] | None = None,
     replicas: int | None = None,
     update_revision: str = "",
+    progress: Progress | None = None,
 ) -> Workload:
     return Workload(
         uid=ObjectUid(meta.uid or ""),
@@ -150,8 +190,12 @@ def _workload(
         replicas=replicas,
         revision=_revision(meta.annotations) if kind == "ReplicaSet" else 0,
         update_revision=intern(update_revision),
-        created_at=_find_moment(meta.creation_timestamp),
+        created_at=find_moment(meta.creation_timestamp),
         is_deleting=meta.deletion_timestamp is not None,
+        generation=generation(meta.generation),
+        touched_at=_touched_at(meta.managed_fields),
+        applied_by=_applier(meta.labels),
+        progress=progress,
     )
 
 
@@ -188,6 +232,32 @@ def _kept_owners(fields: tuple[_OwnerFields, ...]) -> tuple[Owner, ...]:
     )
 
 
+def _applier(labels: WireLabels | None) -> ObjectKey | None:
+    """Return the HelmRelease, or else the Kustomization, that an object's labels name."""
+    if labels is None:
+        return None
+    if labels.release_name and labels.release_namespace:
+        return _kept_key(HELM_GROUP, "HelmRelease", labels.release_namespace, labels.release_name)
+    if labels.kustomization_name and labels.kustomization_namespace:
+        return _kept_key(KUSTOMIZE_GROUP, "Kustomization", labels.kustomization_namespace, labels.kustomization_name)
+    return None
+
+
+_kept_key = lru_cache(maxsize=1024)(ObjectKey)
+
+
+def _touched_at(managers: list[WireManager | None] | None) -> datetime | None:
+    """Return when Flux last wrote an object; its status is another's matter."""
+    if not managers:
+        return None
+    times = (
+        find_moment(each.time)
+        for each in managers[:MAX_MANAGERS]
+        if each is not None and each.manager in _APPLIERS and not each.subresource
+    )
+    return max((found for found in times if found is not None), default=None)
+
+
 def _notes(annotations: dict[str, str | None] | None) -> tuple[tuple[str, str], ...]:
     if not annotations:
         return ()
@@ -201,10 +271,6 @@ def _notes(annotations: dict[str, str | None] | None) -> tuple[tuple[str, str], 
 def _revision(annotations: dict[str, str | None] | None) -> int:
     found = (_number((annotations or {}).get(name)) for name in _REVISIONS)
     return next((number for number in found if number), 0)
-
-
-def _find_moment(text: str | None) -> datetime | None:
-    return _parse_timestamp(text[:_LONGEST_TIMESTAMP]) if text else None
 
 
 def _number(text: str | None) -> int:
@@ -253,6 +319,8 @@ def _run(name: str, wire: WireContainer, kind: ContainerKind, status: WireContai
         image_id=intern(find_digest((status.image_id or "")[:MAX_TEXT])),
         is_ready=bool(status.ready),
         started_at=_find_start((status.state, status.last_state)),
+        restarts=count(status.restart_count),
+        trouble=None if status.ready else container_trouble(status),
     )
 
 
@@ -270,10 +338,14 @@ def _find_start(states: tuple[WireContainerState | None, ...]) -> datetime | Non
         if state is None:
             continue
         for run in (state.running, state.terminated):
-            if run is not None and (started_at := _find_moment(run.started_at)) is not None:
+            if run is not None and (started_at := find_moment(run.started_at)) is not None:
                 return started_at
     return None
 
 
-def _is_ready(status: WirePodStatus) -> bool:
-    return any(each is not None and each.type == "Ready" and each.status == "True" for each in status.conditions or ())
+def _readiness(status: WirePodStatus) -> tuple[bool, datetime | None]:
+    """Return whether a pod is ready, and since when."""
+    for each in status.conditions or ():
+        if each is not None and each.type == "Ready" and each.status == "True":
+            return True, find_moment(each.last_transition_time)
+    return False, None

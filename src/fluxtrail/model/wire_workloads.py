@@ -5,7 +5,7 @@ As in `wire.py`. There are many of these objects and most of each is never looke
 
 import msgspec
 
-from fluxtrail.model.wire import WireMeta
+from fluxtrail.model.wire import WireMeta, WireParentLabels
 
 
 class WireOwner(msgspec.Struct, rename="camel", gc=False):
@@ -16,8 +16,8 @@ class WireOwner(msgspec.Struct, rename="camel", gc=False):
     controller: bool | None = None
 
 
-class WireLabels(msgspec.Struct, gc=False):
-    """The two labels by which a pod says which template it is of; others are not built."""
+class WireLabels(WireParentLabels, gc=False):
+    """The labels by which a pod says which template it is of, and those of who applied it; others are not built."""
 
     revision: str | None = msgspec.field(default=None, name="controller-revision-hash")
     generation: str | None = msgspec.field(default=None, name="pod-template-generation")
@@ -26,6 +26,20 @@ class WireLabels(msgspec.Struct, gc=False):
 class WireOwnedMeta(WireMeta, rename="camel", gc=False):
     owner_references: list[WireOwner | None] | None = None
     labels: WireLabels | None = None
+
+
+class WireManager(msgspec.Struct, gc=False):
+    """An entry of `managedFields`, without the fields."""
+
+    manager: str | None = None
+    time: str | None = None
+    subresource: str | None = None
+
+
+class WireManagedMeta(WireOwnedMeta, rename="camel", gc=False):
+    """A workload's; a pod's `managedFields` are not built: there are many, and nobody asks."""
+
+    managed_fields: list[WireManager | None] | None = None
 
 
 class WireContainer(msgspec.Struct, rename="camel", gc=False):
@@ -46,26 +60,46 @@ class WireRun(msgspec.Struct, rename="camel", gc=False):
     started_at: str | None = None
 
 
+class WireEnd(msgspec.Struct, rename="camel", gc=False):
+    started_at: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+
+
+class WireReason(msgspec.Struct, gc=False):
+    reason: str | None = None
+    message: str | None = None
+
+
 class WireContainerState(msgspec.Struct, gc=False):
     running: WireRun | None = None
-    terminated: WireRun | None = None
+    terminated: WireEnd | None = None
+    waiting: WireReason | None = None
 
 
 class WireContainerStatus(msgspec.Struct, rename="camel", gc=False):
     name: str | None = None
     image_id: str | None = msgspec.field(default=None, name="imageID")
     ready: bool | None = None
+    started: bool | None = None
+    restart_count: int | None = None
     state: WireContainerState | None = None
     last_state: WireContainerState | None = None
 
 
-class WirePodCondition(msgspec.Struct, gc=False):
+class WirePodCondition(msgspec.Struct, rename="camel", gc=False):
     type: str | None = None
     status: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    last_transition_time: str | None = None
 
 
 class WirePodStatus(msgspec.Struct, rename="camel", gc=False):
     phase: str | None = None
+    reason: str | None = None
+    message: str | None = None
     conditions: list[WirePodCondition | None] | None = None
     container_statuses: list[WireContainerStatus | None] | None = None
     init_container_statuses: list[WireContainerStatus | None] | None = None
@@ -81,19 +115,65 @@ class WireTemplate(msgspec.Struct, gc=False):
     spec: WireContainers | None = None
 
 
-class WireTemplatedSpec(msgspec.Struct, gc=False):
+class WireRollingUpdate(msgspec.Struct, rename="camel", gc=False):
+    max_unavailable: int | str | None = None
+    max_surge: int | str | None = None
+    partition: int | None = None
+
+
+class WireStrategy(msgspec.Struct, rename="camel", gc=False):
+    type: str | None = None
+    rolling_update: WireRollingUpdate | None = None
+
+
+class WireTemplatedSpec(msgspec.Struct, rename="camel", gc=False):
+    """Of each kind its own fields; none has two of one name with different meanings."""
+
     replicas: int | None = None
+    completions: int | None = None
     template: WireTemplate | None = None
+    strategy: WireStrategy | None = None
+    update_strategy: WireStrategy | None = None
+    paused: bool | None = None
+    suspend: bool | None = None
+    min_ready_seconds: int | None = None
+    ttl_seconds_after_finished: int | None = None
+
+
+class WireStatusCondition(msgspec.Struct, rename="camel", gc=False):
+    type: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    last_update_time: str | None = None
+    last_transition_time: str | None = None
 
 
 class WireTemplatedStatus(msgspec.Struct, rename="camel", gc=False):
+    observed_generation: int | None = None
+    replicas: int | None = None
+    updated_replicas: int | None = None
+    ready_replicas: int | None = None
+    available_replicas: int | None = None
+    current_revision: str | None = None
     update_revision: str | None = None
+    desired_number_scheduled: int | None = None
+    current_number_scheduled: int | None = None
+    updated_number_scheduled: int | None = None
+    number_ready: int | None = None
+    number_available: int | None = None
+    active: int | None = None
+    ready: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+    completion_time: str | None = None
+    conditions: list[WireStatusCondition | None] | None = None
 
 
 class WireTemplated(msgspec.Struct, gc=False):
     """A ReplicaSet, Deployment, StatefulSet, DaemonSet or Job: whatever has `spec.template`."""
 
-    metadata: WireOwnedMeta
+    metadata: WireManagedMeta
     spec: WireTemplatedSpec | None = None
     status: WireTemplatedStatus | None = None
 
@@ -104,14 +184,28 @@ class WireJobTemplate(msgspec.Struct, gc=False):
 
 class WireCronJobSpec(msgspec.Struct, rename="camel", gc=False):
     job_template: WireJobTemplate | None = None
+    suspend: bool | None = None
 
 
 class WireCronJob(msgspec.Struct, gc=False):
-    metadata: WireOwnedMeta
+    metadata: WireManagedMeta
     spec: WireCronJobSpec | None = None
 
 
 class WireOwned(msgspec.Struct, gc=False):
     """A PartialObjectMetadata, or of any object what that would have."""
 
-    metadata: WireOwnedMeta
+    metadata: WireManagedMeta
+
+
+class WireCustomStatus(msgspec.Struct, rename="camel", gc=False):
+    observed_generation: int | str | None = None
+    """A text with some, such as Argo's Rollout."""
+    conditions: list[WireStatusCondition | None] | None = None
+
+
+class WireCustom(msgspec.Struct, gc=False):
+    """An object of an unknown kind, of which what most have in common is read."""
+
+    metadata: WireManagedMeta
+    status: WireCustomStatus | None = None

@@ -199,4 +199,4 @@ class Workload(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     applied_by: ObjectKey | None = None
     """The HelmRelease, or else the Kustomization, that its labels name (`helm.toolkit.fluxcd.io/name`, …)."""
     progress: Progress | None = None
-    """None of what is known by its metadata alone, and of a ReplicaSet that something else controls."""
+    """None of what is known by its metadata alone."""

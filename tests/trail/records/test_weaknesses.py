@@ -315,7 +315,9 @@ def _held(item: object) -> int:
             count += len(value) + sum(len(each) for each in value.values() if isinstance(each, set | dict))
         elif isinstance(value, set | list):
             count += len(value)
-        elif type(value).__module__.startswith(("fluxtrail.trail.records.", "fluxtrail.trail.workloads.")):
+        elif hasattr(value, "__dict__") and type(value).__module__.startswith(
+            ("fluxtrail.trail.records.", "fluxtrail.trail.workloads.")
+        ):
             count += _held(value)
     return count
 
