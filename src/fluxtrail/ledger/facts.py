@@ -33,7 +33,7 @@ _SELECT = """
            k.merged, k.committed_at, e.stated_at,
            a.fetched, a.applied, a.succeeded,
            CASE WHEN d.healthy_sync = d.applied_sync THEN a.healthy ELSE h.healthy END,
-           h.succeeded
+           h.succeeded, a.running
     FROM {deliveries}
     JOIN commits AS c ON c.id = d.commit_id
     LEFT JOIN commits AS k ON k.id = d.carrier_id
@@ -95,7 +95,7 @@ class FactsDecoder:
                 commit_id, target_id, carrier_id, is_scope_unknown,
                 merged, is_carrier, committed_at,
                 exported, carrier_committed_at, stated_at,
-                fetched, applied, succeeded, healthy, healthy_succeeded,
+                fetched, applied, succeeded, healthy, healthy_succeeded, running,
             ) = row  # fmt: skip
             if is_carrier:
                 carrier_committed_at = committed_at
@@ -120,6 +120,7 @@ class FactsDecoder:
                 healthy=moments[healthy],
                 succeeded=moments[succeeded],
                 is_scope_unknown=bool(is_scope_unknown),
+                running=moments[running],
             )
 
 

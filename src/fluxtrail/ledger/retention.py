@@ -2,7 +2,9 @@
 
 Never taken: what is open (pending, failed), the newest sync of a target, syncs that attribution is not done
 with, and what these need: their commits, carriers and syncs; nor the commits that branches and targets stand on;
-nor a report that was not sent; nor a deployment record of what runs, or that GitHub is still to be told of.
+nor a report that was not sent; nor a deployment record of what runs, or that GitHub is still to be told of;
+nor a workload or an image that runs, a sync that waits for a workload of a live target, or one whose commits a live
+release has not taken over yet.
 What the figures had counted of a delivery is handed back, so that the caller keeps it in the same unit.
 """
 
@@ -30,9 +32,10 @@ from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.queries.touches import FORGOTTEN_NOTE
 from fluxtrail.ledger.schema import HEALED_LATER
 from fluxtrail.ledger.session import chunks
-from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.ledger.units.images import ImagePart
 from fluxtrail.model.deployment import Told
-from fluxtrail.model.records import CommitId, RepositoryId, SyncId
+from fluxtrail.model.records import Attribution, CommitId, RepositoryId, SyncId
+from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.model.views import DeliveryFacts
 
@@ -40,6 +43,8 @@ _C, _D, _E = schema.commits, schema.deliveries, schema.exports
 _S, _F, _T = schema.syncs, schema.fetches, schema.transitions
 _R = schema.reports
 _K = schema.deployment_records
+_W, _O, _H = schema.workloads, schema.rollouts, schema.handovers
+_I, _N = schema.images, schema.image_runs
 
 REMEMBERED = timedelta(days=7)
 """How long the key of a report that was sent is not sent again; what plans it does so within a restart or two."""
@@ -59,11 +64,16 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """Sent or dropped ones, whose keys need not be remembered any more."""
     records: int
     """Deployment records of what is gone, and of which nothing is left to tell."""
+    workloads: int
+    """Those that were deleted, and that no sync is left to name."""
+    image_runs: int
+    images: int
+    """Those that run nowhere, and of which no run is left."""
     is_complete: bool
     """Nothing older is left to take now."""
 
 
-class RetentionPart(UnitPart):
+class RetentionPart(ImagePart):
     async def prune(self, before: datetime, *, limit: int = 1000) -> Pruned:
         """Take at most `limit` of each kind that was over before `before`; call again until it is complete."""
         situation = await Situation.load(self._session, self._catalog)
@@ -77,6 +87,9 @@ class RetentionPart(UnitPart):
         transitions = await self._prune_transitions(before, limit)
         reports = await self._prune_reports(limit)
         records = await self._prune_records(before, limit)
+        workloads = await self._prune_workloads(before, limit)
+        runs = await self._prune_runs(before, limit)
+        images = await self._prune_images(before, limit)
         await self._prune_touches()
         meta = schema.meta
         later = or_(meta.c.pruned_before.is_(None), meta.c.pruned_before < before)
@@ -90,7 +103,13 @@ class RetentionPart(UnitPart):
             transitions=transitions,
             reports=reports,
             records=records,
-            is_complete=max(len(keys), syncs, commits, fetches, transitions, reports, records) < limit,
+            workloads=workloads,
+            image_runs=runs,
+            images=images,
+            is_complete=max(
+                *(len(keys), syncs, commits, fetches, transitions, reports, records, workloads, runs, images)
+            )
+            < limit,
         )
 
     async def _settled_deliveries(self, before: datetime, limit: int) -> list[Key]:
@@ -116,12 +135,39 @@ class RetentionPart(UnitPart):
             .where(~exists().where(targets.c.id == _S.c.target_id, targets.c.sync_id == _S.c.id))
             .where(~exists().where(_D.c.applied_sync == _S.c.id))
             .where(~exists().where(_D.c.healthy_sync == _S.c.id, text(HEALED_LATER)))
+            .where(~_is_waiting(), ~_is_to_hand_over())
             .order_by(_S.c.started_at)
             .limit(limit)
         )
         found = [SyncId(row.id) for row in await self._session.all(wanted)]
         for chunk in chunks(found):
+            await self._session.run(delete(_O).where(_O.c.sync_id.in_(chunk)))
+            await self._session.run(delete(_H).where(_H.c.sync_id.in_(chunk)))
             await self._session.run(delete(_S).where(_S.c.id.in_(chunk)))
+        return len(found)
+
+    async def _prune_workloads(self, before: datetime, limit: int) -> int:
+        is_named = exists().where(_O.c.workload_id == _W.c.id)
+        wanted = select(_W.c.id).where(_W.c.deleted_at < before, ~is_named).order_by(_W.c.deleted_at, _W.c.id)
+        found = [row.id for row in await self._session.all(wanted.limit(limit))]
+        for chunk in chunks(found):
+            await self._session.run(delete(_W).where(_W.c.id.in_(chunk)))
+        return len(found)
+
+    async def _prune_runs(self, before: datetime, limit: int) -> int:
+        wanted = select(_N.c.id, _N.c.digest).where(_N.c.until < before).order_by(_N.c.until, _N.c.id).limit(limit)
+        found = await self._session.all(wanted)
+        for chunk in chunks(found):
+            await self._session.run(delete(_N).where(_N.c.id.in_([row.id for row in chunk])))
+        await self._relate(dict.fromkeys(row.digest for row in found))
+        return len(found)
+
+    async def _prune_images(self, before: datetime, limit: int) -> int:
+        has_run = exists().where(_N.c.head == _I.c.head)
+        wanted = select(_I.c.digest).where(_I.c.noted_at < before, ~has_run).order_by(_I.c.noted_at, _I.c.digest)
+        found = [row.digest for row in await self._session.all(wanted.limit(limit))]
+        for chunk in chunks(found):
+            await self._session.run(delete(_I).where(_I.c.digest.in_(chunk)))
         return len(found)
 
     async def _footholds(self, situation: Situation) -> set[tuple[RepositoryId, str]]:
@@ -206,6 +252,30 @@ class RetentionPart(UnitPart):
         await self._session.run(delete(touches).where(touches.c.id <= last))
         noted = self._session.dialect.upsert(notes).values(name=FORGOTTEN_NOTE, value=str(last))
         await self._session.run(noted.on_conflict_do_update(index_elements=["name"], set_={"value": str(last)}))
+
+
+def _is_waiting() -> ColumnElement[bool]:
+    """A live target's sync, one of whose workloads is still to roll out."""
+    targets = schema.targets
+    return and_(
+        _S.c.running_state == RunningState.WAITING,
+        exists().where(targets.c.id == _S.c.target_id, targets.c.deleted_at.is_(None)),
+        exists().where(_O.c.sync_id == _S.c.id, _O.c.running.is_(None), _O.c.is_dropped.is_(False)),
+    )
+
+
+def _is_to_hand_over() -> ColumnElement[bool]:
+    """A live release is still to take over its commits; of a gap nobody ever will."""
+    targets = schema.targets
+    return and_(
+        _S.c.attribution != Attribution.GAP,
+        exists().where(
+            _H.c.sync_id == _S.c.id,
+            _H.c.is_handed.is_(False),
+            targets.c.id == _H.c.release_id,
+            targets.c.deleted_at.is_(None),
+        ),
+    )
 
 
 def _is_needed_by_none() -> list[ColumnElement[bool]]:

@@ -8,7 +8,6 @@ from fluxtrail.ledger.units.clusters import ClusterPart
 from fluxtrail.ledger.units.commits import CommitPart
 from fluxtrail.ledger.units.deliveries import DeliveryPart
 from fluxtrail.ledger.units.handovers import HandoverPart
-from fluxtrail.ledger.units.images import ImagePart
 from fluxtrail.ledger.units.objects import ObjectPart
 from fluxtrail.ledger.units.records import RecordPart
 from fluxtrail.ledger.units.repositories import RepositoryPart
@@ -26,7 +25,6 @@ class SqlUnit(
     DeliveryPart,
     RunningPart,
     HandoverPart,
-    ImagePart,
     RecordPart,
     RetentionPart,
 ):

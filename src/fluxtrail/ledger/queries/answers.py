@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
 from fluxtrail.ledger import rows, schema
-from fluxtrail.ledger.catalog import Catalog
-from fluxtrail.ledger.engine import Engine
 from fluxtrail.ledger.queries import commits, deliveries, targets, telling, trails
+from fluxtrail.ledger.queries.asking import LIMIT
 from fluxtrail.ledger.queries.counts import count
 from fluxtrail.ledger.queries.deliveries import DeliveryFilter
 from fluxtrail.ledger.queries.feed import read_feed
@@ -19,8 +17,7 @@ from fluxtrail.ledger.queries.pages import Page, bounded
 from fluxtrail.ledger.queries.record_answers import RecordAnswers
 from fluxtrail.ledger.queries.rendering import Renderer
 from fluxtrail.ledger.queries.resolving import find_targets
-from fluxtrail.ledger.queries.situation import Situation
-from fluxtrail.ledger.session import Session
+from fluxtrail.ledger.queries.running_answers import RunningAnswers
 from fluxtrail.model.counts import Counts
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.feed import FeedPage
@@ -29,19 +26,13 @@ from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TellingKey
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryView, SyncView, TargetView, TrailView
 
-LIMIT = 100
 
-
-class Answers(RecordAnswers):
+class Answers(RecordAnswers, RunningAnswers):
     """The reading side of a ledger. Answers run beside each other and beside the unit that writes.
 
     Every method raises StoreError where the ledger cannot be read; lists raise ConfigError for a cursor that is
     none of theirs (subject `cursor`) and for a verdict that does not exist.
     """
-
-    def __init__(self, engine: Engine, catalog: Catalog) -> None:
-        super().__init__(engine)
-        self._catalog = catalog
 
     async def find_trail(
         self, query: str, *, now: datetime, settle_after: timedelta, limit_targets: int | None = None
@@ -187,11 +178,6 @@ class Answers(RecordAnswers):
         """Return what telemetry tells of whole commits; those that are gone are left out."""
         async with self._engine.read() as session:
             return await telling.read_commits(session, ids, now=now, settle_after=settle_after)
-
-    @asynccontextmanager
-    async def _situation(self) -> AsyncIterator[tuple[Session, Situation]]:
-        async with self._engine.read() as session:
-            yield session, await Situation.load(session, self._catalog)
 
 
 def _verdict(text: str | None) -> Verdict | None:

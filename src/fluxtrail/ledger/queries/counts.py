@@ -3,8 +3,10 @@
 from sqlalchemy import func, select, text
 
 from fluxtrail.ledger import schema
+from fluxtrail.ledger.queries.images import count_images
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.queries.targets import on_its_way
+from fluxtrail.ledger.queries.workloads import count_not_running
 from fluxtrail.ledger.session import Session
 from fluxtrail.model.counts import Counts, Inflight
 from fluxtrail.model.records import Attribution
@@ -32,6 +34,8 @@ async def count(session: Session, situation: Situation) -> Counts:
     behind = select(func.count()).select_from(syncs).where(text("attributed_version < version"))
     gaps = select(func.count()).select_from(syncs).where(text("attribution = 'gap'"))
     return Counts(
+        not_running=await count_not_running(session, situation),
+        images=await count_images(session, situation),
         inflight=inflight,
         attribution_pending=await session.scalar(behind.where(syncs.c.attribution != Attribution.GAP)) or 0,
         attribution_gaps=await session.scalar(gaps) or 0,

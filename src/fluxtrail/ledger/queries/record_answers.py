@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
-from typing import TypeVar
 
-from fluxtrail.ledger.engine import Engine
 from fluxtrail.ledger.queries import records
+from fluxtrail.ledger.queries.asking import LIMIT, Asking, find_word
 from fluxtrail.ledger.queries.pages import Page
 from fluxtrail.ledger.queries.records import RecordCount, RecordFilter
 from fluxtrail.model.deployment import DeploymentStatus, KeptRecord, Told
-from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.views import RecordView
 
-LIMIT = 100
 
-W = TypeVar("W", bound=StrEnum)
-
-
-class RecordAnswers:
+class RecordAnswers(Asking):
     """The reading side of a ledger's deployment records; raises StoreError where the ledger cannot be read."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     async def list_deployment_records(
         self,
@@ -50,8 +40,8 @@ class RecordAnswers:
         chosen = RecordFilter(
             cluster=cluster,
             namespace=namespace,
-            status=_word(DeploymentStatus, status, "status"),
-            told=_word(Told, told, "told"),
+            status=find_word(DeploymentStatus, status, "status"),
+            told=find_word(Told, told, "told"),
             text=text,
         )
         async with self._engine.read() as session:
@@ -91,13 +81,3 @@ class RecordAnswers:
         """Return how many records there are, by (cluster uid, status, told); only those that are not zero."""
         async with self._engine.read() as session:
             return await records.count_records(session)
-
-
-def _word(words: type[W], given: str | None, subject: str) -> W | None:
-    if given is None:
-        return None
-    try:
-        return words(given)
-    except ValueError as exc:
-        known = ", ".join(word.value for word in words)
-        raise ConfigError(f"{given[:40]!r} is none of {known}", subject=subject) from exc

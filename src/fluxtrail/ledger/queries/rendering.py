@@ -9,15 +9,19 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from fluxtrail.ledger import schema
+from fluxtrail.ledger.queries.blockers import find_blockers
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.model.derive import open_message
 from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.records import TargetRecord
+from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import PendingReason, Verdict, is_settled
-from fluxtrail.model.views import DeliveryView
+from fluxtrail.model.views import BlockerView, DeliveryView
 
-_STAGES = tuple(stage.value for stage in (Stage.MERGED, Stage.EXPORTED, Stage.FETCHED, Stage.APPLIED, Stage.HEALTHY))
+_STAGES = tuple(
+    stage.value for stage in (Stage.MERGED, Stage.EXPORTED, Stage.FETCHED, Stage.APPLIED, Stage.HEALTHY, Stage.RUNNING)
+)
 _VERDICTS = {verdict: verdict.value for verdict in Verdict}
 
 _D = schema.deliveries
@@ -42,6 +46,8 @@ def stored() -> Select[Any]:
             _APPLIED.c.revision.label("applied_revision"),
             _APPLIED.c.fetched,
             _APPLIED.c.applied,
+            _APPLIED.c.running,
+            _APPLIED.c.running_state,
             _HEALTHY.c.sha.label("healthy_sha"),
             _HEALTHY.c.revision.label("healthy_revision"),
             _HEALTHY.c.healthy,
@@ -65,7 +71,12 @@ class Renderer:
     async def render(self, found: Sequence[Row[Any]]) -> list[DeliveryView]:
         """Return the views of rows of `stored`, in their order."""
         reasons = await self._reasons(found)
-        return [self.stored_view(row, reasons.get((row.commit_id, row.target_id))) for row in found]
+        waiting = [row.applied_sync for row in found if row.running_state is RunningState.WAITING]
+        blockers = await find_blockers(self.situation.session, waiting)
+        return [
+            self.stored_view(row, reasons.get((row.commit_id, row.target_id)), blockers.get(row.applied_sync, []))
+            for row in found
+        ]
 
     async def _reasons(self, found: Sequence[Row[Any]]) -> dict[tuple[int, int], PendingReason]:
         pending = [row for row in found if row.verdict is Verdict.PENDING]
@@ -84,7 +95,7 @@ class Renderer:
             )
         return reasons
 
-    def stored_view(self, row: Row[Any], reason: PendingReason | None) -> DeliveryView:
+    def stored_view(self, row: Row[Any], reason: PendingReason | None, blockers: list[BlockerView]) -> DeliveryView:
         target = self.situation.targets[row.target_id]
         carried_by = row.applied_sha or row.healthy_sha
         return self._view(
@@ -106,7 +117,10 @@ class Renderer:
                 fetched=row.fetched,
                 applied=row.applied,
                 healthy=row.healthy,
+                running=row.running,
             ),
+            running=_running_word(row),
+            blockers=blockers,
         )
 
     def derived_view(
@@ -169,10 +183,19 @@ def stages(
     fetched: Moment | None = None,
     applied: Moment | None = None,
     healthy: Moment | None = None,
+    running: Moment | None = None,
 ) -> dict[str, Moment]:
     """Return the moments that are known, in the order of the stages."""
-    known = zip(_STAGES, (merged, exported, fetched, applied, healthy), strict=True)
+    known = zip(_STAGES, (merged, exported, fetched, applied, healthy, running), strict=True)
     return {name: moment for name, moment in known if moment is not None}
+
+
+def _running_word(row: Row[Any]) -> str:
+    """How the last stage of the sync that applied it stands; empty before `applied`."""
+    if row.applied is None:
+        return ""
+    state: RunningState = row.running_state
+    return state.value
 
 
 def _is_carrier_unknown(row: Row[Any]) -> bool:

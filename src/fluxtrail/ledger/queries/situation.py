@@ -42,7 +42,7 @@ class Situation:
         repositories: Mapping[RepositoryId, RepositoryRecord],
         pruned_before: datetime | None,
     ) -> None:
-        self._session = session
+        self.session = session
         self.targets = targets
         self.names = names
         self.repositories = repositories
@@ -124,7 +124,7 @@ class Situation:
                 .where(chains.c.repository_id == branch[0], chains.c.branch == branch[1])
                 .order_by(links.c.cut_at.is_(None), links.c.position)
             )
-            for row in await self._session.all(wanted):  # where it stands now comes last, and wins over old cuts
+            for row in await self.session.all(wanted):  # where it stands now comes last, and wins over old cuts
                 self._positions[branch, row.sha] = row.position
 
     def position(self, target: TargetRecord, sha: str | None) -> int | None:
@@ -142,7 +142,7 @@ class Situation:
                 .join(chains, chains.c.id == links.c.chain_id)
                 .where(links.c.commit_id.in_(chunk), links.c.cut_at.is_(None))
             )
-            for row in await self._session.all(wanted):
+            for row in await self.session.all(wanted):
                 found.setdefault(CommitId(row.commit_id), {})[row.repository_id, row.branch] = row.position
         return found
 
@@ -151,7 +151,7 @@ class Situation:
         table = schema.branches
         for branch, position in places.items():
             wanted = select(table.c.baseline).where(table.c.repository_id == branch[0], table.c.name == branch[1])
-            for row in await self._session.all(wanted):
+            for row in await self.session.all(wanted):
                 if row.baseline is None:
                     continue
                 await self._find_positions(branch, [row.baseline])

@@ -89,6 +89,7 @@ def _deliveries() -> Select[Any]:
             _APPLIED.c.fetched,
             _APPLIED.c.applied,
             _APPLIED.c.succeeded.label("applied_succeeded"),
+            _APPLIED.c.running,
             _HEALTHY.c.healthy,
             _HEALTHY.c.succeeded,
             _G.c.cluster,
@@ -136,6 +137,7 @@ def _delivery_of(row: Row[Any], commits: Mapping[CommitId, TrackedCommit], sync:
         applied=row.applied,
         healthy=row.healthy,
         succeeded=row.succeeded or row.applied_succeeded,
+        running=row.running,
         is_scope_unknown=row.is_scope_unknown,
     )
 

@@ -214,6 +214,7 @@ class _Trail:
                 fetched=view.stages.get("fetched"),
                 applied=view.stages.get("applied"),
                 healthy=view.stages.get("healthy"),
+                running=view.stages.get("running"),
             ),
         )
 
