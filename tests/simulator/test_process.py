@@ -32,7 +32,7 @@ async def test_the_process_tells_where_everything_is_and_plays_on_demand(tmp_pat
             await simulator.until_finished()
         truth = await simulator.truth()
         assert len([commit for commit in truth if not commit["is_export"]]) == 2
-        assert all(len(commit["deliveries"]) == 11 for commit in truth)
+        assert all(len(commit["deliveries"]) == 19 for commit in truth)
     log = (tmp_path / "truth.jsonl").read_text()
     assert json.loads(log.splitlines()[-1])["kind"] == "script_ends"
     with pytest.raises(UpstreamError, match="does not answer"):

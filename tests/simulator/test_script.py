@@ -38,6 +38,8 @@ def test_fifty_changes_have_every_kind_of_episode() -> None:
             Action.LOST,
             Action.SUSPEND,
             Action.EXPORT_ROLLBACK,
+            Action.BAD_ROLLOUT,
+            Action.BAD_RELEASE,
             Action.LASTING_FAILURE,
         }
 

@@ -12,6 +12,7 @@ from fluxtrail.simulator.apiserver.resources import ARGO_ROLLOUTS, FLUX_RESOURCE
 from fluxtrail.simulator.apiserver.server import ApiServer
 from fluxtrail.simulator.checkout import Checkout
 from fluxtrail.simulator.clock import SimulatedClock, precise_time
+from fluxtrail.simulator.helm.controller import HelmController
 from fluxtrail.simulator.kustomize_controller import RESOURCE as KUSTOMIZATIONS
 from fluxtrail.simulator.kustomize_controller import KustomizeController, Pace
 from fluxtrail.simulator.layout import NAMESPACE, SOURCE, ClusterPlan, KustomizationPlan
@@ -86,6 +87,16 @@ class FluxCluster:
             dice=random.Random(dice.random()),  # noqa: S311
             on_artifact=self._poke_all,
         )
+        self.helm = HelmController(
+            plan.name,
+            store=self.server.store,
+            clock=clock,
+            git=self.source,
+            truth=truth,
+            rolled_at=self.workloads.running.rolled_at,
+            dice=random.Random(f"{seed} helm"),  # noqa: S311
+            keeps_inventory=style.keeps_history,
+        )
         self.controllers: dict[str, KustomizeController] = {}
         for item in plan.kustomizations:
             self._add(item, truth=truth, style=style, dice=random.Random(dice.random()))  # noqa: S311
@@ -98,6 +109,7 @@ class FluxCluster:
                 group.create_task(controller.run(), name=f"{self.name} {controller.name}")
             for resource in (GIT_REPOSITORIES, KUSTOMIZATIONS):
                 group.create_task(self._watch(resource), name=f"{self.name} watch {resource}")
+            group.create_task(self.helm.run(), name=f"{self.name} helm")
             group.create_task(self.workloads.run(), name=f"{self.name} workloads")
 
     def request_fetch(self) -> None:
@@ -114,7 +126,7 @@ class FluxCluster:
         artifact = self.source.artifact
         if artifact is None or artifact.sha != self._manifests.head or self.source.is_busy:
             return False
-        return all(controller.is_settled() for controller in self.controllers.values())
+        return all(controller.is_settled() for controller in self.controllers.values()) and self.helm.is_settled()
 
     def is_quiet(self) -> bool:
         """Whether no pod comes or goes, and none is on its way to something else."""
@@ -178,6 +190,7 @@ class FluxCluster:
     def _poke_all(self) -> None:
         for controller in self.controllers.values():
             controller.duty.poke()
+        self.helm.poke_all()
 
     def _poke_dependents(self, name: str) -> None:
         for other, controller in self.controllers.items():

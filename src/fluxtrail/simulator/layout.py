@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fluxtrail.simulator.helm.layout import first_releases
+
 NAMESPACE = "flux-system"
 SOURCE = "manifests"
 ORGANIZATION = "acme"
@@ -61,12 +63,19 @@ def _usual(cluster: str) -> tuple[KustomizationPlan, ...]:
 
 
 CLUSTERS: tuple[ClusterPlan, ...] = (
-    ClusterPlan("prod-eu", (*_usual("prod-eu"), KustomizationPlan("edge", "edge/apps", kube_config="edge-kubeconfig"))),
+    ClusterPlan(
+        "prod-eu",
+        (
+            *_usual("prod-eu"),
+            KustomizationPlan("edge", "edge/apps", kube_config="edge-kubeconfig"),
+            KustomizationPlan("releases", "prod-eu/releases"),
+        ),
+    ),
     ClusterPlan(
         "prod-us",
         (*_usual("prod-us"), KustomizationPlan("apps-canary", "prod-us/apps", target_namespace="canary")),
     ),
-    ClusterPlan("staging", _usual("staging")),
+    ClusterPlan("staging", (*_usual("staging"), KustomizationPlan("releases", "staging/releases"))),
 )
 FOLDERS = ("prod-eu", "prod-us", "staging", "edge")
 """What the exporter writes manifests for: the three clusters and the remote one behind prod-eu."""
@@ -129,7 +138,7 @@ def first_manifests() -> dict[str, str]:
         listing = "".join(f"- {entry}\n" for entry in resources)
         tree[f"clusters/{folder}/apps/kustomization.yaml"] = f"resources:\n{listing}"
         tree[f"clusters/{folder}/apps/settings.yaml"] = config_map("settings", {"level": "1"})
-    return tree
+    return tree | first_releases()
 
 
 def config_map(name: str, data: dict[str, str]) -> str:

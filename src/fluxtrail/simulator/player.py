@@ -14,6 +14,9 @@ from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.exporter import Exporter
 from fluxtrail.simulator.flux import FluxCluster
 from fluxtrail.simulator.forge import Forge
+from fluxtrail.simulator.helm.charts import chart_files
+from fluxtrail.simulator.helm.layout import CLUSTERS as RELEASE_CLUSTERS
+from fluxtrail.simulator.helm.layout import GIT_CHART, RELEASES, release_file, release_path
 from fluxtrail.simulator.layout import cluster_file, config_map, delivers, values_file
 from fluxtrail.simulator.repositories import Commit
 from fluxtrail.simulator.script import EVERYWHERE, Action, Step, Style
@@ -76,6 +79,10 @@ class Player:
             Action.LOST: self._lost,
             Action.SUSPEND: self._suspend,
             Action.EXPORT_ROLLBACK: self._export_rollback,
+            Action.RELEASE: self._release,
+            Action.CHART: self._chart,
+            Action.BAD_ROLLOUT: self._bad_rollout,
+            Action.BAD_RELEASE: self._bad_release,
             Action.LASTING_FAILURE: self._lasting_failure,
         }
 
@@ -137,7 +144,40 @@ class Player:
         path = f"clusters/{folder}/apps/NOTES.md"
         await self._world.manifests.bring({path: f"Note {self._version}\n"}, f"Take a note on {folder}")
 
+    async def _release(self, step: Step) -> None:
+        cluster, name = self._release_of(step)
+        await self._change_release(cluster, name, f"Turn {name} up in {cluster}")
+
+    async def _change_release(self, cluster: str, name: str, subject: str, *, health: str = "good") -> Commit:
+        self._version += 1
+        text = release_file(name, self._version, health=health)
+        return await self._world.manifests.bring({release_path(cluster, name): text}, subject)
+
+    async def _chart(self, step: Step) -> None:
+        self._version += 1
+        changes = chart_files(GIT_CHART, f"0.{self._version}.0")
+        await self._world.manifests.bring(changes, f"Publish {GIT_CHART} 0.{self._version}.0", style=step.style)
+
     # Episodes.
+
+    async def _bad_rollout(self, step: Step) -> None:
+        """Seen until it is what it will be, and then repaired."""
+        bad = Step(step.action, app="storefront", folder="staging", style=Style.SQUASH)
+        commit = await self._change_app(bad, "Let the storefront shine", health=step.trouble or "image_pull")
+        await self._until_exported(commit)
+        await self._settle()
+        await self._hold()
+        await self._change_app(bad, "Let the storefront be as it was")
+        await self._settle()
+
+    async def _bad_release(self, step: Step) -> None:
+        """Rolled back by Helm, and then repaired."""
+        cluster, _ = self._release_of(step)
+        await self._change_release(cluster, "mailer", f"Hurry mailer in {cluster}", health="crash_loop")
+        await self._settle()
+        await self._hold()
+        await self._change_release(cluster, "mailer", f"Calm mailer in {cluster}")
+        await self._settle()
 
     async def _burst(self, step: Step) -> None:
         folder = self._folder(step)
@@ -278,6 +318,12 @@ class Player:
         self._world.truth.note("network", is_down=is_down)
         for cluster in self._world.clusters.values():
             cluster.network.is_down = is_down
+
+    def _release_of(self, step: Step) -> tuple[str, str]:
+        """Return (cluster, release) of a step: another one with each version."""
+        known = [name for name in RELEASE_CLUSTERS if name in self._world.clusters]
+        cluster = step.folder if step.folder in known else (known or RELEASE_CLUSTERS)[0]
+        return cluster, RELEASES[self._version % len(RELEASES)]
 
     def _folder(self, step: Step) -> str:
         is_usable = step.folder != EVERYWHERE and delivers(step.app, step.folder)

@@ -41,6 +41,14 @@ class Action(StrEnum):
     """A target that is suspended while changes come, and resumed."""
     EXPORT_ROLLBACK = "export_rollback"
     """An export that is dropped from the branch once it is applied, and the revert of its source commit."""
+    RELEASE = "release"
+    """A HelmRelease gets other values, or another version of its chart."""
+    CHART = "chart"
+    """A change of the chart that lies in the manifests repository."""
+    BAD_ROLLOUT = "bad_rollout"
+    """A release that is applied and never runs, then its repair."""
+    BAD_RELEASE = "bad_release"
+    """A HelmRelease whose upgrade fails and is rolled back, then its repair."""
     LASTING_FAILURE = "lasting_failure"
     """A manifest that is not YAML, and nobody repairs it."""
 
@@ -60,6 +68,8 @@ _COSTS = {
     Action.LOST: 2,
     Action.SUSPEND: 2,
     Action.EXPORT_ROLLBACK: 2,
+    Action.BAD_ROLLOUT: 2,
+    Action.BAD_RELEASE: 2,
 }
 _EPISODES = (
     Action.BURST,
@@ -67,19 +77,35 @@ _EPISODES = (
     Action.REVERT,
     Action.SUSPEND,
     Action.BAD_HEALTH,
+    Action.BAD_ROLLOUT,
     Action.ROLLBACK,
     Action.LOST,
+    Action.BAD_RELEASE,
     Action.EXPORT_ROLLBACK,
 )
 _ORDINARY = (
     (Action.FEATURE, 60),
-    (Action.SETTINGS, 14),
+    (Action.SETTINGS, 12),
+    (Action.RELEASE, 8),
+    (Action.CHART, 4),
     (Action.DOCS, 8),
     (Action.BASE, 8),
     (Action.ASIDE, 5),
     (Action.NOTES, 5),
 )
 
+
+_TROUBLES = (
+    "image_pull",
+    "crash_loop",
+    "out_of_memory",
+    "configuration",
+    "unschedulable",
+    "volume",
+    "sandbox",
+    "quota",
+    "refused",
+)
 
 _CHANGES_A_ROUND = 50
 """In which each kind of episode happens once."""
@@ -94,6 +120,8 @@ class Step:
     style: Style = Style.DIRECT
     pause_seconds: float = 0.0
     """Before it, in simulated time."""
+    trouble: str = ""
+    """Of BAD_ROLLOUT: what keeps the pods from running."""
 
     @property
     def changes(self) -> int:
@@ -139,4 +167,6 @@ def _step(action: Action, dice: random.Random, *, rate: float) -> Step:
     folder = dice.choice(folders)
     style = dice.choice(list(Style))
     pause = min(dice.expovariate(rate), 5.0 / rate)
-    return Step(action, app=app, folder=EVERYWHERE if is_shared else folder, style=style, pause_seconds=pause)
+    trouble = dice.choice(_TROUBLES) if action is Action.BAD_ROLLOUT else ""
+    where = EVERYWHERE if is_shared else folder
+    return Step(action, app=app, folder=where, style=style, pause_seconds=pause, trouble=trouble)

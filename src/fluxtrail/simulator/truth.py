@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from fluxtrail.simulator.clock import SimulatedClock, precise_time
 from fluxtrail.simulator.repositories import Commit, Repository
+
+if TYPE_CHECKING:
+    from fluxtrail.simulator.helm.truth import ReleaseTruth
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,19 @@ RolledAt = Callable[[str, int], datetime | None]
 """(uid, generation) -> when that generation of a workload, or a later one, first ran."""
 
 
+def latest_roll_out(
+    rolled_at: RolledAt | None, changed: Iterable[Changed], applied_at: datetime | None
+) -> datetime | None:
+    """Return when the last of what was changed ran, not before it was applied; None: not yet, or nothing is to run."""
+    workloads = [item for item in changed if item.is_to_run]
+    if rolled_at is None or applied_at is None or not workloads:
+        return None
+    moments = [rolled_at(item.uid, item.generation) for item in workloads]
+    if any(moment is None for moment in moments):
+        return None
+    return max([applied_at, *(moment for moment in moments if moment is not None)])
+
+
 @dataclass(slots=True)
 class TargetTruth:
     """One Kustomization: what it is made from, and all it did."""
@@ -72,13 +88,7 @@ class TargetTruth:
 
     def running_at(self, attempt: Attempt) -> datetime | None:
         """Return when all that an attempt changed ran; None: not yet, or there is nothing to run."""
-        workloads = [item for item in attempt.changed if item.is_to_run]
-        if self.rolled_at is None or attempt.applied_at is None or not workloads:
-            return None
-        moments = [self.rolled_at(item.uid, item.generation) for item in workloads]
-        if any(moment is None for moment in moments):
-            return None
-        return max([attempt.applied_at, *(moment for moment in moments if moment is not None)])
+        return latest_roll_out(self.rolled_at, attempt.changed, attempt.applied_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,7 @@ class Truth:
         self.fetches: dict[tuple[str, str, str], datetime] = {}
         """(cluster, source, sha) -> when it was first fetched."""
         self.targets: list[TargetTruth] = []
+        self.releases: list[ReleaseTruth] = []
         self._file: IO[str] = path.open("a", encoding="utf-8")
 
     def close(self) -> None:

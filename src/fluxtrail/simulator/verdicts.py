@@ -14,6 +14,8 @@ from typing import Any
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.simulator.building import is_reached, reached_folders
 from fluxtrail.simulator.clock import precise_time
+from fluxtrail.simulator.helm.truth import ReleaseTruth
+from fluxtrail.simulator.helm.verdicts import ReleaseOutcome, judge_release
 from fluxtrail.simulator.repositories import Commit, Repository
 from fluxtrail.simulator.truth import Attempt, Pushed, TargetTruth, Truth
 
@@ -66,6 +68,7 @@ class Judge:
 
     def _commit(self, pushed: Pushed) -> dict[str, Any]:
         deliveries = [self._delivery(pushed, target) for target in self._truth.targets]
+        deliveries += [self._release_delivery(pushed, release) for release in self._truth.releases]
         return {
             "sha": pushed.commit.sha,
             "repository": pushed.repository,
@@ -90,6 +93,35 @@ class Judge:
             "carrier": outcome.carrier,
             "succeeded_at": precise_time(outcome.succeeded_at) if outcome.succeeded_at else None,
             "stages": {stage: precise_time(at) for stage, at in times.items()},
+        }
+
+    def _release_delivery(self, pushed: Pushed, release: ReleaseTruth) -> dict[str, Any]:
+        """Return what became of it on a HelmRelease; only manifests of people ever concern one."""
+        outcome = ReleaseOutcome(Verdict.UNAFFECTED)
+        if pushed.repository == self._manifests.name:
+            parent = next(
+                t
+                for t in self._truth.targets
+                if t.cluster == release.cluster and t.name.rpartition("/")[2] == release.parent
+            )
+            outcome = judge_release(
+                pushed.commit,
+                release,
+                parent,
+                commits=self._manifests.commits,
+                judge_parent=lambda commit, target: self.judge_manifests(commit, target).verdict,
+            )
+        known = {"merged": pushed.merged_at or pushed.at} | outcome.times
+        return {
+            "cluster": release.cluster,
+            "target": release.name,
+            "verdict": outcome.verdict.value,
+            "via": None,
+            "revisions": (),
+            "undone_by": None,
+            "carrier": None,
+            "succeeded_at": precise_time(outcome.succeeded_at) if outcome.succeeded_at else None,
+            "stages": {stage: precise_time(known[stage]) for stage in _STAGES if stage in known},
         }
 
     def _judge(self, pushed: Pushed, target: TargetTruth) -> Outcome:
