@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -19,10 +19,13 @@ from fluxtrail.runtime.remotes import Remotes, open_remotes
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.retention import Retention
 from fluxtrail.runtime.routes import Routes, read_routes
+from fluxtrail.runtime.running import Running
 from fluxtrail.runtime.service import Service
 from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings_running import watched_namespaces
 from fluxtrail.runtime.streams import ClusterNarrowing, ClusterStreams, kube_environ
 from fluxtrail.runtime.telemetry import Job, Telemetry, open_telemetry, source_kinds
+from fluxtrail.runtime.workload_streams import ConsumerOf, WorkloadStreams
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -73,9 +76,10 @@ class _Assembly:
 
     async def service(self, routes: Routes) -> Service:
         remotes = await open_remotes(self._settings, self._environ, self._stack)
-        following = await self._following(remotes)
+        running = self._running()
+        following = await self._following(remotes, running)
         records = self._records(remotes)
-        clusters = self._clusters(following, records)
+        clusters = self._clusters(following, self._workloads(records, running))
         telemetry = await self._telemetry(routes, clusters)
         if records is not None:
             records.follow(clusters)
@@ -94,6 +98,7 @@ class _Assembly:
             **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
             **telemetry.jobs,
             **(records.jobs if records is not None else {}),
+            **(running.jobs if running is not None else {}),
         }
         return Service(
             ledger=self._ledger,
@@ -107,7 +112,7 @@ class _Assembly:
             leads=lambda: lead.is_held,
         )
 
-    async def _following(self, remotes: Remotes) -> Following:
+    async def _following(self, remotes: Remotes, running: Running | None) -> Following:
         for source in self._registry.sources.values():
             if asked := url_to_ask(source.url, is_insecure=source.is_insecure):
                 remotes.allow.admit(asked)
@@ -124,6 +129,40 @@ class _Assembly:
             exports=exports,
             stated=await state_repositories(self._settings.repositories, self._ledger, self._registry, exports),
             measures_baseline=measures_baseline_of(self._settings),
+            on_progress=running.note_syncs if running is not None else lambda: None,
+            on_release=running.note_releases if running is not None else lambda _: None,
+        )
+
+    def _running(self) -> Running | None:
+        if not self._settings.workloads.enabled:
+            return None
+        return Running(registry=self._registry, ledger=self._ledger, clock=self._clock)
+
+    def _workloads(self, records: Records | None, running: Running | None) -> Callable[[str], WorkloadStreams] | None:
+        """Return what makes the watch over the workloads of the cluster so named; None where nobody asks for them."""
+        consumers: dict[str, ConsumerOf] = {}
+        if records is not None:
+            consumers["records"] = records.keeper
+        if running is not None:
+            consumers["rollouts"] = running.keeper
+        if not consumers:
+            return None
+        setting = self._settings.deployment_records
+        recorded = setting.namespaces if records is not None else ()
+        if running is None:
+            namespaces, excluded = recorded, setting.exclude_namespaces
+        else:
+            namespaces = watched_namespaces(
+                self._settings.workloads, recorded=recorded, followed=self._settings.namespaces
+            )
+            excluded = ()
+        return lambda name: WorkloadStreams(
+            name,
+            clock=self._clock,
+            consumers=consumers,
+            namespaces=namespaces,
+            excluded=excluded,
+            is_required=records is not None,
         )
 
     def _records(self, remotes: Remotes) -> Records | None:
@@ -134,7 +173,9 @@ class _Assembly:
 
         return Records(self._settings, self._environ, remotes, ledger=self._ledger, clock=self._clock)
 
-    def _clusters(self, following: Following, records: Records | None) -> list[ClusterStreams]:
+    def _clusters(
+        self, following: Following, workloads: Callable[[str], WorkloadStreams] | None
+    ) -> list[ClusterStreams]:
         settings = self._settings
         clusters = [
             ClusterStreams(
@@ -148,7 +189,7 @@ class _Assembly:
                 registry=self._registry,
                 ledger=self._ledger,
                 clock=self._clock,
-                workloads=records.workloads if records is not None else None,
+                workloads=workloads,
             )
             for context in settings.contexts
         ]

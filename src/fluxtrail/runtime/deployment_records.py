@@ -31,7 +31,6 @@ from fluxtrail.runtime.settings_records import destinations
 from fluxtrail.runtime.settings_tracker import read_credentials
 from fluxtrail.runtime.streams import ClusterStreams
 from fluxtrail.runtime.telemetry import Job, write_stdout
-from fluxtrail.runtime.workload_streams import WorkloadStreams
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.records.keeper import RecordKeeper, RecordRules
 from fluxtrail.trail.records.numbers import KeeperNumbers
@@ -71,17 +70,6 @@ class Records:
         self._client: ArtifactMetadataClient | None = None
         self.dispatcher = self._dispatcher(environ, remotes)
         ledger.on_planned.append(self._wake)
-
-    def workloads(self, cluster: str) -> WorkloadStreams:
-        """Return what watches the workloads of the cluster of that name, for its records alone."""
-        return WorkloadStreams(
-            cluster,
-            clock=self._clock,
-            consumers={"records": self.keeper},
-            namespaces=self._setting.namespaces,
-            excluded=self._setting.exclude_namespaces,
-            is_required=True,
-        )
 
     def keeper(self, view: WorkloadView, _connection: Connection) -> RecordKeeper:
         """Return what keeps the records of a cluster that was connected to."""

@@ -124,7 +124,7 @@ class ClusterStreams:
                 if item.kind == RELEASE_KIND and name:
                     self._streams.pop(item.kind, None)
                     continue  # in flux-commit-tracker's place one Kustomization is all that is followed
-                narrowed = ((), "")
+                narrowed: tuple[tuple[str, ...], str] = ((), "")
                 if item.kind in (TARGET_KIND, RELEASE_KIND):
                     narrowed = (namespaces, name)
                 group.create_task(self._watch(connection, item, *narrowed), name=f"{self.name}/{item.kind}")

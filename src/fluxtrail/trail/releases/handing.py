@@ -137,7 +137,7 @@ class Hander:
         if not before or before[-1].manifests_digest == newest.manifests_digest:
             return
         maker = (await unit.syncs([parent.sync_id]))[parent.sync_id]
-        handed = {item.sync_id for item in await unit.handovers_of(target.id)}
+        handed = {item.sync_id for item in await unit.handovers_of([target.id])}
         if maker.id in handed or maker.is_unchanged or maker.applied is None or maker.cause is Cause.BASELINE:
             return
         if before[-1].started.earliest < maker.applied.latest and maker.applied.earliest <= newest.started.latest:
@@ -154,7 +154,7 @@ class Hander:
         if not rows:
             return {}
         above = await unit.deliveries(parent.id, [row.commit_id for row in rows])
-        handovers = {item.sync_id: item for item in await unit.handovers_of(target.id)}
+        handovers = {item.sync_id: item for item in await unit.handovers_of([target.id])}
         await self._lose(unit, rows, above)
         return {
             commit: handovers[row.applied_sync]
@@ -201,7 +201,7 @@ class Hander:
         gone = await unit.open_deliveries(parent.id, verdicts=[Verdict.ROLLED_BACK])
         if not gone:
             return
-        handovers = await unit.handovers_of(target.id)
+        handovers = await unit.handovers_of([target.id])
         if not handovers or handovers[-1].generation > newest.generation:
             return  # it has still to follow
         there = await unit.deliveries(target.id, [row.commit_id for row in gone])

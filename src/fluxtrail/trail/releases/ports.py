@@ -21,7 +21,7 @@ class HandingUnit(Unit, Protocol):
 
     async def mark_handed(self, records: Sequence[HandoverRecord]) -> None: ...
 
-    async def handovers_of(self, release_id: TargetId) -> list[HandoverRecord]:
+    async def handovers_of(self, releases: Sequence[TargetId]) -> list[HandoverRecord]:
         """By generation."""
 
     async def applied_deliveries(self, syncs: Sequence[SyncId]) -> list[DeliveryRecord]:
