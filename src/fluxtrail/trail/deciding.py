@@ -108,6 +108,7 @@ class Decider:
     ) -> dict[TargetId, list[DeliveryRecord]]:
         """Return what is open on each target and contained in what it syncs."""
         here: defaultdict[str, dict[TargetId, int]] = defaultdict(dict)
+        before = {target.id: reading.before for target, _, reading, _ in carrying if reading.before is not None}
         for target, _, reading, _ in carrying:
             if reading.here is not None and target.branch is not None:
                 here[target.branch][target.id] = reading.here
@@ -117,7 +118,10 @@ class Decider:
                 repository.id, branch, list(through), verdicts=[*OPEN, Verdict.ROLLED_BACK]
             )
             for position, row in rows:
-                if position <= through[row.target_id]:
+                # What was rolled back though its carrier stood there already, was rolled back by an older image: only
+                # another image brings it back.
+                is_left = row.verdict is Verdict.ROLLED_BACK and position <= before.get(row.target_id, -1)
+                if position <= through[row.target_id] and not is_left:
                     found[row.target_id].append(row)
         return found
 

@@ -25,7 +25,7 @@ from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.images.ports import ImageUnit
 from fluxtrail.trail.merged import better
 from fluxtrail.trail.outcomes import Change, drop_reverts, keep_changes, next_delivery, roll_back
-from fluxtrail.trail.rows import REPLACEABLE, running_transition
+from fluxtrail.trail.rows import REPLACEABLE
 from fluxtrail.trail.strategies.stated import ExportedCommit
 
 replace = msgspec.structs.replace
@@ -145,7 +145,6 @@ async def deliver(
         if after is not None and after != before:
             changes.append(Change(before, after, sync))
     await keep_changes(unit, changes, now=now)
-    await _tell_running(unit, sync, changes)
 
 
 def _begun(commit: CommitRecord, target: TargetRecord, now: datetime) -> DeliveryRecord:
@@ -182,14 +181,6 @@ def delivered(
 
 
 _COMES_BACK = REPLACEABLE | OPEN | {Verdict.ROLLED_BACK}
-
-
-async def _tell_running(unit: ImageUnit, sync: SyncRecord, changes: Sequence[Change]) -> None:
-    """What a sync applied that runs already, runs: who noted that the sync runs has told of the others."""
-    if sync.running is None:
-        return
-    fresh = (item for item in changes if item.after.applied_sync == sync.id and item.before.applied_sync != sync.id)
-    await unit.add_transitions([running_transition(item.after, sync, sync.running.at) for item in fresh])
 
 
 async def drop(
