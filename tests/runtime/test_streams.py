@@ -72,7 +72,7 @@ async def test_forbidden_cluster_falls_back_to_the_own_namespace_and_says_so(tmp
     assert found == {f"{NAMESPACE}/apps"}
     said = [line for line in logs if line["event"] == "cluster-wide watch forbidden, watching the own namespace"]
     assert {(line["cluster"], line["kind"], line["namespace"]) for line in said} == {
-        ("prod", kind, NAMESPACE) for kind in SERVED - {"Kustomization"}
+        ("prod", kind, NAMESPACE) for kind in SERVED - {"Kustomization", "HelmRelease"}
     }
     assert "s3cret-t0ken" not in str(logs)
 

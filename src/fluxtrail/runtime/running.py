@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 
 from fluxtrail.clusters.connection import Connection
-from fluxtrail.clusters.discovery import find_resource
-from fluxtrail.model.errors import NotFoundError
+from fluxtrail.clusters.reading import ObjectReader
 from fluxtrail.model.observation import ClusterUid, ObjectKey
 from fluxtrail.model.records import TargetId
 from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.workloads import Pod, Workload
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.subjects import find_kind, owner_kind
+from fluxtrail.runtime.subjects import find_kind
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -39,7 +37,7 @@ class Running:
             view=view,
             ledger=self._ledger,
             registry=self._registry,
-            rereader=_Rereader(connection),
+            rereader=_Rereader(ObjectReader(connection)),
             clock=self._clock,
             on_handover=self._hander.wake,
         )
@@ -64,19 +62,12 @@ class Running:
 class _Rereader:
     """Reads any object of an inventory in the shape that its kind is watched in."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._places = asyncio.Semaphore(8)
+    def __init__(self, reader: ObjectReader) -> None:
+        self._reader = reader
 
     async def read(self, key: ObjectKey) -> Workload | Pod | HelmRelease | None:
-        kind = find_kind(key.group, key.kind) or owner_kind(key.group, key.kind)
-        async with self._places:
-            served = await find_resource(self._connection, kind.group, kind.kind, kind.versions)
-            if served is None:
-                return None
-            try:
-                wire = await self._connection.get(f"{served.path(key.namespace)}/{key.name}", kind.wire)
-            except NotFoundError:
-                return None
-        found: Workload | Pod | HelmRelease = kind.project(wire)
+        kind = find_kind(key.group, key.kind)
+        if kind is None:
+            return await self._reader.read_any(key)
+        found: Workload | Pod | HelmRelease | None = await self._reader.read(kind.subject(()), key.namespace, key.name)
         return found
