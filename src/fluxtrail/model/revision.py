@@ -4,6 +4,7 @@ Source: fluxcd/pkg git/utils.go (TransformRevision and the forms in its comments
 reconcilers, RFC-0005; tabled in docs/concepts.md.
 """
 
+import hashlib
 import re
 from enum import StrEnum
 
@@ -116,6 +117,17 @@ def followed_sha(revision: str | None, origin: str | None = None) -> str | None:
             return parsed.commit_sha
     parsed = find_revision(revision)
     return parsed.hash if parsed is not None and parsed.kind is RevisionKind.DIGEST else None
+
+
+def version_sha(revision: str | None) -> str | None:
+    """Return what a chart's version is followed as in its repository: 64 hex digits made of the version itself.
+
+    Helm takes a version for its content: a chart that was published again under the same version is not released anew.
+    """
+    parsed = find_revision(revision)
+    if parsed is None or parsed.kind is not RevisionKind.CHART:
+        return None
+    return hashlib.sha256(f"chart {parsed.text}".encode()).hexdigest()
 
 
 def _parse_digest_form(text: str) -> Revision | None:

@@ -12,6 +12,7 @@ from fluxtrail.model.flux import SOURCE_GROUP, Condition, read_conditions
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.redaction import redact_url
+from fluxtrail.model.revision import RevisionKind, find_revision
 from fluxtrail.model.wire import (
     WireArtifact,
     WireArtifactGenerator,
@@ -22,14 +23,17 @@ from fluxtrail.model.wire import (
     WireGitRepository,
     WireImageUpdateAutomation,
     WireReference,
+    WireSourceStatus,
 )
 
 GENERATOR_GROUP = "source.extensions.fluxcd.io"
 GENERATOR_VERSIONS = ("v1beta1", "v1alpha1")
 IMAGE_GROUP = "image.toolkit.fluxcd.io"
 IMAGE_VERSIONS = ("v1", "v1beta2", "v1beta1")
-ARTIFACT_KINDS = ("OCIRepository", "Bucket", "ExternalArtifact")
-"""Kinds whose artifacts a Kustomization can apply, and that name no git commit of their own."""
+CHART_KIND = "HelmChart"
+CHART_PLACE_KIND = "HelmRepository"
+ARTIFACT_KINDS = ("OCIRepository", "Bucket", "ExternalArtifact", CHART_KIND)
+"""Kinds whose artifacts a Kustomization or HelmRelease can apply, and that name no git commit of their own."""
 DEFAULT_BRANCH = "master"
 """What Flux checks out when a GitRepository names no ref."""
 DEFAULT_TAG = "latest"
@@ -105,7 +109,7 @@ class GitRepository(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactSource(msgspec.Struct, frozen=True, kw_only=True):
-    """An OCIRepository, Bucket, ExternalArtifact or HelmChart."""
+    """An OCIRepository, Bucket, ExternalArtifact or HelmChart; or a HelmRepository, of which only the URL counts."""
 
     key: ObjectKey
     uid: ObjectUid
@@ -128,6 +132,8 @@ class ArtifactSource(msgspec.Struct, frozen=True, kw_only=True):
     origin_url: str | None
     created_at: datetime | None
     conditions: tuple[Condition, ...]
+    chart: str = ""
+    """Of a HelmChart: the chart's name in a HelmRepository, its path in another source."""
 
     def find_condition(self, kind: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == kind), None)
@@ -196,10 +202,11 @@ def project_artifact_source(wire: WireArtifactSource, *, kind: str) -> ArtifactS
         digest=artifact.digest,
         updated_at=parse_timestamp(artifact.last_update_time),
         # Where HEAD is detached, `flux push artifact --revision="$(git branch --show-current)@sha1:…"` has no branch.
-        origin=(annotations.get(ORIGIN_REVISION) or "").removeprefix("@") or None,
+        origin=(annotations.get(ORIGIN_REVISION) or "").removeprefix("@") or _built_from(status, artifact.revision),
         origin_url=redact_url(annotations.get(ORIGIN_SOURCE) or "") or None,
         created_at=parse_timestamp(annotations.get(ORIGIN_CREATED)),
         conditions=read_conditions(status.conditions if status else None),
+        chart=spec.chart or "",
     )
 
 
@@ -237,7 +244,25 @@ def project_image_update_automation(wire: WireImageUpdateAutomation) -> ImageUpd
 
 def is_place(url: str) -> bool:
     """True for a place of artifacts (`oci://…`, `bucket://…`), false for a git repository."""
-    return url.startswith(("oci://", "bucket://", "artifact://"))
+    return url.startswith(("oci://", "bucket://", "artifact://", "helm://"))
+
+
+def chart_place(url: str, chart: str) -> str:
+    """Return where a chart stands: its repository's URL and its own name, `helm://…` for a repository by HTTP."""
+    scheme, separator, rest = url.partition("://")
+    host = rest if separator else url
+    return canonical_place(f"{scheme if is_place(url) else 'helm'}://{host.strip('/')}/{chart.strip('./')}")
+
+
+def taken_path(text: str | None) -> tuple[str, ...]:
+    """Return the directory that a copy, an include or a chart takes, up to its first glob; nothing for everything."""
+    segments: list[str] = []
+    for segment in (text or "").split("/"):
+        if any(character in segment for character in "*?[{"):
+            break
+        if segment not in ("", "."):
+            segments.append(segment)
+    return ("/".join(segments),) if segments else ()
 
 
 def canonical_place(url: str) -> str:
@@ -258,21 +283,10 @@ def _includes(wire: WireGitRepository) -> tuple[SourceInput, ...]:
     items = ((wire.spec.include if wire.spec else None) or ())[:MAX_INPUTS]
     namespace = wire.metadata.namespace or ""
     return tuple(
-        SourceInput(_source_key("GitRepository", namespace, item.repository.name), _taken_path(item.from_path))
+        SourceInput(_source_key("GitRepository", namespace, item.repository.name), taken_path(item.from_path))
         for item in items
         if item is not None and item.repository is not None and item.repository.name
     )
-
-
-def _taken_path(text: str | None) -> tuple[str, ...]:
-    """Return the directory that a copy or an include takes, up to its first glob; nothing for everything."""
-    segments: list[str] = []
-    for segment in (text or "").split("/"):
-        if any(character in segment for character in "*?[{"):
-            break
-        if segment not in ("", "."):
-            segments.append(segment)
-    return ("/".join(segments),) if segments else ()
 
 
 def _place(spec: WireArtifactSourceSpec) -> str:
@@ -287,6 +301,20 @@ def _pointer(spec: WireArtifactSourceSpec) -> str:
     if ref is not None:
         return PINNED if ref.digest else ref.semver or ref.tag or DEFAULT_TAG
     return spec.version or DEFAULT_TAG
+
+
+def _built_from(status: WireSourceStatus | None, revision: str | None) -> str | None:
+    """Return the commit that a HelmChart's artifact was built from, as far as its status can tell.
+
+    Flux notes the source's revision a write before the artifact that it gave; only a chart whose version has the
+    commit's first digits (reconcileStrategy Revision) can be told from the one before.
+    """
+    source = find_revision(status.observed_source_artifact_revision if status else None)
+    if source is None or not source.commit_sha:
+        return None
+    built = find_revision(revision)
+    digits = built.hash if built is not None and built.kind is RevisionKind.CHART else ""
+    return source.text if source.commit_sha.startswith(digits) else None
 
 
 def _made_from(reference: WireReference | None, namespace: str) -> ObjectKey | None:
@@ -312,7 +340,7 @@ def _generator_inputs(item: WireGeneratorArtifact, sources: dict[str, ObjectKey]
         key = sources.get(alias)
         if key is None:
             continue
-        taken = _taken_path(path)
+        taken = taken_path(path)
         whole |= set() if taken else {key}
         paths.setdefault(key, {}).update(dict.fromkeys(taken))
     return tuple(SourceInput(key, () if key in whole else tuple(taken)) for key, taken in paths.items())

@@ -12,7 +12,7 @@ import msgspec
 
 from fluxtrail.model.flux import Kustomization
 from fluxtrail.model.records import FetchRecord, RepositoryRecord, SourceRecord, SyncRecord, TargetRecord
-from fluxtrail.model.revision import find_revision, followed_sha, same_content
+from fluxtrail.model.revision import find_revision, followed_sha, same_content, version_sha
 from fluxtrail.model.sources import ARTIFACT_KINDS
 from fluxtrail.trail.draft import Draft
 from fluxtrail.trail.ports import Unit
@@ -25,9 +25,9 @@ REMEMBERED = 256
 
 
 def name_in(repository: RepositoryRecord, revision: str | None, origin: str | None = None) -> str | None:
-    """Return what a revision is followed as in a repository: a commit in git, an artifact in its place."""
+    """Return what a revision is followed as in a repository: a commit in git, an artifact or a version in its place."""
     if repository.is_artifact:
-        return followed_sha(revision)
+        return followed_sha(revision) or version_sha(revision)
     for text in (origin, revision):
         parsed = find_revision(text)
         if parsed is not None and parsed.commit_sha:

@@ -14,11 +14,13 @@ from fluxtrail.model.records import UNSAVED, RepositoryId, RepositoryRecord, Sou
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.revision import Revision, find_revision
 from fluxtrail.model.sources import (
-    ARTIFACT_KINDS,
+    CHART_KIND,
+    CHART_PLACE_KIND,
     ArtifactSource,
     GitRepository,
     SourceInput,
     canonical_place,
+    chart_place,
     url_to_ask,
 )
 from fluxtrail.trail.draft import Draft
@@ -78,6 +80,10 @@ class Pointer:
     async def of_artifact(
         self, unit: Unit, draft: Draft, item: ArtifactSource, inputs: tuple[SourceInput, ...]
     ) -> Pointing:
+        if item.key.kind == CHART_PLACE_KIND:
+            return Pointing()
+        if item.key.kind == CHART_KIND:
+            return await self._of_chart(unit, draft, item)
         if asked := url_to_ask(item.url, is_insecure=item.is_insecure):
             draft.urls.add(asked)
         if item.revision is None:
@@ -87,11 +93,39 @@ class Pointer:
         if origin is not None and repository is not None:
             branch, follows_tags = _branch_of(origin.pointer)
             return Pointing(repository=repository, branch=branch, follows_tags=follows_tags, origin=origin.text)
-        if item.key.kind not in ARTIFACT_KINDS:
-            return Pointing()
         place = item.url or f"artifact://{draft.cluster}/{item.key.namespace}/{item.key.name}"
         repository = await self._put_repository(unit, draft, canonical_place(place), "")
         return Pointing(repository=repository, branch=item.pointer)
+
+    async def _of_chart(self, unit: Unit, draft: Draft, item: ArtifactSource) -> Pointing:
+        """A chart from git is followed by the commit it was built from; another one as a version in its place.
+
+        Versions of one place come on a line for each HelmChart: which of them it takes is for its own spec to say.
+        """
+        made_from = self._registry.sources.get((draft.cluster, item.made_from)) if item.made_from else None
+        if made_from is None or item.revision is None:
+            return self._as_before(draft, item)
+        if made_from.key.kind == "GitRepository":
+            return self._of_chart_in_git(draft, item, made_from)
+        repository = await self._put_repository(unit, draft, chart_place(made_from.url, item.chart), "")
+        return Pointing(repository=repository, branch=f"{item.key.namespace}/{item.key.name}@{draft.cluster}")
+
+    def _of_chart_in_git(self, draft: Draft, item: ArtifactSource, made_from: SourceRecord) -> Pointing:
+        before = self._registry.sources.get((draft.cluster, item.key))
+        origin = commit_of(item)
+        if made_from.repository_id is None:
+            return self._as_before(draft, item)
+        text = origin.text if origin is not None else None
+        if before is not None and _is_same_build(before, item, made_from):
+            text = f"sha1:{before.sha}"
+        if text is None:
+            return self._as_before(draft, item)
+        return Pointing(
+            repository=self._registry.repositories[made_from.repository_id],
+            branch=made_from.branch,
+            follows_tags=made_from.follows_tags,
+            origin=text,
+        )
 
     def _as_before(self, draft: Draft, item: ArtifactSource) -> Pointing:
         """A source whose storage was lost is without its artifact for a while: that says nothing of where it points."""
@@ -103,6 +137,8 @@ class Pointer:
 
     def wanted_by(self, item: ArtifactSource, inputs: tuple[SourceInput, ...]) -> str | None:
         """Return what has to be known for an artifact to be followed by its commit: a repository, or a source."""
+        if item.key.kind == CHART_KIND and item.made_from is not None:
+            return str(item.made_from)
         if commit_of(item) is None:
             return None
         if item.origin_url:
@@ -146,6 +182,12 @@ class Pointer:
         record = await unit.put_repository(record)
         draft.put_repository(record, known)
         return record
+
+
+def _is_same_build(before: SourceRecord, item: ArtifactSource, made_from: SourceRecord) -> bool:
+    """True if an artifact was known before: a source that moves on without a new version gives no new chart."""
+    is_same = (before.revision, before.digest) == (item.revision, item.digest)
+    return is_same and before.repository_id == made_from.repository_id and before.sha is not None
 
 
 def commit_of(item: ArtifactSource) -> Revision | None:

@@ -27,11 +27,14 @@ from fluxtrail.model.records import (
 from fluxtrail.model.revision import followed_sha
 from fluxtrail.model.sources import (
     ARTIFACT_KINDS,
+    CHART_KIND,
+    CHART_PLACE_KIND,
     ArtifactGenerator,
     ArtifactSource,
     GitRepository,
     ImageUpdateAutomation,
     SourceInput,
+    taken_path,
 )
 from fluxtrail.trail.draft import MARK_SLACK, Draft, abandon, repoint
 from fluxtrail.trail.naming import Naming, name_in
@@ -148,7 +151,7 @@ class Sourcing:
         record = _record(draft.cluster, before, seen, pointing, fields)
         if before is None or replace(before, observed_at=record.observed_at) != record:
             record = await unit.put_source(record)
-        if item.revision and item.updated_at:
+        if item.revision and item.updated_at and item.key.kind != CHART_PLACE_KIND:
             fetch = FetchRecord(
                 source_id=record.id,
                 revision=item.revision,
@@ -236,7 +239,9 @@ class Sourcing:
         before = self._registry.sources.get((draft.cluster, item.key))
         if item.key.kind == "ExternalArtifact":
             return before.inputs if before is not None else ()
-        return (SourceInput(item.made_from),) if item.made_from is not None else ()
+        if item.made_from is None:
+            return ()
+        return (SourceInput(item.made_from, taken_path(item.chart) if item.key.kind == CHART_KIND else ()),)
 
     def _revisions_of(self, draft: Draft, inputs: tuple[SourceInput, ...]) -> dict[str, str]:
         """Return the present revisions of the inputs: Flux does not say which ones an artifact was made from."""
