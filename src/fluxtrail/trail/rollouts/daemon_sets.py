@@ -59,6 +59,7 @@ def _judge_ready_nodes(
         return None
     here = [pod for pod in newest if pod.node not in lost]
     needed = needed_of(wanted, progress)
-    ready = [pod for pod in here if pod.is_ready]
-    is_done = len(here) >= wanted and min(len(ready), progress.available, progress.updated) >= needed
+    nodes = {pod.node for pod in here}  # a surging one has two pods on a node
+    ready = {pod.node for pod in here if pod.is_ready}
+    is_done = len(nodes) >= wanted and min(len(ready), progress.available, progress.updated) >= needed
     return rolled_out(moment_of_pods(workload, here, wanted=wanted, needed=needed)) if is_done else None

@@ -3,6 +3,7 @@
 Deployment, Argo Rollout   those of the ReplicaSet with the highest revision
 StatefulSet                those whose `controller-revision-hash` is its `updateRevision`
 DaemonSet                  those of the same hash as the pod of the highest template generation
+CronJob                    those of the newest pod's Job
 anything else              those of the same hash as the newest pod; all, where they have none
 """
 
