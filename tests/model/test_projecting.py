@@ -462,7 +462,15 @@ def documents(kind: Any) -> st.SearchStrategy[Any]:
     )
 
 
+CONDITIONS = st.fixed_dictionaries({}, optional={"type": st.sampled_from(["Ready", 7]), "reason": TEXT | st.none()})
+STATUSES = st.fixed_dictionaries(
+    {}, optional={"observedGeneration": TEXT | st.integers(-5, 99), "conditions": st.lists(CONDITIONS) | NOTES}
+)
+
+
 def values(kind: Any) -> st.SearchStrategy[Any]:
+    if kind is Any:
+        return STATUSES | NOTES | TEXT | st.none()
     if typing.get_origin(kind) is dict:
         return NOTES
     if typing.get_origin(kind) is list:

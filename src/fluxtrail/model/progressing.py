@@ -8,11 +8,13 @@ pkg/controller/daemon, getStatefulSetMaxUnavailable of pkg/controller/statefulse
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
+
+import msgspec
 
 from fluxtrail.model.kept import MAX_COUNT, clear_message, count, find_moment, generation, word
 from fluxtrail.model.wire_workloads import (
     WireCronJobSpec,
-    WireCustomStatus,
     WireRollingUpdate,
     WireStatusCondition,
     WireStrategy,
@@ -39,7 +41,7 @@ _TOLD = frozenset(
     }
 )
 _ROLLING = "RollingUpdate"
-_LONGEST_SHARE = 12
+_LONGEST_NUMBER = 12
 
 
 def deployment_progress(spec: WireTemplatedSpec, status: WireTemplatedStatus) -> Progress:
@@ -148,13 +150,29 @@ def cron_job_progress(spec: WireCronJobSpec) -> Progress:
     return Progress(wanted=0, is_suspended=bool(spec.suspend))
 
 
-def custom_progress(status: WireCustomStatus) -> Progress:
-    """Return what an object of an unknown kind says: its pods are its workloads' matter."""
-    observed = status.observed_generation
-    if isinstance(observed, str):
-        is_number = observed.isascii() and observed.isdigit() and len(observed) <= _LONGEST_SHARE
+def custom_progress(status: Any) -> Progress:
+    """Return what an object of an unknown kind says, where it is said as is usual: its pods are its workloads' matter.
+
+    Args:
+        status: of any shape.
+    """
+    found = status if isinstance(status, dict) else {}
+    observed, told = found.get("observedGeneration"), found.get("conditions")
+    if isinstance(observed, str):  # as of Argo's Rollout, which was a hash once
+        is_number = observed.isascii() and observed.isdigit() and len(observed) <= _LONGEST_NUMBER
         observed = int(observed) if is_number else 0
-    return Progress(observed_generation=generation(observed), wanted=0, conditions=conditions(status.conditions))
+    return Progress(
+        observed_generation=generation(observed) if isinstance(observed, int) else 0,
+        wanted=0,
+        conditions=conditions([_usual(each) for each in told[:MAX_CONDITIONS]] if isinstance(told, list) else None),
+    )
+
+
+def _usual(condition: Any) -> WireStatusCondition | None:
+    try:
+        return msgspec.convert(condition, WireStatusCondition)
+    except msgspec.ValidationError:
+        return None
 
 
 # -- parts --------------------------------------------------------------------------------------------------------
@@ -210,7 +228,7 @@ def _share(given: int | str, wanted: int, *, rounds_up: bool) -> int:
     if isinstance(given, int):
         return count(given)
     percent, sign, rest = given.partition("%")
-    if not (sign and not rest and percent.isascii() and percent.isdigit() and len(percent) <= _LONGEST_SHARE):
+    if not (sign and not rest and percent.isascii() and percent.isdigit() and len(percent) <= _LONGEST_NUMBER):
         return 0
     pods = int(percent) * wanted
     return min(-(-pods // 100) if rounds_up else pods // 100, MAX_COUNT)

@@ -34,7 +34,6 @@ from fluxtrail.model.wire_workloads import (
     WireCronJob,
     WireCronJobSpec,
     WireCustom,
-    WireCustomStatus,
     WireLabels,
     WireManagedMeta,
     WireManager,
@@ -139,7 +138,7 @@ def project_cron_job(wire: WireCronJob) -> Workload:
 
 def project_custom(wire: WireCustom, *, group: str, kind: str) -> Workload:
     """Return an object of an unknown kind that was read in full: what its controller has seen, and its conditions."""
-    return _workload(wire.metadata, group, kind, progress=custom_progress(wire.status or WireCustomStatus()))
+    return _workload(wire.metadata, group, kind, progress=custom_progress(wire.status))
 
 
 def project_owner(wire: WireOwned, *, group: str, kind: str) -> Workload:

@@ -3,6 +3,8 @@
 As in `wire.py`. There are many of these objects and most of each is never looked at: of a pod of 12 KB about 1 KB.
 """
 
+from typing import Any
+
 import msgspec
 
 from fluxtrail.model.wire import WireMeta, WireParentLabels
@@ -198,14 +200,8 @@ class WireOwned(msgspec.Struct, gc=False):
     metadata: WireManagedMeta
 
 
-class WireCustomStatus(msgspec.Struct, rename="camel", gc=False):
-    observed_generation: int | str | None = None
-    """A text with some, such as Argo's Rollout."""
-    conditions: list[WireStatusCondition | None] | None = None
-
-
 class WireCustom(msgspec.Struct, gc=False):
-    """An object of an unknown kind, of which what most have in common is read."""
+    """An object of an unknown kind, of which what most have in common is read; its status may have any shape."""
 
     metadata: WireManagedMeta
-    status: WireCustomStatus | None = None
+    status: Any = None
