@@ -12,14 +12,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, create_engine, inspect
 from tests.ledger.deployments import record
 from tests.ledger.postgres import PostgresServer
-from tests.ledger.world import NOON, StillClock, World, opened
+from tests.ledger.world import NOON, StillClock, World, moment, opened
 
 from fluxtrail.ledger import migrate, schema
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.session import finish
-from fluxtrail.model import records
-from fluxtrail.model.observation import ClusterUid
+from fluxtrail.model import image_records, records, running_records
+from fluxtrail.model.observation import ClusterUid, ObjectKey
+from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import SyncId
 from fluxtrail.model.report import Mode, ReportState
+from fluxtrail.model.rollout import RunningState
 
 
 async def test_migrations_from_empty_make_exactly_the_schema(
@@ -106,16 +109,18 @@ async def test_failed_migration_leaves_nothing(place: Path, monkeypatch: pytest.
     await ledger.close()
 
 
-def _make_first(place: str) -> None:
-    """Make a ledger as the first version left it, with a cluster and a report in it."""
+def _make_old(place: str, revision: str) -> None:
+    """Make a ledger as an old version left it, with a cluster, a report and a sync in it."""
     plain = create_engine(place)
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations").replace("%", "%%"))
     with plain.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, revision)
         connection.execute(schema.clusters.insert(), {"uid": "c1", "name": "north", "seen_at": NOON})
         connection.execute(schema.reports.insert(), _REPORT)
+        connection.execute(schema.targets.insert(), _TARGET)
+        connection.execute(schema.syncs.insert(), _SYNC)
         connection.execute(schema.meta.insert(), {"id": 1, "instance_id": "from before", "created_at": NOON})
     plain.dispose()
 
@@ -133,23 +138,73 @@ _REPORT: dict[str, object] = {
 }
 
 
-async def test_ledger_of_the_first_version_is_upgraded_with_what_it_holds(
-    engine: str, place: Path, request: pytest.FixtureRequest
+_TARGET: dict[str, object] = {
+    "cluster": "c1",
+    "api_group": "g",
+    "kind": "Kustomization",
+    "namespace": "n",
+    "name": "apps",
+    "uid": "u",
+    "lands_on": "c1",
+    "source": ObjectKey("g", "GitRepository", "n", "shop"),
+    "follows_tags": False,
+    "path": "",
+    "components": (),
+    "generation": 1,
+    "is_suspended": False,
+    "has_checks": False,
+    "successes": {},
+    "phase": Outcome.SUCCEEDED,
+    "reason": "",
+    "message": "",
+    "awaits_baseline": False,
+    "first_seen_at": NOON,
+    "observed_at": NOON,
+    "stamp": 1,
+}
+_SYNC: dict[str, object] = {
+    "target_id": 1,
+    "revision": "main@sha1:1",
+    "cause": records.Cause.REVISION,
+    "generation": 1,
+    "outcome": Outcome.SUCCEEDED,
+    "reason": "",
+    "message": "",
+    "is_unchanged": False,
+    "has_new_manifests": False,
+    "started": moment(1),
+    "applied": moment(2),
+    "attribution": records.Attribution.DONE,
+    "version": 1,
+    "attributed_version": 1,
+    "started_at": NOON,
+}
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+async def test_ledger_of_an_old_version_is_upgraded_with_what_it_holds(
+    revision: str, engine: str, place: Path, request: pytest.FixtureRequest
 ) -> None:
     where: Path | str = place
     if engine == "sqlite":
         place.parent.mkdir(mode=0o700)
         place.touch(mode=0o600)
-        _make_first(f"sqlite:///{place}")
+        _make_old(f"sqlite:///{place}", revision)
     else:
         address = empty_database(request)
-        _make_first(address)
+        _make_old(address, revision)
         where = address.replace("postgresql+psycopg://", "postgresql://")
     async with opened(where) as ledger:
         assert ledger.instance_id == "from before"
         assert [(cluster.uid, cluster.name) for cluster in await ledger.list_clusters()] == [("c1", "north")]
         assert [report.key for report in (await ledger.outbox.list()).items] == ["k"]
         async with ledger.unit() as unit:
+            [target], syncs = await unit.targets(), await unit.syncs([SyncId(1)])
+            assert (target.key.name, target.parent) == ("apps", None)
+            assert (syncs[SyncId(1)].applied, syncs[SyncId(1)].running_state) == (moment(2), RunningState.UNKNOWN)
+            assert await unit.unread_syncs(ClusterUid("c1"), limit=9) == []
+            new = await World(unit).sync(target, applied=moment(3))
+            assert await unit.unread_syncs(ClusterUid("c1"), limit=9) == [new]
             assert await unit.put_deployment_records([record()]) == await unit.deployment_records(ClusterUid("c1"))
         async with ledger._engine.write() as connection:
             assert await finish(connection.run_sync(migrate.find_revision)) == migrate.HEAD
@@ -173,9 +228,14 @@ async def test_ledger_of_the_first_version_is_upgraded_with_what_it_holds(
         (records.SyncRecord, schema.syncs, {"started_at"}),
         (records.DeliveryRecord, schema.deliveries, {"repository_id"}),
         (records.Transition, schema.transitions, set()),
+        (running_records.WorkloadRecord, schema.workloads, {"api_group", "kind", "namespace", "name"}),
+        (running_records.RolloutRecord, schema.rollouts, set()),
+        (running_records.HandoverRecord, schema.handovers, set()),
+        (image_records.ImageRecord, schema.images, {"head", "is_running", "listed_at", "noted_at"}),
+        (image_records.ImageRun, schema.image_runs, {"id", "head"}),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_every_field_of_a_record_has_its_column(kind: type, table: Table, more: set[str]) -> None:
-    fields = set(kind.__struct_fields__) - ({"key"} if "stamp" in more else set())  # type: ignore[attr-defined]
+    fields = set(kind.__struct_fields__) - ({"key"} if "api_group" in more else set())  # type: ignore[attr-defined]
     assert {column.name for column in table.columns} == fields | more

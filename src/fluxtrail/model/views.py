@@ -129,6 +129,16 @@ class SyncView(View, frozen=True, kw_only=True):
     fetched: Moment | None = None
     applied: Moment | None = None
     healthy: Moment | None = None
+    running: Moment | None = None
+    """When all workloads that it changed had rolled out."""
+    running_state: str = ""
+    """A `RunningState`; empty before `applied`."""
+    action: str = ""
+    """Of a HelmRelease: `install`, `upgrade`, `rollback` or `uninstall`."""
+    is_remediated: bool = False
+    """Of a HelmRelease: it failed, and Flux rolled it back or uninstalled it."""
+    blockers: list[BlockerView] = []
+    """As a delivery's."""
 
 
 class TargetView(View, frozen=True, kw_only=True):

@@ -7,14 +7,16 @@ import msgspec
 from sqlalchemy import ColumnElement, func, select
 
 from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.queries.blockers import find_blockers
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
 from fluxtrail.ledger.queries.resolving import find_targets
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.model.derive import not_ready_text
 from fluxtrail.model.records import SyncRecord, TargetId, TargetRecord
+from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import OPEN, Verdict
-from fluxtrail.model.views import ClusterView, SyncView, TargetView
+from fluxtrail.model.views import BlockerView, ClusterView, SyncView, TargetView
 
 SYNCS_SHOWN = 20
 
@@ -121,11 +123,13 @@ async def find_target(
         return None
     table = schema.syncs
     wanted = select(table).where(table.c.target_id == target.id).order_by(table.c.id.desc()).limit(SYNCS_SHOWN)
-    syncs = [_sync_view(rows.sync_of(row)) for row in await session.all(wanted)]
-    return (await target_views(session, situation, [target], now=now))[0], syncs
+    syncs = [rows.sync_of(row) for row in await session.all(wanted)]
+    blockers = await find_blockers(session, [s.id for s in syncs if s.running_state is RunningState.WAITING])
+    views = [_sync_view(sync, blockers.get(sync.id, [])) for sync in syncs]
+    return (await target_views(session, situation, [target], now=now))[0], views
 
 
-def _sync_view(sync: SyncRecord) -> SyncView:
+def _sync_view(sync: SyncRecord, blockers: list[BlockerView]) -> SyncView:
     return SyncView(
         id=sync.id,
         revision=sync.revision,
@@ -141,6 +145,11 @@ def _sync_view(sync: SyncRecord) -> SyncView:
         fetched=sync.fetched,
         applied=sync.applied,
         healthy=sync.healthy,
+        running=sync.running,
+        running_state=sync.running_state.value if sync.applied is not None else "",
+        action=sync.action,
+        is_remediated=sync.is_remediated,
+        blockers=blockers,
     )
 
 
