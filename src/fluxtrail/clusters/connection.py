@@ -15,6 +15,7 @@ import structlog
 from fluxtrail.clusters.answers import UNREADABLE, Status, parse_retry_after, parse_status, refusal
 from fluxtrail.clusters.authentication import Credential, credentials_for
 from fluxtrail.clusters.clock import Clock, SystemClock
+from fluxtrail.clusters.deep import decode_deep
 from fluxtrail.clusters.endpoint import Endpoint
 from fluxtrail.clusters.incluster import SERVICE_ACCOUNT_FOLDER, in_cluster_endpoint, is_in_cluster
 from fluxtrail.clusters.kubeconfig import load_kubeconfig
@@ -146,7 +147,7 @@ class Connection:
 
     def _decode(self, path: str, body: bytes, shape: type[T]) -> T:
         try:
-            return msgspec.json.decode(body, type=shape)
+            return decode_deep(msgspec.json.Decoder(shape), body)
         except UNREADABLE as error:
             raise WireError(f"unexpected answer: {error}", subject=self._subject(path)) from error
 

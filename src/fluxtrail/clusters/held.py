@@ -4,12 +4,14 @@ Out of that memory and what the server sends come the observations; this module 
 """
 
 from datetime import datetime
+from functools import partial
 from sys import intern
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from fluxtrail.clusters.answers import UNREADABLE
+from fluxtrail.clusters.deep import decode_deep
 from fluxtrail.clusters.subjects import OnProblem, Problem, Subject, WatchStats
 from fluxtrail.clusters.wire import Identified, ObjectMeta, is_identified
 from fluxtrail.model.observation import Gone, ObjectKey, ObjectUid, Observation, Seen
@@ -17,7 +19,7 @@ from fluxtrail.model.redaction import redact
 
 T = TypeVar("T")
 
-_identify = msgspec.json.Decoder(Identified).decode
+_identify = partial(decode_deep, msgspec.json.Decoder(Identified))
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -37,7 +39,7 @@ class HeldObjects(Generic[T]):
 
     def __init__(self, subject: Subject[T], stats: WatchStats, on_problem: OnProblem) -> None:
         self._subject = subject
-        self._decode = msgspec.json.Decoder(subject.wire).decode
+        self._decode = partial(decode_deep, msgspec.json.Decoder(subject.wire))
         self._is_identified = is_identified(subject.wire)
         self._stats = stats
         self._on_problem = on_problem

@@ -11,6 +11,7 @@ import msgspec
 
 from fluxtrail.clusters.answers import UNREADABLE, OversizedError, SilenceError, parse_status, refusal
 from fluxtrail.clusters.clock import Clock
+from fluxtrail.clusters.deep import decode_deep
 from fluxtrail.clusters.framing import LineSplitter
 from fluxtrail.clusters.held import HeldObjects
 from fluxtrail.clusters.listing import is_older
@@ -22,7 +23,7 @@ from fluxtrail.model.observation import Current, Listed, Observation
 
 T = TypeVar("T")
 
-_decode_event = msgspec.json.Decoder(Event).decode
+_events = msgspec.json.Decoder(Event)
 _decode_bookmark = msgspec.json.Decoder(Bookmark).decode
 
 
@@ -167,7 +168,7 @@ class WatchPass(Generic[T]):
 
     def _take(self, line: bytes, now: datetime, batch: list[Observation[T]]) -> None:
         try:
-            event = _decode_event(line)
+            event = decode_deep(_events, line)
         except UNREADABLE as error:
             self._stats.decode_errors += 1
             raise RelistError(f"a line is no watch event: {error}", is_paged=True) from error
