@@ -8,6 +8,8 @@ import msgspec
 from aiohttp import web
 
 from fluxtrail.simulator.artifact_faults import RecordsFault
+from fluxtrail.simulator.workloads.objects import DEPLOYMENTS
+from fluxtrail.simulator.workloads.troubles import Trouble
 from fluxtrail.simulator.world import World
 
 _MAX_BODY_BYTES = 64 * 1024
@@ -33,6 +35,24 @@ class Attestation(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     attested: tuple[str, ...] = ()
     unattested: tuple[str, ...] = ()
+
+
+class Affliction(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /workloads/trouble`: what keeps a workload's new pods from running from now on; null heals it."""
+
+    cluster: str
+    namespace: str
+    workload: str
+    trouble: Trouble | None = None
+
+
+class Scaling(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /workloads/scale`: what an autoscaler does to a Deployment."""
+
+    cluster: str
+    namespace: str
+    workload: str
+    replicas: int
 
 
 class Token(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -61,6 +81,8 @@ class Control:
         app.router.add_post("/poke", self._poke)
         app.router.add_post("/faults/github", self._fail_github)
         app.router.add_post("/faults/network", self._fail_network)
+        app.router.add_post("/workloads/trouble", self._afflict)
+        app.router.add_post("/workloads/scale", self._scale)
         app.router.add_get("/records", self._records)
         app.router.add_get("/records/requests", self._record_requests)
         app.router.add_get("/records/truth", self._records_truth)
@@ -152,10 +174,37 @@ class Control:
             return _json({"error": str(exc)}, status=400)
         cluster = self._world.clusters.get(fault.cluster)
         if cluster is None:
-            known = sorted(self._world.clusters)
-            return _json({"error": f"there is no cluster {fault.cluster!r}, only {known}"}, status=404)
+            return self._no_cluster(fault.cluster)
         cluster.network.is_down = fault.is_down
         return _json({})
+
+    async def _afflict(self, request: web.Request) -> web.Response:
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=Affliction)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        cluster = self._world.clusters.get(wanted.cluster)
+        if cluster is None:
+            return self._no_cluster(wanted.cluster)
+        cluster.workloads.impose(wanted.namespace, wanted.workload, wanted.trouble)
+        return _json({})
+
+    async def _scale(self, request: web.Request) -> web.Response:
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=Scaling)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        cluster = self._world.clusters.get(wanted.cluster)
+        if cluster is None:
+            return self._no_cluster(wanted.cluster)
+        if cluster.server.store.find(DEPLOYMENTS, wanted.workload, wanted.namespace) is None:
+            missing = f"there is no Deployment {wanted.namespace}/{wanted.workload} on {wanted.cluster}"
+            return _json({"error": missing}, status=404)
+        cluster.workloads.scale(DEPLOYMENTS, wanted.namespace, wanted.workload, wanted.replicas)
+        return _json({})
+
+    def _no_cluster(self, name: str) -> web.Response:
+        return _json({"error": f"there is no cluster {name!r}, only {sorted(self._world.clusters)}"}, status=404)
 
 
 def _json(value: Any, *, status: int = 200) -> web.Response:

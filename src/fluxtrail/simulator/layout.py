@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fluxtrail.simulator.helm.layout import first_releases
+from fluxtrail.simulator.images.layout import CLUSTERS as IMAGE_CLUSTERS
 
 NAMESPACE = "flux-system"
 SOURCE = "manifests"
@@ -134,7 +135,8 @@ def first_manifests() -> dict[str, str]:
     }
     for folder in FOLDERS:
         apps = [app for app, group in APPLICATIONS.items() if group == "apps" and delivers(app, folder)]
-        resources = ["../../../base/common", "settings.yaml", *(f"{app}.yaml" for app in apps)]
+        images = [*(["assistant.yaml"] if folder in IMAGE_CLUSTERS else []), *(["vault.yaml"] * (folder == "staging"))]
+        resources = ["../../../base/common", "settings.yaml", *(f"{app}.yaml" for app in apps), *images]
         listing = "".join(f"- {entry}\n" for entry in resources)
         tree[f"clusters/{folder}/apps/kustomization.yaml"] = f"resources:\n{listing}"
         tree[f"clusters/{folder}/apps/settings.yaml"] = config_map("settings", {"level": "1"})

@@ -17,6 +17,8 @@ from fluxtrail.simulator.forge import Forge
 from fluxtrail.simulator.helm.charts import chart_files
 from fluxtrail.simulator.helm.layout import CLUSTERS as RELEASE_CLUSTERS
 from fluxtrail.simulator.helm.layout import GIT_CHART, RELEASES, release_file, release_path
+from fluxtrail.simulator.images.automation import ImageAutomation
+from fluxtrail.simulator.images.layout import application_file
 from fluxtrail.simulator.layout import cluster_file, config_map, delivers, values_file
 from fluxtrail.simulator.repositories import Commit
 from fluxtrail.simulator.script import EVERYWHERE, Action, Step, Style
@@ -36,7 +38,9 @@ class Stage(Protocol):
     truth: Truth
     source: Forge
     manifests: Forge
+    application: Forge
     exporter: Exporter
+    automation: ImageAutomation
     clusters: dict[str, FluxCluster]
 
     def is_settled(self) -> bool: ...
@@ -81,6 +85,7 @@ class Player:
             Action.EXPORT_ROLLBACK: self._export_rollback,
             Action.RELEASE: self._release,
             Action.CHART: self._chart,
+            Action.IMAGE: self._image,
             Action.BAD_ROLLOUT: self._bad_rollout,
             Action.BAD_RELEASE: self._bad_release,
             Action.LASTING_FAILURE: self._lasting_failure,
@@ -157,6 +162,11 @@ class Player:
         self._version += 1
         changes = chart_files(GIT_CHART, f"0.{self._version}.0")
         await self._world.manifests.bring(changes, f"Publish {GIT_CHART} 0.{self._version}.0", style=step.style)
+
+    async def _image(self, step: Step) -> None:
+        self._version += 1
+        changes = {"main.go": application_file(self._version)}
+        await self._world.application.bring(changes, f"Answer {self._version} better", style=step.style)
 
     # Episodes.
 
@@ -302,7 +312,7 @@ class Player:
         await asyncio.sleep(self._hold_seconds)
 
     def _exporter_paused(self) -> _Pause:
-        return _Pause(self._world.exporter, self._settle)
+        return _Pause(self._world, self._settle)
 
     @contextmanager
     def _quiet_webhook(self) -> Iterator[None]:
@@ -331,16 +341,18 @@ class Player:
 
 
 class _Pause:
-    """The exporter rests while the manifests branch is moved back and forth."""
+    """Exporter and automation rest while the manifests branch is moved back and forth."""
 
-    def __init__(self, exporter: Exporter, settle: Callable[[], Awaitable[None]]) -> None:
-        self._exporter = exporter
+    def __init__(self, world: Stage, settle: Callable[[], Awaitable[None]]) -> None:
+        self._machines = (world.exporter, world.automation)
         self._settle = settle
 
     async def __aenter__(self) -> None:
         await self._settle()
-        self._exporter.is_paused = True
+        for machine in self._machines:
+            machine.is_paused = True
 
     async def __aexit__(self, *error: object) -> None:
-        self._exporter.is_paused = False
-        self._exporter.duty.poke()
+        for machine in self._machines:
+            machine.is_paused = False
+            machine.duty.poke()

@@ -18,6 +18,7 @@ import yaml
 
 from fluxtrail.model.errors import ConfigError, UpstreamError
 from fluxtrail.simulator.clock import CLOCK_VARIABLE
+from fluxtrail.simulator.images.layout import APPLICATION_REPOSITORY
 from fluxtrail.simulator.layout import MANIFESTS_REPOSITORY, SOURCE_REPOSITORY
 
 START_TIMEOUT_SECONDS = 60.0
@@ -242,7 +243,7 @@ def write_settings(
     """
     repositories = description["repositories"]
     source, manifests = repositories[SOURCE_REPOSITORY], repositories[MANIFESTS_REPOSITORY]
-    settings = {
+    settings: Json = {
         "ledger": {"path": str(path.parent / "ledger.sqlite")},
         "kubeconfig": description["kubeconfig"],
         "kube_contexts": description["contexts"],
@@ -267,6 +268,11 @@ def write_settings(
         "health": {"listen": listeners.health},
         "settle_seconds": settle_seconds,
     }
+    if application := repositories.get(APPLICATION_REPOSITORY):
+        followed = {"url": application, "branch": "main", "forge": _forge(APPLICATION_REPOSITORY)}
+        settings["repositories"].append(followed)
+    if registry := description.get("registry"):
+        settings["images"] = {"insecure_registries": [registry]}
     if description.get("deployment_records"):
         settings["deployment_records"] = _records_section(path.parent, description)
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")

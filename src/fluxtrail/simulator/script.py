@@ -45,6 +45,8 @@ class Action(StrEnum):
     """A HelmRelease gets other values, or another version of its chart."""
     CHART = "chart"
     """A change of the chart that lies in the manifests repository."""
+    IMAGE = "image"
+    """A change of an application whose image is bumped by automation."""
     BAD_ROLLOUT = "bad_rollout"
     """A release that is applied and never runs, then its repair."""
     BAD_RELEASE = "bad_release"
@@ -88,6 +90,7 @@ _ORDINARY = (
     (Action.SETTINGS, 12),
     (Action.RELEASE, 8),
     (Action.CHART, 4),
+    (Action.IMAGE, 8),
     (Action.DOCS, 8),
     (Action.BASE, 8),
     (Action.ASIDE, 5),

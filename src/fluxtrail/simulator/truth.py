@@ -119,6 +119,8 @@ class Truth:
         self.pushed: list[Pushed] = []
         self.exports: dict[str, list[str]] = {}
         """Source sha -> manifests shas that were made from it."""
+        self.bumps: dict[str, list[str]] = {}
+        """An application's sha -> manifests shas that brought an image with it."""
         self.fetches: dict[tuple[str, str, str], datetime] = {}
         """(cluster, source, sha) -> when it was first fetched."""
         self.targets: list[TargetTruth] = []
@@ -163,6 +165,12 @@ class Truth:
         self.note("export", sha=manifests.sha, sources=[commit.sha for commit in sources])
         for commit in sources:
             self.exports.setdefault(commit.sha, []).append(manifests.sha)
+
+    def bump(self, manifests: Commit, commits: list[Commit]) -> None:
+        """An image with these commits came to the manifests repository."""
+        self.note("bump", sha=manifests.sha, commits=[commit.sha for commit in commits])
+        for commit in commits:
+            self.bumps.setdefault(commit.sha, []).append(manifests.sha)
 
     def force_push(self, repository: Repository, *, before: Commit, after: Commit) -> None:
         self.note("force_push", repository=repository.name, before=before.sha, after=after.sha)

@@ -134,7 +134,7 @@ class Judge:
         return outcome
 
     def _judge_source(self, pushed: Pushed, target: TargetTruth) -> Outcome:
-        exports = self._truth.exports.get(pushed.commit.sha, [])
+        exports = self._made_from(pushed.commit.sha)
         if not exports:
             return Outcome(Verdict.PENDING)
         outcomes = []
@@ -226,8 +226,12 @@ class Judge:
     def _carriers(self, pushed: Pushed) -> Iterator[Commit]:
         if pushed.repository == self._manifests.name:
             yield pushed.commit
-        for sha in self._truth.exports.get(pushed.commit.sha, []):
+        for sha in self._made_from(pushed.commit.sha):
             yield self._manifests.commits[sha]
+
+    def _made_from(self, sha: str) -> list[str]:
+        """Return the manifests commits that brought a source commit: exported, or within an image."""
+        return self._truth.exports.get(sha) or self._truth.bumps.get(sha, [])
 
 
 def _is_same_output(before: Attempt | None, success: Attempt, target: TargetTruth) -> bool:

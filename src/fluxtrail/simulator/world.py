@@ -22,6 +22,20 @@ from fluxtrail.simulator.exporter import Exporter
 from fluxtrail.simulator.flux import FluxCluster
 from fluxtrail.simulator.forge import PEOPLE, Forge
 from fluxtrail.simulator.github import GitHub
+from fluxtrail.simulator.images.automation import ImageAutomation
+from fluxtrail.simulator.images.building import PLATFORMS, build_image
+from fluxtrail.simulator.images.layout import (
+    APPLICATION_REPOSITORY,
+    IMAGE,
+    PRIVATE_IMAGE,
+    first_application,
+    image_manifest,
+    image_path,
+    vault_manifest,
+)
+from fluxtrail.simulator.images.layout import CLUSTERS as IMAGE_CLUSTERS
+from fluxtrail.simulator.images.pipeline import ImagePipeline
+from fluxtrail.simulator.images.registry import ImageRegistry
 from fluxtrail.simulator.kustomize_controller import Pace
 from fluxtrail.simulator.layout import (
     CLUSTERS,
@@ -47,6 +61,8 @@ log = structlog.get_logger(__name__)
 _CHANGES_A_ROUND = 50
 """For so many changes people go once through what they do by hand."""
 _RECORDS_TOKEN = "simulated-token"  # noqa: S105 - of a simulation
+_PLATFORMS = {"prod-us": "linux/arm64"}
+"""What the nodes of a cluster are; the others are the usual ones."""
 _WEBHOOK_CHANCE = 0.85
 """How many pushes a cluster is told of; the others it finds at its interval."""
 
@@ -93,7 +109,10 @@ class World:
         git = self.directory / "git" / "acme"
         self.source_repository = Repository(git / "shop.git", name=SOURCE_REPOSITORY)
         self.manifests_repository = Repository(git / "manifests.git", name=MANIFESTS_REPOSITORY)
-        self.repositories = {r.name: r for r in (self.source_repository, self.manifests_repository)}
+        self.application_repository = Repository(git / "assistant.git", name=APPLICATION_REPOSITORY)
+        repositories = (self.source_repository, self.manifests_repository, self.application_repository)
+        self.repositories = {repository.name: repository for repository in repositories}
+        self.images = ImageRegistry()
         self.artifact_metadata = ArtifactMetadata(
             clock=self.clock, organization=ORGANIZATION, unattested={FOREIGN_DIGEST}, token=_RECORDS_TOKEN
         )
@@ -113,7 +132,6 @@ class World:
         self.source = self._forge(self.source_repository, dice)
         self.manifests = self._forge(self.manifests_repository, dice)
         checkout = Checkout(self.manifests_repository.directory)
-        registry = Registry()
         self.clusters = {
             plan.name: FluxCluster(
                 plan,
@@ -124,11 +142,30 @@ class World:
                 seed=dice.randrange(2**32),
                 pace=options.pace,
                 style=RevisionStyle.LEGACY if plan.name in options.legacy else RevisionStyle.PRESENT,
-                registry=registry,
+                registry=Registry(self.images, platform=_PLATFORMS.get(plan.name, PLATFORMS[0])),
                 has_tenants=options.deployment_records,
             )
             for plan in options.clusters
         }
+        self.automation = ImageAutomation(
+            (self.clusters.get("staging") or next(iter(self.clusters.values()))).server.store,
+            registry=self.images,
+            manifests=self.manifests_repository,
+            clock=self.clock,
+            truth=self.truth,
+            dice=self._fork(dice),
+            on_push=lambda _: self._on_manifests(),
+        )
+        self.pipeline = ImagePipeline(
+            self.application_repository,
+            registry=self.images,
+            clock=self.clock,
+            truth=self.truth,
+            dice=self._fork(dice),
+            delay_seconds=options.export_delay_seconds,
+            on_image=self.automation.add,
+        )
+        self.application = self._forge(self.application_repository, dice)
         script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
         self.player = Player(self, list(script), hold_seconds=options.hold_seconds)
         self.people = [self._people(cluster) for cluster in self.clusters.values() if cluster.has_tenants]
@@ -144,6 +181,7 @@ class World:
         return self.directory / "kubeconfig"
 
     async def __aenter__(self) -> World:
+        await self.images.start()
         await self._seed_repositories()
         await self.github.start()
         for cluster in self.clusters.values():
@@ -153,6 +191,8 @@ class World:
         await self._group.__aenter__()
         self._tasks = [self._group.create_task(cluster.run(), name=name) for name, cluster in self.clusters.items()]
         self._tasks.append(self._group.create_task(self.exporter.run(), name="exporter"))
+        self._tasks.append(self._group.create_task(self.pipeline.run(), name="image pipeline"))
+        self._tasks.append(self._group.create_task(self.automation.run(), name="image automation"))
         self._tasks.append(self._group.create_task(self._announce_pushes(), name="webhook"))
         self._tasks.append(self._group.create_task(self._play(), name="script"))
         self._tasks += [self._group.create_task(self._let_act(people), name="people") for people in self.people]
@@ -173,6 +213,7 @@ class World:
             for cluster in self.clusters.values():
                 await cluster.server.stop()
             await self.github.stop()
+            await self.images.stop()
             self.truth.close()
 
     def begin(self) -> None:
@@ -184,7 +225,10 @@ class World:
 
     def is_settled(self) -> bool:
         """Whether nothing is under way: all is exported, fetched, and applied or failed."""
-        is_idle = self.exporter.is_settled() and not self._webhook.is_poked and not self._is_announcing
+        machines = (self.exporter, self.pipeline, self.automation)
+        is_idle = (
+            all(machine.is_settled() for machine in machines) and not self._webhook.is_poked and not self._is_announcing
+        )
         return is_idle and all(cluster.is_settled() for cluster in self.clusters.values())
 
     async def until_settled(self) -> None:
@@ -240,6 +284,7 @@ class World:
             "contexts": list(self.clusters),
             "repositories": {name: repository.url for name, repository in self.repositories.items()},
             "github": self.github.url,
+            "registry": self.images.host,
             "truth": str(self.truth.path),
             "clock": self.clock.text(),
         }
@@ -259,14 +304,17 @@ class World:
         }
 
     def _forge(self, repository: Repository, dice: random.Random) -> Forge:
-        is_source = repository is self.source_repository
+        listeners = {
+            self.source_repository.name: lambda commit: self.exporter.add(commit),
+            self.application_repository.name: lambda commit: self.pipeline.add(commit),
+        }
         return Forge(
             repository,
             github=self.github,
             clock=self.clock,
             truth=self.truth,
             dice=self._fork(dice),
-            on_push=self.exporter.add if is_source else lambda _: self._on_manifests(),
+            on_push=listeners.get(repository.name, lambda _: self._on_manifests()),
         )
 
     def _fork(self, dice: random.Random) -> random.Random:
@@ -287,8 +335,27 @@ class World:
             await repository.create()
         at = self.clock.now()
         first = await self.source_repository.commit(source_tree(), "First shop\n", author=PEOPLE[0], at=at)
-        await self.manifests_repository.commit(first_manifests(), "First manifests\n", author=PEOPLE[0], at=at)
+        trees = first_manifests() | await self._first_images()
+        await self.manifests_repository.commit(trees, "First manifests\n", author=PEOPLE[0], at=at)
         await self.exporter.export([first])
+
+    async def _first_images(self) -> dict[str, str]:
+        """Build what runs from the beginning; return the manifests that name it."""
+        at = self.clock.now()
+        first = await self.application_repository.commit(
+            first_application(), "First assistant\n", author=PEOPLE[1], at=at
+        )
+        tag, host = self.pipeline.build(first), self.images.host
+        image = build_image(source="https://git.example/secret/vault", revision="0" * 40, version=tag, at=at)
+        self.images.push(PRIVATE_IMAGE, tag, image)
+        built = self.images.find_image(f"{host}/{IMAGE}:{tag}")
+        assert built is not None
+        self.automation.install()
+        self.automation.scan()
+        self.automation.choose(tag)
+        digest = built.index.digest
+        manifests = {image_path(cluster): image_manifest(cluster, host, tag, digest) for cluster in IMAGE_CLUSTERS}
+        return manifests | {"clusters/staging/apps/vault.yaml": vault_manifest(host)}
 
     async def _announce_pushes(self) -> None:
         """The forge's webhook, to a Receiver of each cluster, a moment after the push."""

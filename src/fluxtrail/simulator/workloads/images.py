@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from fluxtrail.simulator.images.building import PLATFORMS
+from fluxtrail.simulator.images.registry import ImageRegistry
+
 
 def image_digest(content: str) -> str:
     """Return the digest of an image, of which only a text is known: usually `<name>:<version>`."""
@@ -11,18 +14,28 @@ def image_digest(content: str) -> str:
 
 
 def image_name(reference: str) -> str:
-    """Return a reference without its tag."""
+    """Return a reference without its tag and digest."""
+    reference, _, _ = reference.partition("@")
     name, colon, tag = reference.rpartition(":")
     return name if colon and "/" not in tag else reference
 
 
 class Registry:
-    """The images of the world. A tag stands for its own text until it is moved."""
+    """The images of the world, as one cluster pulls them. A tag stands for its own text until it is moved.
 
-    def __init__(self) -> None:
+    Args:
+        hosted: the registry that really answers: of its images, nodes run the manifest of their platform.
+    """
+
+    def __init__(self, hosted: ImageRegistry | None = None, *, platform: str = PLATFORMS[0]) -> None:
         self._moved: dict[str, str] = {}
+        self._hosted = hosted
+        self._platform = platform
 
     def digest(self, reference: str) -> str:
+        image = self._hosted.find_image(reference) if self._hosted else None
+        if image is not None:
+            return image.manifests[self._platform].digest
         return image_digest(self._moved.get(reference, reference))
 
     def move_tag(self, reference: str, content: str) -> str:
