@@ -19,7 +19,7 @@ from tests.web.worlds import EVERYWHERE, FAILED, ON_ITS_WAY, TWIN_A, World
         ([FAILED, "--cluster", "prod-eu"], 1, "BuildFailed"),
         (["c0ff"], 2, TWIN_A),
         ([EVERYWHERE, "--timeout", "soon"], 2, "write 90s, 10m or 1h30m"),
-        ([EVERYWHERE, "--for", "running"], 2, "--for"),
+        ([EVERYWHERE, "--for", "started"], 2, "--for"),
         ([EVERYWHERE, "--target", "nothing"], 2, "none of its targets is called so"),
         ([ON_ITS_WAY, "--timeout", "0s"], 3, "not within 0s: 1 of 3 targets"),
         (["deadbeef", "--timeout", "0s"], 3, "not known yet"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.web.worlds import NOW, at, commit, delivery, stages
 
 from fluxtrail.cli.waiting import Exit, Waiter, parse_duration
-from fluxtrail.model.views import DeliveryView, TrailView
+from fluxtrail.model.views import BlockerView, DeliveryView, TrailView
 
 SHA = "ab" * 20
 
@@ -57,6 +57,51 @@ def look(one: Waiter, *deliveries: DeliveryView) -> Exit | None:
 )
 def test_a_look_decides(goal: str, deliveries: list[DeliveryView], expected: Exit | None) -> None:
     assert look(waiter(goal), *deliveries) is expected
+
+
+def rolling(running: str, *blockers: BlockerView, cluster: str = "prod-eu", verdict: str = "deployed") -> DeliveryView:
+    steps = [("fetched", 10.0), ("applied", 20.0), *([("running", 40.0)] if running == "reached" else [])]
+    base = delivery(SHA, cluster, verdict, stages=stages(0, *steps), since=NOW - timedelta(seconds=60))
+    return msgspec.structs.replace(base, running=running, blockers=list(blockers))
+
+
+def blocker(state: str, cause: str | None = None, *, ago: float = 60) -> BlockerView:
+    since = NOW - timedelta(seconds=ago)
+    return BlockerView(workload="Job/shop/migrate", state=state, cause=cause, message="it says so", since=since)
+
+
+PULL, DEAD = blocker("blocked", "image_pull"), blocker("failed", "job_failed")
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "expected", "said"),
+    [
+        ([rolling("reached")], Exit.OK, "running on 1 target"),
+        ([rolling("absent")], Exit.OK, "running on 1 target (nothing is to run on 1)"),
+        ([rolling("reached"), rolling("unknown", cluster="prod-us")], Exit.OK, "not known on 1: workloads are not"),
+        ([rolling("")], Exit.OK, "not known on 1"),
+        ([on("prod-eu", "unaffected")], Exit.OK, "unaffected everywhere"),
+        ([rolling("unread")], None, "its roll-outs are being looked at"),
+        ([rolling("waiting", blocker("progressing"))], None, "rolling out on prod-eu"),
+        ([rolling("waiting", PULL)], None, "Job/shop/migrate: image_pull: it says so"),
+        ([rolling("waiting", PULL), rolling("waiting", DEAD, cluster="prod-us")], Exit.FAILED, "job_failed: it says"),
+        ([rolling("waiting", blocker("failed", "job_failed", ago=5))], None, "Job/shop/migrate: job_failed"),
+        ([rolling("reached", verdict="failed")], Exit.OK, "running on 1 target"),
+        ([rolling("waiting", PULL, verdict="failed")], Exit.FAILED, "failed on prod-eu"),
+        ([rolling("reached", verdict="rolled_back")], Exit.WILL_NOT_HAPPEN, "rolled back"),
+        ([rolling("waiting", PULL, verdict="pending")], None, "applied, but not running on prod-eu"),
+        ([on("prod-eu", "pending", "syncing")], None, "Flux is at work on it"),
+    ],
+)
+def test_waiting_for_running(deliveries: list[DeliveryView], expected: Exit | None, said: str) -> None:
+    decision = waiter("running", fail_after=30).look(trail(*deliveries), now=NOW)
+    assert decision.exit is expected
+    assert said in decision.reason
+
+
+@pytest.mark.parametrize("goal", ["applied", "healthy"])
+def test_what_does_not_run_is_applied_and_healthy_all_the_same(goal: str) -> None:
+    assert look(waiter(goal), rolling("waiting", DEAD)) is Exit.OK
 
 
 def test_a_failure_counts_once_it_has_lasted() -> None:

@@ -12,9 +12,12 @@ from fluxtrail.model.views import (
     BlockerView,
     ChainLink,
     ChainView,
+    CommitView,
+    DeliveryView,
     ImageDetail,
     ImageRunView,
     ImageView,
+    TrailView,
     WorkloadView,
 )
 
@@ -35,7 +38,7 @@ BLOCKED = BlockerView(
     container="checkout",
     since=datetime(2026, 11, 20, 10, 2, 30, tzinfo=UTC),
 )
-ROLLING = BlockerView(workload="StatefulSet/shop/search", state="progressing", since=BLOCKED.since)
+ROLLING_SET = BlockerView(workload="StatefulSet/shop/search", state="progressing", since=BLOCKED.since)
 
 
 def at(seconds: float) -> datetime:
@@ -185,3 +188,43 @@ def broken_chain() -> ChainView:
         ],
         problem="HelmRelease/shop/cart is named, and is not there",
     )
+
+
+ROLLING = "5ca1ab1e00112233445566778899aabbccddeeff"
+
+
+def rolling() -> TrailView:
+    """Applied everywhere: runs on one cluster, is stuck on one, has nothing to run on one, and is not known on one."""
+    merged = exact(at(0), Evidence.PULL_REQUEST)
+    stages = {
+        "merged": merged,
+        "fetched": exact(at(14), Evidence.ARTIFACT),
+        "applied": exact(at(71), Evidence.READY_CONDITION),
+    }
+    checked = stages | {
+        "healthy": exact(at(130), Evidence.READY_CONDITION),
+        "running": exact(at(125), Evidence.PODS_READY),
+    }
+
+    def delivery(target_id: int, cluster: str, running: str, **known: Any) -> DeliveryView:
+        base = DeliveryView(
+            sha=ROLLING, repository=SHOP, cluster=cluster, cluster_uid=f"uid-{cluster}", verdict="deployed",
+            target="Kustomization/flux-system/apps", target_id=target_id, since=at(71), is_settled=True,
+            revision=f"main@sha1:{ROLLING}", stages=stages, running=running,
+        )  # fmt: skip
+        return msgspec.structs.replace(base, **known)
+
+    return TrailView(
+        commit=CommitView(
+            sha=ROLLING, repository=SHOP, subject="Sell by the dozen", author="Jane Doe", committed_at=at(-90),
+            merged=merged, pull_request=None, is_carrier=False, web_url=None, verdicts={"deployed": 4},
+        ),
+        queried=ROLLING,
+        deliveries=[
+            delivery(1, "prod-eu", "waiting", blockers=[BLOCKED, ROLLING_SET]),
+            delivery(2, "prod-us", "reached", stages=checked, since=at(130)),
+            delivery(3, "staging", "absent"),
+            delivery(5, "edge", "unknown"),
+        ],
+        is_settled=True,
+    )  # fmt: skip

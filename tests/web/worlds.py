@@ -75,6 +75,7 @@ def stages(merged: float, *steps: tuple[str, float], estimated: Sequence[str] = 
         "fetched": Evidence.ARTIFACT,
         "applied": Evidence.HEALTH_CHECKS_STARTED,
         "healthy": Evidence.READY_CONDITION,
+        "running": Evidence.PODS_READY,
     }
     for stage, seconds in steps:
         if stage in estimated:

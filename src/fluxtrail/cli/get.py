@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import click
 
 from fluxtrail.cli.client import Client, client_of
-from fluxtrail.cli.output import ChangePrinter, Column, output_option, print_items, watch_option
+from fluxtrail.cli.get_running import get_images, get_workloads
+from fluxtrail.cli.lists import limit_option, list_options, place_of, place_options, show
+from fluxtrail.cli.output import Column
 from fluxtrail.cli.wait import Duration
-from fluxtrail.cli.words import age, duration, short, short_revision, split_target
+from fluxtrail.cli.words import STUCK, age, duration, short, short_revision, split_repository, split_target
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, View
+from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView
 from fluxtrail.web.shapes import Page
 
 F = TypeVar("F", bound=Callable[..., Any])
-V = TypeVar("V", bound=View)
 VERDICTS = tuple(verdict.value for verdict in Verdict)
-DEFAULT_LIMIT = 100
 
 
 @click.group()
@@ -28,22 +28,8 @@ def get() -> None:
     """List commits, deliveries, targets, clusters, workloads or images."""
 
 
-def list_options(function: F) -> F:
-    function = click.option("--no-header", is_flag=True, help="No line of titles.")(function)
-    return output_option(watch_option(function))
-
-
-def limit_option(function: F) -> F:
-    return click.option(
-        "--limit", type=click.IntRange(min=0), default=DEFAULT_LIMIT, show_default=True, help="How many; 0 for all."
-    )(function)
-
-
-def place_options(function: F) -> F:
-    """`-n`, `-A` and `--cluster`. All namespaces are the default: targets of one commit are in many."""
-    function = click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces (the default).")(function)
-    function = click.option("-n", "--namespace", metavar="NAME", help="Only this namespace.")(function)
-    return click.option("--cluster", metavar="NAME", help="Only this cluster: its name or uid.")(function)
+get.add_command(get_workloads)
+get.add_command(get_images)
 
 
 def history_options(function: F) -> F:
@@ -67,8 +53,8 @@ def get_commits(ctx: click.Context, /, *, output: str, no_header: bool, is_watch
     columns: list[Column[CommitView]] = [
         Column("SHA", lambda c: short(c.sha), lambda _: "sha"),
         Column("SUBJECT", lambda c: c.subject, is_flexible=True),
-        Column("REPOSITORY", lambda c: _split(c.repository)[1], is_flexible=True),
-        Column("HOST", lambda c: _split(c.repository)[0], is_wide=True),
+        Column("REPOSITORY", lambda c: split_repository(c.repository)[1], is_flexible=True),
+        Column("HOST", lambda c: split_repository(c.repository)[0], is_wide=True),
         Column("AUTHOR", lambda c: c.author, is_wide=True),
         Column("PR", lambda c: f"#{c.pull_request}" if c.pull_request else "-", is_wide=True),
         Column("CARRIER", lambda c: "yes" if c.is_carrier else "no", is_wide=True),
@@ -193,33 +179,6 @@ def get_clusters(ctx: click.Context, *, output: str, no_header: bool, is_watched
     )
 
 
-def show(
-    client: Client,
-    fetch: Callable[[], Sequence[V]],
-    columns: Sequence[Column[V]],
-    *,
-    form: str,
-    name: Callable[[V], str],
-    has_header: bool,
-    nothing: str,
-    is_watched: bool,
-) -> None:
-    """Print what is fetched; watched, print what changes of it too, until the end of the command."""
-    if is_watched:
-        from fluxtrail.cli.get_watch import watch_items
-
-        printer = ChangePrinter(columns, form=form, name=name, has_header=has_header)
-        watch_items(client, fetch, printer, key=name, nothing=nothing)
-    else:
-        print_items(fetch(), columns, form=form, name=name, has_header=has_header, nothing=nothing)
-
-
-def place_of(filters: dict[str, Any], all_namespaces: bool) -> dict[str, Any]:
-    if all_namespaces and filters.get("namespace"):
-        raise click.UsageError("-n and -A exclude each other")
-    return filters
-
-
 def _since(client: Client, since: timedelta | None) -> str | None:
     """Return the time before now by the server's clock, which is learnt by asking it something small."""
     if since is None:
@@ -250,8 +209,7 @@ def _last_stage(delivery: DeliveryView) -> str:
 
 def _reason(delivery: DeliveryView) -> str:
     """Why it is where it is: of what is applied, why it does not run."""
-    stuck = next((b.cause or b.state for b in delivery.blockers if b.state in ("blocked", "failed")), None)
-    return delivery.reason or (f"not running: {stuck}" if stuck else "")
+    return delivery.reason or next((b.cause or b.state for b in delivery.blockers if b.state in STUCK), "")
 
 
 def _message(delivery: DeliveryView) -> str:
@@ -267,10 +225,3 @@ def _phase(target: TargetView) -> str:
 def _phase_style(target: TargetView) -> str | None:
     known = {"failed": "failed", "succeeded": "deployed", "running": "pending", "checking": "pending"}
     return "dim" if target.is_suspended else known.get(target.phase, "pending")
-
-
-def _split(repository: str) -> tuple[str, str]:
-    """Return (host, path) of a canonical name: `github.com/acme/shop`, or a place of artifacts with its scheme."""
-    scheme, separator, rest = repository.rpartition("://")
-    host, _, path = rest.partition("/")
-    return f"{scheme}{separator}{host}", path or host

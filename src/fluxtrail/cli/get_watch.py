@@ -13,11 +13,11 @@ from fluxtrail.cli.output import ChangePrinter
 from fluxtrail.cli.screen import Screen
 from fluxtrail.cli.watch import Pace, interruptible
 from fluxtrail.model.errors import UpstreamError
-from fluxtrail.model.views import ClusterView, View
+from fluxtrail.model.views import ClusterView, View, WorkloadView
 
 V = TypeVar("V", bound=View)
 
-_PASSING = frozenset({"oldest_pending_seconds", "observed_at", "current_at"})
+_PASSING = frozenset({"oldest_pending_seconds", "observed_at", "current_at", "checked_at"})
 """What changes as time passes, without anything having happened."""
 
 
@@ -78,6 +78,8 @@ def _identity(item: V, key: Callable[[V], str]) -> str:
     """Return what a row is known by: names of clusters and targets may be given twice."""
     if isinstance(item, ClusterView):
         return item.uid
+    if isinstance(item, WorkloadView):
+        return f"{item.cluster_uid} {item.workload}"
     return f"{getattr(item, 'cluster_uid', '')} {getattr(item, 'repository', '')} {key(item)}"
 
 

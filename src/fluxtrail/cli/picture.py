@@ -17,11 +17,13 @@ from datetime import datetime, tzinfo
 from fluxtrail.cli.terminal import Terminal
 from fluxtrail.cli.words import (
     OPEN_RUNNING,
+    STUCK,
     age,
     blocker_words,
     clock,
     duration,
     fit,
+    is_stuck,
     pending_words,
     printable,
     short,
@@ -61,7 +63,7 @@ class Picture:
 
     def lines(self) -> Iterator[str]:
         yield from self._header()
-        ordered = sorted(self._trail.deliveries, key=lambda d: (_rank(d.verdict), d.cluster, d.target))
+        ordered = sorted(self._trail.deliveries, key=lambda d: (_rank(d), d.cluster, d.target))
         affected = [d for d in ordered if d.verdict != "unaffected"]
         for delivery in affected:
             yield ""
@@ -105,6 +107,9 @@ class Picture:
             counts[delivery.verdict] = counts.get(delivery.verdict, 0) + 1
         end = "settled" if self._trail.is_settled else "not settled yet"
         parts = {verdict: f"{counts[verdict]} {verdict.replace('_', ' ')}" for verdict in _ORDER if verdict in counts}
+        stuck = sum(is_stuck(delivery) for delivery in self._trail.deliveries)
+        if stuck:
+            parts["warn"] = f"{stuck} not running"
         plain = ", ".join([*parts.values(), end])
         if width_of(plain) > self._width - len(INDENT):
             yield from self._wrapped(plain, None)
@@ -250,7 +255,7 @@ class Picture:
             yield from self._dim("whether it runs is not known: its workloads are not watched, or could not be read")
         if delivery.running != "waiting":
             return
-        stuck = [b for b in delivery.blockers if b.state in ("blocked", "failed")]
+        stuck = [blocker for blocker in delivery.blockers if blocker.state in STUCK]
         if not stuck:
             names = ", ".join(printable(b.workload) for b in delivery.blockers[:BLOCKERS_SHOWN])
             yield from self._wrapped(f"applied; rolling out{f': {names}' if names else ''}", "pending")
@@ -309,5 +314,7 @@ def _mark(moment: Moment) -> str:
     return "~" if moment.precision is Precision.ESTIMATED else ""
 
 
-def _rank(verdict: str) -> int:
-    return _ORDER.index(verdict) if verdict in _ORDER else 0
+def _rank(delivery: DeliveryView) -> float:
+    """What needs somebody first; what is deployed and does not run, before what is."""
+    rank = _ORDER.index(delivery.verdict) if delivery.verdict in _ORDER else 0
+    return rank - 0.5 if is_stuck(delivery) else rank

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fluxtrail.cli.client import client_of
-from fluxtrail.cli.get import limit_option, place_of, place_options
+from fluxtrail.cli.lists import limit_option, place_of, place_options
 from fluxtrail.cli.output import Column, output_option, print_items
 from fluxtrail.cli.wait import Duration
 from fluxtrail.cli.words import age, duration, short

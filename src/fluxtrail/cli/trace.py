@@ -1,10 +1,11 @@
-"""`fluxtrail trace`: where a commit is, when it got there, and what holds it up."""
+"""`fluxtrail trace`: where a commit is, when it got there, and what holds it up; and what leads to a commit."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -13,8 +14,13 @@ from fluxtrail.cli.client import AmbiguousError, Client, client_of
 from fluxtrail.cli.output import output_option, print_data, watch_option
 from fluxtrail.cli.picture import Picture
 from fluxtrail.cli.terminal import terminal
+from fluxtrail.cli.trace_queries import Reading, Way, read_query
 from fluxtrail.cli.words import printable, short, split_target, zone
+from fluxtrail.model.errors import NotFoundError
 from fluxtrail.model.views import Candidate, DeliveryView, TrailView
+
+if TYPE_CHECKING:
+    from fluxtrail.cli.trace_others import Traced
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHA = re.compile(r"[0-9a-fA-F]{4,64}")
@@ -29,7 +35,8 @@ def narrowing_options(function: F) -> F:
 
 
 @click.command()
-@click.argument("query", metavar="SHA|PREFIX|#PR|KIND/NAME")
+@click.argument("query", metavar="SHA|PREFIX|#PR|IMAGE|DIGEST|KIND/NAME", nargs=-1, required=True)
+@click.option("-n", "--namespace", metavar="NAME", help="Of the object that is traced.")
 @narrowing_options
 @output_option
 @watch_option
@@ -38,38 +45,80 @@ def narrowing_options(function: F) -> F:
 def trace(
     ctx: click.Context,
     *,
-    query: str,
+    query: tuple[str, ...],
+    namespace: str | None,
     clusters: tuple[str, ...],
     targets: tuple[str, ...],
     output: str,
     is_utc: bool,
     is_watched: bool,
 ) -> None:
-    """Show the trail of a commit over all targets.
+    """Show the trail of a commit over all targets, or what leads to one.
 
-    QUERY is a sha or a prefix of one, a pull request (`#12`, `acme/shop#12`), or a target (`kustomization/apps`,
-    `kustomization/flux-system/apps`), which means the commit that is applied there. With --watch it is shown again
-    whenever it changes, until the commit is settled; the exit codes are those of `wait`.
+    QUERY is a sha or a prefix of one, a pull request (`#12`, `acme/shop#12`); an image (`ghcr.io/acme/shop:v1`, a
+    digest or its beginning): where it runs, and the commit that it was built from; or an object in a cluster
+    (`deployment/web -n shop`, `hr/web`, `pod/shop/web-0`): the way from it back to the commit. With --watch the
+    commit's trail is shown again whenever it changes, until the commit is settled and runs; the exit codes are those
+    of `wait`.
     """
-    client = client_of(ctx)
+    client, text = client_of(ctx), " ".join(query)
+    where = zone(is_utc=is_utc)
+    readings = read_query(text, namespace=namespace)
+    if not readings:
+        raise click.UsageError(f"{text[:120]!r} is no object: write kind/name, such as deployment/web")
     if is_watched:
         from fluxtrail.cli.trace_watch import TrailWatch
 
-        watch = TrailWatch(client, query, clusters=clusters, targets=targets, output=output, is_utc=is_utc)
+        commit = text if readings[0].way is Way.TRAIL else _commit_behind(client, readings, clusters)
+        watch = TrailWatch(client, commit, clusters=clusters, targets=targets, output=output, is_utc=is_utc)
         ctx.exit(watch.run())
     try:
-        trail = narrowed(find_trail(client, query), clusters=clusters, targets=targets)
+        traced = _ask_each(client, readings, clusters)
     except AmbiguousError as exc:
-        raise click.UsageError(candidates_text(exc.candidates, query)) from exc
+        raise click.UsageError(candidates_text(exc.candidates, text)) from exc
+    if not isinstance(traced, TrailView):
+        from fluxtrail.cli.trace_others import show
+
+        narrow = partial(narrowed, clusters=clusters, targets=targets)
+        show(traced, output, now=client.now, where=where, narrow=narrow)
+        return
+    trail = narrowed(traced, clusters=clusters, targets=targets)
     if output == "name":
         click.echo(f"commit/{trail.commit.sha}")
     elif output in ("json", "yaml"):
         print_data(trail, output)
     else:
         out = terminal()
-        picture = Picture(trail, out, now=client.now, where=zone(is_utc=is_utc), is_wide=output == "wide")
+        picture = Picture(trail, out, now=client.now, where=where, is_wide=output == "wide")
         for line in picture.lines():
             out.echo(line)
+
+
+def _ask_each(client: Client, readings: Sequence[Reading], clusters: tuple[str, ...]) -> Traced:
+    """Return what the first reading that is known leads to.
+
+    Raises:
+        NotFoundError: none is, with what the likeliest of them was answered.
+    """
+    from fluxtrail.cli.trace_others import ask
+
+    first: NotFoundError | None = None
+    for reading in readings:
+        try:
+            return ask(client, reading, find_trail, clusters[0] if len(clusters) == 1 else None)
+        except NotFoundError as exc:
+            first = first or exc
+    assert first is not None
+    raise first
+
+
+def _commit_behind(client: Client, readings: Sequence[Reading], clusters: tuple[str, ...]) -> str:
+    from fluxtrail.cli.trace_others import commit_of
+
+    commit = commit_of(_ask_each(client, readings, clusters))
+    if commit is None:
+        raise click.UsageError("it leads to no single commit that is followed here; trace it without --watch")
+    return commit
 
 
 def find_trail(client: Client, query: str) -> TrailView:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from fluxtrail.cli.trace import is_meant
-from fluxtrail.cli.words import OPEN_RUNNING, blocker_words, duration, pending_words, short
+from fluxtrail.cli.words import OPEN_RUNNING, STUCK, blocker_words, duration, pending_words, short
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.views import BlockerView, DeliveryView, TrailView
 
@@ -165,8 +165,8 @@ def _waiting_text(deliveries: list[DeliveryView]) -> str:
 
 def _rolling_text(deliveries: list[DeliveryView]) -> str:
     """What is applied and does not run; what is stuck goes first."""
-    stuck = [(d, b) for d in deliveries for b in d.blockers if b.state in ("blocked", "failed")]
-    under_way = [(d, b) for d in deliveries for b in d.blockers if b.state not in ("blocked", "failed")]
+    stuck = [(d, b) for d in deliveries for b in d.blockers if b.state in STUCK]
+    under_way = [(d, b) for d in deliveries for b in d.blockers if b.state not in STUCK]
     known = stuck + under_way
     if not known:
         return f"applied; its roll-outs are being looked at: {_where(deliveries[0])}"

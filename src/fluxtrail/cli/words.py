@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime, tzinfo
 
-from fluxtrail.model.views import BlockerView
+from fluxtrail.model.views import BlockerView, DeliveryView
 
 SHORT_SHA = 8
+SHORT_DIGEST = 12
 
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
@@ -29,11 +30,20 @@ OPEN_RUNNING = frozenset({"unread", "waiting"})
 """Of the last stage: it may still come."""
 
 
+STUCK = frozenset({"blocked", "failed"})
+"""States of a workload that does not get on."""
+
+
 def blocker_words(blocker: BlockerView) -> str:
     """Why a workload does not run, in the cluster's words: `image_pull: Back-off pulling image …`."""
     said = ": ".join(filter(None, (blocker.cause or blocker.state, printable(blocker.message))))
     where = ", ".join(filter(None, (f"pod {blocker.pod}" if blocker.pod else "", blocker.container)))
     return f"{said} ({printable(where)})" if where else said
+
+
+def is_stuck(delivery: DeliveryView) -> bool:
+    """Applied, and something keeps it from running."""
+    return any(blocker.state in STUCK for blocker in delivery.blockers)
 
 
 def duration(seconds: float) -> str:
@@ -53,6 +63,12 @@ def age(since: datetime | None, now: datetime) -> str:
 
 def short(sha: str | None) -> str:
     return sha[:SHORT_SHA] if sha else "-"
+
+
+def short_digest(digest: str | None) -> str:
+    """`sha256:1d1d1d1d1d1d`."""
+    algorithm, _, digits = (digest or "").partition(":")
+    return f"{algorithm}:{digits[:SHORT_DIGEST]}" if digits else digest or "-"
 
 
 def short_revision(text: str | None) -> str:
@@ -82,6 +98,13 @@ def split_target(target: str) -> tuple[str, str, str]:
     """(kind, namespace, name) of `<Kind>/<namespace>/<name>`; what is missing is empty."""
     kind, namespace, name = ["", "", *target.split("/", 2)][-3:]
     return kind, namespace, name
+
+
+def split_repository(repository: str) -> tuple[str, str]:
+    """Return (host, path) of a canonical name: `github.com/acme/shop`, or a place of artifacts with its scheme."""
+    scheme, separator, rest = repository.rpartition("://")
+    host, _, path = rest.partition("/")
+    return f"{scheme}{separator}{host}", path or host
 
 
 def pending_words(reason: str, target: str) -> str:
