@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -13,7 +14,8 @@ from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.sources import url_to_ask
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.following import Following, build_following, measures_baseline_of, state_repositories
+from fluxtrail.runtime.following import Following, build_following, measures_baseline_of, open_known, state_repositories
+from fluxtrail.runtime.images import Images
 from fluxtrail.runtime.leading import Lead
 from fluxtrail.runtime.remotes import Remotes, open_remotes
 from fluxtrail.runtime.report import ProcessReport
@@ -76,10 +78,10 @@ class _Assembly:
 
     async def service(self, routes: Routes) -> Service:
         remotes = await open_remotes(self._settings, self._environ, self._stack)
-        running = self._running()
-        following = await self._following(remotes, running)
+        running, images = self._running(), self._images(remotes)
+        following = await self._following(remotes, running, images)
         records = self._records(remotes)
-        clusters = self._clusters(following, self._workloads(records, running))
+        clusters = self._clusters(following, self._workloads(records, running, images))
         telemetry = await self._telemetry(routes, clusters)
         if records is not None:
             records.follow(clusters)
@@ -99,6 +101,7 @@ class _Assembly:
             **telemetry.jobs,
             **(records.jobs if records is not None else {}),
             **(running.jobs if running is not None else {}),
+            **(images.jobs if images is not None else {}),
         }
         return Service(
             ledger=self._ledger,
@@ -112,11 +115,23 @@ class _Assembly:
             leads=lambda: lead.is_held,
         )
 
-    async def _following(self, remotes: Remotes, running: Running | None) -> Following:
+    async def _following(self, remotes: Remotes, running: Running | None, images: Images | None) -> Following:
         for source in self._registry.sources.values():
             if asked := url_to_ask(source.url, is_insecure=source.is_insecure):
                 remotes.allow.admit(asked)
         exports = ExportBook()
+
+        def on_progress() -> None:
+            if running is not None:
+                running.note_syncs()
+            if images is not None:
+                images.note_syncs()
+
+        def on_source(url: str) -> None:
+            remotes.allow.admit(url)
+            if images is not None:
+                images.note_source(url)
+
         return build_following(
             registry=self._registry,
             ledger=self._ledger,
@@ -125,11 +140,11 @@ class _Assembly:
             layers=remotes.registries,
             clock=self._clock,
             poll=timedelta(seconds=self._settings.git.poll_seconds),
-            on_source=remotes.allow.admit,
+            on_source=on_source,
             exports=exports,
             stated=await state_repositories(self._settings.repositories, self._ledger, self._registry, exports),
             measures_baseline=measures_baseline_of(self._settings),
-            on_progress=running.note_syncs if running is not None else lambda: None,
+            on_progress=on_progress,
             on_release=running.note_releases if running is not None else lambda _: None,
         )
 
@@ -138,13 +153,29 @@ class _Assembly:
             return None
         return Running(registry=self._registry, ledger=self._ledger, clock=self._clock)
 
-    def _workloads(self, records: Records | None, running: Running | None) -> Callable[[str], WorkloadStreams] | None:
+    def _images(self, remotes: Remotes) -> Images | None:
+        if not self._settings.workloads.enabled or not self._settings.images.enabled:
+            return None
+        return Images(
+            self._settings,
+            remotes,
+            registry=self._registry,
+            ledger=self._ledger,
+            find_reader=partial(open_known, self._registry, remotes.repositories),
+            clock=self._clock,
+        )
+
+    def _workloads(
+        self, records: Records | None, running: Running | None, images: Images | None
+    ) -> Callable[[str], WorkloadStreams] | None:
         """Return what makes the watch over the workloads of the cluster so named; None where nobody asks for them."""
         consumers: dict[str, ConsumerOf] = {}
         if records is not None:
             consumers["records"] = records.keeper
         if running is not None:
             consumers["rollouts"] = running.keeper
+        if images is not None:
+            consumers["images"] = images.keeper
         if not consumers:
             return None
         setting = self._settings.deployment_records

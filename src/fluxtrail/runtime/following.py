@@ -60,7 +60,7 @@ def build_following(
         on_progress: syncs began, went on, or were attributed.
     """
     exports = exports or ExportBook()
-    exports.find_reader = partial(_open_known, registry, repositories)
+    exports.find_reader = partial(open_known, registry, repositories)
     recorder = Recorder(
         registry=registry,
         ledger=ledger,
@@ -108,7 +108,7 @@ def build_following(
     return Following(exports=exports, recorder=recorder, attributor=attributor, branches=branches, follower=follower)
 
 
-def _open_known(registry: Registry, repositories: Repositories, canonical: str) -> RepositoryReader | None:
+def open_known(registry: Registry, repositories: Repositories, canonical: str) -> RepositoryReader | None:
     """Open a repository that the settings state or a source watches; others are not asked."""
     known = registry.find_repository(canonical)
     if known is None or not known.url:

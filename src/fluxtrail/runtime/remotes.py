@@ -41,7 +41,8 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     """
     sessions = Sessions(stack, environ)
     credentials = open_credentials(settings, environ, sessions)
-    allow = AllowList(settings.allow, allow_file_protocol=settings.git.allow_file_protocol)
+    registries = (*settings.images.registries, *(f"http://{host}" for host in settings.images.insecure_registries))
+    allow = AllowList((*settings.allow, *registries), allow_file_protocol=settings.git.allow_file_protocol)
     for item in settings.repositories:
         for url in filter(None, map(url_to_ask, (item.url, *item.exports_to))):
             allow.admit(url, is_stated=True)
