@@ -68,6 +68,8 @@ MAX_TEXT = 1024
 
 _MIRROR = "kubernetes.io/config.mirror"
 _REVISIONS = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""Deprecated since apps/v1, and kept by its API server: nothing else says of which template a DaemonSet is."""
 _LONGEST_NUMBER = 18
 
 _APPLIERS = frozenset({"kustomize-controller", "helm-controller", "flux"})
@@ -187,7 +189,7 @@ def _workload(
         notes=_notes(meta.annotations),
         containers=containers,
         replicas=replicas,
-        revision=_revision(meta.annotations) if kind == "ReplicaSet" else 0,
+        revision=_revision_of(meta.annotations, kind),
         update_revision=intern(update_revision),
         created_at=find_moment(meta.creation_timestamp),
         is_deleting=meta.deletion_timestamp is not None,
@@ -267,8 +269,11 @@ def _notes(annotations: dict[str, str | None] | None) -> tuple[tuple[str, str], 
     )
 
 
-def _revision(annotations: dict[str, str | None] | None) -> int:
-    found = (_number((annotations or {}).get(name)) for name in _REVISIONS)
+def _revision_of(annotations: dict[str, str | None] | None, kind: str) -> int:
+    if kind not in ("ReplicaSet", "DaemonSet"):
+        return 0
+    names = _REVISIONS if kind == "ReplicaSet" else (_TEMPLATE_GENERATION,)
+    found = (_number((annotations or {}).get(name)) for name in names)
     return next((number for number in found if number), 0)
 
 

@@ -186,7 +186,8 @@ class Workload(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     replicas: int | None
     """How many are wanted; None for kinds that are not scaled."""
     revision: int
-    """Of a ReplicaSet: which roll-out made it the newest (`deployment.kubernetes.io/revision`); 0 without."""
+    """Of a ReplicaSet: which roll-out made it the newest (`deployment.kubernetes.io/revision`). Of a DaemonSet: its
+    template, counted (`deprecated.daemonset.template.generation`), as its pods have it. 0 without."""
     update_revision: str
     """Of a StatefulSet: the `controller-revision-hash` that pods should have."""
     created_at: datetime | None

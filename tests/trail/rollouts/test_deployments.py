@@ -23,13 +23,14 @@ from tests.trail.rollouts.states import (
 
 from fluxtrail.model.rollout import RolloutCause as Cause
 from fluxtrail.model.rollout import RolloutState as State
-from fluxtrail.model.workloads import ContainerKind, ContainerTrouble, Pod, Progress
+from fluxtrail.model.workloads import ContainerKind, ContainerTrouble, Pod
 
 LATE = condition("Progressing", "False", "ProgressDeadlineExceeded", 'ReplicaSet "web-2" has timed out progressing.')
 OWNER = deployment("3/3/3/3")
 OLD, NEW = replica_set(OWNER, 1, 0), replica_set(OWNER, 2)
 QUOTA = 'pods "web-2-x" is forbidden: exceeded quota: mem, requested: limits.memory=1Gi, used: 4Gi, limited: 4Gi'
 HOOK = 'admission webhook "policy.example.org" denied the request: image is not signed'
+PROXY = container("proxy", kind=ContainerKind.SIDECAR, is_ready=False, trouble=ContainerTrouble(is_running=True))
 
 
 def world(counts: str, *found: Pod, ready: int = 0, **fields: Any) -> World:
@@ -98,17 +99,6 @@ ROWS = [
         State.PROGRESSING,
         None,
         World(deployment("1/0/0/0", strategy="Recreate"), [pod(OLD, is_deleting=True)], [OLD, NEW]),
-    ),
-    Row(
-        "its ReplicaSet says it sooner",
-        State.ROLLED_OUT,
-        None,
-        World(
-            deployment("3/4/3/3"),
-            pods(NEW, 3),
-            [OLD, replica_set(OWNER, 2, progress=Progress(wanted=3, total=3, available=3))],
-        ),
-        reached=32,
     ),
     Row(
         "a disruption budget is nothing to it",
@@ -261,6 +251,13 @@ ROWS = [
     Row("startup probe", State.PROGRESSING, Cause.PROBE, one(bad(NEW, is_running=True)), "running, not started"),
     Row(
         "sidecar not ready", State.PROGRESSING, Cause.PROBE, one(bad(NEW, is_running=True, kind=ContainerKind.SIDECAR))
+    ),
+    Row(
+        "app ready, sidecar not",
+        State.PROGRESSING,
+        Cause.PROBE,
+        one(pod(NEW, is_ready=False, ready_at=None, containers=(container(), PROXY))),
+        where="web-0/proxy",
     ),
     Row("init container at work", State.PROGRESSING, None, one(bad(NEW, is_running=True, kind=ContainerKind.INIT))),
     Row(

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from tests.trail.rollouts.states import at, condition, deployment, pod, replace, replica_set, stateful_set
+from tests.trail.rollouts.states import at, condition, container, deployment, pod, replace, replica_set, stateful_set
 
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.rollout import Rollout, RolloutState
 from fluxtrail.model.workloads import Pod, Progress, Workload
 from fluxtrail.trail.rollouts.rules import judge_rollout
 
+UNREADY: dict[str, Any] = {"is_ready": False, "ready_at": None, "containers": (container(is_ready=False),)}
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 View = dict[str, Workload | Pod | None]
 """Objects by stream and name, as they were heard of last; None of what is gone."""
@@ -74,19 +75,19 @@ class Play:
         if self.seen_version and len(self._of(self.seen_version)) < self.wanted:
             self.made += 1
             owner = self.sets[self.seen_version] if self.kind == "Deployment" else self._owner()
-            found = pod(owner, f"web-{self.made}", created_at=at(self.now), is_ready=False, ready_at=None)
+            found = pod(owner, f"web-{self.made}", created_at=at(self.now), **UNREADY)
             labels = {"revision": self._revision(self.seen_version), "generation": self.seen_version}
             self._put(replace(found, node=f"node-{self.made}", **labels))
 
     def ready(self) -> None:
         waiting = [found for found in self.pods.values() if not found.is_ready]
         if waiting:
-            self._put(replace(waiting[0], is_ready=True, ready_at=at(self.now)))
+            self._put(replace(waiting[0], is_ready=True, ready_at=at(self.now), containers=(container(),)))
 
     def crash(self) -> None:
         up = [found for found in self.pods.values() if found.is_ready]
         if up:
-            self._put(replace(up[-1], is_ready=False, ready_at=None))
+            self._put(replace(up[-1], **UNREADY))
 
     def drop(self) -> None:
         """Let an old pod go, or else one too many."""
@@ -140,6 +141,7 @@ class Play:
             self._owner(),
             generation=self.generation,
             touched_at=at(self.touched),
+            revision=self.version if self.kind == "DaemonSet" else 0,
             update_revision=self._revision(self.seen_version) if self.kind == "StatefulSet" else "",
             progress=replace(self.status, wanted=self.wanted, max_unavailable=self.spare, partition=self.partition),
         )

@@ -370,6 +370,12 @@ def test_job_stands(row: Row) -> None:
 def test_a_template_that_comes_back_keeps_its_pods() -> None:
     """A DaemonSet set back: pods of the first template have the older generation, and the hash that is wanted again."""
     back = [replaced(each, "new", 1) for each in pods(DAEMONS, 2)] + [replaced(pod(DAEMONS, "third"), "new", 3)]
-    reached = daemons("3/3/3/3", *back, max_unavailable=0).judge().reached
+    reached = daemons("3/3/3/3", *back, max_unavailable=0, revision=3).judge().reached
     assert reached is not None
     assert reached.at == at(31)
+
+
+def test_a_daemon_set_whose_newest_pods_are_not_seen_tells_no_moment() -> None:
+    """Its status is ahead of its pods: those that are held are of the template before."""
+    found = daemons("3/3/3/3", *new(3), revision=3).judge()
+    assert (found.state, found.reached) == (State.ROLLED_OUT, None)

@@ -109,8 +109,7 @@ def is_lost(pod: Pod) -> bool:
         return True
     if pod.is_ready or pod.is_over or not pod.node or reason:
         return False
-    main = [run for run in pod.containers if run.kind is ContainerKind.MAIN]
-    return bool(main) and all(run.is_ready for run in main)
+    return bool(pod.containers) and all(run.is_ready for run in pod.containers)
 
 
 def find_refusal(condition: StatusCondition | None) -> Sign | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fluxtrail.model.moment import Moment
 from fluxtrail.model.rollout import Rollout, RolloutCause
 from fluxtrail.model.workloads import Pod, Progress, Workload
 from fluxtrail.trail.rollouts.answers import (
@@ -35,7 +36,7 @@ def judge_daemon_set(workload: Workload, progress: Progress, pods: Sequence[Pod]
     newest = updated_pods(workload, pods)
     needed = needed_of(progress.wanted, progress)
     if progress.updated >= progress.wanted and available_updated(progress) >= needed:
-        return rolled_out(moment_of_pods(workload, newest, wanted=progress.wanted, needed=needed))
+        return rolled_out(_moment(workload, newest, wanted=progress.wanted, needed=needed))
     reached = _judge_ready_nodes(workload, progress, pods, newest)
     if reached is not None:
         return reached
@@ -62,4 +63,13 @@ def _judge_ready_nodes(
     nodes = {pod.node for pod in here}  # a surging one has two pods on a node
     ready = {pod.node for pod in here if pod.is_ready}
     is_done = len(nodes) >= wanted and min(len(ready), progress.available, progress.updated) >= needed
-    return rolled_out(moment_of_pods(workload, here, wanted=wanted, needed=needed)) if is_done else None
+    return rolled_out(_moment(workload, here, wanted=wanted, needed=needed)) if is_done else None
+
+
+def _moment(workload: Workload, pods: Sequence[Pod], *, wanted: int, needed: int) -> Moment | None:
+    """Return when enough was there; None while no pod of the very template is seen.
+
+    The pods that are held may then be of the one before: no status says which hash a DaemonSet's newest template has.
+    """
+    is_seen = workload.revision == 0 or any(pod.generation == workload.revision for pod in pods)
+    return moment_of_pods(workload, pods, wanted=wanted, needed=needed) if is_seen else None

@@ -30,7 +30,7 @@ from fluxtrail.trail.rollouts.answers import (
 )
 from fluxtrail.trail.rollouts.causes import Sign, find_refusal, find_sign, is_lost, most_telling
 from fluxtrail.trail.rollouts.moments import moment_of_deployment, moment_of_pods
-from fluxtrail.trail.rollouts.revisions import newest_replica_set, updated_pods
+from fluxtrail.trail.rollouts.revisions import updated_pods
 from fluxtrail.trail.rollouts.words import join_words
 
 DEADLINE_REASON = "ProgressDeadlineExceeded"
@@ -44,7 +44,7 @@ def judge_deployment(workload: Workload, progress: Progress, pods: Sequence[Pod]
         return not_observed(workload.generation, progress.observed_generation)
     newest = updated_pods(workload, pods, below)
     needed = progress.wanted if progress.strategy == RECREATE else needed_of(progress.wanted, progress)
-    if _is_done(workload, progress, below, needed):
+    if progress.updated >= progress.wanted and available_updated(progress) >= needed:
         condition = progress.find_condition("Progressing")
         return rolled_out(
             moment_of_deployment(workload, newest, wanted=progress.wanted, needed=needed, condition=condition)
@@ -66,16 +66,6 @@ def judge_replica_set(workload: Workload, progress: Progress, pods: Sequence[Pod
         live = [pod for pod in pods if not pod.is_deleting]
         return rolled_out(moment_of_pods(workload, live, wanted=progress.wanted, needed=progress.wanted))
     return by_sign(most_telling([find_refusal(progress.find_condition("ReplicaFailure")), find_sign(pods)]))
-
-
-def _is_done(workload: Workload, progress: Progress, below: Sequence[Workload], needed: int) -> bool:
-    if progress.updated < progress.wanted:
-        return False
-    if available_updated(progress) >= needed:
-        return True
-    newest = newest_replica_set(workload, below)
-    own = newest.progress if newest is not None else None
-    return own is not None and own.available >= needed and own.total >= progress.wanted
 
 
 def _of_old_pods(progress: Progress, pods: Sequence[Pod]) -> Sign | None:

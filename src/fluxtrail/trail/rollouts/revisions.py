@@ -2,7 +2,7 @@
 
 Deployment, Argo Rollout   those of the ReplicaSet with the highest revision
 StatefulSet                those whose `controller-revision-hash` is its `updateRevision`
-DaemonSet                  those of the same hash as the pod of the highest template generation
+DaemonSet                  those of the same hash as a pod of its template generation, or of the highest there is
 CronJob                    those of the newest pod's Job
 anything else              those of the same hash as the newest pod; all, where they have none
 """
@@ -83,7 +83,8 @@ def _of_newest_generation(workload: Workload, live: list[Pod]) -> list[Pod]:
     """
     if not live:
         return []
-    revision = max((pod.generation, pod.created_at or EARLIEST, pod.revision) for pod in live)[2]
+    exact = [pod for pod in live if pod.generation == workload.revision]
+    revision = max((pod.generation, pod.created_at or EARLIEST, pod.revision) for pod in exact or live)[2]
     found = [pod for pod in live if pod.revision == revision]
     is_none_updated = workload.progress is not None and workload.progress.updated == 0
     return [] if is_none_updated and len(found) == len(live) else found
