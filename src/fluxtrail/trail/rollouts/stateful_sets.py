@@ -47,7 +47,8 @@ def _spared(workload: Workload, progress: Progress, pods: Sequence[Pod]) -> Roll
         return blocked(RolloutCause.MANUAL, f"partition {progress.partition}: no pod gets the new template")
     needed = needed_of(progress.wanted, progress)
     if progress.total >= progress.wanted and _available(progress) >= needed:
-        return rolled_out(moment_of_pods(workload, pods, wanted=progress.wanted, needed=needed))
+        newest = updated_pods(workload, pods)
+        return rolled_out(moment_of_pods(workload, newest, wanted=progress.wanted, needed=needed))
     return by_sign(find_sign(pods))
 
 
