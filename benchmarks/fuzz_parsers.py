@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,10 +25,12 @@ from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, Upstr
 from fluxtrail.model.image import find_digest, is_digest, split_image
 from fluxtrail.model.moment import parse_http_date, parse_timestamp
 from fluxtrail.model.observation import Observation
+from fluxtrail.model.projecting import project_custom
 from fluxtrail.model.redaction import redact, redact_url
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.revision import find_revision, followed_sha, parse_revision, same_content
 from fluxtrail.model.sources import canonical_place, is_place, url_to_ask
+from fluxtrail.model.wire_workloads import WireCustom
 from fluxtrail.remotes import waits
 from fluxtrail.remotes.git.command import GitCommand
 from fluxtrail.remotes.git.environment import GitEnvironment
@@ -122,6 +125,9 @@ def _objects(kind: Kind) -> Callable[[bytes], object]:
 
 
 _WORKLOAD_KINDS = (*WORKLOAD_KINDS, owner_kind("argoproj.io", "Rollout"))
+_ANY_KIND = Kind(
+    "argoproj.io", "Rollout", "", (), WireCustom, partial(project_custom, group="argoproj.io", kind="Rollout")
+)
 
 
 def _image(data: bytes) -> object:
@@ -349,6 +355,7 @@ def all_parsers() -> tuple[Parser, ...]:
         _of("hydrator", seeds.HYDRATOR_METADATA, lambda data: parse_hydrator_metadata(data, now=NOW), WireError),
         *(_of(f"flux-{kind.kind}", seeds.FLUX_OBJECTS[kind.kind], _objects(kind)) for kind in KINDS),
         *(_of(f"workload-{kind.kind}", seeds.WORKLOADS[kind.kind], _objects(kind)) for kind in _WORKLOAD_KINDS),
+        _of("workload-any", seeds.WORKLOADS["any"], _objects(_ANY_KIND)),
         _of("image-id", seeds.IMAGE_IDS, _image),
         _of("watch", seeds.WATCHES, _watch, FluxtrailError),
         _of("api-status", seeds.STATUSES, _status),

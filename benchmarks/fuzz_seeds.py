@@ -197,6 +197,59 @@ FLUX_OBJECTS: dict[str, list[bytes]] = {
     "OCIRepository": _json(_source(_OCI, f"latest@{DIGEST}")),
     "Bucket": _json(_source({"bucketName": "b", "endpoint": "https://minio:9000", "insecure": True}, DIGEST)),
     "ExternalArtifact": _json(_source({"sourceRef": {"kind": "ArtifactGenerator", "name": "g"}}, f"latest@{DIGEST}")),
+    "HelmRelease": _json(
+        {
+            "metadata": {
+                "name": "web",
+                "namespace": "shop",
+                "uid": "u1",
+                "generation": 3,
+                "labels": {
+                    "kustomize.toolkit.fluxcd.io/name": "apps",
+                    "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+                },
+            },
+            "spec": {
+                "chart": {
+                    "spec": {
+                        "chart": "web",
+                        "version": "1.x",
+                        "sourceRef": {"kind": "HelmRepository", "name": "charts"},
+                    }
+                },
+                "upgrade": {"disableWait": False, "remediation": {"retries": 2, "strategy": "rollback"}},
+                "dependsOn": [{"name": "db"}],
+                "values": {"password": "secret"},
+            },
+            "status": {
+                "observedGeneration": 3,
+                "conditions": [
+                    {"type": "Ready", "status": "False", "reason": "UpgradeFailed", "lastTransitionTime": TIME},
+                    {"type": "Remediated", "status": "True", "reason": "RollbackSucceeded", "message": "rolled back"},
+                ],
+                "helmChart": "flux-system/shop-web",
+                "lastAttemptedGeneration": 3,
+                "lastAttemptedRevision": "1.2.3+0e2d3f4a5b6c",
+                "lastAttemptedConfigDigest": DIGEST,
+                "lastAttemptedReleaseAction": "upgrade",
+                "history": [
+                    {
+                        "name": "web",
+                        "namespace": "shop",
+                        "version": 4,
+                        "status": "failed",
+                        "chartName": "web",
+                        "chartVersion": "1.2.3+0e2d3f4a5b6c",
+                        "configDigest": DIGEST,
+                        "firstDeployed": TIME,
+                        "lastDeployed": TIME,
+                        "ociDigest": DIGEST,
+                    }
+                ],
+                "inventory": {"entries": [{"id": "shop_web_apps_Deployment", "v": "v1"}]},
+            },
+        }
+    ),
     "HelmChart": _json(
         _source(
             {"chart": "podinfo", "version": ">=6", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}, "6.5.3"
@@ -270,6 +323,53 @@ _POD_SPEC: Object = {
     "ephemeralContainers": [{"name": "debug", "image": "busybox"}],
 }
 _BARE = _meta("web", ownerReferences=None, labels=None)
+_APPLIED = _meta(
+    "web",
+    generation=4,
+    labels={
+        "kustomize.toolkit.fluxcd.io/name": "apps",
+        "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+        "helm.toolkit.fluxcd.io/name": "web",
+        "helm.toolkit.fluxcd.io/namespace": "shop",
+    },
+    managedFields=[
+        {"manager": "kustomize-controller", "operation": "Apply", "time": TIME, "fieldsV1": {"f:spec": {}}},
+        {"manager": "kube-controller-manager", "time": TIME, "subresource": "status"},
+    ],
+)
+_ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": 1, "partition": 2}}
+_TOLD = [
+    {
+        "type": "Progressing",
+        "status": "False",
+        "reason": "ProgressDeadlineExceeded",
+        "message": 'ReplicaSet "web-7c9d5b8f4" has timed out progressing: https://me:secret@acme.dev/?token=x',
+        "lastUpdateTime": TIME,
+        "lastTransitionTime": TIME,
+    },
+    {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: compute"},
+]
+_COUNTED = {"observedGeneration": 4, "replicas": 4, "updatedReplicas": 1, "readyReplicas": 3, "availableReplicas": 3}
+_TROUBLED = {
+    "phase": "Pending",
+    "reason": "Evicted",
+    "message": "The node was low on resource: memory.",
+    "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"},
+        {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": None},
+        {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "lastTransitionTime": TIME},
+    ],
+    "containerStatuses": [
+        {
+            "name": "app",
+            "ready": False,
+            "started": False,
+            "restartCount": 12,
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed app"}},
+            "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137, "message": "m", "startedAt": TIME}},
+        }
+    ],
+}
 _TEMPLATED = {"replicas": 3, "selector": {}, "template": {"metadata": {"labels": {"app": "web"}}, "spec": _POD_SPEC}}
 WORKLOADS: dict[str, list[bytes]] = {
     "Pod": _json(
@@ -295,14 +395,59 @@ WORKLOADS: dict[str, list[bytes]] = {
                 ],
             },
         },
+        {"metadata": _APPLIED, "spec": _POD_SPEC, "status": _TROUBLED},
     ),
-    "ReplicaSet": _json({"metadata": _OWNED, "spec": _TEMPLATED}, {"metadata": _BARE, "spec": _TEMPLATED}),
-    "Deployment": _json({"metadata": _BARE, "spec": _TEMPLATED}),
-    "StatefulSet": _json({"metadata": _BARE, "spec": _TEMPLATED, "status": {"updateRevision": "web-5f7"}}),
-    "DaemonSet": _json({"metadata": _BARE, "spec": _TEMPLATED}),
-    "Job": _json({"metadata": _OWNED, "spec": _TEMPLATED}),
-    "CronJob": _json({"metadata": _BARE, "spec": {"schedule": "0 * * * *", "jobTemplate": {"spec": _TEMPLATED}}}),
+    "ReplicaSet": _json(
+        {"metadata": _OWNED, "spec": _TEMPLATED, "status": _COUNTED | {"conditions": _TOLD}},
+        {"metadata": _BARE, "spec": _TEMPLATED},
+    ),
+    "Deployment": _json(
+        {
+            "metadata": _APPLIED,
+            "spec": _TEMPLATED | {"strategy": _ROLLING, "paused": True, "minReadySeconds": 5},
+            "status": _COUNTED | {"conditions": _TOLD},
+        },
+        {"metadata": _BARE, "spec": _TEMPLATED},
+    ),
+    "StatefulSet": _json(
+        {
+            "metadata": _APPLIED,
+            "spec": _TEMPLATED | {"updateStrategy": _ROLLING},
+            "status": _COUNTED | {"updateRevision": "web-5f7", "currentRevision": "web-4d1"},
+        }
+    ),
+    "DaemonSet": _json(
+        {
+            "metadata": _APPLIED,
+            "spec": _TEMPLATED | {"updateStrategy": _ROLLING},
+            "status": {
+                "observedGeneration": 4,
+                "desiredNumberScheduled": 4,
+                "currentNumberScheduled": 4,
+                "updatedNumberScheduled": 1,
+                "numberReady": 3,
+                "numberAvailable": 3,
+            },
+        }
+    ),
+    "Job": _json(
+        {
+            "metadata": _OWNED,
+            "spec": _TEMPLATED | {"completions": 3, "suspend": False, "ttlSecondsAfterFinished": 60},
+            "status": {"active": 1, "succeeded": 2, "failed": 1, "ready": 1, "completionTime": TIME},
+        }
+    ),
+    "CronJob": _json(
+        {
+            "metadata": _APPLIED,
+            "spec": {"schedule": "0 * * * *", "suspend": True, "jobTemplate": {"spec": _TEMPLATED}},
+        }
+    ),
     "Rollout": _json({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": _OWNED}),
+    "any": _json(
+        {"metadata": _APPLIED, "status": {"observedGeneration": "12", "conditions": _TOLD}},
+        {"metadata": _BARE, "status": {"observedGeneration": 4, "conditions": [None, "Ready", {"type": 7}]}},
+    ),
 }
 IMAGE_IDS = [
     f"docker-pullable://localhost:5000/acme/web@{DIGEST}".encode(),
