@@ -67,7 +67,7 @@ def get_workloads(ctx: click.Context, /, *, output: str, no_header: bool, is_wat
 @list_options
 @click.pass_context
 def get_images(ctx: click.Context, /, *, output: str, no_header: bool, is_watched: bool, limit: int, all_namespaces: bool, **filters: Any) -> None:  # fmt: skip  # noqa: E501
-    """List images that run: by repository, the newest first, with the commit that each was built from."""
+    """List images, those that run first, with the commit that each was built from."""
     client = client_of(ctx)
     parameters = place_of(filters, all_namespaces)
     columns: list[Column[ImageView]] = [

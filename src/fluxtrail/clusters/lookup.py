@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -21,6 +22,7 @@ from fluxtrail.model.observation import ClusterUid, ObjectKey
 OBJECT_LIMIT_BYTES = 8 * 1024 * 1024
 TIMEOUT_SECONDS = 10.0
 
+_NO_NAMES = frozenset({"", ".", ".."})
 _Shape = TypeVar("_Shape")
 
 
@@ -88,9 +90,10 @@ class ObjectLookup:
             UpstreamError: the server could not say.
         """
         resource = await self._resource(key.group, key.kind)
-        if resource is None:
+        if resource is None or key.name in _NO_NAMES or (resource.is_namespaced and key.namespace in _NO_NAMES):
             return None
-        path = f"{resource.path(key.namespace or None)}/{key.name}"
+        # References are written by anybody: none of them may lead to another path.
+        path = f"{resource.path(quote(key.namespace, safe=''))}/{quote(key.name, safe='')}"
         try:
             if is_flux(key.group):
                 whole = await self._get(path, WireChained, accept="")

@@ -28,6 +28,7 @@ from fluxtrail.runtime.settings_running import watched_namespaces
 from fluxtrail.runtime.streams import ClusterNarrowing, ClusterStreams, kube_environ
 from fluxtrail.runtime.telemetry import Job, Telemetry, open_telemetry, source_kinds
 from fluxtrail.runtime.workload_streams import ConsumerOf, WorkloadStreams
+from fluxtrail.trail.chains import ChainFinder
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -113,6 +114,7 @@ class _Assembly:
             measured=[telemetry],
             records=records,
             leads=lambda: lead.is_held,
+            chains=ChainFinder(lambda: [cluster.lookup for cluster in clusters if cluster.uid], self._registry),
         )
 
     async def _following(self, remotes: Remotes, running: Running | None, images: Images | None) -> Following:

@@ -27,6 +27,7 @@ from fluxtrail.web.feed import Feed
 from fluxtrail.web.health import create_health_app
 from fluxtrail.web.measures import MetricSource
 from fluxtrail.web.metrics import Metrics, create_metrics_app
+from fluxtrail.web.ports import Chains
 from fluxtrail.web.server import Listener, WebServer, parse_address
 from fluxtrail.web.tracker_metrics import TrackerMetrics
 
@@ -54,6 +55,7 @@ class Service:
         measured: Sequence[MetricSource] = (),
         records: Records | None = None,
         leads: Callable[[], bool] = lambda: True,
+        chains: Chains | None = None,
     ) -> None:
         self.ledger = ledger
         self.store = ledger.store
@@ -65,6 +67,7 @@ class Service:
         self._measured = measured
         self._records = records
         self._leads = leads
+        self._chains = chains
 
     async def run(self, *, on_ready: Callable[[dict[str, str]], None] | None = None) -> None:
         """Serve until a stop signal. Raises what a job could not survive (a ledger that cannot be written)."""
@@ -119,6 +122,7 @@ class Service:
             settle_after=timedelta(seconds=settings.settle_seconds),
             feed=feed,
             records=self._records,
+            chains=self._chains,
         )
         metrics = Metrics(
             figures=lambda: self.ledger.figures,

@@ -14,6 +14,7 @@ import structlog
 from fluxtrail.clusters.connection import Connection, open_connection
 from fluxtrail.clusters.discovery import find_resource
 from fluxtrail.clusters.incluster import own_namespace
+from fluxtrail.clusters.lookup import ObjectLookup
 from fluxtrail.clusters.subjects import Problem
 from fluxtrail.clusters.watcher import Watcher, log_problem
 from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, UpstreamError, WireError
@@ -80,6 +81,9 @@ class ClusterStreams:
         self.uid = ClusterUid("")
         self._streams = {item.kind: StreamState(kind=item.kind) for item in KINDS}
         self._workloads = workloads(self.name) if workloads is not None else None
+        self._connection: Connection | None = None
+        self.lookup = ObjectLookup(lambda: self.uid, self.name, lambda: self._connection)
+        """Reads single objects when somebody asks about them."""
 
     @property
     def streams(self) -> dict[str, StreamState]:
@@ -94,9 +98,11 @@ class ClusterStreams:
         while True:
             try:
                 async with self._open() as connection:
+                    self._connection = connection
                     await self._follow(connection)
             except (UpstreamError, ConfigError, WireError) as exc:
                 log.warning("cluster unreachable", cluster=self.name, error=str(exc), retry_in_seconds=wait)
+                self._connection = None
                 self._note_failure("unauthorized" if isinstance(exc, AuthError) else "unreachable", str(exc))
                 await self._clock.sleep(max(wait, exc.retry_after_seconds or 0.0))
                 wait = min(wait * 2, longest)

@@ -129,7 +129,7 @@ class Answers(Protocol):
         limit: int,
         cursor: str | None,
     ) -> Listing[ImageView]:
-        """Return images that run somewhere now, by repository, the newest first in each.
+        """Return images: those that run, then those that ran, what began last first in each.
 
         Args:
             namespace: that it runs in.

@@ -46,7 +46,7 @@ async def list_workloads(
     return Page(items=list(found.items), next=found.next)
 
 
-@get("/images", operation_id="list_images", summary="Images that run", responses=documented())
+@get("/images", operation_id="list_images", summary="Images, those that run first", responses=documented())
 async def list_images(
     request: AnyRequest,
     *,
@@ -62,7 +62,7 @@ async def list_images(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[ImageView]:
-    """By repository, the newest first; `namespace` is one that it runs in."""
+    """Those that run, then those that ran, what began last first; `namespace` is one that it runs in."""
     found = await context_of(request).answers.list_images(
         cluster=cluster, namespace=namespace, state=state_, text=text, limit=limit, cursor=cursor
     )
