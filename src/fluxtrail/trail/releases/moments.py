@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from fluxtrail.model.flux import Condition
@@ -10,6 +11,7 @@ from fluxtrail.model.records import UNSAVED, SyncRecord, TargetRecord
 from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
 from fluxtrail.trail.judge import Look
 from fluxtrail.trail.releases.attempts import (
+    VERSION,
     is_news,
     is_of,
     naming_condition,
@@ -45,17 +47,20 @@ def succeeded_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, look
         return exact(ended_at, Evidence.READY_CONDITION)
     if look.was_held:
         return observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
-    return bracket(_began_by(before, sync, seen, look), min(filter(None, (ended_at, look.observed_at))))
+    return bracket(_began_by(sync, look), min(filter(None, (ended_at, look.observed_at))))
 
 
 def applied_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, succeeded: Moment) -> Moment:
-    """Helm begins at `lastDeployed`, applies, and only then waits: nobody writes down when the waiting began."""
+    """Helm begins at `lastDeployed`, applies, and only then waits: nobody writes down when the waiting began.
+
+    An earlier try that failed may have applied it all the same.
+    """
     if not has_stages(seen):
         return succeeded
     released = naming_condition(seen, "Released")
     latest = released.changed_at if released and released.changed_at else succeeded.latest
-    first = _first_success(before, seen)
-    began = (first.last_deployed if first else None) or sync.started.not_before
+    tries = _tries(before, seen)
+    began = tries[-1].last_deployed if tries and not _is_cut(before, seen, tries) else sync.started.not_before
     return bracket(began, min(latest, succeeded.latest), evidence=Evidence.HELM_RELEASE)
 
 
@@ -82,35 +87,31 @@ def failed_at(sync: SyncRecord, cause: Condition, seen: HelmRelease, look: Look)
     return bracket(not_before, latest)
 
 
-def _successes_of_attempt(before: TargetRecord, seen: HelmRelease) -> list[ReleaseSnapshot]:
+def _tries(before: TargetRecord, seen: HelmRelease) -> list[ReleaseSnapshot]:
     """Return the unbroken run of releases of what was attempted last that came since the last look, newest first."""
     found: list[ReleaseSnapshot] = []
     for snapshot in seen.history:
         if not is_of(snapshot, seen) or (before.successes and not is_news(snapshot, before)):
             break
         found.append(snapshot)
-    return [snapshot for snapshot in found if snapshot.is_standing]
+    return found
 
 
-def _first_success(before: TargetRecord, seen: HelmRelease) -> ReleaseSnapshot | None:
-    found = _successes_of_attempt(before, seen)
-    return found[-1] if found else snapshot_of_attempt(seen)
+def _is_cut(before: TargetRecord, seen: HelmRelease, tries: Sequence[ReleaseSnapshot]) -> bool:
+    """True if an older one of them may be gone from the history."""
+    oldest = tries[-1]
+    return oldest is seen.history[-1] and oldest.version not in (1, before.successes.get(VERSION, -1) + 1)
 
 
 def _is_single(before: TargetRecord, seen: HelmRelease) -> bool:
     """True if only one release of this attempt ended well, and nothing older can have been cut off the history."""
-    successes = _successes_of_attempt(before, seen)
-    is_cut = bool(successes) and successes[-1] is seen.history[-1] and successes[-1].version > 1
-    is_next = bool(successes) and successes[-1].version == before.successes.get("version", -1) + 1
-    return len(successes) == 1 and (is_next or not is_cut)
+    tries = _tries(before, seen)
+    return sum(item.is_standing for item in tries) == 1 and not _is_cut(before, seen, tries)
 
 
-def _began_by(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, look: Look) -> datetime | None:
-    first = _first_success(before, seen)
+def _began_by(sync: SyncRecord, look: Look) -> datetime | None:
     started = sync.started.earliest if sync.id != UNSAVED else None
-    is_whole = first is not None and _is_single(before, seen)
-    began = first.last_deployed if first is not None and is_whole else None
-    return max(filter(None, (look.not_before, started, began)), default=None)
+    return max(filter(None, (look.not_before, started)), default=None)
 
 
 def _is_first_failure(seen: HelmRelease) -> bool:
