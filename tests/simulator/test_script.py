@@ -40,6 +40,7 @@ def test_fifty_changes_have_every_kind_of_episode() -> None:
             Action.EXPORT_ROLLBACK,
             Action.BAD_ROLLOUT,
             Action.BAD_RELEASE,
+            Action.LASTING_BLOCK,
             Action.LASTING_FAILURE,
         }
 

@@ -52,7 +52,7 @@ class Options:
 @click.option("--hold", type=click.FloatRange(0, 600), default=6.0, hidden=True, help="Seconds a state stays.")
 @click.option("--headless", is_flag=True, help="No picture: run until all is settled, print the result, end.")
 @click.option("-o", "--output", type=click.Choice(["json"]), help="With --headless: the form of the result.")
-@click.option("--deployment-records", is_flag=True, help="Run pods too, and tell a simulated GitHub of them.")
+@click.option("--deployment-records", is_flag=True, help="Run more pods, and tell a simulated GitHub of them.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the world and the ledger here.")
 def demo(
     *,
@@ -174,6 +174,7 @@ async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_reco
         say(f"{status['changes_done']} of {status['changes']} changes pushed, {settled} settled on every cluster")
 
     answer = as_answer(await observer.until_settled(simulator, progress=report))
+    answer |= {"not_running": await observer.not_running(), "images": await observer.images()}
     if has_records:
         answer["records"] = await until_told(
             simulator,

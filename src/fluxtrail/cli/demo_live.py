@@ -71,6 +71,7 @@ class _Reader:
         self._seed = seed
         self._clusters = tuple(simulator.description["contexts"])
         self._verdicts: dict[tuple[str, str, str], str] = {}
+        self._running: set[tuple[str, str, str]] = set()
         self._settled: dict[str, Json] = {}
         self._events: list[Event] = []
         self._last = Picture(url=self.url, seed=seed, clusters=self._clusters)
@@ -111,6 +112,10 @@ class _Reader:
         sha = trail["commit"]["sha"]
         for delivery in trail["deliveries"]:
             key = (sha, delivery["cluster"], delivery["target"])
+            if "running" in (delivery.get("stages") or {}) and key not in self._running:
+                self._running.add(key)
+                self.total_events += 1
+                self._events.insert(0, Event.running(trail["commit"], delivery))
             before = self._verdicts.get(key)
             if before == delivery["verdict"]:
                 continue

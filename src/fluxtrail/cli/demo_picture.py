@@ -17,9 +17,12 @@ Json = Mapping[str, Any]
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 """What the client commands ask unless told otherwise."""
 
-_STAGES = ("merged", "exported", "fetched", "applied", "healthy")
+_STAGES = ("merged", "exported", "fetched", "applied", "healthy", "running")
+_NOT_RUNNING = "not_running"
+"""What a delivery is called here that is deployed, and whose pods do not get on."""
 _MARKS = {
     "deployed": ("✔", "green"),
+    "not_running": ("◌", "bold yellow"),
     "pending": ("▸", "yellow"),
     "failed": ("✘", "bold red"),
     "rolled_back": ("↺", "magenta"),
@@ -27,7 +30,8 @@ _MARKS = {
     "abandoned": ("–", "dim"),
     "unaffected": ("·", "dim"),
 }
-_WORST_FIRST = ("failed", "pending", "rolled_back", "deployed", "lost", "abandoned", "unaffected")
+_WORST_FIRST = ("failed", "not_running", "pending", "rolled_back", "deployed", "lost", "abandoned", "unaffected")
+_OPEN = ("failed", "not_running", "pending")
 _WAITS = {
     "awaiting_export": "in CI",
     "awaiting_fetch": "to fetch",
@@ -50,6 +54,13 @@ class Event:
     mark: str
     style: str
     text: str
+
+    @classmethod
+    def running(cls, commit: Json, delivery: Json) -> Event:
+        """Return that all pods of a delivery run."""
+        target = f"{delivery['cluster']}/{delivery['target'].rpartition('/')[2]}"
+        text = f"{commit['sha'][:7]} running on {target} · {commit['subject']}"
+        return cls(at=_clock(delivery["stages"]["running"]["at"]), mark="●", style="green", text=text)
 
     @classmethod
     def of(cls, commit: Json, delivery: Json) -> Event:
@@ -151,8 +162,8 @@ def _cell(trail: Json, cluster: str, *, is_wide: bool) -> Text:
         return Text("…", style="dim")
     if not concerned:
         return Text("·", style="dim")
-    worst = min(concerned, key=lambda d: (_WORST_FIRST.index(d["verdict"]), len(d.get("stages") or {})))
-    mark, style = _MARKS[worst["verdict"]]
+    worst = min(concerned, key=lambda d: (_WORST_FIRST.index(_standing(d)), len(d.get("stages") or {})))
+    mark, style = _MARKS[_standing(worst)]
     text = Text(f"{mark} ", style=style)
     text.append(_dots(worst), style=style)
     text.append(f"{_word(worst, is_wide=is_wide)}", style="dim" if worst["verdict"] == "deployed" else style)
@@ -168,8 +179,21 @@ def _dots(delivery: Json) -> str:
     return "●" * len(reached) + "○" * len(missing) + (" " if reached or missing else "")
 
 
+def _blocker(delivery: Json) -> Json | None:
+    """Return the workload that keeps a delivered commit from running, if one does not get on by itself."""
+    return next((b for b in delivery.get("blockers") or () if b["state"] in ("blocked", "failed")), None)
+
+
+def _standing(delivery: Json) -> str:
+    is_stuck = delivery["verdict"] == "deployed" and _blocker(delivery) is not None
+    return _NOT_RUNNING if is_stuck else str(delivery["verdict"])
+
+
 def _word(delivery: Json, *, is_wide: bool) -> str:
     verdict = str(delivery["verdict"])
+    blocker = _blocker(delivery)
+    if verdict == "deployed" and blocker is not None:
+        return str(blocker.get("cause") or blocker["state"]).replace("_", " ")
     if verdict == "deployed":
         if delivery.get("undone_by"):
             return "undone"
@@ -184,7 +208,7 @@ def _word(delivery: Json, *, is_wide: bool) -> str:
 def _lead(delivery: Json) -> str:
     """Return the time from merged to the last stage reached, as `12s` or `3m`."""
     stages = delivery.get("stages") or {}
-    end = stages.get("healthy") or stages.get("applied")
+    end = stages.get("running") or stages.get("healthy") or stages.get("applied")
     if not end or "merged" not in stages:
         return ""
     seconds = (_time(end["at"]) - _time(stages["merged"]["at"])).total_seconds()
@@ -196,14 +220,14 @@ def _held_up(trails: Iterable[Json]) -> Iterable[tuple[Json, list[Json]]]:
 
     A target's newest open commit stands for those behind it.
     """
-    open_ones = [(t["commit"], d) for t in trails for d in t["deliveries"] if d["verdict"] in ("failed", "pending")]
+    open_ones = [(t["commit"], d) for t in trails for d in t["deliveries"] if _standing(d) in _OPEN]
     seen: set[tuple[str, str]] = set()
     groups: dict[tuple[str, str, str], tuple[Json, list[Json]]] = {}
-    for commit, delivery in sorted(open_ones, key=lambda pair: str(pair[1]["verdict"])):
+    for commit, delivery in sorted(open_ones, key=lambda pair: _WORST_FIRST.index(_standing(pair[1]))):
         place = (delivery["cluster"], delivery["target"])
         if place not in seen:
             seen.add(place)
-            key = (commit["sha"], delivery["verdict"], str(delivery.get("reason")))
+            key = (commit["sha"], _standing(delivery), str(delivery.get("reason")))
             groups.setdefault(key, (commit, []))[1].append(delivery)
     return groups.values()
 
@@ -215,17 +239,26 @@ def _trouble(held_up: list[tuple[Json, list[Json]]], width: int) -> RenderableTy
     lines = [title]
     for commit, deliveries in held_up:
         first = deliveries[0]
-        mark, style = _MARKS[first["verdict"]]
+        mark, style = _MARKS[_standing(first)]
         where = f"{first['cluster']}/{first['target'].rpartition('/')[2]}"
         where = where if len(deliveries) == 1 else f"{len(deliveries)} targets"
         line = Text(f"  {mark} {where:<20} ", style=style)
         line.append(commit["sha"][:7], style="cyan")
-        why = str(first.get("reason") or first["verdict"]).replace("_", " ")
-        message = " ".join(str(first.get("message") or "").split())
+        why, message = _reason(first)
         line.append(f"  {why}" + (f": {message}" if message else ""))
         line.truncate(width, overflow="ellipsis")
         lines.append(line)
     return Group(*lines)
+
+
+def _reason(delivery: Json) -> tuple[str, str]:
+    """Return why a delivery waits, and what the cluster says about it."""
+    blocker = _blocker(delivery)
+    if delivery["verdict"] == "deployed" and blocker is not None:
+        why = f"{blocker['workload'].rpartition('/')[2]}: {blocker.get('cause') or blocker['state']}"
+        return why.replace("_", " "), " ".join(str(blocker.get("message") or "").split())
+    why = str(delivery.get("reason") or delivery["verdict"]).replace("_", " ")
+    return why, " ".join(str(delivery.get("message") or "").split())
 
 
 def _events(picture: Picture, width: int, rows: int) -> RenderableType:

@@ -95,6 +95,7 @@ class FluxCluster:
             truth=truth,
             rolled_at=self.workloads.running.rolled_at,
             dice=random.Random(f"{seed} helm"),  # noqa: S311
+            registry=registry.hosted,
             keeps_inventory=style.keeps_history,
         )
         self.controllers: dict[str, KustomizeController] = {}

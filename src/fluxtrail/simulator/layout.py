@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fluxtrail.simulator.helm.layout import first_releases
 from fluxtrail.simulator.images.layout import CLUSTERS as IMAGE_CLUSTERS
 
 NAMESPACE = "flux-system"
@@ -140,7 +139,7 @@ def first_manifests() -> dict[str, str]:
         listing = "".join(f"- {entry}\n" for entry in resources)
         tree[f"clusters/{folder}/apps/kustomization.yaml"] = f"resources:\n{listing}"
         tree[f"clusters/{folder}/apps/settings.yaml"] = config_map("settings", {"level": "1"})
-    return tree | first_releases()
+    return tree
 
 
 def config_map(name: str, data: dict[str, str]) -> str:

@@ -18,6 +18,9 @@ _TIMEOUT = aiohttp.ClientTimeout(total=15)
 _AT_ONCE = 4
 _PAGE = 500
 
+_OF_WORKLOADS = ("cluster", "workload", "target", "state", "cause", "message")
+_OF_IMAGES = ("repository", "digest", "tags", "state", "platform", "source", "revision", "clusters")
+
 Json = dict[str, Any]
 
 
@@ -50,6 +53,22 @@ class Observer:
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
             items: list[Json] = (await _get(session, f"{self._run.api}/api/v1/targets?limit=1000"))["items"]
             return items
+
+    async def not_running(self) -> list[Json]:
+        """Return the workloads that do not get on, and why."""
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            found: list[Json] = []
+            for state in ("blocked", "failed"):
+                page = await _get(session, f"{self._run.api}/api/v1/workloads?state={state}&limit=200")
+                found += [{key: row.get(key) for key in _OF_WORKLOADS} for row in page["items"]]
+            return sorted(found, key=lambda row: (row["cluster"], row["workload"]))
+
+    async def images(self) -> list[Json]:
+        """Return the images that run and are known, and what they were built from."""
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            page = await _get(session, f"{self._run.api}/api/v1/images?limit={_PAGE}")
+            found = [{key: row.get(key) for key in _OF_IMAGES} for row in page["items"] if row["running"]]
+            return sorted(found, key=lambda row: (row["repository"], row["digest"]))
 
     async def transitions(self, *, after: int, limit: int = 200) -> list[Json]:
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
@@ -141,7 +160,7 @@ def _unsettled(shas: list[str], trails: dict[str, Json]) -> UpstreamError:
 
 
 def as_answer(trails: Iterable[Json]) -> Json:
-    """Return what `fluxtrail demo -o json` prints."""
+    """Return what `fluxtrail demo -o json` prints of the commits."""
     return {
         "commits": [
             {
@@ -155,6 +174,7 @@ def as_answer(trails: Iterable[Json]) -> Json:
                         "via": delivery.get("via"),
                         "undone_by": delivery.get("undone_by"),
                         "stages": delivery.get("stages") or {},
+                        "blockers": delivery.get("blockers") or [],
                     }
                     for delivery in trail["deliveries"]
                 ],

@@ -88,6 +88,7 @@ class Player:
             Action.IMAGE: self._image,
             Action.BAD_ROLLOUT: self._bad_rollout,
             Action.BAD_RELEASE: self._bad_release,
+            Action.LASTING_BLOCK: self._lasting_block,
             Action.LASTING_FAILURE: self._lasting_failure,
         }
 
@@ -282,6 +283,10 @@ class Player:
         del step
         bad = await self._world.manifests.bring({"clusters/staging/infra/broken.yaml": _BROKEN}, "Try a shortcut")
         await self._until_failed("staging", "infra", bad)
+
+    async def _lasting_block(self, step: Step) -> None:
+        bad = Step(step.action, app="cart", folder="prod-us", style=Style.SQUASH)
+        await self._change_app(bad, "Give the cart another wheel", health="image_pull")
 
     # What steps wait for.
 

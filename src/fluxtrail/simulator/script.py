@@ -51,6 +51,8 @@ class Action(StrEnum):
     """A release that is applied and never runs, then its repair."""
     BAD_RELEASE = "bad_release"
     """A HelmRelease whose upgrade fails and is rolled back, then its repair."""
+    LASTING_BLOCK = "lasting_block"
+    """A release whose image nobody can pull, and nobody repairs it."""
     LASTING_FAILURE = "lasting_failure"
     """A manifest that is not YAML, and nobody repairs it."""
 
@@ -142,7 +144,8 @@ def plan_script(seed: int, *, changes: int, rate: float) -> list[Step]:
     """
     dice = random.Random(seed)  # noqa: S311 - a script, not a secret
     episodes = _choose_episodes(changes)
-    ordinary = changes - sum(step_cost(action) for action in episodes) - (1 if changes >= 8 else 0)
+    lasting = (Action.LASTING_FAILURE, Action.LASTING_BLOCK) if changes >= 8 else ()
+    ordinary = changes - sum(step_cost(action) for action in episodes) - len(lasting)
     actions = [dice.choices([a for a, _ in _ORDINARY], [w for _, w in _ORDINARY])[0] for _ in range(ordinary)]
     # The very first commits are ordinary ones, so that whoever watches sees one arrive before trouble begins.
     first = min(2, len(actions))
@@ -150,6 +153,7 @@ def plan_script(seed: int, *, changes: int, rate: float) -> list[Step]:
         actions.insert(dice.randint(first, len(actions)), action)
     if changes >= 8:
         actions.insert(max(len(actions) - 2, 0), Action.LASTING_FAILURE)
+        actions.append(Action.LASTING_BLOCK)
     return [_step(action, dice, rate=rate) for action in actions]
 
 
@@ -159,7 +163,7 @@ def step_cost(action: Action) -> int:
 
 def _choose_episodes(changes: int) -> Sequence[Action]:
     rounds = max(1, changes // _CHANGES_A_ROUND)
-    fitting = max(0, (changes - 3) // 2)
+    fitting = max(0, (changes - 4) // 2)
     return (_EPISODES * rounds)[:fitting]
 
 

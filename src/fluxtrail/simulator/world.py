@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from fluxtrail.simulator.exporter import Exporter
 from fluxtrail.simulator.flux import FluxCluster
 from fluxtrail.simulator.forge import PEOPLE, Forge
 from fluxtrail.simulator.github import GitHub
+from fluxtrail.simulator.helm.layout import PUSHED_CHART, PUSHED_VERSION, first_releases
 from fluxtrail.simulator.images.automation import ImageAutomation
-from fluxtrail.simulator.images.building import PLATFORMS, build_image
+from fluxtrail.simulator.images.building import PLATFORMS, build_chart, build_image
 from fluxtrail.simulator.images.layout import (
     APPLICATION_REPOSITORY,
     IMAGE,
@@ -47,7 +48,7 @@ from fluxtrail.simulator.layout import (
     source_tree,
 )
 from fluxtrail.simulator.player import Player
-from fluxtrail.simulator.repositories import Repository
+from fluxtrail.simulator.repositories import Commit, Repository
 from fluxtrail.simulator.revisions import RevisionStyle
 from fluxtrail.simulator.script import Step, plan_script
 from fluxtrail.simulator.truth import Truth
@@ -304,18 +305,22 @@ class World:
         }
 
     def _forge(self, repository: Repository, dice: random.Random) -> Forge:
-        listeners = {
-            self.source_repository.name: lambda commit: self.exporter.add(commit),
-            self.application_repository.name: lambda commit: self.pipeline.add(commit),
-        }
         return Forge(
             repository,
             github=self.github,
             clock=self.clock,
             truth=self.truth,
             dice=self._fork(dice),
-            on_push=listeners.get(repository.name, lambda _: self._on_manifests()),
+            on_push=self._deal_with_push(repository),
         )
+
+    def _deal_with_push(self, repository: Repository) -> Callable[[Commit], None]:
+        """Return what a push sets off: an export, an image, or the webhook of the clusters."""
+        if repository is self.source_repository:
+            return self.exporter.add
+        if repository is self.application_repository:
+            return self.pipeline.add
+        return lambda _: self._on_manifests()
 
     def _fork(self, dice: random.Random) -> random.Random:
         return random.Random(dice.random())  # noqa: S311 - delays of a simulation
@@ -335,7 +340,9 @@ class World:
             await repository.create()
         at = self.clock.now()
         first = await self.source_repository.commit(source_tree(), "First shop\n", author=PEOPLE[0], at=at)
-        trees = first_manifests() | await self._first_images()
+        manifest, blobs = build_chart("mailer", PUSHED_VERSION, at=at)
+        self.images.push_chart(PUSHED_CHART, PUSHED_VERSION, manifest, blobs)
+        trees = first_manifests() | first_releases(self.images.host) | await self._first_images()
         await self.manifests_repository.commit(trees, "First manifests\n", author=PEOPLE[0], at=at)
         await self.exporter.export([first])
 

@@ -53,9 +53,8 @@ def published_chart(name: str, version: str) -> Chart:
     return Chart(name, version, version, version, digest_of({"name": name, "version": version}))
 
 
-def pushed_chart(name: str, tag: str) -> Chart:
+def pushed_chart(name: str, tag: str, digest: str) -> Chart:
     """Return a chart of an OCI repository; the release tells its digest in the version."""
-    digest = digest_of({"name": name, "tag": tag, "media": "oci"})
     version = f"{tag}+{digest.partition(':')[2][:12]}"
     return Chart(name, version, tag, f"{tag}@{digest}", digest, oci_digest=digest)
 

@@ -11,6 +11,7 @@ from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.helm.release import RESOURCE, ReleaseController
 from fluxtrail.simulator.helm.sources import HELM_REPOSITORIES, OCI_REPOSITORIES, HelmSources
 from fluxtrail.simulator.helm.truth import ReleaseTruth
+from fluxtrail.simulator.images.registry import ImageRegistry
 from fluxtrail.simulator.source_controller import REQUESTED_AT, SourceController
 from fluxtrail.simulator.truth import RolledAt, Truth
 from fluxtrail.simulator.workloads.applying import Applier
@@ -27,6 +28,7 @@ class HelmController:
     Args:
         git: the cluster's GitRepository, that charts may come from.
         rolled_at: when workloads of this cluster ran.
+        registry: where charts are pushed to.
         keeps_inventory: whether this Flux is new enough to write `status.inventory`.
     """
 
@@ -40,6 +42,7 @@ class HelmController:
         truth: Truth,
         rolled_at: RolledAt,
         dice: random.Random,
+        registry: ImageRegistry,
         keeps_inventory: bool = True,
     ) -> None:
         self.releases: dict[tuple[str, str], ReleaseController] = {}
@@ -50,7 +53,7 @@ class HelmController:
         self._rolled_at = rolled_at
         self._dice = dice
         self._keeps_inventory = keeps_inventory
-        self._sources = HelmSources(store, clock=clock, git=git)
+        self._sources = HelmSources(store, clock=clock, git=git, registry=registry)
         self._applier = Applier(store, clock=clock, manager="helm-controller", toolkit="helm")
         self._wishes: dict[tuple[str, str, str], tuple[Any, Any]] = {}
         self._changes = {resource: store.subscribe(resource) for resource in _WATCHED}

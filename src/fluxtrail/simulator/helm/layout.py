@@ -10,6 +10,9 @@ NAMESPACE = "platform"
 KUSTOMIZATION = "releases"
 GIT_CHART = "catalogue"
 """The release whose chart lies in the manifests repository."""
+PUSHED_CHART = "charts/mailer"
+"""In the registry."""
+PUSHED_VERSION = "1.0.0"
 RELEASES = (GIT_CHART, "search-index", "mailer")
 """By a chart in git, of a Helm repository, of an OCI repository."""
 
@@ -74,7 +77,8 @@ metadata:
   namespace: platform
 spec:
   interval: 5m
-  url: oci://registry.example/charts/mailer
+  url: oci://{host}/{chart}
+  insecure: true
   ref:
     tag: 1.0.0
 """
@@ -90,10 +94,14 @@ def release_path(cluster: str, name: str) -> str:
     return f"clusters/{cluster}/{KUSTOMIZATION}/{name}.yaml"
 
 
-def first_releases() -> dict[str, str]:
-    """Return the first files: sources and releases of each cluster, and the chart in git."""
+def first_releases(host: str) -> dict[str, str]:
+    """Return the first files: sources and releases of each cluster, and the chart in git.
+
+    Args:
+        host: of the registry with the chart that is pushed.
+    """
     tree = chart_files(GIT_CHART, "0.1.0")
     for cluster in CLUSTERS:
-        tree[f"clusters/{cluster}/{KUSTOMIZATION}/sources.yaml"] = _SOURCES
+        tree[f"clusters/{cluster}/{KUSTOMIZATION}/sources.yaml"] = _SOURCES.format(host=host, chart=PUSHED_CHART)
         tree |= {release_path(cluster, name): release_file(name, 1) for name in RELEASES}
     return tree

@@ -11,6 +11,7 @@ from typing import Any
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
 from fluxtrail.simulator.helm.charts import Chart, digest_of, published_chart, pushed_chart, read_chart
+from fluxtrail.simulator.images.registry import ImageRegistry
 from fluxtrail.simulator.source_controller import SourceController
 from fluxtrail.simulator.statuses import Conditions
 
@@ -25,9 +26,11 @@ class HelmSources:
 
     Args:
         git: the cluster's one GitRepository.
+        registry: where charts are pushed to.
     """
 
-    def __init__(self, store: Store, *, clock: SimulatedClock, git: SourceController) -> None:
+    def __init__(self, store: Store, *, clock: SimulatedClock, git: SourceController, registry: ImageRegistry) -> None:
+        self._registry = registry
         self._store = store
         self._clock = clock
         self._git = git
@@ -40,8 +43,11 @@ class HelmSources:
             revision = digest_of([obj["metadata"]["name"], "index"])
             self._store_artifact(resource, obj, revision, revision, message=f"stored artifact: revision '{revision}'")
             return
-        name = obj["spec"]["url"].rpartition("/")[2]
-        chart = pushed_chart(name, obj["spec"]["ref"]["tag"])
+        reference, tag = obj["spec"]["url"].removeprefix("oci://"), obj["spec"]["ref"]["tag"]
+        digest = self._registry.find_digest(f"{reference}:{tag}")
+        if digest is None:
+            return
+        chart = pushed_chart(reference.rpartition("/")[2], tag, digest)
         message = f"stored artifact for digest '{chart.revision}'"
         self._store_artifact(resource, obj, chart.revision, chart.digest, message=message)
         self.charts[resource, obj["metadata"]["namespace"], obj["metadata"]["name"]] = chart

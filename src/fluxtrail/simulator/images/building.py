@@ -86,6 +86,21 @@ def build_image(*, source: str, revision: str, version: str, at: datetime) -> Im
     return Image(index, manifests, tuple(blobs))
 
 
+def build_chart(name: str, version: str, *, at: datetime) -> tuple[Content, tuple[Content, ...]]:
+    """Return a Helm chart as `helm push` makes one: its manifest, and the blobs that it names."""
+    layer = Content(f"{name} {version}".encode(), "application/vnd.cncf.helm.chart.content.v1.tar+gzip")
+    config = _json({"name": name, "version": version}, "application/vnd.cncf.helm.config.v1+json")
+    named = {"title": name, "version": version, "created": wire_time(at)}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": _descriptor(config),
+        "layers": [_descriptor(layer)],
+        "annotations": {f"org.opencontainers.image.{key}": value for key, value in named.items()},
+    }
+    return _json(manifest, MANIFEST_TYPE), (config, layer)
+
+
 def _json(value: Any, media_type: str) -> Content:
     return Content(json.dumps(value, separators=(",", ":")).encode(), media_type)
 

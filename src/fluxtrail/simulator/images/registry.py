@@ -6,6 +6,7 @@ Source: https://github.com/opencontainers/distribution-spec (spec.md, Pull and C
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -72,6 +73,19 @@ class ImageRegistry:
         name, _, tag = named.rpartition(":")
         content = self._contents.get((name, tag))
         return self._images.get(content.digest) if content else None
+
+    def push_chart(self, repository: str, tag: str, manifest: Content, blobs: Sequence[Content]) -> None:
+        """Take what is no image: a chart, by its manifest and what that names."""
+        for content in (manifest, *blobs):
+            self._contents[repository, content.digest] = content
+        self._contents[repository, tag] = manifest
+
+    def find_digest(self, reference: str) -> str | None:
+        """Return the digest that `host/name:tag` stands for here."""
+        host, _, rest = reference.partition("/")
+        name, _, tag = rest.rpartition(":")
+        content = self._contents.get((name, tag)) if host == self.host else None
+        return content.digest if content else None
 
     async def _root(self, request: web.Request) -> web.Response:
         del request

@@ -28,12 +28,12 @@ class Registry:
     """
 
     def __init__(self, hosted: ImageRegistry | None = None, *, platform: str = PLATFORMS[0]) -> None:
+        self.hosted = hosted or ImageRegistry()
         self._moved: dict[str, str] = {}
-        self._hosted = hosted
         self._platform = platform
 
     def digest(self, reference: str) -> str:
-        image = self._hosted.find_image(reference) if self._hosted else None
+        image = self.hosted.find_image(reference)
         if image is not None:
             return image.manifests[self._platform].digest
         return image_digest(self._moved.get(reference, reference))
