@@ -285,6 +285,20 @@ def test_what_image_automation_pushes_to(spec: Any, source: ObjectKey) -> None:
     assert (item.source, item.last_push) == (source, SHA)
 
 
+@pytest.mark.parametrize(
+    ("git", "email"),
+    [
+        ({"commit": {"author": {"email": "Flux@Example.com ", "name": "flux"}}}, "flux@example.com"),
+        ({"commit": {"author": {"email": None}}}, None),
+        ({"commit": {"author": None}}, None),
+        ({"commit": None}, None),
+        (None, None),
+    ],
+)
+def test_as_whom_image_automation_commits(git: Any, email: str | None) -> None:
+    assert automation({"sourceRef": {"name": "x"}, "git": git}).author_email == email
+
+
 @pytest.mark.parametrize("status", [None, {}, {"lastPushCommit": None}, {"lastPushCommit": ""}])
 def test_no_push_yet(status: Any) -> None:
     assert automation(None, status).last_push is None

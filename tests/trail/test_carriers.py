@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.trail.following import World
 from tests.trail.transcripts import CLUSTER, Controller
@@ -13,8 +14,11 @@ from tests.trail.transcripts import CLUSTER, Controller
 from fluxtrail.model.flux import SOURCE_GROUP
 from fluxtrail.model.observation import ObjectKey, ObjectUid, Seen
 from fluxtrail.model.repository import parse_repository
+from fluxtrail.model.scanning import ImagePolicy, ImageRepository
 from fluxtrail.model.sources import IMAGE_GROUP, ImageUpdateAutomation
+from fluxtrail.trail.follower import Follower
 
+replace = msgspec.structs.replace
 UNKNOWN_DRY = "https://git.example.com/acme/dry.git"
 
 
@@ -173,13 +177,16 @@ async def test_a_bad_exporter_beside_a_good_hydrator_costs_only_itself(world: Wo
 # -- image automation ---------------------------------------------------------------------------------------------
 
 
-async def automate(world: World, last_push: str | None, *, source: str = "fleet") -> None:
+async def automate(
+    world: World, last_push: str | None, *, source: str = "fleet", author_email: str | None = None
+) -> None:
     key = ObjectKey(IMAGE_GROUP, "ImageUpdateAutomation", "flux-system", "images")
     item = ImageUpdateAutomation(
         key=key,
         uid=ObjectUid("i1"),
         source=ObjectKey(SOURCE_GROUP, "GitRepository", "flux-system", source),
         last_push=last_push,
+        author_email=author_email,
     )
     await world.follower.observe(CLUSTER, [Seen(key=key, object=item, observed_at=world.clock.time, was_held=True)])
 
@@ -204,6 +211,61 @@ async def test_a_push_that_is_told_before_the_branch_is_read_stays_a_carrier(wor
     record = await world.record(pushed)
     assert (record.is_carrier, record.subject) == (True, "Update images")
     assert await world.verdicts([pushed], flux) == ["deployed"]
+
+
+async def test_pushes_before_the_newest_are_carriers_by_their_author(world: World) -> None:
+    """`lastPushCommit` names one commit: of two pushes between two looks the first is known by its author alone."""
+    flux = await begin(world, world.commit("fleet", "first", apps__a="0"))
+    await automate(world, None, author_email="ada@example.com")
+    first = world.commit("fleet", "Update images", apps__a="1")
+    second = world.commit("fleet", "Update images again", apps__a="2")
+    await world.settle()
+    await automate(world, second, author_email="ada@example.com")
+    assert [await is_carrier(world, sha) for sha in (first, second)] == [True, True]
+    await automate(world, second, author_email="somebody@example.com")
+    by_hand = world.commit("fleet", "by hand", apps__a="3")
+    await world.deliver(flux, "fleet", by_hand, "d1")
+    assert not await is_carrier(world, by_hand)
+
+
+async def test_host_of_a_scanned_image_may_be_asked(world: World) -> None:
+    asked: list[str] = []
+    chosen: list[tuple[str, str]] = []
+    follower = Follower(
+        registry=world.registry,
+        ledger=world.ledger,
+        on_sync=lambda: None,
+        on_source=asked.append,
+        on_move=lambda _: None,
+        on_image=lambda image, digest: chosen.append((image, digest)),
+    )
+    objects: list[ImageRepository | ImagePolicy] = [
+        ImageRepository(key=_image_key(name), uid=ObjectUid(name), image=image, is_insecure=insecure)
+        for name, image, insecure in (
+            ("a", "ghcr.io/acme/shop", False),
+            ("b", "registry.local:5000/x", True),
+            ("c", "nginx", False),
+            ("d", "", False),
+            ("e", "ghcr.io/acme shop", False),
+        )
+    ]
+    policy = ImagePolicy(
+        key=_image_key("p"), uid=ObjectUid("p"), repository=None, name="ghcr.io/acme/shop", tag="2", digest="sha256:ab"
+    )
+    now = world.clock.time
+    for item in [*objects, policy, replace(policy, digest=None)]:
+        await follower.observe(CLUSTER, [Seen(key=item.key, object=item, observed_at=now, was_held=True)])
+    assert asked == [
+        "https://ghcr.io/acme/shop",
+        "http://registry.local:5000/x",
+        "https://docker.io/library/nginx",
+    ]
+    assert chosen == [("ghcr.io/acme/shop:2", "sha256:ab")]
+    assert follower.unfollowed == 0
+
+
+def _image_key(name: str) -> ObjectKey:
+    return ObjectKey(IMAGE_GROUP, "ImageRepository", "flux-system", name)
 
 
 @pytest.mark.parametrize("last_push", [None, "main", "5394cb7", "sha256:" + "a" * 64, "ef" * 20])

@@ -156,6 +156,8 @@ class ImageUpdateAutomation(msgspec.Struct, frozen=True, kw_only=True):
     source: ObjectKey
     last_push: str | None
     """The commit it pushed last: full hex sha."""
+    author_email: str | None = None
+    """Whose its commits are, as its spec says; in lower case."""
 
 
 def project_git_repository(wire: WireGitRepository) -> GitRepository:
@@ -234,11 +236,14 @@ def project_image_update_automation(wire: WireImageUpdateAutomation) -> ImageUpd
     meta, spec, status = wire.metadata, wire.spec, wire.status
     namespace = meta.namespace or ""
     reference = (spec.source_ref if spec else None) or WireReference()
+    commit = spec.git.commit if spec and spec.git else None
+    email = commit.author.email if commit and commit.author else None
     return ImageUpdateAutomation(
         key=ObjectKey(IMAGE_GROUP, "ImageUpdateAutomation", namespace, meta.name),
         uid=ObjectUid(meta.uid or ""),
         source=_source_key(reference.kind or "GitRepository", reference.namespace or namespace, reference.name or ""),
         last_push=(status.last_push_commit if status else None) or None,
+        author_email=(email or "").strip().lower() or None,
     )
 
 

@@ -206,8 +206,21 @@ class WireAutomationStatus(msgspec.Struct, rename="camel"):
     last_push_time: str | None = None
 
 
+class WireGitAuthor(msgspec.Struct):
+    email: str | None = None
+
+
+class WireGitCommit(msgspec.Struct):
+    author: WireGitAuthor | None = None
+
+
+class WireAutomationGit(msgspec.Struct):
+    commit: WireGitCommit | None = None
+
+
 class WireAutomationSpec(msgspec.Struct, rename="camel"):
     source_ref: WireReference | None = None
+    git: WireAutomationGit | None = None
     suspend: bool | None = None
 
 

@@ -41,6 +41,8 @@ class Draft:
         self.transitions: list[Transition] = []
         self.marks: dict[str, datetime] = {}
         self.urls: set[str] = set()
+        self.images: set[tuple[str, str]] = set()
+        """(image, digest) that image policies have chosen."""
         self.moved: set[RepositoryId] = set()
         self.releases: set[TargetId] = set()
         """HelmReleases whose syncs changed."""

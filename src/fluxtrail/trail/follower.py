@@ -17,6 +17,7 @@ from fluxtrail.model.flux import Kustomization
 from fluxtrail.model.observation import ClusterUid, Current, Gone, Listed, ObjectKey, Observation, Seen, Unavailable
 from fluxtrail.model.records import RepositoryId, SyncId, TargetId
 from fluxtrail.model.releases import HelmRelease
+from fluxtrail.model.scanning import ImagePolicy, ImageRepository, registry_url
 from fluxtrail.model.sources import ArtifactGenerator, ArtifactSource, GitRepository, ImageUpdateAutomation
 from fluxtrail.trail.draft import Draft
 from fluxtrail.trail.ports import Ledger, Unit
@@ -38,12 +39,14 @@ class Follower:
         on_source: Callable[[str], None],
         on_move: Callable[[RepositoryId], None],
         on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
+        on_image: Callable[[str, str], None] = lambda image, digest: None,
     ) -> None:
         """Args:
         on_sync: a sync began or went on: attribution has work.
         on_source: a source with this URL is watched: its host may be asked.
         on_move: a source fetched something new: the branch probably moved.
         on_release: syncs of these HelmReleases began or went on: what was handed over to them may be carried.
+        on_image: an image policy has chosen this image and digest: it will run soon.
         """
         self._registry = registry
         self._ledger = ledger
@@ -53,6 +56,7 @@ class Follower:
         self._sourcing = Sourcing(registry)
         self._targeting = Targeting(registry, self._sourcing)
         self._on_release = on_release
+        self._on_image = on_image
         self._lock = asyncio.Lock()
         self.unfollowed = 0
         """Objects that could not be judged, since the start: each is a fault of ours, and logged."""
@@ -80,6 +84,8 @@ class Follower:
             self._registry.stream_marks[cluster, kind] = mark
         for url in draft.urls:
             self._on_source(url)
+        for image, digest in draft.images:
+            self._on_image(image, digest)
         if draft.has_syncs:
             self._on_sync()
         for repository_id in draft.moved:
@@ -113,6 +119,10 @@ class Follower:
                 await self._sourcing.see_generator(unit, draft, observation)
             case Seen(object=ImageUpdateAutomation()):
                 await self._sourcing.see_automation(unit, draft, observation)
+            case Seen(object=ImageRepository(image=image, is_insecure=is_insecure)):
+                draft.urls |= {url} if (url := registry_url(image, is_insecure=is_insecure)) else set()
+            case Seen(object=ImagePolicy(image=image, digest=str(digest))):
+                draft.images.add((image, digest))
             case Seen(object=Kustomization()):
                 await self._targeting.see_kustomization(unit, draft, observation)
             case Seen(object=HelmRelease()):

@@ -122,6 +122,7 @@ class Recorder:
         # Unrelated history claims nothing, like a branch that is read for the first time.
         affected = {} if move.fork is None else await self._affected(branch, reader, move.commits)
         fetched = self._fetch_times(branch, move.commits)
+        automation = self._registry.automation_authors(repository.id)
         records = [
             self._commit_record(
                 repository,
@@ -130,7 +131,7 @@ class Recorder:
                 seen_at,
                 fetched.get(facts.sha),
                 merges.get(facts.sha),
-                facts.sha in exports,
+                facts.sha in exports or (facts.author_email or "").lower() in automation,
             )
             for facts in move.commits
         ]

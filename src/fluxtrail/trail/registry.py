@@ -41,6 +41,8 @@ class Registry:
         """What each target's inventory has that may run something; seen again after each start."""
         self.shas: dict[SourceId, dict[str, str]] = {}
         """What the newest revisions of sources without commits of their own are followed as, in the order they came."""
+        self.automations: dict[ObjectRef, tuple[ObjectKey, str]] = {}
+        """Of each image automation the source that it pushes to and its commits' author; seen again after a start."""
         self.moves: defaultdict[SourceId, int] = defaultdict(int)
         """How often each source was seen at another revision since the start."""
         self._targets: dict[ObjectRef, TargetRecord] = {}
@@ -74,6 +76,15 @@ class Registry:
     def find_repository(self, canonical: str) -> RepositoryRecord | None:
         found = self._by_canonical.get(canonical)
         return None if found is None else self.repositories[found]
+
+    def automation_authors(self, repository_id: RepositoryId) -> frozenset[str]:
+        """Return as whom image automation commits to a repository: e-mail addresses in lower case."""
+        found = set()
+        for (cluster, _), (key, email) in self.automations.items():
+            source = self.sources.get((cluster, key))
+            if source is not None and source.repository_id == repository_id:
+                found.add(email)
+        return frozenset(found)
 
     def put_branch(self, record: BranchRecord) -> None:
         self.branches[record.repository_id, record.name] = record

@@ -104,7 +104,14 @@ class Sourcing:
                 draft.drop_inputs(key)
 
     async def see_automation(self, unit: Unit, draft: Draft, seen: Seen[ImageUpdateAutomation]) -> None:
-        """What image automation pushes is a carrier: the lead time is that of the commits behind the images."""
+        """What image automation pushes is a carrier: the lead time is that of the commits behind the images.
+
+        Its newest push is named; those before it are known by their author, as their branch is read.
+        """
+        ref = (draft.cluster, seen.key)
+        self._registry.automations.pop(ref, None)
+        if seen.object.author_email is not None:
+            self._registry.automations[ref] = (seen.object.source, seen.object.author_email)
         sha = followed_sha(None, seen.object.last_push)
         source = self._registry.sources.get((draft.cluster, seen.object.source))
         if sha is None or source is None or source.repository_id is None:
@@ -116,6 +123,7 @@ class Sourcing:
 
     async def lose(self, unit: Unit, draft: Draft, gone: Gone) -> None:
         self._forget_made(draft, gone.key)
+        self._registry.automations.pop((draft.cluster, gone.key), None)
         self._unplaced.forget(draft.cluster, gone.key)
         before = self._registry.sources.get((draft.cluster, gone.key))
         if before is not None and before.deleted_at is None:

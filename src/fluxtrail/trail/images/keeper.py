@@ -14,10 +14,10 @@ import msgspec
 import structlog
 
 from fluxtrail.model.errors import StoreError
-from fluxtrail.model.image import split_image
-from fluxtrail.model.image_records import ImageRecord, ImageRun, ImageState
+from fluxtrail.model.image_records import ImageRecord, ImageRun
 from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.workloads import Workload
+from fluxtrail.trail.images.knowing import pending_image
 from fluxtrail.trail.images.ports import ImageLedger
 from fluxtrail.trail.images.runs import Slot, Use, uses_of
 from fluxtrail.trail.ports import Clock
@@ -197,7 +197,9 @@ class ImageKeeper(WorkloadListener):
         if not changes:
             return
         begun = [run for run in changes if run.until is None]
-        fresh: dict[str, ImageRecord] = {run.digest: _pending(run) for run in begun if run.digest not in self._known}
+        fresh: dict[str, ImageRecord] = {
+            run.digest: pending_image(run.digest, run.image) for run in begun if run.digest not in self._known
+        }
         async with self._ledger.unit() as unit:
             await unit.put_image_runs(changes)
             known = await unit.images(list(fresh))
@@ -223,9 +225,3 @@ class ImageKeeper(WorkloadListener):
                 self._runs[anchor] = left
             else:
                 self._runs.pop(anchor, None)
-
-
-def _pending(run: ImageRun) -> ImageRecord:
-    return ImageRecord(
-        digest=run.digest, repository=split_image(run.image).name, image=run.image, state=ImageState.PENDING
-    )

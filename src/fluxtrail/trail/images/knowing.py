@@ -15,6 +15,7 @@ from fluxtrail.model.errors import (
     RateLimitedError,
     WireError,
 )
+from fluxtrail.model.image import split_image
 from fluxtrail.model.image_facts import ImageFacts
 from fluxtrail.model.image_records import ImageRecord, ImageState
 from fluxtrail.model.redaction import redact
@@ -43,6 +44,15 @@ def registry_of(image: str) -> str:
         return DOCKER_HUB
     host = first.lower()
     return DOCKER_HUB if host in _DOCKER_HUB_NAMES else host
+
+
+def pending_image(digest: str, image: str) -> ImageRecord:
+    """Return the record of an image that nobody has asked about.
+
+    Args:
+        image: as it is wanted, with its tag.
+    """
+    return ImageRecord(digest=digest, repository=split_image(image).name, image=image, state=ImageState.PENDING)
 
 
 def known_records(

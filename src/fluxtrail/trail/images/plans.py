@@ -8,12 +8,12 @@ from enum import StrEnum
 
 import msgspec
 
-from fluxtrail.model.image import split_image
-from fluxtrail.model.image_records import ImageRecord, ImageRun, ImageState
+from fluxtrail.model.image_records import ImageRecord, ImageRun
 from fluxtrail.model.records import Attribution, Cause, SyncRecord, TargetRecord
 from fluxtrail.model.running_records import RolloutRecord, WorkloadRecord
 from fluxtrail.trail.images.changes import BuiltFrom, Changes, ImageChange, Known, built_from, changes_of
 from fluxtrail.trail.images.histories import Bump
+from fluxtrail.trail.images.knowing import pending_image
 from fluxtrail.trail.images.ports import ImageUnit
 from fluxtrail.trail.workloads.anchors import kind_text
 
@@ -94,11 +94,7 @@ async def _images(unit: ImageUnit, changes: Sequence[ImageChange]) -> dict[str, 
     for change in changes:
         wanted |= dict.fromkeys(change.before, change.image_before) | dict.fromkeys(change.after, change.image)
     known = await unit.images(list(wanted))
-    fresh = [
-        ImageRecord(digest=digest, repository=split_image(image).name, image=image, state=ImageState.PENDING)
-        for digest, image in wanted.items()
-        if digest not in known
-    ]
+    fresh = [pending_image(digest, image) for digest, image in wanted.items() if digest not in known]
     await unit.put_images(fresh)
     return known | {record.digest: record for record in fresh}
 

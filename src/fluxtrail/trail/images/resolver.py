@@ -17,7 +17,7 @@ from fluxtrail.model.errors import FluxtrailError, RateLimitedError, StoreError
 from fluxtrail.model.image_facts import ImageFacts
 from fluxtrail.model.image_records import ImageRecord, ImageState
 from fluxtrail.trail.images.budgets import NOTE, Budgets
-from fluxtrail.trail.images.knowing import digests_of, known_records, refused_record, registry_of
+from fluxtrail.trail.images.knowing import digests_of, known_records, pending_image, refused_record, registry_of
 from fluxtrail.trail.images.ports import ImageLedger, ImageRegistries, ImageUnit
 from fluxtrail.trail.ports import Clock
 
@@ -62,6 +62,8 @@ class ImageResolver:
         self._budgets = Budgets(per_hour)
         self._on_known = on_known
         self._preferred: dict[str, None] = {}
+        self._expected: dict[str, str] = {}
+        """Images by digest that are to be noted."""
         self._wake = asyncio.Event()
         self._is_loaded = False
         self._asks_again = True
@@ -77,6 +79,12 @@ class ImageResolver:
             self._preferred.update(dict.fromkeys(digests))
             while len(self._preferred) > PREFERRED_LIMIT:
                 del self._preferred[next(iter(self._preferred))]
+        self._wake.set()
+
+    def expect(self, image: str, digest: str) -> None:
+        """An image is about to run: its policy has chosen it."""
+        if len(self._expected) < PREFERRED_LIMIT:
+            self._expected[digest] = image
         self._wake.set()
 
     def ask_again(self) -> None:
@@ -114,6 +122,7 @@ class ImageResolver:
             if self._asks_again:
                 self._asks_again = False
                 await self._reopen(unit)
+            await self._note_expected(unit)
             due = await self._due(unit)
         ready = await self._spend(due)
         for start in range(0, len(ready), CONCURRENCY):
@@ -132,6 +141,11 @@ class ImageResolver:
         """Who starts anew may have been given a login."""
         private = await unit.images_in_state(ImageState.PRIVATE, UNASKED_LIMIT)
         await unit.put_images([replace(record, retry_at=self._clock.now(), tries=0) for record in private])
+
+    async def _note_expected(self, unit: ImageUnit) -> None:
+        expected, self._expected = self._expected, {}
+        known = await unit.images(list(expected))
+        await unit.put_images([pending_image(item, image) for item, image in expected.items() if item not in known])
 
     async def _due(self, unit: ImageUnit) -> list[ImageRecord]:
         now = self._clock.now()
