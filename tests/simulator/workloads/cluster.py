@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from fluxtrail.simulator.apiserver.store import Store
@@ -74,6 +75,11 @@ class Cluster:
         """Return the image ids of all containers that are there."""
         statuses = [status for pod in self.pods(app) for status in pod["status"].get("containerStatuses", ())]
         return {status["imageID"] for status in statuses}
+
+    def rolled_at(self, resource: str, name: str) -> datetime | None:
+        """Return when the present generation of a workload of `shop` ran."""
+        metadata = self.store.get(resource, name, "shop")["metadata"]
+        return self.workloads.running.rolled_at(metadata["uid"], metadata["generation"])
 
     def truth(self) -> dict[str, tuple[str, str]]:
         return {r["deployment_name"]: (r["digest"], r["status"]) for r in self.workloads.records.listed()}
