@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.ledger.deployments import digest
 from tests.ledger.world import StillClock, sha
 
 from fluxtrail.ledger.ledger import SqlLedger
+from fluxtrail.model.observation import ClusterUid
+from fluxtrail.model.rollout import RunningState
+
+C1 = ClusterUid("c1")
 
 _WRITER = """
 import asyncio, logging, sys
@@ -18,8 +23,9 @@ import structlog
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 sys.path.insert(0, sys.argv[2])
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.records import BranchRecord
-from tests.ledger.world import StillClock, World
+from fluxtrail.model.rollout import RunningState
+from tests.ledger.running import image, rollout, run, workload
+from tests.ledger.world import StillClock, World, at, moment
 
 async def main():
     ledger = await SqlLedger.open(sys.argv[1], clock=StillClock())
@@ -32,8 +38,13 @@ async def main():
         async with ledger.unit() as unit:
             world = World(unit)
             for commit in await world.commits(repository, range(number * 10, number * 10 + 10)):
-                sync = await world.sync(target, number)
+                sync = await world.sync(target, number, applied=moment(number))
                 await world.delivery(commit, target, applied_sync=sync.id)
+                [of] = await unit.put_workloads([workload(target, str(sync.id))])
+                await unit.put_rollouts([rollout(sync, of, running=moment(number))])
+                await unit.note_running([(sync.id, RunningState.REACHED, moment(number))])
+            await unit.put_images([image(number)])
+            await unit.put_image_runs([run(number - 1, until=at(number)), run(number)])
             await unit.put_note("number", str(number))
         print(number, flush=True)
 
@@ -87,6 +98,9 @@ async def _check(ledger: SqlLedger, reported: int) -> int:
         assert len(deliveries) == kept * 10
         syncs = await unit.syncs([d.applied_sync for d in deliveries if d.applied_sync is not None])
         assert len(syncs) == kept * 10
+        assert {sync.running_state for sync in syncs.values()} <= {RunningState.REACHED}
+        assert len(await unit.rollouts_of(list(syncs))) == len(await unit.workloads(C1)) == kept * 10
+        assert [one.digest for one in await unit.image_runs(C1)] == [digest(kept)] * min(kept, 1)
         chain = await unit.chain_slice(repository.id, "main", after=None, through=None, limit=10**6)
         assert [commit.sha for commit in chain] == shas[: kept * 10]
     return kept

@@ -505,10 +505,10 @@ workloads = Table(
     Column("deleted_at", Instant),
     UniqueConstraint("cluster", "uid", "namespace", "name", "kind", "api_group", name="uq_workloads_object"),
     Index("ix_workloads_target", "target_id", "id"),
-    # The list goes state by state, and every filter is answered from the index.
+    # The list goes state by state, and every filter is answered from the index; that of a partial index too.
     Index(
         "ix_workloads_list",
-        *("state", "namespace", "name", "id", "cluster", "target_id", "cause"),
+        *("state", "namespace", "name", "id", "cluster", "target_id", "cause", "deleted_at"),
         **_partial(ALIVE),
     ),
     Index("ix_workloads_live", "cluster", "id", **_partial(ALIVE)),
@@ -600,7 +600,8 @@ image_runs = Table(
         unique=True,
         **_partial(LIVE_RUN),
     ),
-    Index("ix_image_runs_place", "cluster", "workload", "namespace", "kind", "since"),
+    Index("ix_image_runs_live", "cluster", "id", "namespace", "head", "until", **_partial(LIVE_RUN)),
+    Index("ix_image_runs_place", "workload", "cluster", "namespace", "kind", "since"),
     Index(None, "head", "until", "since"),
     Index(None, "digest"),
     Index("ix_image_runs_ended", "until", "id", **_partial("until IS NOT NULL")),

@@ -21,9 +21,11 @@ _INSERT = insert(_SYNCS)
 _UPDATED = [column.name for column in _SYNCS.columns if not column.primary_key and column.name not in _LATCHED]
 _UPDATE = update(_SYNCS).where(_SYNCS.c.id == bindparam("id_")).values({name: bindparam(name) for name in _UPDATED})
 _BY_ID = select(_SYNCS).where(_SYNCS.c.id.in_(bindparam("ids", expanding=True))).order_by(_SYNCS.c.id)
+# Without the `+` SQLite goes through all syncs of all targets: it cannot know how few are open.
 _LIVE = (
     select(_SYNCS)
-    .join(_TARGETS, _TARGETS.c.id == _SYNCS.c.target_id)
+    .select_from(_SYNCS)
+    .join(_TARGETS, _TARGETS.c.id == literal_column("+syncs.target_id"))
     .where(_TARGETS.c.cluster == bindparam("cluster_"), _TARGETS.c.deleted_at.is_(None))
     .order_by(_SYNCS.c.id)
 )

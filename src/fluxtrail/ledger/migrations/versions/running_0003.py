@@ -71,7 +71,7 @@ def _create_workloads() -> None:
         sa.UniqueConstraint(*("cluster", "uid", "namespace", "name", "kind", "api_group"), name="uq_workloads_object"),
         sqlite_autoincrement=True,
     )
-    listed = ["state", "namespace", "name", "id", "cluster", "target_id", "cause"]
+    listed = ["state", "namespace", "name", "id", "cluster", "target_id", "cause", "deleted_at"]
     op.create_index("ix_workloads_target", "workloads", ["target_id", "id"])
     op.create_index("ix_workloads_list", "workloads", listed, **_partial("deleted_at IS NULL"))
     op.create_index("ix_workloads_live", "workloads", ["cluster", "id"], **_partial("deleted_at IS NULL"))
@@ -171,7 +171,9 @@ def _create_image_runs() -> None:
     )
     place = ["cluster", "workload", "namespace", "kind", "container", "digest"]
     op.create_index("uq_image_runs_live", "image_runs", place, unique=True, **_partial("until IS NULL"))
-    op.create_index("ix_image_runs_place", "image_runs", ["cluster", "workload", "namespace", "kind", "since"])
+    live = ["cluster", "id", "namespace", "head", "until"]
+    op.create_index("ix_image_runs_live", "image_runs", live, **_partial("until IS NULL"))
+    op.create_index("ix_image_runs_place", "image_runs", ["workload", "cluster", "namespace", "kind", "since"])
     op.create_index("ix_image_runs_head_until_since", "image_runs", ["head", "until", "since"])
     op.create_index("ix_image_runs_digest", "image_runs", ["digest"])
     op.create_index("ix_image_runs_ended", "image_runs", ["until", "id"], **_partial("until IS NOT NULL"))
