@@ -72,11 +72,13 @@ def changes_of(
 def _before(
     rollout: RolloutRecord, container: str, image: str, runs: Sequence[ImageRun], applied_at: datetime
 ) -> Digests:
+    """Return what ran before a sync. An image that was wanted and never ran is passed over for the one that did."""
     known = pinned_digest(image) or rollout.digests_before.get(container)
     if known:
         return frozenset({known})
-    ran = (run for run in runs if run.image == image and run.since < applied_at - CLOCK_SLACK)
-    return frozenset(run.digest for run in ran if run.until is None or run.until >= applied_at - CLOCK_SLACK)
+    began = applied_at - CLOCK_SLACK
+    ran = [run for run in runs if run.since < began and (run.until is None or run.until >= began)]
+    return frozenset(run.digest for run in ran if run.image == image) or frozenset(run.digest for run in ran)
 
 
 def _after(
