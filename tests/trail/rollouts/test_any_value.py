@@ -136,8 +136,13 @@ WORKLOADS = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
-@given(WORKLOADS | PODS, st.lists(PODS, max_size=4), st.lists(WORKLOADS, max_size=4), FLAGS)
+@settings(max_examples=200, deadline=None)
+@given(
+    WORKLOADS | PODS,
+    st.lists(PODS, max_size=4, unique_by=lambda pod: pod.uid),
+    st.lists(WORKLOADS, max_size=4, unique_by=lambda item: item.uid),
+    FLAGS,
+)
 def test_answer_is_whole_whatever_the_cluster_says(
     item: Workload | Pod, pods: list[Pod], below: list[Workload], owns_pods: bool
 ) -> None:

@@ -16,7 +16,7 @@ from fluxtrail.model.workloads import Pod, Workload
 from fluxtrail.trail.rollouts.revisions import is_replica_set
 from fluxtrail.trail.workloads.anchors import FAMILIAR, controller_of
 
-_Owned = dict[ObjectUid, list[Workload]]
+_Owned = dict[ObjectUid | None, list[Workload]]
 
 
 class Member(NamedTuple):
@@ -42,11 +42,11 @@ def sort_family(pods: Sequence[Pod], below: Sequence[Workload]) -> Family:
     for item in below:
         owner = _owner_of(item)
         owned[owner if owner in held else _OUTSIDE].append(item)
-    by_owner: defaultdict[ObjectUid, list[Pod]] = defaultdict(list)
+    by_owner: defaultdict[ObjectUid | None, list[Pod]] = defaultdict(list)
     for pod in pods:
         by_owner[_owner_of(pod)].append(pod)
     members: list[Member] = []
-    sets: defaultdict[ObjectUid, list[Workload]] = defaultdict(list)
+    sets: defaultdict[ObjectUid | None, list[Workload]] = defaultdict(list)
     ahead = list(owned.get(_OUTSIDE, ()))
     seen = {item.uid for item in ahead}
     while ahead:
@@ -63,11 +63,11 @@ def sort_family(pods: Sequence[Pod], below: Sequence[Workload]) -> Family:
     return Family(members, list(sets.values()), list(by_owner.values()))
 
 
-_OUTSIDE = ObjectUid("")
+_OUTSIDE = None
 """Stands for any owner that is not below."""
 
 
-def _member(item: Workload, owned: _Owned, by_owner: dict[ObjectUid, list[Pod]]) -> Member:
+def _member(item: Workload, owned: _Owned, by_owner: dict[ObjectUid | None, list[Pod]]) -> Member:
     """Return a workload with all that is below it, which is taken out of `by_owner`."""
     found, below, pods = {item.uid}, list[Workload](), list[Pod]()
     ahead = [item.uid]
@@ -82,6 +82,6 @@ def _member(item: Workload, owned: _Owned, by_owner: dict[ObjectUid, list[Pod]])
     return Member(item, pods, below)
 
 
-def _owner_of(thing: Workload | Pod) -> ObjectUid:
+def _owner_of(thing: Workload | Pod) -> ObjectUid | None:
     owner = controller_of(thing.owners)
     return owner.uid if owner is not None else _OUTSIDE
