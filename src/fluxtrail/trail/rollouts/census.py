@@ -19,10 +19,10 @@ from fluxtrail.model.workloads import Pod, Workload
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.rollouts.closing import Standing
-from fluxtrail.trail.rollouts.latches import Sight, next_record
+from fluxtrail.trail.rollouts.latches import Sight, latch_glimpse, next_record
 from fluxtrail.trail.rollouts.rules import digests_of, judge_rollout
-from fluxtrail.trail.workloads.anchors import Anchor, controller_of
-from fluxtrail.trail.workloads.index import ClusterIndex
+from fluxtrail.trail.workloads.anchors import Anchor, anchor_of_key, controller_of
+from fluxtrail.trail.workloads.view import WorkloadView
 
 replace = msgspec.structs.replace
 
@@ -36,9 +36,10 @@ Thing = Workload | Pod
 
 
 class WorkloadCensus:
-    def __init__(self, cluster: ClusterUid, index: ClusterIndex, registry: Registry, clock: Clock) -> None:
+    def __init__(self, cluster: ClusterUid, view: WorkloadView, registry: Registry, clock: Clock) -> None:
         self._cluster = cluster
-        self._index = index
+        self._index = view.index
+        self._is_custom = view.is_custom
         self._registry = registry
         self._clock = clock
         self._records: dict[ObjectUid, WorkloadRecord] = {}
@@ -47,6 +48,8 @@ class WorkloadCensus:
         """Of the object that was judged last."""
         self._judged: dict[ObjectUid, datetime | None] = {}
         """When that object had been seen."""
+        self._glimpses: dict[ObjectUid, Sight] = {}
+        """When a generation that is not latched yet was first seen to have rolled out."""
         self._homeless: set[ObjectUid] = set()
         """Workloads whose labels name a target that was not seen yet."""
         self._read: dict[ObjectUid, Workload] = {}
@@ -64,6 +67,9 @@ class WorkloadCensus:
     def keep(self, record: WorkloadRecord) -> None:
         self._records[record.uid] = record
         self._by_id[record.id] = record.uid
+        glimpse = self._glimpses.get(record.uid)
+        if glimpse is not None and glimpse.generation <= record.rolled_generation:
+            del self._glimpses[record.uid]
 
     def forget(self, uid: ObjectUid) -> None:
         """Its end is kept, and closed whatever waited for it."""
@@ -72,6 +78,7 @@ class WorkloadCensus:
             self._by_id.pop(record.id, None)
         self._generations.pop(uid, None)
         self._judged.pop(uid, None)
+        self._glimpses.pop(uid, None)
         self._read.pop(uid, None)
 
     # -- questions -----------------------------------------------------------------------------------------------
@@ -118,6 +125,28 @@ class WorkloadCensus:
         found = [self._index.get(uid) or self._index.pod(uid) for uid in self._homeless]
         return [thing for thing in found if thing is not None]
 
+    def glimpse(self, anchor: Anchor) -> None:
+        """Take note at once if the workload that an anchor names, or the one above it, has rolled out by its status.
+
+        When there is time to judge it, it may be otherwise again: a pod has failed, an autoscaler wants more.
+        """
+        for thing in self.affected(anchor):
+            look = self._index.look_of(thing.uid)
+            if isinstance(thing, Pod) or thing.progress is None or look is None or not look.was_held:
+                continue
+            record, seen = self._records.get(thing.uid), self._glimpses.get(thing.uid)
+            known = max(record.rolled_generation if record else 0, seen.generation if seen else 0)
+            if known >= generation_of(thing) or (record is None and thing.applied_by is None):
+                continue
+            if judge_rollout(thing, [], self._index.owned_by(thing.uid)).state is RolloutState.ROLLED_OUT:
+                is_own = anchor_of_key(thing.key) == anchor
+                self._glimpses[thing.uid] = Sight(
+                    at=look.observed_at if is_own else self._clock.now(),
+                    was_held=True,
+                    not_before=look.not_before if is_own else None,
+                    generation=generation_of(thing),
+                )
+
     def judge(self, thing: Thing) -> WorkloadRecord | None:
         """Return the record of a workload as it stands now, if that is another than the one kept."""
         before = self._records.get(thing.uid)
@@ -128,7 +157,11 @@ class WorkloadCensus:
             before = self.first_record(thing, target)
         rollout, digests = self.look(thing)
         self._generations[thing.uid] = generation_of(thing)
-        after = next_record(before, rollout, self._sight(thing, digests))
+        sight, glimpse = self._sight(thing, digests), self._glimpses.get(thing.uid)
+        latched = before
+        if glimpse is not None:
+            latched = latch_glimpse(before, rollout if glimpse.generation == sight.generation else None, glimpse)
+        after = next_record(latched, rollout, sight)
         return after if after != before or after.id == UNSAVED else None
 
     def look(self, thing: Thing) -> tuple[Rollout, dict[str, str]]:
@@ -137,7 +170,8 @@ class WorkloadCensus:
         read = self._read.get(thing.uid)
         shown = replace(read, generation=max(read.generation, thing.generation)) if read is not None else thing
         pods, below = self._index.beneath(thing.uid)
-        return judge_rollout(shown, pods, below), digests_of(shown, pods)
+        owns_pods = self._is_custom(thing.key.group, thing.key.kind)
+        return judge_rollout(shown, pods, below, owns_pods=owns_pods), digests_of(shown, pods, below)
 
     def note_read(self, item: Workload) -> None:
         """Take a custom resource as it was read in full."""

@@ -69,7 +69,7 @@ class RolloutKeeper(WorkloadListener):
         self._rereader = rereader
         self._clock = clock
         self._on_handover = on_handover
-        self._census = WorkloadCensus(cluster, view.index, registry, clock)
+        self._census = WorkloadCensus(cluster, view, registry, clock)
         self._rereading = Rereading(
             cluster,
             view=view,
@@ -98,6 +98,16 @@ class RolloutKeeper(WorkloadListener):
     def changed(self, anchors: set[Anchor]) -> None:
         self._dirty |= anchors
         self._wake.set()
+        if len(anchors) <= BREATH and self._census.known_since is not None:
+            self._glimpse(anchors)
+
+    def _glimpse(self, anchors: set[Anchor]) -> None:
+        for anchor in anchors:
+            try:
+                self._census.glimpse(anchor)
+            except Exception:
+                self.unjudged += 1
+                log.exception("workload not judged", cluster=self._cluster, workload=str(anchor))
 
     def gone(self, key: ObjectKey, uid: ObjectUid, seen_at: datetime) -> None:
         self._gone[uid] = seen_at

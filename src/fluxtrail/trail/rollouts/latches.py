@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from fluxtrail.model.moment import Evidence, Moment, bracket, observed
+from fluxtrail.model.moment import Evidence, Moment, Precision, bracket, observed
 from fluxtrail.model.rollout import Rollout, RolloutState
 from fluxtrail.model.running_records import WorkloadRecord
 
@@ -47,13 +47,40 @@ def next_record(before: WorkloadRecord, rollout: Rollout, sight: Sight) -> Workl
         after = replace(after, since=sight.at)
     if rollout.state is RolloutState.ROLLED_OUT and sight.generation > before.rolled_generation:
         after = replace(after, rolled_generation=sight.generation, rolled=_moment(before, rollout, sight))
+    elif sight.generation == before.rolled_generation and before.rolled is not None:
+        after = replace(after, rolled=_refined(before.rolled, rollout.reached))
     return after if after == before else replace(after, observed_at=sight.at)
+
+
+def latch_glimpse(before: WorkloadRecord, rollout: Rollout | None, glimpse: Sight) -> WorkloadRecord:
+    """Return a record whose roll-out was seen before there was time to judge it.
+
+    Args:
+        rollout: as that generation stands by now; None where it is past.
+    """
+    if glimpse.generation <= before.rolled_generation:
+        return before
+    if rollout is None or rollout.state is not RolloutState.ROLLED_OUT:
+        rollout = Rollout(state=RolloutState.ROLLED_OUT)
+    moment = _moment(before, rollout, glimpse)
+    return replace(
+        before, rolled_generation=glimpse.generation, rolled=moment, observed_at=max(before.observed_at, glimpse.at)
+    )
+
+
+def _refined(rolled: Moment, told: Moment | None) -> Moment:
+    """Return the cluster's own moment in place of ours: its pods may be heard of later than that they are available."""
+    if told is None or told.precision is not Precision.EXACT or rolled.precision is Precision.EXACT:
+        return rolled
+    is_within = (rolled.not_before or told.at) <= told.at + CLOCK_SLACK and told.at <= rolled.latest + CLOCK_SLACK
+    return told if is_within else rolled
 
 
 def _moment(before: WorkloadRecord, rollout: Rollout, sight: Sight) -> Moment:
     """Date a roll-out: by the cluster's own clock where it tells, so that a restart in between changes nothing."""
     told = rollout.reached
-    if told is not None and told.at <= sight.at + CLOCK_SLACK:
+    is_told = told is not None and told.at <= sight.at + CLOCK_SLACK
+    if told is not None and is_told and (told.precision is Precision.EXACT or not sight.was_held):
         return told
     if sight.was_held:
         return observed(sight.at, Evidence.ROLLOUT_OBSERVED, not_before=sight.not_before)

@@ -98,6 +98,8 @@ class WorkloadView:
                 case Seen(object=Workload() as item):
                     self._see_owners(item.owners)
                     self.index.put_object(item, self._sight(observation))
+                    if observation.was_held:
+                        self._tell()  # each state of its own: the next may be otherwise again
                 case Gone():
                     self._lose(observation)
                 case Listed() | Current() | Unavailable():
