@@ -114,13 +114,6 @@ async def test_run_that_ends_and_begins_again_in_one_batch_is_two(ledger: SqlLed
         assert found == [run(1, since=at(4)), run(1, since=at(2), until=at(3)), run(1, until=at(1))]
 
 
-async def test_what_runs_without_a_record_is_to_be_resolved(ledger: SqlLedger) -> None:
-    async with ledger.unit() as unit:
-        await unit.put_image_runs([run(1), run(2), run(2, "blog"), run(3), run(3, until=at(1))])
-        await unit.put_images([image(1)])
-        assert await unit.unresolved(9) == [(digest(2), "ghcr.io/acme/shop:v2")]
-
-
 # lists
 
 

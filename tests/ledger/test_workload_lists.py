@@ -221,6 +221,7 @@ _READ: list[tuple[str, str, Callable[[SqlLedger], Awaitable[object]]]] = [
     ("images", "SCAN images USING INDEX ix_images_list", lambda ledger: ledger.list_images()),
     ("images", "SCAN images USING INDEX ix_images_list", lambda ledger: ledger.list_images(state="known")),
     ("images", "COVERING INDEX ix_image_runs_live (cluster=?", lambda ledger: ledger.list_images(cluster="c1")),
+    ("image_runs", "SCAN image_runs USING COVERING INDEX ix_image_runs_counted", lambda ledger: ledger.counts()),
     ("images", "USING INDEX pk_images", lambda ledger: ledger.find_image("abcdef")),
 ]  # fmt: skip
 _UNIT: list[tuple[str, str, Callable[[SqlUnit], Awaitable[object]]]] = [

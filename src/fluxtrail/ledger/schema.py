@@ -601,6 +601,7 @@ image_runs = Table(
         **_partial(LIVE_RUN),
     ),
     Index("ix_image_runs_live", "cluster", "id", "namespace", "head", "until", **_partial(LIVE_RUN)),
+    Index("ix_image_runs_counted", "cluster", "digest", "until", **_partial(LIVE_RUN)),
     Index("ix_image_runs_place", "workload", "cluster", "namespace", "kind", "since"),
     Index(None, "head", "until", "since"),
     Index(None, "digest"),

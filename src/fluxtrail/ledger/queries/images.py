@@ -74,7 +74,7 @@ def _conditions(situation: Situation, chosen: ImageFilter) -> list[ColumnElement
             running = running.where(_R.c.cluster.in_(sorted({chosen.cluster, *named})))
         if chosen.namespace is not None:
             running = running.where(_R.c.namespace == chosen.namespace)
-        conditions.append(_I.c.digest.in_(running))
+        conditions.append(func.coalesce(_I.c.digest, "").in_(running))  # or else all of them are looked up and sorted
     if chosen.text is not None:
         conditions.append(_holds(chosen.text.strip().lower()))
     return conditions

@@ -64,13 +64,6 @@ _AT = (
     .order_by(_R.c.since.desc(), _R.c.id.desc())
     .limit(bindparam("limit_"))
 )
-_UNKNOWN = (
-    select(_R.c.digest, func.min(_R.c.image).label("image"))
-    .where(_IS_LIVE, ~exists().where(_I.c.digest == _R.c.digest))
-    .group_by(_R.c.digest)
-    .order_by(_R.c.digest)
-    .limit(bindparam("limit_"))
-)
 _INSERT_RUN = insert(_R)
 _UPDATE_RUN = (
     update(_R)
@@ -130,10 +123,6 @@ class ImagePart(UnitPart):
         """Return some that stand so, by digest."""
         wanted = select(*IMAGE_COLUMNS).where(_I.c.state == state).order_by(_I.c.digest).limit(limit)
         return [image_of(row) for row in await self._session.all(wanted)]
-
-    async def unresolved(self, limit: int) -> list[tuple[str, str]]:
-        """Return (digest, an image reference it runs under) of what runs and has no ImageRecord yet."""
-        return [(row.digest, row.image) for row in await self._session.all(_UNKNOWN, {"limit_": limit})]
 
     async def put_image_runs(self, records: Sequence[ImageRun]) -> None:
         """Begin, correct or end runs, in this order.

@@ -173,6 +173,7 @@ def _create_image_runs() -> None:
     op.create_index("uq_image_runs_live", "image_runs", place, unique=True, **_partial("until IS NULL"))
     live = ["cluster", "id", "namespace", "head", "until"]
     op.create_index("ix_image_runs_live", "image_runs", live, **_partial("until IS NULL"))
+    op.create_index("ix_image_runs_counted", "image_runs", ["cluster", "digest", "until"], **_partial("until IS NULL"))
     op.create_index("ix_image_runs_place", "image_runs", ["workload", "cluster", "namespace", "kind", "since"])
     op.create_index("ix_image_runs_head_until_since", "image_runs", ["head", "until", "since"])
     op.create_index("ix_image_runs_digest", "image_runs", ["digest"])
