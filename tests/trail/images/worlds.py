@@ -17,7 +17,7 @@ from fluxtrail.model.records import DeliveryRecord
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.rollout import RolloutState
 from fluxtrail.model.running_records import RolloutRecord, WorkloadId, WorkloadRecord
-from fluxtrail.trail.images.bumps import ImageBumps
+from fluxtrail.trail.images.bumps import RECHECK_SECONDS, ImageBumps
 from fluxtrail.trail.images.readers import SourceReaders
 
 replace = msgspec.structs.replace
@@ -166,6 +166,7 @@ class Shop:
 
     async def trace(self) -> None:
         """Let the job work until there is nothing to do."""
+        self.world.clock.forward(RECHECK_SECONDS)
         self.bumps.wake()
         for _ in range(20):
             if not await self.bumps.work():

@@ -29,7 +29,9 @@ log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
 
 BATCH = 100
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.25
+RECHECK_SECONDS = 2.0
+"""What waits is not looked at more often, whatever is told: syncs come in crowds, and most concern others."""
 PARK_SECONDS = (2.0, 300.0)
 """Least and longest wait before a roll-out is looked at again that waits for something; it grows with its age."""
 PARK_SHARE = 0.1
@@ -62,6 +64,8 @@ class ImageBumps:
         self._wake = asyncio.Event()
         self._parked: dict[RolloutKey, float] = {}
         """Until when (monotonic)."""
+        self._looked_at: dict[RolloutKey, float] = {}
+        """When each of those was looked at last."""
         self.waiting = 0
         """Roll-outs whose images were not dealt with at the last look."""
         self.traced = 0
@@ -69,7 +73,7 @@ class ImageBumps:
 
     def wake(self) -> None:
         """Something is known that was waited for: roll-outs, images, attributions."""
-        self._parked.clear()
+        self._parked = {key: min(until, self._looked_at[key] + RECHECK_SECONDS) for key, until in self._parked.items()}
         self._wake.set()
 
     async def run(self) -> None:
@@ -98,6 +102,7 @@ class ImageBumps:
         """Deal with what can be dealt with now, once; returns whether anything was."""
         now = self._clock.monotonic()
         self._parked = {key: until for key, until in self._parked.items() if until > now}
+        self._looked_at = {key: self._looked_at[key] for key in self._parked}
         async with self._ledger.unit() as unit:
             plans = await self._plan(unit)
             done = [_key(plan.rollout) for plan in plans if plan.state is State.NOTHING]
@@ -150,7 +155,8 @@ class ImageBumps:
         low, high = PARK_SECONDS
         age = self._age_seconds(plan.sync) if plan.sync else 0.0
         wait = min(high, max(low, age * PARK_SHARE))
-        self._parked[_key(plan.rollout)] = self._clock.monotonic() + wait
+        key, now = _key(plan.rollout), self._clock.monotonic()
+        self._parked[key], self._looked_at[key] = now + wait, now
 
     def _age_seconds(self, sync: SyncRecord) -> float:
         begun = sync.applied or sync.started

@@ -32,6 +32,9 @@ PREFERRED_LIMIT = 1_000
 REST_SECONDS = 60.0
 """Longest time between two looks for what has become due."""
 RETRY_SECONDS = 5.0
+GATHER_SECONDS = 0.5
+REOPEN_SECONDS = 10.0
+"""Least time between two looks at what nobody was allowed to ask: sources are seen in crowds."""
 
 Answer = ImageFacts | FluxtrailError
 
@@ -68,6 +71,7 @@ class ImageResolver:
         self._is_loaded = False
         self._asks_again = True
         """Registries may have been admitted: what was not asked is looked at again."""
+        self._reopens_at = 0.0
         self.described = 0
         """Images described since the start."""
         self.refused = 0
@@ -104,10 +108,11 @@ class ImageResolver:
                 continue
             if not busy:
                 await self._rest()
+                await self._clock.sleep(GATHER_SECONDS)
 
     async def _rest(self) -> None:
         try:
-            async with asyncio.timeout(REST_SECONDS):
+            async with asyncio.timeout(REOPEN_SECONDS if self._asks_again else REST_SECONDS):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -119,8 +124,9 @@ class ImageResolver:
                 self._budgets.read(await unit.get_note(NOTE))
                 await self._retry_private(unit)
                 self._is_loaded = True
-            if self._asks_again:
+            if self._asks_again and self._clock.monotonic() >= self._reopens_at:
                 self._asks_again = False
+                self._reopens_at = self._clock.monotonic() + REOPEN_SECONDS
                 await self._reopen(unit)
             await self._note_expected(unit)
             due = await self._due(unit)
