@@ -48,6 +48,8 @@ class Rolling:
         self._is_simulated = is_simulated
         self._revision = 0
         self._replica_set = ""
+        self._filled = 0
+        """Pods of which the newest ReplicaSet's status says that they are available."""
 
     # -- what a controller does --------------------------------------------------------------------------------
 
@@ -84,7 +86,7 @@ class Rolling:
             await self._ready_pods()
         if self.manner.has_replica_sets and not is_late and dice.random() < 0.5:
             await self._write(_counts(wanted + 1, wanted, wanted, max(wanted - spare - 1, 0)), observed=item.generation)
-            await self._write_newest(wanted)  # which proves it, before the Deployment says so
+            await self._write_newest(wanted)  # before the Deployment says so
             await asyncio.sleep(dice.uniform(0.2, 1.5))
         extra = dice.randint(0, 2)
         await self._write(
@@ -117,7 +119,7 @@ class Rolling:
     def _hostile(self) -> Json:
         """Return counts by which it has not rolled out, whatever it observed."""
         item, dice = self.item, self._dice
-        seen = Followed(item.name, item.wanted, generation=item.generation, newest=item.newest)
+        seen = Followed(item.name, item.wanted, generation=item.generation)
         while True:
             total = dice.randint(0, item.wanted + 2)
             ready = dice.randint(0, total)
@@ -169,26 +171,20 @@ class Rolling:
         }
         spec = {"replicas": item.wanted, "selector": {"matchLabels": labels}, "template": template}
         async with item.lock:
-            sent = datetime.now(UTC)
             made = await self._api.create("ReplicaSet", {"metadata": metadata, "spec": spec})
-            self._replica_set, item.newest, item.pods_at = metadata["name"], {}, None
-            item.note(sent)
+            self._replica_set, self._filled, item.pods_at = metadata["name"], 0, None
         if self.manner.has_pods and revision > 1:
             for number in range(item.wanted):
                 await self._api.create("Pod", _pod(item, made, number, labels))
 
     async def _write_newest(self, count: int) -> None:
-        item = self.item
-        async with item.lock:
-            sent = datetime.now(UTC)
-            status = {"replicas": count, "fullyLabeledReplicas": count, "readyReplicas": count}
-            status |= {"availableReplicas": count, "observedGeneration": 1}
-            await self._api.patch("ReplicaSet", self._replica_set, {"status": status}, "status")
-            item.newest = status
-            item.note(sent)
+        status = {"replicas": count, "fullyLabeledReplicas": count, "readyReplicas": count}
+        status |= {"availableReplicas": count, "observedGeneration": 1}
+        await self._api.patch("ReplicaSet", self._replica_set, {"status": status}, "status")
+        self._filled = count
 
     def _newest_is_behind(self) -> bool:
-        return self.manner.has_replica_sets and (self.item.newest or {}).get("replicas", 0) < self.item.wanted
+        return self.manner.has_replica_sets and self._filled < self.item.wanted
 
     async def _ready_pods(self) -> None:
         """Let pods become ready one after the other, as nodes say it; the last of those needed is the truth."""

@@ -48,8 +48,6 @@ class Followed:
     uid: str = ""
     generation: int = 0
     status: Json = field(default_factory=dict)
-    newest: Json | None = None
-    """Status of its newest ReplicaSet, where it has one."""
     pods_at: datetime | None = None
     """When its updated pods, where it has some, had first been enough."""
     holds: int = 0
@@ -92,10 +90,8 @@ def has_rolled_out(item: Followed) -> bool:
         return False
     needed = max(item.wanted - item.wanted // 4, 1)
     old = max(status.get("replicas", 0) - status.get("updatedReplicas", 0), 0)
-    if status.get("availableReplicas", 0) - old >= needed:
-        return True
-    newest: dict[str, int] = item.newest or {}
-    return newest.get("availableReplicas", 0) >= needed and newest.get("replicas", 0) >= item.wanted
+    available: int = status.get("availableReplicas", 0)
+    return available - old >= needed
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
+from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId, SyncRecord
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.running_records import RolloutRecord, WorkloadId
@@ -92,6 +93,8 @@ class Closer:
         newest = (await unit.syncs([target.sync_id])).get(target.sync_id)
         if newest is None or newest.id == sync.id:
             return self._clock.monotonic() - since >= SUPERSEDED_SECONDS
+        if newest.outcome in (Outcome.RUNNING, Outcome.CHECKING):
+            return False  # its workloads may roll out before it says that it applied them
         return newest.attributed_version >= newest.version or newest.applied is None
 
     async def _close_syncs(self, unit: RunningUnit, ids: Sequence[SyncId]) -> None:
