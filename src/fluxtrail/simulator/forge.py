@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable, Mapping
 
-from fluxtrail.simulator.clock import SimulatedClock, seconds
+from fluxtrail.simulator.clock import SimulatedClock, parse_precise_time, seconds
 from fluxtrail.simulator.github import GitHub
 from fluxtrail.simulator.repositories import Commit, Person, Repository
 from fluxtrail.simulator.script import Style
@@ -86,7 +86,7 @@ class Forge:
             heads = tuple(commit.sha for commit in own)
         pull = self._github.add_pull_request(self.repository, made, number=self._number, head_shas=heads)
         self._truth.note("pull_request", number=pull.number, sha=made.sha, heads=heads)
-        self._truth.push(self.repository, made, merged_at=now, reverts=reverted)
+        self._truth.push(self.repository, made, merged_at=parse_precise_time(pull.merged_at), reverts=reverted)
         return made
 
     def _person(self) -> Person:

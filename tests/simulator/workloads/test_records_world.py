@@ -85,7 +85,7 @@ async def test_owners_are_found_in_the_api_server(world: World) -> None:
 async def test_a_world_without_records_runs_what_flux_delivers_and_nothing_else(play: Play) -> None:
     async with play(FEATURE) as world:  # type: ignore[attr-defined]
         store = world.clusters["staging"].server.store
-        assert {pod["metadata"]["namespace"] for pod in store.list("pods")} == {"shop"}
+        assert {pod["metadata"]["namespace"] for pod in store.list("pods")} == {"platform", "shop"}
         assert store.list("cronjobs") == []
         assert world.describe()["deployment_records"] is None
         assert world.records_truth() == []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -178,11 +179,10 @@ class ReleaseController:
         applied = self._applier.apply(self._name, self._namespace, manifests)
         self._truth.applied(attempt, applied)
         problem = await self._wait(applied, obj)
-        seconds = (self._clock.now() - began).total_seconds()
         if problem:
-            return await self._fail(work, attempt, action, problem, seconds)
+            return await self._fail(work, attempt, action, problem, began)
         self._truth.succeeded(attempt)
-        self._succeed(work, action, manifests, seconds)
+        self._succeed(work, action, manifests, began)
         return INTERVAL_SECONDS
 
     async def _wait(self, applied: Applied, obj: Object) -> str:
@@ -216,19 +216,19 @@ class ReleaseController:
             **fresh,
         )
 
-    def _succeed(self, work: Work, action: str, manifests: list[Object], seconds: float) -> None:
-        history = self._add_release(work, action, "deployed")
+    def _succeed(self, work: Work, action: str, manifests: list[Object], began: datetime) -> None:
+        history = self._add_release(work, action, "deployed", began)
         message = f"Helm {action} succeeded for release {self._label(history)} with chart {_chart(work)}"
         done = ("True", f"{_VERBS[action]}Succeeded", message)
         self._set(remove=("Remediated",), Ready=done, Released=done)
-        self._patch(**self._action(action, seconds), **self._inventory(manifests), history=history)
+        self._patch(**self._action(action, began), **self._inventory(manifests), history=history)
         self._set(remove=("Reconciling",))
         self._patch(observedGeneration=work.generation, history=truncated(history), **self._handled_request())
         self._before, self._last_good = manifests, work
         self.handled = work.key
         self._on_ready()
 
-    async def _fail(self, work: Work, attempt: Any, action: str, problem: str, seconds: float) -> float:
+    async def _fail(self, work: Work, attempt: Any, action: str, problem: str, began: datetime) -> float:
         message = (
             f"Helm {action} failed for release {self._namespace}/{self._name} with chart {_chart(work)}: {problem}"
         )
@@ -238,8 +238,8 @@ class ReleaseController:
         status = self._status()
         counter = f"{action}Failures"
         counts = {"failures": status.get("failures", 0) + 1, counter: status.get(counter, 0) + 1}
-        history = self._add_release(work, action, "failed")
-        self._patch(**self._action(action, seconds), **counts, history=history)
+        history = self._add_release(work, action, "failed", began)
+        self._patch(**self._action(action, began), **counts, history=history)
         is_last = counts["failures"] > self._retries(action)
         if self._remedies(action, is_last=is_last):
             await self._remedy(work, action, is_last=is_last)
@@ -267,9 +267,10 @@ class ReleaseController:
             history = [history[0] | {"status": "uninstalling", "action": "uninstall-remediation"}] if history else []
             conditions = {"Remediated": done}
         else:
+            began = self._clock.now()
             applied = self._applier.apply(self._name, self._namespace, self._before)
             await self._wait(applied, {"spec": {}})
-            history = self._add_release(good, "rollback", "deployed")
+            history = self._add_release(good, "rollback", "deployed", began)
             label = f"{self._namespace}/{self._name}.v{history[-1]['version']}"
             message = f"Helm rollback to previous release {label} with chart {_chart(good)} succeeded"
             conditions = {
@@ -282,19 +283,21 @@ class ReleaseController:
             self._set(Reconciling=("True", "ProgressingWithRetry", message), **conditions)
         self._patch(history=history)
 
-    def _add_release(self, work: Work, action: str, status: str) -> list[Object]:
+    def _add_release(self, work: Work, action: str, status: str, began: datetime) -> list[Object]:
+        """Return the history with one more; Helm dates a release when it begins."""
         history = released(
             list(self._status().get("history") or []),
             chart=work.chart,
             config=work.config,
             action=action,
             status=status,
-            at=self._clock.now(),
+            at=began,
             release={"name": self._name, "namespace": self._namespace},
         )
         return history if self._keeps_inventory else [{k: v for k, v in h.items() if k != "action"} for h in history]
 
-    def _action(self, action: str, seconds: float) -> Object:
+    def _action(self, action: str, began: datetime) -> Object:
+        seconds = (self._clock.now() - began).total_seconds()
         if not self._keeps_inventory:
             return {"lastAttemptedReleaseAction": action}
         return {"lastAttemptedReleaseAction": action, "lastAttemptedReleaseActionDuration": f"{seconds:.9f}s"}

@@ -68,6 +68,8 @@ class RunningTruth:
         self._jobs_ended_at = jobs_ended_at
         self._latches: dict[str, list[Latch]] = {}
         """By the workload's uid, oldest first."""
+        self._seen: dict[str, Latch] = {}
+        """By uid: when the newest generation was first there."""
 
     def refresh(self, changed: Collection[tuple[str, str, str]]) -> None:
         for resource, namespace, name in changed:
@@ -82,15 +84,16 @@ class RunningTruth:
     def _latch(self, resource: str, obj: Object) -> None:
         uid = obj["metadata"]["uid"]
         latches = self._latches.setdefault(uid, [])
+        seen = self._seen.get(uid)
+        if seen is None or seen.generation != obj["metadata"]["generation"]:
+            seen = self._seen[uid] = Latch(obj["metadata"]["generation"], self._clock.now())
         if latches and latches[-1].generation >= obj["metadata"]["generation"]:
             return
         standing = self._judge(resource, obj)
         if standing is None or (latches and latches[-1].generation >= standing.generation):
             return
-        at = standing.at or self._clock.now()
-        if latches:
-            # A later generation is not there before an earlier one: no new pods, and those there are were ready.
-            at = max(at, latches[-1].at)
+        # Pods that were ready before belong to a generation only from when it was there: fewer replicas, a way back.
+        at = max(standing.at or self._clock.now(), seen.at)
         latches.append(Latch(standing.generation, at))
         metadata = obj["metadata"]
         self._truth.note(
