@@ -183,7 +183,7 @@ def test_deployment_trackers_variables_are_understood(tmp_path: Path) -> None:
 @pytest.mark.requires("kubectl")
 def test_namespaced_records_are_of_the_namespaces_it_may_read(tmp_path: Path) -> None:
     items = render(DEPLOY / NAMED["namespaced-records"])
-    readers = {item["metadata"]["namespace"] for item in items if item["metadata"]["name"] == "fluxtrail-records"}
+    readers = {item["metadata"]["namespace"] for item in items if item["metadata"]["name"] == "fluxtrail-workloads"}
     assert set(settings_of(items, tmp_path).deployment_records.namespaces) == readers
     assert not [item for item in items if item["kind"].startswith("Cluster")]
 
@@ -192,7 +192,10 @@ def test_namespaced_records_are_of_the_namespaces_it_may_read(tmp_path: Path) ->
 def test_namespaced_follows_the_namespaces_it_may_read(tmp_path: Path) -> None:
     items = render(DEPLOY / NAMED["namespaced"])
     readers = {item["metadata"]["namespace"] for item in items if item["metadata"]["name"] == "fluxtrail-reader"}
-    assert set(settings_of(items, tmp_path).namespaces) == readers
+    settings = settings_of(items, tmp_path)
+    assert set(settings.namespaces) == readers
+    watched = {item["metadata"]["namespace"] for item in items if item["metadata"]["name"] == "fluxtrail-workloads"}
+    assert set(settings.workloads.namespaces) == watched
     assert not [item for item in items if item["kind"].startswith("Cluster")]
 
 

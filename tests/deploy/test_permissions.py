@@ -11,10 +11,20 @@ import pytest
 from tests.deploy.documents import DEPLOY, Document, find, load, manifests, render
 from tests.docs.pages import page, spans, tables
 from tests.runtime.records import Shop
-from tests.runtime.worlds import NAMESPACE, Cluster, make_environ, make_repository, make_settings, running, until
+from tests.runtime.worlds import (
+    NAMESPACE,
+    Cluster,
+    Running,
+    make_environ,
+    make_repository,
+    make_settings,
+    running,
+    until,
+)
 
 from fluxtrail.clusters import lease as lease_module
-from fluxtrail.model.flux import KUSTOMIZE_GROUP
+from fluxtrail.model.chained import is_flux
+from fluxtrail.model.flux import SOURCE_GROUP
 from fluxtrail.runtime.standby import run_as_only_writer
 from fluxtrail.runtime.subjects import KINDS, WORKLOAD_KINDS
 from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES, ResourceDefinition
@@ -74,12 +84,16 @@ async def ask_everything(
     *,
     old_watches: int = 1,
     workload: str = "",
+    pods_in: str = "shop",
+    chains: bool = True,
     **settings: Any,
 ) -> None:
     """Run the service, lease and all, until it is ready and watches what it listed.
 
     Args:
         workload: the namespace of a Deployment that is waited for until it is recorded.
+        pods_in: a namespace whose pods may be read.
+        chains: ask about an object of each kind, too.
     """
     monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.1)
     cluster = Cluster(resources=[*FLUX_RESOURCES, *_not_yet_simulated()])
@@ -102,11 +116,23 @@ async def ask_everything(
                 await run.until_applied(repository.head_commit)
                 if workload:
                     await until(lambda: run.sample("fluxtrail_deployment_records"), "a record")
+                if chains:
+                    await ask_chains(run, pods_in)
                 await until(lambda: rights("list", rules) == rights("watch", rules), "watches of all that was listed")
                 await until(lambda: ("coordination.k8s.io", "leases", "update") in rules.used, "a renewal")
 
         async with asyncio.timeout(50):
             await run_as_only_writer(chosen, make_environ(folder), work)
+
+
+async def ask_chains(run: Running, pods_in: str) -> None:
+    """Ask where an object of each kind comes from, as `fluxtrail trace kind/name -n` does: each is read by a GET."""
+    for item in KINDS:
+        if is_flux(item.group):
+            assert await run.ask(f"/chains/{item.kind}/{NAMESPACE}/none") is None
+    for item in WORKLOAD_KINDS:
+        assert await run.ask(f"/chains/{item.kind}/{pods_in}/none") is None
+    assert await run.ask(f"/chains/HelmRepository/{NAMESPACE}/none") is None
 
 
 def _not_yet_simulated() -> Iterator[ResourceDefinition]:
@@ -129,15 +155,15 @@ def in_namespace(items: list[Document], namespace: str) -> list[Document]:
 BASE = in_namespace(list(manifests(DEPLOY / "base")), HOME)
 READER = load(DEPLOY / "cluster-wide" / "reader.yaml")
 IDENTITY = load(DEPLOY / "components" / "cluster-identity" / "identity.yaml")
-RECORDS = load(DEPLOY / "components" / "deployment-records" / "reader.yaml")
-NAMESPACED_RECORDS = load(DEPLOY / "overlays" / "namespaced-records" / "reader" / "reader.yaml")
+WORKLOADS = load(DEPLOY / "components" / "workloads" / "reader.yaml")
+NAMESPACED_WORKLOADS = load(DEPLOY / "overlays" / "namespaced" / "workloads" / "reader.yaml")
 NAMESPACED_READER = load(DEPLOY / "overlays" / "namespaced" / "reader" / "reader.yaml")
 
 
 async def test_cluster_wide_grants_what_is_asked_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = Rules([*BASE, *READER, *IDENTITY])
+    rules = Rules([*BASE, *READER, *IDENTITY, *WORKLOADS])
     await ask_everything(rules, tmp_path, monkeypatch)
     assert rules.refused == []
     assert rules.used == rules.granted
@@ -146,27 +172,32 @@ async def test_cluster_wide_grants_what_is_asked_and_nothing_else(
 async def test_namespaced_is_enough_for_its_namespace_and_grants_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = Rules([*BASE, *in_namespace(NAMESPACED_READER, NAMESPACE)])
+    own = [*in_namespace(NAMESPACED_READER, NAMESPACE), *in_namespace(NAMESPACED_WORKLOADS, "apps")]
+    rules = Rules([*BASE, *own])
     # The second one is for the sources, which are asked for in the whole cluster first.
-    await ask_everything(rules, tmp_path, monkeypatch, old_watches=2, namespaces=(NAMESPACE,))
+    await ask_everything(
+        rules, tmp_path, monkeypatch, old_watches=2, pods_in="apps", namespaces=(NAMESPACE,),
+        workloads={"namespaces": ("apps",)},
+    )  # fmt: skip
     assert rules.used == rules.granted
     # Asked once for the whole cluster, and got over.
+    watched = {(item.group, item.resource) for item in WORKLOAD_KINDS}
     assert {(right, namespace) for right, namespace, _ in rules.refused} <= {
         (("", "namespaces", "get"), "kube-system"),
         (("", "namespaces", "get"), ""),
-        *((right, "") for right in rules.granted if right[2] == "list"),
+        *((right, "") for right in rules.granted if right[2] == "list" and right[:2] not in watched),
     }
 
 
 @pytest.mark.requires("kubectl")
-async def test_drop_in_may_look_for_the_kustomization_of_the_tracker(
+async def test_drop_in_needs_no_more_to_look_for_the_kustomization_of_the_tracker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = Rules(render(DEPLOY / "overlays" / "flux-commit-tracker"))
     await ask_everything(rules, tmp_path, monkeypatch, runtime_namespace=NAMESPACE)
     assert rules.refused == []
     assert rules.used == rules.granted
-    assert rules.granted - Rules([*BASE, *READER, *IDENTITY]).granted == {(KUSTOMIZE_GROUP, "kustomizations", "get")}
+    assert rules.granted == Rules([*BASE, *READER, *IDENTITY, *WORKLOADS]).granted
 
 
 RECORDS_ON = {"enabled": True, "dry_run": True, "organization": "acme", "logical_environment": "production"}
@@ -175,20 +206,29 @@ RECORDS_ON = {"enabled": True, "dry_run": True, "organization": "acme", "logical
 async def test_deployment_records_ask_for_what_the_component_grants_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = Rules([*BASE, *READER, *IDENTITY, *RECORDS])
+    rules = Rules([*BASE, *READER, *IDENTITY, *WORKLOADS])
     await ask_everything(rules, tmp_path, monkeypatch, workload="shop", deployment_records=RECORDS_ON)
     assert rules.refused == []
     assert rules.used == rules.granted
 
 
+async def test_deployment_records_alone_need_no_get_of_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = Rules([*BASE, *READER, *IDENTITY, *WORKLOADS])
+    await ask_everything(
+        rules, tmp_path, monkeypatch, workload="shop", chains=False, deployment_records=RECORDS_ON,
+        workloads={"enabled": False},
+    )  # fmt: skip
+    assert not [right for right in rules.used if right[2] == "get" and right[1] == "pods"]
+
+
 async def test_namespaced_records_need_no_right_on_the_whole_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = [*in_namespace(NAMESPACED_READER, NAMESPACE), *in_namespace(NAMESPACED_RECORDS, "apps")]
+    own = [*in_namespace(NAMESPACED_READER, NAMESPACE), *in_namespace(NAMESPACED_WORKLOADS, "apps")]
     rules = Rules([*BASE, *own])
     narrowed = {**RECORDS_ON, "namespaces": ["apps"]}
     await ask_everything(
-        rules, tmp_path, monkeypatch, old_watches=2, workload="apps", namespaces=(NAMESPACE,),
+        rules, tmp_path, monkeypatch, old_watches=2, workload="apps", namespaces=(NAMESPACE,), pods_in="apps",
         deployment_records=narrowed,
     )  # fmt: skip
     assert rules.used == rules.granted
@@ -198,21 +238,22 @@ async def test_namespaced_records_need_no_right_on_the_whole_cluster(
 
 def test_every_kind_that_is_watched_may_be_read() -> None:
     watched = {(item.group, item.resource, verb) for item in KINDS for verb in ("list", "watch")}
-    assert Rules(READER).granted == watched
+    read = {(item.group, item.resource, "get") for item in KINDS if is_flux(item.group)}
+    assert Rules(READER).granted == watched | read | {(SOURCE_GROUP, "helmrepositories", "get")}
 
 
 def test_rules_of_one_namespace_are_those_of_the_cluster() -> None:
     assert find(NAMESPACED_READER, "Role", "fluxtrail-reader")["rules"] == READER[0]["rules"]
 
 
-def test_every_workload_that_is_recorded_may_be_read_and_nothing_else() -> None:
-    watched = {(item.group, item.resource, verb) for item in WORKLOAD_KINDS for verb in ("list", "watch")}
-    assert Rules(RECORDS).granted == watched
-    assert find(NAMESPACED_RECORDS, "Role", "fluxtrail-records")["rules"] == RECORDS[0]["rules"]
+def test_every_workload_that_is_watched_may_be_read_and_nothing_else() -> None:
+    watched = {(item.group, item.resource, verb) for item in WORKLOAD_KINDS for verb in ("get", "list", "watch")}
+    assert Rules(WORKLOADS).granted == watched
+    assert find(NAMESPACED_WORKLOADS, "Role", "fluxtrail-workloads")["rules"] == WORKLOADS[0]["rules"]
 
 
 def test_only_the_lease_is_written() -> None:
-    rules = Rules([*BASE, *READER, *IDENTITY, *RECORDS])
+    rules = Rules([*BASE, *READER, *IDENTITY, *WORKLOADS])
     assert {right for right in rules.granted if right[2] not in ("get", "list", "watch")} == {
         ("coordination.k8s.io", "leases", "create"),
         ("coordination.k8s.io", "leases", "update"),
@@ -233,5 +274,4 @@ def rights_in_page() -> set[Right]:
 
 
 def test_page_lists_every_right_and_no_other() -> None:
-    tracker = {(KUSTOMIZE_GROUP, "kustomizations", "get")}
-    assert rights_in_page() == Rules([*BASE, *READER, *IDENTITY, *RECORDS]).granted | tracker
+    assert rights_in_page() == Rules([*BASE, *READER, *IDENTITY, *WORKLOADS]).granted

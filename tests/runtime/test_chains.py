@@ -231,6 +231,23 @@ async def test_what_is_not_there_is_not_found(service: Running, path: str) -> No
     assert await service.ask(f"/chains/{path}") is None
 
 
+@pytest.mark.parametrize(
+    ("path", "said"), [("deploy/-/cart", "in all namespaces: state one"), ("deploy/shop/cart", "may not be read (")]
+)
+async def test_what_may_not_be_read_is_said(service: Running, cluster: Cluster, path: str, said: str) -> None:
+    cluster.server.faults.fail_requests(403, "deployments", verbs=("get", "list"), count=2)
+    found = await chain(service, path)
+    assert (len(found["links"]), found["links"][0]["found"]) == (1, False)
+    assert said in found["problem"]
+
+
+async def test_a_link_that_may_not_be_read_ends_the_chain(service: Running, cluster: Cluster) -> None:
+    cluster.server.faults.fail_requests(403, "helmreleases", verbs=("get",), count=1)
+    found = await chain(service, "deploy/shop/cart")
+    assert [link["kind"] for link in found["links"]] == ["Deployment", "HelmRelease"]
+    assert "HelmRelease/shop/cart may not be read" in found["problem"]
+
+
 async def test_references_of_ill_will_lead_nowhere(service: Running, cluster: Cluster) -> None:
     """Whoever may write a release must not have us read what he may not."""
     chart = {"status": {"helmChart": "../../../../api/v1/namespaces/shop/secrets/.."}}

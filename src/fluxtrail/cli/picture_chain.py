@@ -82,7 +82,8 @@ class ChainPicture:
     def _state(self, link: ChainLink, *, indent: str) -> Iterator[str]:
         """What is wrong with it, or with `-o wide` whatever it says."""
         if not link.found:
-            yield indent + self._out.style("not there", "warn")
+            if link.relation != "asked":
+                yield indent + self._out.style("not found", "warn")
             return
         if link.is_suspended:
             yield indent + self._out.style("suspended", "pending")

@@ -95,7 +95,10 @@ class ChainFinder:
                 found = await cluster.find_kind(kind)
                 if found is None:
                     return None
-                started = await self._start(cluster, found, namespace, name)
+                try:
+                    started = await self._start(cluster, found, namespace, name)
+                except AuthError as exc:
+                    return [_forbidden(cluster, ObjectKey(*found, namespace, name), str(exc))]
                 return [await _Walk(cluster, self._registry).run(item) for item in started]
         except TimeoutError:
             return UpstreamError(f"no whole answer within {SECONDS:g} s", subject=cluster.name, retryable=True)
@@ -110,6 +113,15 @@ class ChainFinder:
             return await cluster.find(*kind, name, limit=MAX_FOUND)
         found = await cluster.read(ObjectKey(*kind, namespace, name))
         return [found] if found is not None else []
+
+
+def _forbidden(cluster: ChainCluster, key: ObjectKey, said: str) -> ChainView:
+    remedy = "" if key.namespace else " in all namespaces: state one"
+    asked = ChainLink(
+        relation="asked", kind=key.kind, group=key.group, namespace=key.namespace, name=key.name, found=False
+    )
+    problem = f"{key.kind} may not be read{remedy} ({redact(said)})"
+    return ChainView(cluster=cluster.name, cluster_uid=cluster.uid, links=[asked], problem=problem)
 
 
 class _Walk:
