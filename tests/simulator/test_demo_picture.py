@@ -82,6 +82,36 @@ def test_it_tells_how_each_commit_stands_and_why(width: int) -> None:
     assert "aaaaaaa deployed on prod-eu/apps" in text
 
 
+STUCK = {
+    "workload": "Deployment/shop/cart",
+    "state": "blocked",
+    "cause": "image_pull",
+    "message": "Back-off pulling image",
+}
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_what_is_deployed_and_does_not_run_says_why(width: int) -> None:
+    stuck = delivery("prod-eu", blockers=[STUCK])
+    picture = Picture(url="", seed=1, clusters=("prod-eu",), trails=(trail("Two", stuck),))
+    text = "\n".join(rendered(picture, width))
+    assert "◌ ●● image pull"[:12] in text
+    assert "cart: image pull: Back-off pulling image" in text
+    rolling = delivery("prod-eu", blockers=[STUCK | {"state": "progressing", "cause": None}])
+    picture = Picture(url="", seed=1, clusters=("prod-eu",), trails=(trail("Two", rolling),))
+    assert "nothing: all is where it should be" in "\n".join(rendered(picture, width))
+
+
+def test_what_runs_is_the_end_of_the_lead_time() -> None:
+    ran = delivery("prod-eu")
+    ran["stages"]["running"] = moment(31)
+    picture = Picture(url="", seed=1, clusters=("prod-eu",), trails=(trail("Two", ran),))
+    assert "✔ ●●● 30s" in "\n".join(rendered(picture, 100))
+    assert Event.running({"sha": "a" * 40, "subject": "Two"}, ran).plain() == (
+        "12:00:31 ● aaaaaaa running on prod-eu/apps · Two"
+    )
+
+
 def test_the_target_furthest_behind_stands_for_the_cluster() -> None:
     both = trail("Two", delivery("prod-eu"), delivery("prod-eu", "backend", "failed"))
     picture = Picture(url="", seed=1, clusters=("prod-eu",), trails=(both,))

@@ -57,6 +57,30 @@ async def test_the_control_address_makes_trouble_on_demand(tmp_path: Path) -> No
         await request_json("POST", f"{control}/poke")
 
 
+async def test_workloads_are_troubled_and_scaled_from_outside(tmp_path: Path) -> None:
+    async with SimulatorProcess("--changes=1", "--time-scale=20", f"--directory={tmp_path}") as simulator:
+        control = simulator.description["control"]
+        cart = {"cluster": "staging", "namespace": "shop", "workload": "cart"}
+        await request_json("POST", f"{control}/workloads/trouble", body=cart | {"trouble": "unschedulable"})
+        for replicas in (2, 3):
+            await request_json("POST", f"{control}/workloads/scale", body=cart | {"replicas": replicas})
+        log = tmp_path / "truth.jsonl"
+        scaled = '"workload": "Deployment/shop/cart", "generation": 3'
+        assert scaled not in log.read_text()
+        await request_json("POST", f"{control}/workloads/trouble", body=cart | {"trouble": None})
+        async with asyncio.timeout(15):
+            while scaled not in log.read_text():  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.02)
+        for path, body, status in (
+            ("trouble", cart | {"trouble": "gloom"}, 400),
+            ("scale", cart, 400),
+            ("scale", cart | {"replicas": 1, "cluster": "x"}, 404),
+            ("scale", cart | {"replicas": 1, "workload": "x"}, 404),
+        ):
+            with pytest.raises(UpstreamError, match=str(status)):
+                await request_json("POST", f"{control}/workloads/{path}", body=body)
+
+
 async def test_records_and_their_trouble_are_in_reach_from_outside(tmp_path: Path) -> None:
     options = ("--changes=1", "--deployment-records", "--time-scale=20", f"--directory={tmp_path}")
     async with SimulatorProcess(*options) as simulator:
@@ -109,6 +133,7 @@ def test_the_settings_name_what_the_world_described(tmp_path: Path) -> None:
     assert settings["git"]["allow_file_protocol"] is True
     assert settings["health"]["listen"] == "127.0.0.1:9"
     assert "deployment_records" not in settings
+    assert "images" not in settings
     assert not settings["api"]["listen"].endswith(":0")
 
 
@@ -130,6 +155,21 @@ def test_the_settings_of_a_world_with_pods_tell_github_of_them(tmp_path: Path) -
     assert setting.token_file is not None
     assert setting.token_file.read_text() == "secret"
     assert setting.token_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_settings_of_a_world_with_images_follow_the_application_and_ask_its_registry(tmp_path: Path) -> None:
+    names = ("acme/shop", "acme/manifests", "acme/assistant")
+    description = {
+        "kubeconfig": "/world/kubeconfig",
+        "contexts": ["one"],
+        "repositories": {name: f"file:///{name}.git" for name in names},
+        "github": "http://127.0.0.1:1",
+        "registry": "127.0.0.1:5000",
+    }
+    write_settings(tmp_path / "fluxtrail.yaml", description, listeners=Listeners().with_ports())
+    settings = load_settings(path=tmp_path / "fluxtrail.yaml", flags={}, environ={})
+    assert settings.images.insecure_registries == ("127.0.0.1:5000",)
+    assert [repository.url for repository in settings.repositories] == [f"file:///{name}.git" for name in names]
 
 
 @pytest.mark.parametrize("address", ["8080", "localhost", "localhost:http"])
