@@ -6,7 +6,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -14,7 +13,7 @@ from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.sources import url_to_ask
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.following import Following, build_following, measures_baseline_of, open_known, state_repositories
+from fluxtrail.runtime.following import Following, build_following, measures_baseline_of, state_repositories
 from fluxtrail.runtime.images import Images
 from fluxtrail.runtime.leading import Lead
 from fluxtrail.runtime.remotes import Remotes, open_remotes
@@ -30,6 +29,7 @@ from fluxtrail.runtime.telemetry import Job, Telemetry, open_telemetry, source_k
 from fluxtrail.runtime.workload_streams import ConsumerOf, WorkloadStreams
 from fluxtrail.trail.chains import ChainFinder
 from fluxtrail.trail.exports import ExportBook
+from fluxtrail.trail.images.readers import SourceReaders
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 
@@ -147,6 +147,7 @@ class _Assembly:
             stated=await state_repositories(self._settings.repositories, self._ledger, self._registry, exports),
             measures_baseline=measures_baseline_of(self._settings),
             on_progress=on_progress,
+            on_image=images.expect if images is not None else lambda image, digest: None,
             on_release=running.note_releases if running is not None else lambda _: None,
         )
 
@@ -163,7 +164,7 @@ class _Assembly:
             remotes,
             registry=self._registry,
             ledger=self._ledger,
-            find_reader=partial(open_known, self._registry, remotes.repositories),
+            find_reader=SourceReaders(self._registry, remotes.repositories).find,
             clock=self._clock,
         )
 

@@ -53,6 +53,7 @@ def build_following(
     measures_baseline: Callable[[TargetRecord], bool] = lambda _: False,
     on_progress: Callable[[], None] = lambda: None,
     on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
+    on_image: Callable[[str, str], None] = lambda image, digest: None,
 ) -> Following:
     """Wire the parts. Their arguments are explained where they are taken.
 
@@ -60,7 +61,7 @@ def build_following(
         on_progress: syncs began, went on, or were attributed.
     """
     exports = exports or ExportBook()
-    exports.find_reader = partial(open_known, registry, repositories)
+    exports.find_reader = partial(_open_known, registry, repositories)
     recorder = Recorder(
         registry=registry,
         ledger=ledger,
@@ -104,11 +105,12 @@ def build_following(
         on_source=on_source,
         on_move=branches.poke,
         on_release=on_release,
+        on_image=on_image,
     )
     return Following(exports=exports, recorder=recorder, attributor=attributor, branches=branches, follower=follower)
 
 
-def open_known(registry: Registry, repositories: Repositories, canonical: str) -> RepositoryReader | None:
+def _open_known(registry: Registry, repositories: Repositories, canonical: str) -> RepositoryReader | None:
     """Open a repository that the settings state or a source watches; others are not asked."""
     known = registry.find_repository(canonical)
     if known is None or not known.url:

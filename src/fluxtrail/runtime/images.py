@@ -49,6 +49,10 @@ class Images:
         """Syncs began, went on, or were attributed: an image that one set may be traced."""
         self._bumps.wake()
 
+    def expect(self, image: str, digest: str) -> None:
+        """An image is about to be run: a policy chose it."""
+        self._resolver.expect(image, digest)
+
     def note_source(self, _url: str) -> None:
         """A source is watched: its host may be asked from now on."""
         self._resolver.ask_again()

@@ -25,6 +25,13 @@ from fluxtrail.model.projecting import (
     project_stateful_set,
 )
 from fluxtrail.model.releases import HELM_VERSIONS, project_helm_release
+from fluxtrail.model.scanning import (
+    REFLECTOR_VERSIONS,
+    WireImagePolicy,
+    WireImageRepository,
+    project_image_policy,
+    project_image_repository,
+)
 from fluxtrail.model.sources import (
     GENERATOR_GROUP,
     GENERATOR_VERSIONS,
@@ -87,6 +94,10 @@ def _artifact(kind: str, resource: str) -> Kind:
     return Kind(SOURCE_GROUP, kind, resource, SOURCE_VERSIONS, WireArtifactSource, project)
 
 
+def _reflected(kind: str, resource: str, wire: type[Any], project: Any) -> Kind:
+    return Kind(IMAGE_GROUP, kind, resource, REFLECTOR_VERSIONS, wire, project)
+
+
 KINDS = (
     Kind(SOURCE_GROUP, "GitRepository", "gitrepositories", SOURCE_VERSIONS, WireGitRepository, project_git_repository),
     _artifact("OCIRepository", "ocirepositories"),
@@ -109,6 +120,8 @@ KINDS = (
         WireImageUpdateAutomation,
         project_image_update_automation,
     ),
+    _reflected("ImageRepository", "imagerepositories", WireImageRepository, project_image_repository),
+    _reflected("ImagePolicy", "imagepolicies", WireImagePolicy, project_image_policy),
     Kind(
         KUSTOMIZE_GROUP,
         TARGET_KIND,
