@@ -94,7 +94,8 @@ def keep(writes: list[Write], seen: set[int]) -> ReleaseKeeper:
 def may_be(late: Moment, true: Moment) -> bool:
     if late.precision is Precision.EXACT and true.precision is Precision.EXACT:
         return late.at == true.at
-    return late.earliest - RESOLUTION <= true.latest and true.earliest - RESOLUTION <= late.latest
+    is_open = late.precision is Precision.ESTIMATED and late.not_before is None
+    return (is_open or late.earliest - RESOLUTION <= true.latest) and true.earliest - RESOLUTION <= late.latest
 
 
 def agrees(late: SyncRecord, watched: list[SyncRecord]) -> bool:

@@ -163,6 +163,11 @@ def snapshot_of_attempt(seen: HelmRelease) -> ReleaseSnapshot | None:
     return seen.newest if seen.newest is not None and is_of(seen.newest, seen) else None
 
 
+def last_try(seen: HelmRelease) -> ReleaseSnapshot | None:
+    """Return the newest snapshot of what was attempted last, also where Flux has rolled it back since."""
+    return next((snapshot for snapshot in seen.history if is_of(snapshot, seen)), None)
+
+
 def mark_of(before: TargetRecord, seen: HelmRelease) -> dict[str, int]:
     """Return which Helm release is the newest: what comes later is news. Kept in `TargetRecord.successes`.
 

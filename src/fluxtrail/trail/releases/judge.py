@@ -46,6 +46,7 @@ from fluxtrail.trail.releases.missed import find_missed_releases
 from fluxtrail.trail.releases.moments import (
     applied_at,
     applied_before_tests,
+    applied_by_failure,
     failed_at,
     has_stages,
     started_now,
@@ -277,9 +278,8 @@ def _fail(sync: SyncRecord, seen: HelmRelease, look: Look) -> SyncRecord:
     applied = sync.applied
     if applied is None and not is_before_attempt(seen):
         applied = applied_before_tests(seen) if cause.type == "TestSuccess" else None
-        snapshot = snapshot_of_attempt(seen)
-        if snapshot is not None and cause.type == "Released" and is_wait_failure(cause):
-            applied = bracket(snapshot.last_deployed, failed.latest)
+        if cause.type == "Released" and is_wait_failure(cause):
+            applied = applied_by_failure(sync, seen, failed)
     is_first = sync.outcome is not Outcome.FAILED
     return replace(
         sync,

@@ -18,6 +18,7 @@ from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
 from fluxtrail.model.revision import same_content
 from fluxtrail.trail.judge import Look
 from fluxtrail.trail.releases.attempts import (
+    VERSION,
     Attempt,
     artifact_revision,
     has_same_content,
@@ -25,7 +26,7 @@ from fluxtrail.trail.releases.attempts import (
     is_news,
     is_of,
 )
-from fluxtrail.trail.releases.moments import has_stages
+from fluxtrail.trail.releases.moments import has_seen_all, has_stages
 
 replace = msgspec.structs.replace
 
@@ -58,7 +59,7 @@ def find_missed_releases(
         if goes_on and open_sync is not None and open_sync.failed and outcome is Outcome.FAILED:
             continue  # known already
         begun = open_sync if open_sync is not None and goes_on else _begin(kept, attempt, look)
-        sync = _end(begun, run, attempt, seen, outcome, look, ended_by or look.observed_at)
+        sync = _end(before, begun, run, attempt, seen, outcome, look, ended_by or look.observed_at)
         found.append(sync)
         has_just_failed = outcome is Outcome.FAILED
         if outcome is Outcome.SUCCEEDED:
@@ -118,6 +119,18 @@ def _is_remedy(snapshot: ReleaseSnapshot, seen: HelmRelease) -> bool:
     return snapshot is seen.newest and snapshot.action == "rollback" and snapshot.is_standing
 
 
+def _may_be_remedy(before: TargetRecord, snapshot: ReleaseSnapshot, seen: HelmRelease) -> bool:
+    """True if a release may have come after a failure, and so be one of what had been released before."""
+    place = seen.history.index(snapshot)
+    older = seen.history[place + 1 : place + 2]
+    is_next = snapshot.version in (1, before.successes.get(VERSION, -1) + 1)
+    return (
+        snapshot.action == "rollback"
+        or any(not item.is_standing or item.has_failed_test for item in older)
+        or not (older or is_next)
+    )
+
+
 def _is_of(sync: SyncRecord | None, attempt: Attempt) -> bool:
     """True if an open sync is of that content: its own generation is the better known one."""
     if sync is None:
@@ -145,6 +158,7 @@ def _begin(before: TargetRecord, attempt: Attempt, look: Look) -> SyncRecord:
 
 
 def _end(
+    before: TargetRecord,
     sync: SyncRecord,
     run: Sequence[ReleaseSnapshot],
     attempt: Attempt,
@@ -155,8 +169,10 @@ def _end(
 ) -> SyncRecord:
     first = next((item for item in run if item.is_standing), run[0])
     # What Flux rolled back to had been released before, and the release of then may be gone from the history.
-    first_began = None if first.action == "rollback" else first.last_deployed
-    began = max(filter(None, (look.not_before, first_began)), default=None)
+    first_began = None if _may_be_remedy(before, first, seen) else first.last_deployed
+    # One that was there at the last look may have ended before it.
+    unseen_since = look.not_before if is_news(first, before) else sync.started.not_before
+    began = max(filter(None, (unseen_since, first_began)), default=None)
     moment = bracket(began, ended_by, evidence=Evidence.HELM_RELEASE)
     sync = replace(
         sync,
@@ -171,11 +187,25 @@ def _end(
         outcome=outcome,
         reason="",
         message="",
-        applied=sync.applied or moment,
+        applied=sync.applied or _applied(before, sync, run, seen, moment),
         healthy=moment if has_stages(seen) else None,
         succeeded=moment,
         failed=None,
     )
+
+
+def _applied(
+    before: TargetRecord, sync: SyncRecord, run: Sequence[ReleaseSnapshot], seen: HelmRelease, moment: Moment
+) -> Moment:
+    """A try before the one that went well may have applied it already."""
+    if not has_stages(seen):
+        return moment
+    place = seen.history.index(run[0])
+    older = seen.history[place + 1 : place + 2]
+    is_oldest = _content(older[0]) != _content(run[0]) if older else run[0].version == 1
+    is_whole = has_seen_all(sync) and is_oldest and not _may_be_remedy(before, run[0], seen)
+    began = run[0].last_deployed if is_whole else sync.started.not_before
+    return bracket(began, moment.latest, evidence=Evidence.HELM_RELEASE)
 
 
 def _fail(sync: SyncRecord, snapshot: ReleaseSnapshot, moment: Moment) -> SyncRecord:

@@ -14,6 +14,7 @@ from fluxtrail.trail.releases.attempts import (
     VERSION,
     is_news,
     is_of,
+    last_try,
     naming_condition,
     snapshot_of_attempt,
     success_condition,
@@ -60,8 +61,28 @@ def applied_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, succee
     released = naming_condition(seen, "Released")
     latest = released.changed_at if released and released.changed_at else succeeded.latest
     tries = _tries(before, seen)
-    began = tries[-1].last_deployed if tries and not _is_cut(before, seen, tries) else sync.started.not_before
+    is_whole = bool(tries) and not _is_cut(before, seen, tries) and has_seen_all(sync)
+    began = tries[-1].last_deployed if is_whole else _began_before(sync)
     return bracket(began, min(latest, succeeded.latest), evidence=Evidence.HELM_RELEASE)
+
+
+def applied_by_failure(sync: SyncRecord, seen: HelmRelease, failed: Moment) -> Moment | None:
+    """Return when a try was applied that then waited in vain; None while the history has not got it."""
+    tried = last_try(seen)
+    if tried is None:
+        return None
+    began = tried.last_deployed if _is_first_failure(seen) else sync.started.not_before
+    return bracket(began, failed.latest, evidence=Evidence.HELM_RELEASE)
+
+
+def _began_before(sync: SyncRecord) -> datetime | None:
+    """Return after what a change was tried first; of one that is new, a try may be older than the last look."""
+    return None if sync.id == UNSAVED else sync.started.not_before
+
+
+def has_seen_all(sync: SyncRecord) -> bool:
+    """True if a try of this change that came before cannot have gone unseen: what there is, is in the history."""
+    return sync.id == UNSAVED or sync.started.precision is Precision.OBSERVED
 
 
 def applied_before_tests(seen: HelmRelease) -> Moment | None:
@@ -74,16 +95,17 @@ def applied_before_tests(seen: HelmRelease) -> Moment | None:
 
 def failed_at(sync: SyncRecord, cause: Condition, seen: HelmRelease, look: Look) -> Moment:
     """Date the first failure of an attempt: what is seen late may be a later one, unless Flux has counted only one."""
-    ready, snapshot = seen.find_condition("Ready"), snapshot_of_attempt(seen)
+    ready, tried = seen.find_condition("Ready"), last_try(seen)
+    began = tried.last_deployed if tried else None
     is_first = _is_first_failure(seen)
-    began = snapshot.last_deployed if snapshot and is_first else None
     # A condition's time does not move where the same words come again: then it is that of an earlier failure.
-    told_at = ready.changed_at if ready is not None and ready.reason == cause.reason else cause.changed_at
-    is_stale = told_at is not None and began is not None and told_at < began
-    if told_at is not None and not is_stale and (_is_watched(sync, look) or is_first):
+    is_own = ready is not None and ready.reason == cause.reason
+    told_at = ready.changed_at if ready is not None and is_own else cause.changed_at
+    is_trusted = told_at is not None and (is_own if began is None else told_at >= began)
+    if told_at is not None and is_trusted and (_is_watched(sync, look) or is_first):
         return exact(told_at, Evidence.READY_CONDITION)
-    not_before = max(filter(None, (_unseen_since(sync, look), began)), default=None)
-    latest = look.observed_at if told_at is None or is_stale else min(told_at, look.observed_at)
+    not_before = max(filter(None, (_unseen_since(sync, look), began if is_first else None)), default=None)
+    latest = min(told_at, look.observed_at) if told_at is not None and is_trusted else look.observed_at
     return bracket(not_before, latest)
 
 
@@ -98,9 +120,10 @@ def _tries(before: TargetRecord, seen: HelmRelease) -> list[ReleaseSnapshot]:
 
 
 def _is_cut(before: TargetRecord, seen: HelmRelease, tries: Sequence[ReleaseSnapshot]) -> bool:
-    """True if an older one of them may be gone from the history."""
-    oldest = tries[-1]
-    return oldest is seen.history[-1] and oldest.version not in (1, before.successes.get(VERSION, -1) + 1)
+    """True if an older one of them may be gone from the history, or was there at the last look."""
+    if len(tries) < len(seen.history):
+        return is_of(seen.history[len(tries)], seen)
+    return tries[-1].version not in (1, before.successes.get(VERSION, -1) + 1)
 
 
 def _is_single(before: TargetRecord, seen: HelmRelease) -> bool:
