@@ -279,7 +279,7 @@ def _fail(sync: SyncRecord, seen: HelmRelease, look: Look) -> SyncRecord:
     if applied is None and not is_before_attempt(seen):
         applied = applied_before_tests(seen) if cause.type == "TestSuccess" else None
         if cause.type == "Released" and is_wait_failure(cause):
-            applied = applied_by_failure(sync, seen, failed)
+            applied = applied_by_failure(sync, seen, look, failed)
     is_first = sync.outcome is not Outcome.FAILED
     return replace(
         sync,

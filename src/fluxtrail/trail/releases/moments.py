@@ -66,12 +66,13 @@ def applied_at(before: TargetRecord, sync: SyncRecord, seen: HelmRelease, succee
     return bracket(began, min(latest, succeeded.latest), evidence=Evidence.HELM_RELEASE)
 
 
-def applied_by_failure(sync: SyncRecord, seen: HelmRelease, failed: Moment) -> Moment | None:
+def applied_by_failure(sync: SyncRecord, seen: HelmRelease, look: Look, failed: Moment) -> Moment | None:
     """Return when a try was applied that then waited in vain; None while the history has not got it."""
     tried = last_try(seen)
     if tried is None:
         return None
-    began = tried.last_deployed if _is_first_failure(seen) else sync.started.not_before
+    is_own = _is_watched(sync, look) or _is_first_failure(seen)
+    began = tried.last_deployed if is_own else sync.started.not_before
     return bracket(began, failed.latest, evidence=Evidence.HELM_RELEASE)
 
 
