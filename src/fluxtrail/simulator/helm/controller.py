@@ -8,7 +8,8 @@ from typing import Any
 
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.clock import SimulatedClock
-from fluxtrail.simulator.helm.release import RESOURCE, ReleaseController
+from fluxtrail.simulator.helm.release import ReleaseController
+from fluxtrail.simulator.helm.release_object import RESOURCE
 from fluxtrail.simulator.helm.sources import HELM_REPOSITORIES, OCI_REPOSITORIES, HelmSources
 from fluxtrail.simulator.helm.truth import ReleaseTruth
 from fluxtrail.simulator.images.registry import ImageRegistry

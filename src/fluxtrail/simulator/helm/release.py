@@ -20,18 +20,17 @@ from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.duty import Duty
 from fluxtrail.simulator.helm.charts import Chart, config_digest, render
-from fluxtrail.simulator.helm.history import released, truncated
+from fluxtrail.simulator.helm.history import truncated
+from fluxtrail.simulator.helm.release_object import RESOURCE, ReleaseObject
 from fluxtrail.simulator.helm.sources import HelmSources, place_of_chart
 from fluxtrail.simulator.helm.truth import ReleaseTruth
-from fluxtrail.simulator.source_controller import REQUESTED_AT
-from fluxtrail.simulator.statuses import Conditions, is_ready
+from fluxtrail.simulator.statuses import is_ready
 from fluxtrail.simulator.workloads.applying import Applied, Applier
 from fluxtrail.simulator.workloads.healths import Health, waiting_message
 from fluxtrail.simulator.workloads.objects import KIND_OF_RESOURCE
 
 log = structlog.get_logger(__name__)
 
-RESOURCE = "helmreleases"
 TIMEOUT_SECONDS = 30.0
 INTERVAL_SECONDS = 300.0
 RETRY_SECONDS = 5.0
@@ -89,7 +88,7 @@ class ReleaseController:
         self._applier = applier
         self._truth = truth
         self._dice = dice
-        self._keeps_inventory = keeps_inventory
+        self._object = ReleaseObject(name, namespace, store=store, clock=clock, keeps_inventory=keeps_inventory)
         self._on_ready = on_ready
         self._before: list[Object] = []
         """What the last good release rendered to: what is rolled back to."""
@@ -119,17 +118,17 @@ class ReleaseController:
             return None
         if obj["spec"].get("suspend"):
             return None
-        self._set(remove=("Stalled",), Reconciling=("True", "Progressing", "Fulfilling prerequisites"))
+        self._object.set(remove=("Stalled",), Reconciling=("True", "Progressing", "Fulfilling prerequisites"))
         work = self._find_work(obj)
         if "chart" in obj["spec"] and "helmChart" not in obj["status"]:
-            self._patch(helmChart="/".join(place_of_chart(obj)))
+            self._object.patch(helmChart="/".join(place_of_chart(obj)))
         waits_for = self._find_blocking_dependency(obj)
         if waits_for:
-            self._set(Ready=("False", "DependencyNotReady", waits_for))
+            self._object.set(Ready=("False", "DependencyNotReady", waits_for))
             return DEPENDENCY_SECONDS
         if work is None:
             why = "is not ready: latest generation of object has not been reconciled"
-            self._set(Ready=("False", "SourceNotReady", f"HelmChart '{'/'.join(place_of_chart(obj))}' {why}"))
+            self._object.set(Ready=("False", "SourceNotReady", f"HelmChart '{'/'.join(place_of_chart(obj))}' {why}"))
             return DEPENDENCY_SECONDS
         await self._clock.sleep(self._dice.uniform(0.02, 0.1))
         if self._is_done(work):
@@ -145,25 +144,27 @@ class ReleaseController:
 
     def _is_done(self, work: Work) -> bool:
         """Whether the newest release is what is wanted, or has been tried often enough."""
-        status = self._status()
+        status = self._object.status()
         history = status.get("history") or []
         attempted = (status.get("lastAttemptedGeneration"), status.get("lastAttemptedRevision"))
         is_tried = attempted == (work.generation, work.chart.version)
         if is_tried and status.get("failures"):
-            return bool(status["failures"] > self._retries("upgrade" if self._last_good else "install"))
+            return bool(status["failures"] > self._object.retries("upgrade" if self._last_good else "install"))
         newest = history[0] if history else {}
         wanted = (work.chart.version, work.config, "deployed")
         return (newest.get("chartVersion"), newest.get("configDigest"), newest.get("status")) == wanted
 
     def _leave(self, work: Work) -> float:
-        if self._status().get("failures"):
-            self._set(remove=("Reconciling",), Stalled=self._stalled("upgrade" if self._last_good else "install"))
+        if self._object.status().get("failures"):
+            self._object.set(
+                remove=("Reconciling",), Stalled=self._object.stalled("upgrade" if self._last_good else "install")
+            )
         else:
             if self._last_good is not None and self._last_good.generation != work.generation:
-                self._patch(lastAttemptedGeneration=work.generation)
+                self._object.patch(lastAttemptedGeneration=work.generation)
                 self._truth.unchanged(work)
-            self._set(remove=("Reconciling",))
-        self._patch(observedGeneration=work.generation, **self._handled_request())
+            self._object.set(remove=("Reconciling",))
+        self._object.patch(observedGeneration=work.generation, **self._object.handled_request())
         self.handled = work.key
         return INTERVAL_SECONDS
 
@@ -172,7 +173,7 @@ class ReleaseController:
         began = self._clock.now()
         attempt = self._truth.begin(work)
         running = f"Running '{action}' action with timeout of {TIMEOUT_SECONDS:g}s"
-        self._set(Reconciling=("True", "Progressing", running), Ready=("Unknown", "Progressing", running))
+        self._object.set(Reconciling=("True", "Progressing", running), Ready=("Unknown", "Progressing", running))
         self._note_attempt(work)
         await self._clock.sleep(self._dice.uniform(0.1, 0.3))
         manifests = render(work.chart, self._name, self._namespace, work.values)
@@ -202,12 +203,12 @@ class ReleaseController:
                 return f"timeout waiting for: [{waiting_message(healths, KIND_OF_RESOURCE)}]"
 
     def _note_attempt(self, work: Work) -> None:
-        status = self._status()
+        status = self._object.status()
         known = (status.get("lastAttemptedGeneration"), status.get("lastAttemptedRevision"))
         fresh: Object = {}
         if known != (work.generation, work.chart.version):
             fresh = {"failures": None, "installFailures": None, "upgradeFailures": None}
-        self._patch(
+        self._object.patch(
             lastAttemptedGeneration=work.generation,
             lastAttemptedRevision=work.chart.version,
             lastAttemptedRevisionDigest=work.chart.oci_digest,
@@ -217,13 +218,15 @@ class ReleaseController:
         )
 
     def _succeed(self, work: Work, action: str, manifests: list[Object], began: datetime) -> None:
-        history = self._add_release(work, action, "deployed", began)
+        history = self._object.add_release(work, action, "deployed", began)
         message = f"Helm {action} succeeded for release {self._label(history)} with chart {_chart(work)}"
         done = ("True", f"{_VERBS[action]}Succeeded", message)
-        self._set(remove=("Remediated",), Ready=done, Released=done)
-        self._patch(**self._action(action, began), **self._inventory(manifests), history=history)
-        self._set(remove=("Reconciling",))
-        self._patch(observedGeneration=work.generation, history=truncated(history), **self._handled_request())
+        self._object.set(remove=("Remediated",), Ready=done, Released=done)
+        self._object.patch(**self._object.action(action, began), **self._object.inventory(manifests), history=history)
+        self._object.set(remove=("Reconciling",))
+        self._object.patch(
+            observedGeneration=work.generation, history=truncated(history), **self._object.handled_request()
+        )
         self._before, self._last_good = manifests, work
         self.handled = work.key
         self._on_ready()
@@ -234,21 +237,21 @@ class ReleaseController:
         )
         reason = f"{_VERBS[action]}Failed"
         self._truth.failed(attempt, reason)
-        self._set(remove=("Remediated",), Ready=("False", reason, message), Released=("False", reason, message))
-        status = self._status()
+        self._object.set(remove=("Remediated",), Ready=("False", reason, message), Released=("False", reason, message))
+        status = self._object.status()
         counter = f"{action}Failures"
         counts = {"failures": status.get("failures", 0) + 1, counter: status.get(counter, 0) + 1}
-        history = self._add_release(work, action, "failed", began)
-        self._patch(**self._action(action, began), **counts, history=history)
-        is_last = counts["failures"] > self._retries(action)
-        if self._remedies(action, is_last=is_last):
+        history = self._object.add_release(work, action, "failed", began)
+        self._object.patch(**self._object.action(action, began), **counts, history=history)
+        is_last = counts["failures"] > self._object.retries(action)
+        if self._object.remedies(action, is_last=is_last):
             await self._remedy(work, action, is_last=is_last)
         elif is_last:
-            self._set(remove=("Reconciling",), Stalled=self._stalled(action))
+            self._object.set(remove=("Reconciling",), Stalled=self._object.stalled(action))
         else:
-            self._set(Reconciling=("True", "ProgressingWithRetry", message))
+            self._object.set(Reconciling=("True", "ProgressingWithRetry", message))
         if is_last:
-            self._patch(observedGeneration=work.generation, **self._handled_request())
+            self._object.patch(observedGeneration=work.generation, **self._object.handled_request())
         self.handled = work.key if is_last else None
         return INTERVAL_SECONDS if is_last else RETRY_SECONDS
 
@@ -257,20 +260,20 @@ class ReleaseController:
         good = self._last_good
         deed = "rollback" if good else "uninstall"
         running = f"Running '{deed}' action with timeout of {TIMEOUT_SECONDS:g}s"
-        self._set(Reconciling=("True", "Progressing", running))
+        self._object.set(Reconciling=("True", "Progressing", running))
         if good is None:
             self._applier.remove(self._name)
             label = f"{self._namespace}/{self._name}.v1"
             message = f"Helm uninstall remediation for release {label} with chart {_chart(work)} succeeded"
             done = ("True", "UninstallSucceeded", message)
-            history = list(self._status().get("history") or [])
+            history = list(self._object.status().get("history") or [])
             history = [history[0] | {"status": "uninstalling", "action": "uninstall-remediation"}] if history else []
             conditions = {"Remediated": done}
         else:
             began = self._clock.now()
             applied = self._applier.apply(self._name, self._namespace, self._before)
             await self._wait(applied, {"spec": {}})
-            history = self._add_release(good, "rollback", "deployed", began)
+            history = self._object.add_release(good, "rollback", "deployed", began)
             label = f"{self._namespace}/{self._name}.v{history[-1]['version']}"
             message = f"Helm rollback to previous release {label} with chart {_chart(good)} succeeded"
             conditions = {
@@ -278,50 +281,10 @@ class ReleaseController:
                 "Remediated": ("True", "RollbackSucceeded", message),
             }
         if is_last:
-            self._set(remove=("Reconciling",), Stalled=self._stalled(action), **conditions)
+            self._object.set(remove=("Reconciling",), Stalled=self._object.stalled(action), **conditions)
         else:
-            self._set(Reconciling=("True", "ProgressingWithRetry", message), **conditions)
-        self._patch(history=history)
-
-    def _add_release(self, work: Work, action: str, status: str, began: datetime) -> list[Object]:
-        """Return the history with one more; Helm dates a release when it begins."""
-        history = released(
-            list(self._status().get("history") or []),
-            chart=work.chart,
-            config=work.config,
-            action=action,
-            status=status,
-            at=began,
-            release={"name": self._name, "namespace": self._namespace},
-        )
-        return history if self._keeps_inventory else [{k: v for k, v in h.items() if k != "action"} for h in history]
-
-    def _action(self, action: str, began: datetime) -> Object:
-        seconds = (self._clock.now() - began).total_seconds()
-        if not self._keeps_inventory:
-            return {"lastAttemptedReleaseAction": action}
-        return {"lastAttemptedReleaseAction": action, "lastAttemptedReleaseActionDuration": f"{seconds:.9f}s"}
-
-    def _inventory(self, manifests: list[Object]) -> Object:
-        if not self._keeps_inventory:
-            return {}
-        entries = []
-        for item in manifests:
-            group, _, version = item["apiVersion"].rpartition("/")
-            entries.append({"id": f"{self._namespace}_{item['metadata']['name']}_{group}_{item['kind']}", "v": version})
-        return {"inventory": {"entries": entries}}
-
-    def _retries(self, action: str) -> int:
-        spec = self._get()["spec"]
-        return int(((spec.get(action) or {}).get("remediation") or {}).get("retries", 0))
-
-    def _remedies(self, action: str, *, is_last: bool) -> bool:
-        remediation = (self._get()["spec"].get(action) or {}).get("remediation") or {}
-        default = remediation.get("retries", 0) > 0
-        return bool(remediation.get("remediateLastFailure", default)) if is_last else bool(remediation)
-
-    def _stalled(self, action: str) -> tuple[str, str, str]:
-        return "True", "RetriesExceeded", f"Failed to {action} after {self._status()['failures']} attempt(s)"
+            self._object.set(Reconciling=("True", "ProgressingWithRetry", message), **conditions)
+        self._object.patch(history=history)
 
     def _label(self, history: list[Object]) -> str:
         return f"{self._namespace}/{self._name}.v{history[0]['version']}"
@@ -333,28 +296,6 @@ class ReleaseController:
             if other is None or not is_ready(other):
                 return f"dependency '{namespace}/{name}' is not ready"
         return ""
-
-    def _handled_request(self) -> Object:
-        requested = (self._get()["metadata"].get("annotations") or {}).get(REQUESTED_AT)
-        return {"lastHandledReconcileAt": requested} if requested else {}
-
-    def _get(self) -> Object:
-        return self._store.get(RESOURCE, self._name, self._namespace)
-
-    def _status(self) -> Object:
-        status: Object = self._get().get("status") or {}
-        return status
-
-    def _patch(self, **status: Any) -> None:
-        self._store.patch_status(RESOURCE, self._name, self._namespace, status)
-
-    def _set(self, *, remove: tuple[str, ...] = (), **conditions: tuple[str, str, str]) -> None:
-        obj = self._get()
-        changed = Conditions((obj.get("status") or {}).get("conditions"), generation=obj["metadata"]["generation"])
-        changed.remove(*remove)
-        for kind, (status, reason, message) in conditions.items():
-            changed.set(kind, status, reason, message, at=self._clock.now())
-        self._patch(conditions=changed.listed())
 
 
 def _chart(work: Work) -> str:
