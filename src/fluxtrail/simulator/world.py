@@ -22,21 +22,16 @@ from fluxtrail.simulator.exporter import Exporter
 from fluxtrail.simulator.flux import FluxCluster
 from fluxtrail.simulator.forge import PEOPLE, Forge
 from fluxtrail.simulator.github import GitHub
-from fluxtrail.simulator.helm.layout import PUSHED_CHART, PUSHED_VERSION, first_releases
+from fluxtrail.simulator.helm.layout import first_releases
 from fluxtrail.simulator.images.automation import ImageAutomation
-from fluxtrail.simulator.images.building import PLATFORMS, build_chart, build_image
+from fluxtrail.simulator.images.building import PLATFORMS
 from fluxtrail.simulator.images.layout import (
     APPLICATION_REPOSITORY,
-    IMAGE,
-    PRIVATE_IMAGE,
     first_application,
-    image_manifest,
-    image_path,
-    vault_manifest,
 )
-from fluxtrail.simulator.images.layout import CLUSTERS as IMAGE_CLUSTERS
 from fluxtrail.simulator.images.pipeline import ImagePipeline
 from fluxtrail.simulator.images.registry import ImageRegistry
+from fluxtrail.simulator.images.seeding import first_images
 from fluxtrail.simulator.kustomize_controller import Pace
 from fluxtrail.simulator.layout import (
     CLUSTERS,
@@ -340,29 +335,17 @@ class World:
             await repository.create()
         at = self.clock.now()
         first = await self.source_repository.commit(source_tree(), "First shop\n", author=PEOPLE[0], at=at)
-        manifest, blobs = build_chart("mailer", PUSHED_VERSION, at=at)
-        self.images.push_chart(PUSHED_CHART, PUSHED_VERSION, manifest, blobs)
-        trees = first_manifests() | first_releases(self.images.host) | await self._first_images()
-        await self.manifests_repository.commit(trees, "First manifests\n", author=PEOPLE[0], at=at)
-        await self.exporter.export([first])
-
-    async def _first_images(self) -> dict[str, str]:
-        """Build what runs from the beginning; return the manifests that name it."""
-        at = self.clock.now()
-        first = await self.application_repository.commit(
+        application = await self.application_repository.commit(
             first_application(), "First assistant\n", author=PEOPLE[1], at=at
         )
-        tag, host = self.pipeline.build(first), self.images.host
-        image = build_image(source="https://git.example/secret/vault", revision="0" * 40, version=tag, at=at)
-        self.images.push(PRIVATE_IMAGE, tag, image)
-        built = self.images.find_image(f"{host}/{IMAGE}:{tag}")
-        assert built is not None
+        tag = self.pipeline.build(application)
+        images = first_images(self.images, tag, at=at)
         self.automation.install()
         self.automation.scan()
         self.automation.choose(tag)
-        digest = built.index.digest
-        manifests = {image_path(cluster): image_manifest(cluster, host, tag, digest) for cluster in IMAGE_CLUSTERS}
-        return manifests | {"clusters/staging/apps/vault.yaml": vault_manifest(host)}
+        trees = first_manifests() | first_releases(self.images.host) | images
+        await self.manifests_repository.commit(trees, "First manifests\n", author=PEOPLE[0], at=at)
+        await self.exporter.export([first])
 
     async def _announce_pushes(self) -> None:
         """The forge's webhook, to a Receiver of each cluster, a moment after the push."""
