@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -89,7 +89,7 @@ def has_rolled_out(item: Followed) -> bool:
     if status.get("observedGeneration", 0) < item.generation or status.get("updatedReplicas", 0) < item.wanted:
         return False
     needed = max(item.wanted - item.wanted // 4, 1)
-    old = max(status.get("replicas", 0) - status.get("updatedReplicas", 0), 0)
+    old: int = max(status.get("replicas", 0) - status.get("updatedReplicas", 0), 0)
     available: int = status.get("availableReplicas", 0)
     return available - old >= needed
 
@@ -191,20 +191,21 @@ def _compare_sync(
             found.missing.append(f"{what}: {name} has no roll-out")
         else:
             _compare_moment(f"{what}: {name}", row["running"], times, found.workloads, found)
-    state, is_whole = sync["running_state"], all(latest)
-    if truth.is_undone:
-        if state != "absent":
-            found.missing.append(f"{what}: is {state}, and was undone before it ran")
-    elif not is_whole:
-        if state != "waiting":
-            found.missing.append(f"{what}: is {state}, and not all of it ever rolled out")
-    elif state != "reached":
-        found.missing.append(f"{what}: is {state}, and all of it has rolled out")
-    else:
-        first = max(truth.applied, *(min(times) for times in latest))
-        last = max(truth.applied, *(max(times) for times in latest))
+    wanted = "reached" if all(latest) else "waiting"
+    if truth.is_undone or not truth.changed:
+        wanted = "absent"
+    if sync["running_state"] != wanted:
+        found.missing.append(f"{what}: is {sync['running_state']}, and should be {wanted}")
+    elif wanted == "reached":
+        first = _last_of([truth.applied, *(min(times) for times in latest)])
+        last = _last_of([truth.applied, *(max(times) for times in latest)])
         between = {first, last, *(each for times in latest for each in times if first <= each <= last)}
         _compare_moment(what, sync["running"], sorted(between), found.syncs, found)
+
+
+def _last_of(instants: Sequence[Instant]) -> Instant:
+    """Return when all of them were past."""
+    return Instant(max(each.sent for each in instants), max(each.answered for each in instants))
 
 
 def _possible(item: Followed, generation: int, truth: SyncTruth, *, any_time: bool) -> list[Instant]:
