@@ -20,6 +20,9 @@ from fluxtrail.trail.rows import running_transition
 SUPERSEDED_SECONDS = 5.0
 """How long a roll-out that only a later generation reached waits for the sync that made that: it may be a way back."""
 
+REMEDY_SECONDS = 60.0
+"""The same of a sync that failed: what rolled out may be what Flux put back, and says so once it has."""
+
 RowKey = tuple[SyncId, WorkloadId]
 
 
@@ -33,10 +36,13 @@ class Closer:
         self._open: dict[RowKey, RolloutRecord] = {}
         self._superseded: dict[RowKey, float] = {}
         """Rows that only a later generation reached, since when (monotonic)."""
+        self._is_recalled = False
+        """Rows were read from the ledger: what they wait for may have come before, and does not come again."""
 
     def recall(self, rows: Sequence[RolloutRecord]) -> None:
         self._open = {(row.sync_id, row.workload_id): row for row in rows}
         self._superseded = {key: since for key, since in self._superseded.items() if key in self._open}
+        self._is_recalled = True
 
     @property
     def awaited(self) -> set[WorkloadId]:
@@ -46,18 +52,19 @@ class Closer:
     @property
     def has_superseded(self) -> bool:
         """Whether time alone may close something."""
-        return bool(self._superseded)
+        return bool(self._superseded) or self._is_recalled
 
     async def open(self, unit: RunningUnit, rows: Sequence[RolloutRecord]) -> None:
         """Take new rows, and close at once those that are reached already."""
         self._open |= {(row.sync_id, row.workload_id): row for row in rows}
         await self._close(unit, rows)
 
-    async def close_all(self, unit: RunningUnit) -> None:
-        await self._close(unit, list(self._open.values()))
-
     async def close_of(self, unit: RunningUnit, workloads: Collection[WorkloadId]) -> None:
         """Close what can be of these workloads, and of those that waited for a later sync to be understood."""
+        if self._is_recalled:
+            await self._close(unit, list(self._open.values()))
+            self._is_recalled = False
+            return
         await self._close(
             unit, [row for key, row in self._open.items() if row.workload_id in workloads or key in self._superseded]
         )
@@ -92,7 +99,8 @@ class Closer:
             return True
         newest = (await unit.syncs([target.sync_id])).get(target.sync_id)
         if newest is None or newest.id == sync.id:
-            return self._clock.monotonic() - since >= SUPERSEDED_SECONDS
+            patience = REMEDY_SECONDS if sync.outcome is Outcome.FAILED else SUPERSEDED_SECONDS
+            return self._clock.monotonic() - since >= patience
         if newest.outcome in (Outcome.RUNNING, Outcome.CHECKING):
             return False  # its workloads may roll out before it says that it applied them
         return newest.attributed_version >= newest.version or newest.applied is None
@@ -106,7 +114,7 @@ class Closer:
         notes: list[RunningNote] = []
         for sync_id, sync in syncs.items():
             state, moment = running_of(sync, rows[sync_id])
-            if state is RunningState.REACHED and sync_id in rolled_back:
+            if state is RunningState.REACHED and (sync_id in rolled_back or sync.is_remediated):
                 state, moment = RunningState.ABSENT, None  # what runs by now is not what it applied
             notes.append((sync_id, state, moment))
         await self._note(unit, notes, syncs)
