@@ -25,6 +25,8 @@ ALL = (
     ("records",),
     ("records_kill", "--kills", str(KILLS)),
     ("records_outage", "--outage", "600"),
+    ("rollouts",),
+    ("rollouts", "--kills", "2"),
 )
 
 
