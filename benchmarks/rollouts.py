@@ -48,7 +48,8 @@ SAMPLE_SECONDS = 0.5
 POLL_SECONDS = 0.5
 START_PATIENCE_SECONDS = 180.0
 SEEN_SECONDS = 3.0
-"""How long `run` must have been there before the next sync begins: one that it missed is another benchmark's."""
+"""How long `run` must have been there, by default, before the next sync begins: one that it missed is another
+benchmark's."""
 SHARE = 20
 """One in so many Deployments is in each of the Kustomizations that are stuck, undone, or gone back on."""
 RESTS = (0.0, 0.3, 2.0, 6.0)
@@ -91,8 +92,9 @@ class Outcome:
 class Watched:
     """The process, and who kills it."""
 
-    def __init__(self, run: RunProcess, outcome: Outcome) -> None:
+    def __init__(self, run: RunProcess, outcome: Outcome, seen_seconds: float) -> None:
         self.run = run
+        self._seen_seconds = seen_seconds
         self._outcome = outcome
         self._is_up = asyncio.Event()
 
@@ -106,7 +108,7 @@ class Watched:
         while True:
             await self._is_up.wait()
             starts = self.run.starts
-            await asyncio.sleep(SEEN_SECONDS)
+            await asyncio.sleep(self._seen_seconds)
             if self._is_up.is_set() and self.run.starts == starts:
                 return
 
@@ -262,12 +264,14 @@ async def roll_hostile(
     context: str | None = None,
     seed: int = 1,
     patience_seconds: float = 60.0,
+    gap_seconds: float = SEEN_SECONDS,
 ) -> Outcome:
     """Fill a namespace, roll everything, and compare.
 
     Args:
         kustomizations: besides three: one that is stuck, two of a branch that goes back.
         kubeconfig: of a real server; None: the simulator's.
+        gap_seconds: from one sync of a Kustomization to the next, at least.
     """
     outcome = Outcome(deployments, kustomizations, kills, "real" if kubeconfig else "simulator")
     dice = random.Random(seed)
@@ -281,7 +285,7 @@ async def roll_hostile(
         await stack.enter_async_context(api.inside())
         url = await stack.enter_async_context(git_server(directory))
         run = _prepare(directory, kubeconfig, connection.name if context is None else context, api.namespace)
-        watched = Watched(run, outcome)
+        watched = Watched(run, outcome, gap_seconds)
         play = Play(api, directory, watched, dice)
         play.plan(deployments, kustomizations)
         async with asyncio.TaskGroup() as tasks:
@@ -390,6 +394,12 @@ def main() -> int:
     parser.add_argument("--kubeconfig", type=Path, default=os.environ.get(KUBECONFIG_VARIABLE) or None)
     parser.add_argument("--context", help="default: the kubeconfig's current one")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds for the ledger to have everything")
+    parser.add_argument(
+        "--gap",
+        type=float,
+        default=SEEN_SECONDS,
+        help="seconds between two syncs: below a second, what each changed mixes",
+    )
     parser.add_argument("--keep", type=Path, help="keep the ledger and the log here")
     options = parser.parse_args()
     with folder_for(options.keep, "rollouts") as directory:
@@ -403,6 +413,7 @@ def main() -> int:
                 context=options.context,
                 seed=options.seed,
                 patience_seconds=options.patience,
+                gap_seconds=options.gap,
             )
         )
     return told(outcome)
