@@ -48,8 +48,8 @@ class WorkloadCensus:
         """Of the object that was judged last."""
         self._judged: dict[ObjectUid, datetime | None] = {}
         """When that object had been seen."""
-        self._glimpses: dict[ObjectUid, Sight] = {}
-        """When a generation that is not latched yet was first seen to have rolled out."""
+        self._glimpses: dict[ObjectUid, tuple[Sight, Rollout]] = {}
+        """When a generation that is not latched yet was first seen to have rolled out, and what was told of it."""
         self._homeless: set[ObjectUid] = set()
         """Workloads whose labels name a target that was not seen yet."""
         self._read: dict[ObjectUid, Workload] = {}
@@ -68,7 +68,7 @@ class WorkloadCensus:
         self._records[record.uid] = record
         self._by_id[record.id] = record.uid
         glimpse = self._glimpses.get(record.uid)
-        if glimpse is not None and glimpse.generation <= record.rolled_generation:
+        if glimpse is not None and glimpse[0].generation <= record.rolled_generation:
             del self._glimpses[record.uid]
 
     def forget(self, uid: ObjectUid) -> None:
@@ -135,17 +135,19 @@ class WorkloadCensus:
             if isinstance(thing, Pod) or thing.progress is None or look is None or not look.was_held:
                 continue
             record, seen = self._records.get(thing.uid), self._glimpses.get(thing.uid)
-            known = max(record.rolled_generation if record else 0, seen.generation if seen else 0)
+            known = max(record.rolled_generation if record else 0, seen[0].generation if seen else 0)
             if known >= generation_of(thing) or (record is None and thing.applied_by is None):
                 continue
-            if judge_rollout(thing, [], self._index.owned_by(thing.uid)).state is RolloutState.ROLLED_OUT:
+            rollout = judge_rollout(thing, [], self._index.owned_by(thing.uid))
+            if rollout.state is RolloutState.ROLLED_OUT:
                 is_own = anchor_of_key(thing.key) == anchor
-                self._glimpses[thing.uid] = Sight(
+                sight = Sight(
                     at=look.observed_at if is_own else self._clock.now(),
                     was_held=True,
                     not_before=look.not_before if is_own else None,
                     generation=generation_of(thing),
                 )
+                self._glimpses[thing.uid] = sight, rollout
 
     def judge(self, thing: Thing) -> WorkloadRecord | None:
         """Return the record of a workload as it stands now, if that is another than the one kept."""
@@ -160,9 +162,18 @@ class WorkloadCensus:
         sight, glimpse = self._sight(thing, digests), self._glimpses.get(thing.uid)
         latched = before
         if glimpse is not None:
-            latched = latch_glimpse(before, rollout if glimpse.generation == sight.generation else None, glimpse)
+            is_now = glimpse[0].generation == sight.generation and rollout.state is RolloutState.ROLLED_OUT
+            latched = latch_glimpse(before, rollout if is_now else glimpse[1], glimpse[0])
         after = next_record(latched, rollout, sight)
         return after if after != before or after.id == UNSAVED else None
+
+    def end(self, uid: ObjectUid, at: datetime) -> WorkloadRecord | None:
+        """Return the record of a workload that is gone: what it came to last counts, though nobody had time to look."""
+        record, glimpse = self._records.get(uid), self._glimpses.get(uid)
+        if record is None:
+            return None
+        latched = record if glimpse is None else latch_glimpse(record, glimpse[1], glimpse[0])
+        return replace(latched, deleted_at=at, observed_at=at)
 
     def look(self, thing: Thing) -> tuple[Rollout, dict[str, str]]:
         if isinstance(thing, Pod):

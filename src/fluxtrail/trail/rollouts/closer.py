@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId, SyncRecord
-from fluxtrail.model.rollout import RunningState
+from fluxtrail.model.rollout import RolloutState, RunningState
 from fluxtrail.model.running_records import RolloutRecord, WorkloadId
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.ports import Clock
@@ -48,6 +48,22 @@ class Closer:
     def awaited(self) -> set[WorkloadId]:
         """The workloads of open roll-outs."""
         return {workload_id for _, workload_id in self._open}
+
+    @property
+    def silent(self) -> set[WorkloadId]:
+        """The workloads that an open roll-out has nothing to wait for of, though their records did not change for it:
+        what is not to run is not to run at the next generation either.
+        """
+        found = set()
+        for row in self._open.values():
+            standing = self._census.standing(row.workload_id)
+            if (
+                standing is not None
+                and standing.record.state is RolloutState.ABSENT
+                and close_row(row, standing) != row
+            ):
+                found.add(row.workload_id)
+        return found
 
     @property
     def has_superseded(self) -> bool:

@@ -219,9 +219,9 @@ class RolloutKeeper(WorkloadListener):
         now = self._clock.now()
         ended = dict.fromkeys(self._vanished(), now) | gone
         return [
-            replace(record, deleted_at=at, observed_at=at)
+            record
             for uid, at in ended.items()
-            if (record := self._census.record(uid)) is not None and self._view.index.get(uid) is None
+            if self._view.index.get(uid) is None and (record := self._census.end(uid, at)) is not None
         ]
 
     def _vanished(self) -> list[ObjectUid]:
@@ -238,13 +238,14 @@ class RolloutKeeper(WorkloadListener):
 
     async def _keep(self, changed: Sequence[WorkloadRecord]) -> None:
         """Keep records, and close what they close, in one unit."""
-        if not changed and not self._closer.has_superseded:
+        silent = self._closer.silent
+        if not changed and not silent and not self._closer.has_superseded:
             return
         async with self._ledger.unit() as unit:
             saved = await unit.put_workloads(changed) if changed else []
             for record in saved:
                 self._census.keep(record)
-            await self._closer.close_of(unit, {record.id for record in saved})
+            await self._closer.close_of(unit, silent | {record.id for record in saved})
         for record in saved:
             if record.deleted_at is not None:
                 self._census.forget(record.uid)

@@ -56,7 +56,7 @@ def latch_glimpse(before: WorkloadRecord, rollout: Rollout | None, glimpse: Sigh
     """Return a record whose roll-out was seen before there was time to judge it.
 
     Args:
-        rollout: as that generation stands by now; None where it is past.
+        rollout: as that generation stands by now, or stood when it was seen; None where nobody knows.
     """
     if glimpse.generation <= before.rolled_generation:
         return before
