@@ -176,7 +176,10 @@ class TargetRecord(Record, frozen=True, kw_only=True):
     """Digest of the manifests of the last success; None where Flux keeps no history."""
     applied_generation: int | None
     successes: dict[str, int] = {}
-    """How often each of the manifests in its history had succeeded when it was last seen, by digest."""
+    """How often each of the manifests in its history had succeeded when it was last seen, by digest.
+
+    Of a HelmRelease: the newest Helm release, as `{<when it was deployed>: <its number>}`.
+    """
     phase: Outcome
     reason: str
     message: str

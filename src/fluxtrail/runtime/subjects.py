@@ -104,6 +104,7 @@ KINDS = (
     _artifact("Bucket", "buckets"),
     _artifact("ExternalArtifact", "externalartifacts"),
     _artifact("HelmChart", "helmcharts"),
+    _artifact("HelmRepository", "helmrepositories"),
     Kind(
         GENERATOR_GROUP,
         "ArtifactGenerator",

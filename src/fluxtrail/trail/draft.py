@@ -113,6 +113,11 @@ class Draft:
         mark = self._registry.stream_marks.get((self.cluster, kind), target.observed_at)
         return max(mark, target.observed_at) - MARK_SLACK
 
+    def repository_above(self, release: TargetRecord) -> RepositoryId | None:
+        """Return where the manifests stand that a release is applied from."""
+        parent = self._registry.find_target(self.cluster, release.parent) if release.parent is not None else None
+        return parent.repository_id if parent is not None else None
+
     def note_sync(self, target: TargetRecord, before: SyncRecord | None, after: SyncRecord, at: datetime) -> None:
         self.has_syncs = True
         if before is not None and before.outcome is after.outcome:
@@ -142,10 +147,26 @@ class Draft:
 
 
 async def repoint(unit: Unit, draft: Draft, target: TargetRecord, at: datetime) -> TargetRecord:
-    """What was on its way to the target is abandoned; the next applied revision is a new baseline."""
-    await abandon(unit, draft, target, at)
+    """What was on its way to the target is abandoned; the next applied revision is a new baseline.
+
+    Commits that were handed over to a release stay: one of them may be what re-pointed it.
+    """
+    if target.key.kind == "HelmRelease" and target.parent is not None:
+        await _abandon_chart(unit, draft, target, at)
+    else:
+        await abandon(unit, draft, target, at)
     draft.note_target(target, at, "repointed")
     return replace(target, awaits_baseline=True)
+
+
+async def _abandon_chart(unit: Unit, draft: Draft, release: TargetRecord, at: datetime) -> None:
+    """Give up the commits of the chart that a release followed until now."""
+    rows = await unit.open_deliveries(release.id, verdicts=sorted(OPEN))
+    commits = await unit.commits_by_id([row.carrier_id or row.commit_id for row in rows])
+    staying = (release.repository_id, draft.repository_above(release))
+    gone = [row for row in rows if commits[row.carrier_id or row.commit_id].repository_id not in staying]
+    await unit.put_deliveries([replace(row, verdict=Verdict.ABANDONED, since=at, reason="") for row in gone])
+    draft.transitions += [verdict_transition(row, Verdict.ABANDONED, at) for row in gone]
 
 
 async def abandon(unit: Unit, draft: Draft, target: TargetRecord, at: datetime) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,13 +13,11 @@ from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import UNSAVED, SourceRecord, SyncRecord, TargetId, TargetRecord
 from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.sources import ARTIFACT_KINDS
-from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.draft import MARK_SLACK, Draft, abandon, repoint
 from fluxtrail.trail.judge import Judgement, Look, judge
 from fluxtrail.trail.ports import Unit
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.releases.judge import judge_release
-from fluxtrail.trail.rows import verdict_transition
 from fluxtrail.trail.sourcing import Sourcing
 
 replace = msgspec.structs.replace
@@ -113,7 +110,7 @@ class Targeting:
             components=_components(item),
             generation=item.generation,
             is_suspended=item.is_suspended,
-            has_checks=item.has_checks,
+            has_checks=_has_checks(item),
             applied_generation=_applied_generation(before, item),
             parent=item.parent,
             deleted_at=None,
@@ -122,7 +119,7 @@ class Targeting:
             after = replace(after, **self._sourcing.pointing_of(source))
         is_another = before.uid != item.uid or before.deleted_at is not None
         if is_another or (before.source, before.path, before.components) != (item.source, after.path, after.components):
-            after = await self._repoint(unit, draft, before, after, seen.observed_at)
+            after = await repoint(unit, draft, after, seen.observed_at)
             if is_another:
                 after = replace(
                     after,
@@ -133,26 +130,6 @@ class Targeting:
                     first_generation=self._first_generation(draft, item),
                 )
         return before, after
-
-    async def _repoint(
-        self, unit: Unit, draft: Draft, before: TargetRecord, after: TargetRecord, at: datetime
-    ) -> TargetRecord:
-        """Begin anew. Commits handed over to a release re-pointed it: only its old chart's own are given up."""
-        if before.key.kind != "HelmRelease" or before.parent is None:
-            return await repoint(unit, draft, after, at)
-        rows = await unit.open_deliveries(before.id, verdicts=sorted(OPEN))
-        commits = await unit.commits_by_id([row.commit_id for row in rows])
-        parent = self._registry.find_target(before.cluster, before.parent)
-        handed = parent.repository_id if parent is not None else None
-        gone = [
-            row
-            for row in rows
-            if commits[row.commit_id].repository_id not in (handed, after.repository_id) and row.carrier_id is None
-        ]
-        await unit.put_deliveries([replace(row, verdict=Verdict.ABANDONED, since=at, reason="") for row in gone])
-        draft.transitions += [verdict_transition(row, Verdict.ABANDONED, at) for row in gone]
-        draft.note_target(after, at, "repointed")
-        return replace(after, awaits_baseline=True)
 
     def _new_target(self, draft: Draft, seen: Seen[Any], source: SourceRecord | None) -> TargetRecord:
         item: Delivered = seen.object
@@ -168,7 +145,7 @@ class Targeting:
             components=_components(item),
             generation=item.generation,
             is_suspended=item.is_suspended,
-            has_checks=item.has_checks,
+            has_checks=_has_checks(item),
             attempted=None,
             applied=None,
             applied_digest=None,
@@ -195,7 +172,12 @@ class Targeting:
 
 
 def _applied_generation(before: TargetRecord, item: Delivered) -> int | None:
-    """Suspending and resuming are a generation of their own, and change nothing of what is made."""
+    """Suspending and resuming are a generation of their own, and change nothing of what is made.
+
+    Of a release each generation that was handled has a sync of its own, also one that changed nothing.
+    """
+    if isinstance(item, HelmRelease):
+        return before.applied_generation
     is_switched = before.is_suspended != item.is_suspended and item.generation == before.generation + 1
     return (
         item.generation if is_switched and before.applied_generation == before.generation else before.applied_generation
@@ -216,3 +198,7 @@ def _path(item: Delivered) -> str:
 
 def _components(item: Delivered) -> tuple[str, ...]:
     return item.components if isinstance(item, Kustomization) else ()
+
+
+def _has_checks(item: Delivered) -> bool:
+    return item.has_checks or (isinstance(item, HelmRelease) and item.has_tests)

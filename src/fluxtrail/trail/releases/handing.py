@@ -125,16 +125,18 @@ class Hander:
             await self._go_back(unit, target, parent)
 
     async def _infer(self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord) -> None:
-        """Other values at the same generation came from a ConfigMap or Secret: of the sync that changed such last."""
+        """Find the sync that gave a release something else at the same generation: other values from a ConfigMap or
+        Secret, or another chart from its OCIRepository.
+        """
         if target.sync_id is None or parent.sync_id is None:
             return
         newest = (await unit.syncs([target.sync_id]))[target.sync_id]
-        if newest.cause is not Cause.CONFIGURATION or newest.is_unchanged:
+        if newest.cause is Cause.REVISION or newest.is_unchanged:
             return
         before = [
             sync for sync in await unit.syncs_from(target.id, generation=newest.generation) if sync.id < newest.id
         ]
-        if not before or before[-1].manifests_digest == newest.manifests_digest:
+        if not before or _key(before[-1]) == _key(newest):
             return
         maker = (await unit.syncs([parent.sync_id]))[parent.sync_id]
         handed = {item.sync_id for item in await unit.handovers_of([target.id])}
@@ -210,6 +212,10 @@ class Hander:
 
 
 _UNDECIDED: dict[str, None] = {"applied_sync": None, "healthy_sync": None, "undone_by": None}
+
+
+def _key(sync: SyncRecord) -> tuple[str, str | None]:
+    return sync.revision, sync.manifests_digest
 
 
 def _carries(sync: SyncRecord, handover: HandoverRecord) -> bool:

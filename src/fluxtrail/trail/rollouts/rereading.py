@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
@@ -32,6 +32,8 @@ from fluxtrail.trail.workloads.view import WorkloadView
 
 log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 PATIENCE = timedelta(minutes=10)
 """How long what a sync changed is tried to be read. What is not known then, stays unknown."""
@@ -98,7 +100,7 @@ class Rereading:
         if target is None or target.deleted_at is not None or target.lands_on != self._cluster:
             # Where manifests land on another cluster, nobody knows which one of ours that is.
             return Reread(syncs=syncs, state=RunningState.UNKNOWN)
-        if all(sync.is_unchanged and sync.outcome is Outcome.SUCCEEDED for sync in syncs):
+        if all(_changed_nothing(sync) for sync in syncs):
             return Reread(syncs=syncs, state=RunningState.ABSENT)
         try:
             return await self._read(target, syncs)
@@ -114,6 +116,7 @@ class Rereading:
     async def _read(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> Reread:
         keys = self._keys_of(target)
         found = await asyncio.gather(*(self._rereader.read(key) for key in keys))
+        newer = self._newer_since(target, syncs)
         read: list[WorkloadRecord] = []
         changed: list[Change] = []
         handovers: list[HandoverRecord] = []
@@ -122,10 +125,18 @@ class Rereading:
                 handovers += self._handovers(thing, syncs)
             elif thing is not None:
                 change = self._change(target, thing)
-                read.append(change.after)
+                read.append(change.after if _is_older(change.after, newer) else _kept_back(change))
                 if change.before is None or is_changed(change.before, thing):
                     changed.append(change)
         return Reread(syncs=syncs, read=read, changed=changed, handovers=handovers)
+
+    def _newer_since(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> datetime | None:
+        """Return since when a sync newer than these may have changed what was read; None where there is none yet."""
+        now = self._registry.target(target.id) or target
+        if now.sync_id is None or now.sync_id in {sync.id for sync in syncs}:
+            return None
+        is_under_way = now.phase in (Outcome.RUNNING, Outcome.CHECKING)
+        return now.phase_since if is_under_way and now.phase_since is not None else EARLIEST
 
     def _keys_of(self, target: TargetRecord) -> list[ObjectKey]:
         """Return what a target's inventory has that may run something, or release it; without one, by labels."""
@@ -167,6 +178,27 @@ class Rereading:
     def _is_too_late(self, syncs: Sequence[SyncRecord], patience: timedelta) -> bool:
         now = self._clock.now()
         return all(sync.applied is None or now - sync.applied.latest > patience for sync in syncs)
+
+
+def _changed_nothing(sync: SyncRecord) -> bool:
+    """Whether nothing of a sync is to run: it left things as they were, or was itself taken back."""
+    return sync.is_remediated or (sync.is_unchanged and sync.outcome is Outcome.SUCCEEDED)
+
+
+def _is_older(read: WorkloadRecord, newer: datetime | None) -> bool:
+    """Whether Flux changed a workload before a newer sync began; not where both were in one second."""
+    return newer is None or (read.touched_at is not None and read.touched_at < newer)
+
+
+def _kept_back(change: Change) -> WorkloadRecord:
+    """Return a workload's record from which the newer sync's changes are told: as it was before these."""
+    before = change.before
+    return replace(
+        change.after,
+        generation=before.generation if before else 0,
+        touched_at=before.touched_at if before else None,
+        images=before.images if before else {},
+    )
 
 
 def rollouts_of(reread: Reread, ids: Sequence[WorkloadRecord]) -> list[RolloutRecord]:
