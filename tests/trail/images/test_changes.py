@@ -10,9 +10,10 @@ import pytest
 
 from fluxtrail.model.image_records import ImageRecord, ImageRun, ImageState
 from fluxtrail.model.moment import Evidence, observed
-from fluxtrail.model.observation import ClusterUid
-from fluxtrail.model.records import SyncId
-from fluxtrail.model.running_records import RolloutRecord, WorkloadId
+from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
+from fluxtrail.model.records import SyncId, TargetId
+from fluxtrail.model.rollout import RolloutState
+from fluxtrail.model.running_records import RolloutRecord, WorkloadId, WorkloadRecord
 from fluxtrail.trail.images.changes import BuiltFrom, Changes, Known, built_from, changes_of, pinned_digest
 
 replace = msgspec.structs.replace
@@ -47,6 +48,25 @@ def ran(name: str, image: str, *, since: float, until: float | None = None, cont
         image=image,
         since=APPLIED + timedelta(seconds=since),
         until=None if until is None else APPLIED + timedelta(seconds=until),
+    )
+
+
+def workload(image: str, *, digest: str, rolled: int = 1) -> WorkloadRecord:
+    """Return what is kept of one of which `image` is wanted, and of which `digest` was last seen to run."""
+    return WorkloadRecord(
+        id=WorkloadId(1),
+        cluster=ClusterUid("c1"),
+        key=ObjectKey("apps", "Deployment", "prod", "shop"),
+        uid=ObjectUid("u1"),
+        target_id=TargetId(1),
+        generation=2,
+        touched_at=None,
+        images={"app": image},
+        digests={"app": f"sha256:{digest.encode().hex():0<64}"},
+        state=RolloutState.PROGRESSING,
+        since=APPLIED,
+        rolled_generation=rolled,
+        observed_at=APPLIED,
     )
 
 
@@ -114,6 +134,23 @@ def test_changes(
     named = [({digest(name) for name in before}, {digest(name) for name in after}) for before, after in found]
     assert sides(changes) == named
     assert changes.is_open is is_open
+
+
+def test_what_still_runs_when_another_image_is_wanted_is_not_what_came() -> None:
+    row, kept = rollout(A, B, digest_before="a"), workload(B, digest="a")
+    assert changes_of(row, kept, [], applied_at=APPLIED) == Changes(is_open=True)
+    came = changes_of(row, kept, [ran("a", A, since=-900), ran("b", B, since=3)], applied_at=APPLIED)
+    assert (sides(came), came.is_open) == ([({"a"}, {"b"})], False)
+
+
+def test_digest_of_what_has_begun_is_taken_before_it_has_rolled_out() -> None:
+    row = rollout(A, B, digest_before="a")
+    assert sides(changes_of(row, workload(B, digest="b"), [], applied_at=APPLIED)) == [({"a"}, {"b"})]
+
+
+def test_another_tag_of_the_same_image_brings_nothing_once_it_has_rolled_out() -> None:
+    row = rollout(A, B, digest_before="a", running=RUNNING)
+    assert changes_of(row, workload(B, digest="a", rolled=2), [], applied_at=APPLIED) == Changes()
 
 
 def image(

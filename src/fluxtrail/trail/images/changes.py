@@ -97,8 +97,9 @@ def _after(
     if workload is not None and workload.images.get(container) == image:
         # A tag that was used again: what its pods run may still be what they ran before, until they are new.
         has_rolled = rollout.running is not None and workload.rolled_generation >= rollout.generation
+        # And another may be wanted before the first of its pods has begun: what was seen last is what ran before.
         digest = workload.digests.get(container)
-        if digest and (has_rolled or not is_same_image):
+        if digest and (has_rolled or (not is_same_image and digest not in before)):
             return frozenset({digest})
     begun = {
         run.digest
