@@ -140,12 +140,12 @@ def test_what_still_runs_when_another_image_is_wanted_is_not_what_came() -> None
     row, kept = rollout(A, B, digest_before="a"), workload(B, digest="a")
     assert changes_of(row, kept, [], applied_at=APPLIED) == Changes(is_open=True)
     came = changes_of(row, kept, [ran("a", A, since=-900), ran("b", B, since=3)], applied_at=APPLIED)
-    assert (sides(came), came.is_open) == ([({"a"}, {"b"})], False)
+    assert (sides(came), came.is_open) == ([({digest("a")}, {digest("b")})], False)
 
 
 def test_digest_of_what_has_begun_is_taken_before_it_has_rolled_out() -> None:
     row = rollout(A, B, digest_before="a")
-    assert sides(changes_of(row, workload(B, digest="b"), [], applied_at=APPLIED)) == [({"a"}, {"b"})]
+    assert sides(changes_of(row, workload(B, digest="b"), [], applied_at=APPLIED)) == [({digest("a")}, {digest("b")})]
 
 
 def test_another_tag_of_the_same_image_brings_nothing_once_it_has_rolled_out() -> None:
