@@ -133,7 +133,8 @@ class Watched:
 
     def note_memory(self) -> None:
         if self._is_up.is_set() and self.run.pid is not None:
-            self._outcome.rss_most_mib = max(self._outcome.rss_most_mib, rss_mib(self.run.pid))
+            with suppress(FileNotFoundError):  # it has ended, which is told in the end
+                self._outcome.rss_most_mib = max(self._outcome.rss_most_mib, rss_mib(self.run.pid))
 
     def finish(self, before: float) -> None:
         self._count()
