@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
+import msgspec
+
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId, SyncRecord
 from fluxtrail.model.rollout import RolloutState, RunningState
@@ -13,9 +15,11 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.rollouts.census import WorkloadCensus
-from fluxtrail.trail.rollouts.closing import close_row, is_reached, running_of
+from fluxtrail.trail.rollouts.closing import Fate, Standing, close_row, fate_on_release, is_reached, running_of
 from fluxtrail.trail.rollouts.ports import RunningNote, RunningUnit
 from fluxtrail.trail.rows import running_transition
+
+replace = msgspec.structs.replace
 
 SUPERSEDED_SECONDS = 5.0
 """How long a roll-out that only a later generation reached waits for the sync that made that: it may be a way back."""
@@ -100,10 +104,13 @@ class Closer:
         standing = self._census.standing(row.workload_id)
         if standing is None or not is_reached(row, standing) or standing.record.rolled_generation == row.generation:
             return close_row(row, standing)
-        return close_row(row, standing) if await self._is_free(unit, row) else row
+        fate = await self._fate(unit, row, standing)
+        if fate is Fate.OTHER:
+            return replace(row, is_dropped=True)
+        return close_row(row, standing) if fate is Fate.OWN else row
 
-    async def _is_free(self, unit: RunningUnit, row: RolloutRecord) -> bool:
-        """Whether a roll-out that a later generation reached counts as the sync's.
+    async def _fate(self, unit: RunningUnit, row: RolloutRecord, standing: Standing) -> Fate:
+        """Say whether a roll-out that a later generation reached counts as the sync's.
 
         Not before it is known which sync made that generation, and whether that went back behind this one.
         """
@@ -112,9 +119,14 @@ class Closer:
         sync = (await unit.syncs([row.sync_id])).get(row.sync_id)
         target = self._registry.target(sync.target_id) if sync is not None else None
         if sync is None or target is None or target.sync_id is None:
-            return True
-        newest = (await unit.syncs([target.sync_id])).get(target.sync_id)
-        if newest is None or newest.id == sync.id:
+            return Fate.OWN
+        newest = (await unit.syncs([target.sync_id])).get(target.sync_id) or sync
+        if target.key.kind == "HelmRelease" and (fate := fate_on_release(sync, newest, standing)) is not Fate.OWN:
+            return fate
+        return Fate.OWN if self._is_free(sync, newest, since) else Fate.OPEN
+
+    def _is_free(self, sync: SyncRecord, newest: SyncRecord, since: float) -> bool:
+        if newest.id == sync.id:
             patience = REMEDY_SECONDS if sync.outcome is Outcome.FAILED else SUPERSEDED_SECONDS
             return self._clock.monotonic() - since >= patience
         if newest.outcome in (Outcome.RUNNING, Outcome.CHECKING):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 
 import msgspec
 
-from fluxtrail.model.moment import Moment, Precision
+from fluxtrail.model.moment import Evidence, Moment, Precision
+from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncRecord
 from fluxtrail.model.rollout import RolloutState, RunningState
 from fluxtrail.model.running_records import RolloutRecord, WorkloadRecord
@@ -42,6 +44,31 @@ def close_row(row: RolloutRecord, standing: Standing | None) -> RolloutRecord:
     return row
 
 
+class Fate(Enum):
+    """What becomes of a HelmRelease's roll-out of which only a later generation was reached."""
+
+    OWN = "own"
+    OTHER = "other"
+    """That generation is not its own and never will be: nothing of it runs."""
+    OPEN = "open"
+
+
+def fate_on_release(sync: SyncRecord, newest: SyncRecord, standing: Standing) -> Fate:
+    """Say whether a later generation that has rolled out counts as a HelmRelease's sync's.
+
+    Flux may have made it to take a failure back, and tries again under the same sync: only a success says that what
+    is there is what was wanted, or more. A success that found it there already has brought nothing.
+
+    Args:
+        newest: the newest sync of the release.
+    """
+    if newest.outcome is not Outcome.SUCCEEDED:
+        return Fate.OPEN
+    if newest.id != sync.id and newest.is_unchanged:
+        return Fate.OTHER
+    return Fate.OWN if standing.record.rolled_generation >= standing.judged_generation else Fate.OPEN
+
+
 def running_of(sync: SyncRecord, rows: Sequence[RolloutRecord]) -> tuple[RunningState, Moment | None]:
     """Return the last stage of a sync: reached when its last workload had rolled out, but not before it was applied."""
     if any(row.running is None and not row.is_dropped for row in rows):
@@ -49,7 +76,15 @@ def running_of(sync: SyncRecord, rows: Sequence[RolloutRecord]) -> tuple[Running
     moments = [row.running for row in rows if row.running is not None]
     if not moments:
         return RunningState.ABSENT, None
-    return RunningState.REACHED, latest([*moments, *([sync.applied] if sync.applied is not None else [])])
+    last = latest(moments)
+    if sync.applied is None or _is_within(last, sync.applied):
+        return RunningState.REACHED, last
+    return RunningState.REACHED, latest([last, sync.applied])
+
+
+def _is_within(last: Moment, applied: Moment) -> bool:
+    """Whether a roll-out was seen while Helm was at work: its `applied` is the end of that, and says less."""
+    return applied.evidence is Evidence.HELM_RELEASE and applied.earliest <= last.at
 
 
 def latest(moments: Sequence[Moment]) -> Moment:
