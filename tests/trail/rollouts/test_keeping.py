@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import pytest
+from tests.trail.rollouts.acts import bump, make, roll
 from tests.trail.rollouts.servers import key_of, template
 from tests.trail.rollouts.worlds import RunningWorld
-from tests.trail.workloads.cluster import CRON_JOB, DEPLOYMENT, JOB, Json
+from tests.trail.workloads.cluster import CRON_JOB, DEPLOYMENT, JOB
 
 from fluxtrail.model.moment import Evidence, Precision
 from fluxtrail.model.rollout import RolloutState, RunningState
-
-
-def make(world: RunningWorld, *names: str, image: int = 1, replicas: int = 1) -> list[Json]:
-    return [world.server.deployment(name, image, by=world.flux.object.key, replicas=replicas) for name in names]
-
-
-def bump(world: RunningWorld, name: str, image: int = 2) -> Json:
-    """Let Flux change a workload's image."""
-    return world.server.deployment(name, image, by=world.flux.object.key)
-
-
-def roll(world: RunningWorld, doc: Json, *, after: float = 10) -> datetime:
-    """Let it roll out, after some seconds; returns when its pods were ready."""
-    world.server.observe(doc)
-    world.clock.forward(after)
-    world.server.roll_out(doc)
-    return world.clock.now().replace(microsecond=0)
 
 
 async def test_of_five_workloads_those_two_that_the_sync_changed_are_waited_for(world: RunningWorld) -> None:

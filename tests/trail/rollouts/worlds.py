@@ -4,6 +4,9 @@ is real, and nothing runs by itself.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import msgspec
 from tests.ledger.world import fresh_place
 from tests.trail.following import World
@@ -11,6 +14,9 @@ from tests.trail.rollouts.servers import Server, inventory
 from tests.trail.transcripts import CLUSTER, Controller
 from tests.trail.workloads.cluster import Json, Kind
 
+from fluxtrail.ledger.ledger import SqlLedger
+from fluxtrail.ledger.unit import SqlUnit
+from fluxtrail.model.errors import StoreError
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.observation import ObjectKey
 from fluxtrail.model.records import SyncRecord, Transition, TransitionKind
@@ -22,6 +28,24 @@ from fluxtrail.trail.rollouts.keeper import RolloutKeeper
 from fluxtrail.trail.workloads.view import WorkloadView
 
 replace = msgspec.structs.replace
+
+
+class Breakable:
+    """A ledger whose next units fail at their end, as many as `fails` says, after `spares` more that do not."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        self._ledger = ledger
+        self.spares = 0
+        self.fails = 0
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[SqlUnit]:
+        async with self._ledger.unit() as unit:
+            yield unit
+            self.spares -= 1
+            if self.fails and self.spares < 0:
+                self.fails -= 1
+                raise StoreError("the disk is full", retryable=True)
 
 
 class RunningWorld(World):
@@ -39,7 +63,8 @@ class RunningWorld(World):
 
     async def start(self) -> None:
         await super().start()
-        self.hander = Hander(registry=self.registry, ledger=self.ledger, clock=self.clock)
+        self.disk = Breakable(self.ledger)
+        self.hander = Hander(registry=self.registry, ledger=self.disk, clock=self.clock)
         self.follower = Follower(
             registry=self.registry,
             ledger=self.ledger,
@@ -52,7 +77,7 @@ class RunningWorld(World):
         self.keeper = RolloutKeeper(
             CLUSTER,
             view=self.view,
-            ledger=self.ledger,
+            ledger=self.disk,
             registry=self.registry,
             rereader=self.server,
             clock=self.clock,
@@ -84,6 +109,19 @@ class RunningWorld(World):
         """Let what changed be judged, and what was applied be read again."""
         self.keeper.note_syncs()
         await self.keeper.settle()
+
+    async def look_bravely(self) -> None:
+        """Look, and again as the service does where the ledger fails, until it does not."""
+        is_broken = False
+        while True:
+            try:
+                if is_broken:
+                    await self.keeper.recall()
+                await self.look()
+            except StoreError:
+                is_broken = True
+            else:
+                return
 
     async def follow(self) -> None:
         """Hear everything, and look."""

@@ -1,0 +1,299 @@
+"""Where a sync's workloads are followed by somebody who was away, came too late, or may not look."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from tests.trail.rollouts.acts import bump, make, roll
+from tests.trail.rollouts.servers import inventory
+from tests.trail.rollouts.worlds import RunningWorld, replace
+from tests.trail.workloads.cluster import DEPLOYMENT
+
+from fluxtrail.model.moment import Precision
+from fluxtrail.model.rollout import RunningState
+from fluxtrail.model.verdict import Verdict
+
+
+async def unseen(world: RunningWorld, made: str) -> str:
+    """Commit and apply while nobody watches; returns the commit."""
+    sha = world.commit("fleet", made, apps__a=made)
+    world.now(world.flux).succeed(f"main@sha1:{sha}", made)
+    world.flux.writes.clear()
+    world.clock.forward(5)
+    return sha
+
+
+async def come_back(world: RunningWorld, sha: str) -> None:
+    await world.begin_again(is_told=False)
+    await world.fetch("fleet", sha)
+    await world.tell(world.flux)
+    await world.settle()
+    await world.follow()
+
+
+async def test_what_was_applied_and_rolled_out_unseen_is_dated_by_its_pods(world: RunningWorld) -> None:
+    docs = make(world, "web", "other")
+    await world.begin(*docs)
+    doc = bump(world, "web")
+    sha = await unseen(world, "d1")
+    at = roll(world, doc)
+    world.clock.forward(600)
+    await come_back(world, sha)
+    moment = await world.running()
+    assert await world.changed() == ["web"]
+    assert (max(moment.at, at), moment.precision) == (moment.at, Precision.EXACT) or moment.earliest <= at
+    (row,) = await world.rows()
+    assert row.running is not None
+    assert (row.running.at, row.running.precision) == (at, Precision.EXACT)
+
+
+async def test_what_rolled_out_unseen_and_has_no_pods_to_tell_is_within_its_bracket(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    doc = bump(world, "web")
+    sha = await unseen(world, "d1")
+    at = roll(world, doc)
+    for pod in world.server.pods_of(doc):
+        world.server.delete(pod)
+    world.server.status(doc, conditions=[])
+    world.clock.forward(600)
+    await come_back(world, sha)
+    (row,) = await world.rows()
+    assert row.running is not None
+    assert row.running.precision is Precision.ESTIMATED
+    assert row.running.earliest <= at <= row.running.latest
+    assert await world.state() is RunningState.REACHED
+
+
+async def test_two_absences_change_nothing(world: RunningWorld) -> None:
+    docs = make(world, "web", "other")
+    await world.begin(*docs)
+    first = bump(world, "web")
+    sha = await unseen(world, "d1")
+    at = roll(world, first)
+    await come_back(world, sha)
+    one = await world.sync()
+    second = bump(world, "other")
+    sha = await unseen(world, "d2")
+    world.clock.forward(600)
+    await come_back(world, sha)
+    assert (await world.changed(), await world.state()) == (["other"], RunningState.WAITING)
+    await world.begin_again()
+    later = roll(world, second)
+    await world.follow()
+    assert (await world.sync(one.id)).running == one.running
+    assert [row.running.at for row in await world.rows(one) if row.running] == [at]
+    assert (await world.running()).at == later
+    assert len(await world.told()) == 2
+
+
+async def test_missed_syncs_are_told_apart_by_when_flux_changed_what(world: RunningWorld) -> None:
+    docs = make(world, "web", "other")
+    await world.begin(*docs)
+    baseline = await world.sync()
+    first = bump(world, "web")
+    await unseen(world, "d1")
+    rolled = [roll(world, first)]
+    second = bump(world, "other")
+    sha = await unseen(world, "d2")
+    rolled.append(roll(world, second))
+    await come_back(world, sha)
+    for number, name, at in zip(itertools.count(baseline.id + 1), ["web", "other"], rolled, strict=False):
+        sync = await world.sync(number)
+        assert await world.changed(sync) == [name]
+        assert sync.running is not None
+        assert sync.running.latest >= at
+
+
+async def test_sync_that_a_later_one_overtook_runs_with_it(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    bump(world, "web", 2)
+    first = await world.applied("d1")
+    await world.follow()
+    overtaken = await world.sync()
+    doc = bump(world, "web", 3)
+    second = await world.applied("d2")
+    await world.follow()
+    at = roll(world, doc)
+    await world.follow()
+    world.clock.forward(6)
+    await world.follow()
+    assert (await world.running()).at == at
+    before = await world.sync(overtaken.id)
+    assert before.running is not None
+    assert before.running.at == at
+    assert await world.verdicts([first, second], world.flux) == ["deployed", "deployed"]
+    assert len(await world.told()) == 2
+
+
+async def test_sync_that_was_gone_back_behind_never_runs(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    good = await world.begin(*docs)
+    bump(world, "web", 2)
+    bad = await world.applied("d1")
+    await world.follow()
+    broken = await world.sync()
+    doc = bump(world, "web", 1)
+    roll(world, doc)
+    await world.follow()  # the way back is seen in the cluster before Flux says so
+    world.push_back("fleet", good)
+    await world.fetch("fleet", good)
+    world.now(world.flux).succeed(f"main@sha1:{good}", "d0")
+    await world.play(world.flux)
+    await world.look()
+    await world.settle()
+    world.clock.forward(10)
+    await world.follow()
+    assert (await world.delivery(bad, world.flux)).verdict is Verdict.ROLLED_BACK
+    assert (await world.sync(broken.id)).running_state is RunningState.ABSENT
+    assert await world.state() is RunningState.REACHED
+    commit = await world.record(bad)
+    assert commit.id not in [item.commit_id for item in await world.told()]
+
+
+async def test_what_failed_its_health_check_and_rolled_out_later_runs(world: RunningWorld) -> None:
+    world.flux = world.kustomization(has_checks=True)
+    docs = make(world, "web")
+    await world.begin(*docs)
+    doc = bump(world, "web")
+    sha = world.commit("fleet", apps__a="bad")
+    await world.fetch("fleet", sha)
+    world.now(world.flux).fail_health(f"main@sha1:{sha}")
+    await world.play(world.flux)
+    await world.settle()
+    await world.follow()
+    assert await world.state() is RunningState.WAITING
+    assert await world.verdicts([sha], world.flux) == ["failed"]
+    world.clock.forward(60)
+    at = roll(world, doc)
+    await world.follow()
+    assert (await world.running()).at == at
+    assert len(await world.told()) == 1
+
+
+async def test_workloads_that_may_not_be_read_are_unknown(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    world.server.forbidden |= set(inventory(*docs))
+    bump(world, "web")
+    await world.applied("d1")
+    await world.follow()
+    assert (await world.state(), await world.rows()) == (RunningState.UNKNOWN, [])
+
+
+async def test_workloads_that_cannot_be_read_now_are_read_later(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    world.server.is_unreachable = True
+    doc = bump(world, "web")
+    await world.applied("d1", settle=False)
+    await world.follow()
+    assert await world.state() is RunningState.UNREAD
+    at = roll(world, doc)
+    await world.follow()
+    world.server.is_unreachable = False
+    await world.look()
+    assert await world.state() is RunningState.UNREAD  # parked
+    world.clock.forward(2)
+    await world.look()
+    assert (await world.running()).at == at
+
+
+async def test_workloads_that_could_not_be_read_for_long_are_unknown(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    world.server.is_unreachable = True
+    bump(world, "web")
+    await world.applied("d1")
+    world.clock.forward(660)
+    await world.follow()
+    assert await world.state() is RunningState.UNKNOWN
+
+
+async def test_what_lands_on_another_cluster_is_unknown(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    world.flux.object = replace(world.flux.object, kube_config="flux-system/other")
+    await world.begin(*docs)
+    await world.applied("d1")
+    await world.follow()
+    assert await world.state() is RunningState.UNKNOWN
+    assert world.server.reads == []
+
+
+async def test_target_that_is_deleted_leaves_nothing_waiting(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    doc = bump(world, "web")
+    await world.applied("d1")
+    await world.follow()
+    sync = await world.sync()
+    await world.lose(world.flux)
+    world.server.delete(doc)
+    await world.follow()
+    assert (await world.sync(sync.id)).running_state is RunningState.ABSENT
+    async with world.ledger.unit() as unit:
+        assert await unit.open_rollouts(world.view.cluster) == []
+
+
+@pytest.mark.parametrize("spares", range(4))
+async def test_failing_ledger_loses_and_doubles_nothing(world: RunningWorld, spares: int) -> None:
+    docs = make(world, "web", "other")
+    await world.begin(*docs)
+    doc, other = bump(world, "web"), bump(world, "other")
+    world.disk.spares, world.disk.fails = spares, 1
+    await world.applied("d1")
+    await world.hear()
+    await world.look_bravely()
+    roll(world, doc)
+    world.disk.spares, world.disk.fails = spares, 1
+    await world.hear()
+    await world.look_bravely()
+    world.disk.spares, world.disk.fails = spares, 2
+    at = roll(world, other)
+    await world.hear()
+    await world.look_bravely()
+    world.disk.fails = 0
+    await world.follow()
+    assert (await world.changed(), (await world.running()).at) == (["other", "web"], at)
+    assert len(await world.told()) == 1
+    assert DEPLOYMENT not in world.server.streams or not world.server.streams[DEPLOYMENT]
+
+
+async def test_failing_ledger_does_not_make_a_late_look_a_good_one(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    doc = bump(world, "web")
+    sha = await unseen(world, "d1")
+    at = roll(world, doc)
+    for pod in world.server.pods_of(doc):
+        world.server.delete(pod)
+    world.server.status(doc, conditions=[])
+    world.clock.forward(600)
+    await world.begin_again(is_told=False)
+    world.disk.fails = 1
+    await world.look_bravely()
+    await world.fetch("fleet", sha)
+    await world.tell(world.flux)
+    await world.look()
+    (row,) = await world.rows()
+    assert row.running is not None
+    assert row.running.precision is Precision.ESTIMATED
+    assert row.running.earliest <= at <= row.running.latest
+
+
+async def test_failing_ledger_does_not_forget_what_ran_for_a_moment(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    doc = bump(world, "web")
+    await world.applied("d1")
+    await world.follow()
+    roll(world, doc)
+    at = world.clock.now()
+    world.clock.forward(1)
+    world.server.crash(world.server.pods_of(doc)[0])
+    await world.hear()
+    world.disk.fails = 1
+    await world.look_bravely()
+    assert (await world.running()).at == at
