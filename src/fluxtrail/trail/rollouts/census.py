@@ -21,6 +21,7 @@ from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.rollouts.closing import Standing
 from fluxtrail.trail.rollouts.latches import Sight, latch_glimpse, next_record
 from fluxtrail.trail.rollouts.rules import digests_of, judge_rollout
+from fluxtrail.trail.rollouts.versions import Thing, Versions, generation_of, touched_at
 from fluxtrail.trail.workloads.anchors import Anchor, anchor_of_key, controller_of
 from fluxtrail.trail.workloads.view import WorkloadView
 
@@ -31,8 +32,6 @@ NEW_SLACK = timedelta(seconds=2)
 
 MAX_DEPTH = 8
 """Owners above a workload that are looked at; they may own each other in a circle."""
-
-Thing = Workload | Pod
 
 
 class WorkloadCensus:
@@ -48,12 +47,15 @@ class WorkloadCensus:
         """Of the object that was judged last."""
         self._judged: dict[ObjectUid, datetime | None] = {}
         """When that object had been seen."""
+        self._judged_before: dict[ObjectUid, tuple[bool, datetime | None]] = {}
+        """What that was (and whether it was at all) before judgements that are not kept yet."""
         self._glimpses: dict[ObjectUid, tuple[Sight, Rollout]] = {}
         """When a generation that is not latched yet was first seen to have rolled out, and what was told of it."""
         self._homeless: set[ObjectUid] = set()
         """Workloads whose labels name a target that was not seen yet."""
         self._read: dict[ObjectUid, Workload] = {}
         """Custom resources as they were last read in full: of them only the metadata is watched."""
+        self.versions = Versions()
         self.known_since: datetime | None = None
         """When this cluster's workloads were first all known: what was made later was made by somebody's sync."""
 
@@ -67,9 +69,23 @@ class WorkloadCensus:
     def keep(self, record: WorkloadRecord) -> None:
         self._records[record.uid] = record
         self._by_id[record.id] = record.uid
-        glimpse = self._glimpses.get(record.uid)
-        if glimpse is not None and glimpse[0].generation <= record.rolled_generation:
-            del self._glimpses[record.uid]
+
+    def confirm(self) -> None:
+        """What was judged is in the ledger."""
+        for uid in self._judged_before:
+            glimpse, record = self._glimpses.get(uid), self._records.get(uid)
+            if glimpse is not None and record is not None and glimpse[0].generation <= record.rolled_generation:
+                del self._glimpses[uid]
+        self._judged_before.clear()
+
+    def undo(self) -> None:
+        """What was judged could not be kept: it will be judged again, as well as if it were the first time."""
+        for uid, (was_judged, seen_at) in self._judged_before.items():
+            if was_judged:
+                self._judged[uid] = seen_at
+            else:
+                self._judged.pop(uid, None)
+        self._judged_before.clear()
 
     def forget(self, uid: ObjectUid) -> None:
         """Its end is kept, and closed whatever waited for it."""
@@ -80,6 +96,7 @@ class WorkloadCensus:
         self._judged.pop(uid, None)
         self._glimpses.pop(uid, None)
         self._read.pop(uid, None)
+        self.versions.forget(uid)
 
     # -- questions -----------------------------------------------------------------------------------------------
 
@@ -132,7 +149,11 @@ class WorkloadCensus:
         """
         for thing in self.affected(anchor):
             look = self._index.look_of(thing.uid)
-            if isinstance(thing, Pod) or thing.progress is None or look is None or not look.was_held:
+            if isinstance(thing, Pod) or look is None:
+                continue
+            if thing.applied_by is not None or thing.uid in self._records:
+                self.versions.note(thing, look.observed_at)
+            if thing.progress is None or not look.was_held:
                 continue
             record, seen = self._records.get(thing.uid), self._glimpses.get(thing.uid)
             known = max(record.rolled_generation if record else 0, seen[0].generation if seen else 0)
@@ -157,6 +178,8 @@ class WorkloadCensus:
             if target is None:
                 return None
             before = self.first_record(thing, target)
+        look = self._index.look_of(thing.uid)
+        self.versions.note(thing, look.observed_at if look is not None else self._clock.now())
         rollout, digests = self.look(thing)
         self._generations[thing.uid] = generation_of(thing)
         sight, glimpse = self._sight(thing, digests), self._glimpses.get(thing.uid)
@@ -220,6 +243,7 @@ class WorkloadCensus:
         look = self._index.look_of(thing.uid)
         seen_at = look.observed_at if look is not None else None
         was_judged = thing.uid in self._judged
+        self._judged_before.setdefault(thing.uid, (was_judged, self._judged.get(thing.uid)))
         is_news = seen_at is not None and seen_at != self._judged.get(thing.uid)
         self._judged[thing.uid] = seen_at
         return Sight(
@@ -233,15 +257,6 @@ class WorkloadCensus:
 
 def key_of(thing: Thing) -> ObjectKey:
     return ObjectKey("", "Pod", thing.namespace, thing.name) if isinstance(thing, Pod) else thing.key
-
-
-def generation_of(thing: Thing) -> int:
-    """Return which version of its spec an object is; what has none is all of one piece."""
-    return 1 if isinstance(thing, Pod) else thing.generation or 1
-
-
-def touched_at(thing: Thing) -> datetime | None:
-    return None if isinstance(thing, Pod) else thing.touched_at
 
 
 def images_of(thing: Thing) -> dict[str, str]:

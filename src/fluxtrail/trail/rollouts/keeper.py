@@ -17,16 +17,17 @@ import msgspec
 import structlog
 
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
-from fluxtrail.model.records import SyncRecord, TargetId
+from fluxtrail.model.records import SyncId, SyncRecord, TargetId
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.running_records import HandoverRecord, WorkloadRecord
 from fluxtrail.model.workloads import Workload
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
-from fluxtrail.trail.rollouts.census import Thing, WorkloadCensus, key_of
+from fluxtrail.trail.rollouts.census import WorkloadCensus, key_of
 from fluxtrail.trail.rollouts.closer import Closer
 from fluxtrail.trail.rollouts.ports import Rereader, RunningLedger
 from fluxtrail.trail.rollouts.rereading import Reread, Rereading, Unreadable, rollouts_of
+from fluxtrail.trail.rollouts.versions import Thing
 from fluxtrail.trail.workloads.anchors import FAMILIAR, Anchor
 from fluxtrail.trail.workloads.view import WorkloadListener, WorkloadView
 
@@ -78,6 +79,7 @@ class RolloutKeeper(WorkloadListener):
             rereader=rereader,
             clock=clock,
             generation_of_release=lambda release: self._handed.get(release, 0),
+            find_sync=self._find_sync,
         )
         self._handed: dict[TargetId, int] = {}
         """Up to which generation commits were handed over to each HelmRelease."""
@@ -188,7 +190,9 @@ class RolloutKeeper(WorkloadListener):
             changed = await self._judge(dirty)
             changed += self._ended(gone)
             await self._keep(changed)
+            self._census.confirm()
         except BaseException:
+            self._census.undo()
             self._dirty |= dirty
             self._gone = gone | self._gone
             raise
@@ -281,7 +285,7 @@ class RolloutKeeper(WorkloadListener):
                 return
             read = [self._merge(record) for record in reread.read]
             saved = {record.uid: record for record in await unit.put_workloads(read)}
-            rows = rollouts_of(reread, [saved[change.after.uid] for change in reread.changed])
+            rows = rollouts_of(reread, saved)
             await unit.put_rollouts(rows)
             await unit.put_handovers(reread.handovers)
             for record in saved.values():
@@ -294,6 +298,10 @@ class RolloutKeeper(WorkloadListener):
         self._note_handed(reread.handovers)
         if reread.handovers:
             self._on_handover()
+
+    async def _find_sync(self, sync_id: SyncId) -> SyncRecord | None:
+        async with self._ledger.unit() as unit:
+            return (await unit.syncs([sync_id])).get(sync_id)
 
     def _merge(self, read: WorkloadRecord) -> WorkloadRecord:
         """What was judged while it was read stays; only what a later sync's changes are told from is taken."""

@@ -7,33 +7,32 @@ have been seen too. Each is therefore looked at once, past the watch: its genera
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 
 import msgspec
 import structlog
 
 from fluxtrail.model.errors import AuthError, FluxtrailError
 from fluxtrail.model.flux import HELM_GROUP
-from fluxtrail.model.observation import ClusterUid, ObjectKey
+from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
-from fluxtrail.model.records import SyncRecord, TargetId, TargetRecord
+from fluxtrail.model.records import SyncId, SyncRecord, TargetId, TargetRecord
 from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.running_records import HandoverRecord, RolloutRecord, WorkloadRecord
 from fluxtrail.model.workloads import Workload
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
-from fluxtrail.trail.rollouts.census import Thing, WorkloadCensus, generation_of, images_of, touched_at
+from fluxtrail.trail.rollouts.census import WorkloadCensus, images_of
 from fluxtrail.trail.rollouts.ports import Rereader
 from fluxtrail.trail.rollouts.rules import is_changed
+from fluxtrail.trail.rollouts.versions import Thing, Version, find_version, touched_at
 from fluxtrail.trail.workloads.anchors import FAMILIAR
 from fluxtrail.trail.workloads.view import WorkloadView
 
 log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
-
-EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 PATIENCE = timedelta(minutes=10)
 """How long what a sync changed is tried to be read. What is not known then, stays unknown."""
@@ -42,9 +41,12 @@ RELEASE_PATIENCE = timedelta(seconds=10)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A workload that a sync changed: its record before and as read now."""
+    """What a sync made of a workload."""
 
+    sync_id: SyncId
+    uid: ObjectUid
     before: WorkloadRecord | None
+    """As the sync before left it; None of one that this sync made."""
     after: WorkloadRecord
 
 
@@ -55,7 +57,7 @@ class Reread(msgspec.Struct, frozen=True, kw_only=True):
     state: RunningState | None = None
     """Set where there is nothing to wait for."""
     read: Sequence[WorkloadRecord] = ()
-    """Records as they are now, changed by these syncs or not."""
+    """Records as the last of the syncs left them, changed or not."""
     changed: Sequence[Change] = ()
     handovers: Sequence[HandoverRecord] = ()
 
@@ -81,6 +83,7 @@ class Rereading:
         rereader: Rereader,
         clock: Clock,
         generation_of_release: Callable[[TargetId], int],
+        find_sync: Callable[[SyncId], Awaitable[SyncRecord | None]],
     ) -> None:
         self._cluster = cluster
         self._view = view
@@ -89,6 +92,7 @@ class Rereading:
         self._rereader = rereader
         self._clock = clock
         self._generation_of_release = generation_of_release
+        self._find_sync = find_sync
 
     async def read(self, target_id: TargetId, syncs: Sequence[SyncRecord]) -> Reread:
         """Return what these syncs of one target changed; together, since nobody looked between them.
@@ -116,7 +120,7 @@ class Rereading:
     async def _read(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> Reread:
         keys = self._keys_of(target)
         found = await asyncio.gather(*(self._rereader.read(key) for key in keys))
-        newer = self._newer_since(target, syncs)
+        following = await self._following(target, syncs)
         read: list[WorkloadRecord] = []
         changed: list[Change] = []
         handovers: list[HandoverRecord] = []
@@ -124,19 +128,17 @@ class Rereading:
             if isinstance(thing, HelmRelease):
                 handovers += self._handovers(thing, syncs)
             elif thing is not None:
-                change = self._change(target, thing)
-                read.append(change.after if _is_older(change.after, newer) else _kept_back(change))
-                if change.before is None or is_changed(change.before, thing):
-                    changed.append(change)
+                left, changes = self._changes(target, thing, syncs, following)
+                read.append(left)
+                changed += changes
         return Reread(syncs=syncs, read=read, changed=changed, handovers=handovers)
 
-    def _newer_since(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> datetime | None:
-        """Return since when a sync newer than these may have changed what was read; None where there is none yet."""
+    async def _following(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> SyncRecord | None:
+        """Return the newest sync of the target where that is none of these."""
         now = self._registry.target(target.id) or target
         if now.sync_id is None or now.sync_id in {sync.id for sync in syncs}:
             return None
-        is_under_way = now.phase in (Outcome.RUNNING, Outcome.CHECKING)
-        return now.phase_since if is_under_way and now.phase_since is not None else EARLIEST
+        return await self._find_sync(now.sync_id)
 
     def _keys_of(self, target: TargetRecord) -> list[ObjectKey]:
         """Return what a target's inventory has that may run something, or release it; without one, by labels."""
@@ -148,21 +150,28 @@ class Rereading:
         kind = (key.group, key.kind)
         return kind in FAMILIAR or kind == (HELM_GROUP, "HelmRelease") or self._view.is_custom(*kind)
 
-    def _change(self, target: TargetRecord, thing: Thing) -> Change:
+    def _changes(
+        self, target: TargetRecord, thing: Thing, syncs: Sequence[SyncRecord], following: SyncRecord | None
+    ) -> tuple[WorkloadRecord, list[Change]]:
+        """Return a workload as the last of these syncs left it, and what each of them made of it."""
         if isinstance(thing, Workload) and (thing.key.group, thing.key.kind) not in FAMILIAR:
             self._census.note_read(thing)
-        before = self._census.record(thing.uid)
-        kept = before or self._census.first_record(thing, target.id)
-        after = replace(
-            kept,
-            target_id=target.id,
-            generation=generation_of(thing),
-            touched_at=touched_at(thing),
-            images=images_of(thing),
-        )
-        if before is None and self._census.is_new(thing):
-            return Change(before=None, after=after)
-        return Change(before=kept, after=after)
+        kept = self._census.record(thing.uid)
+        base = left = replace(kept or self._census.first_record(thing, target.id), target_id=target.id)
+        is_there = kept is not None or not self._census.is_new(thing)
+        known = self._census.versions.known_with(thing, self._clock.now())
+        changes: list[Change] = []
+        for sync, later in zip(syncs, [*syncs[1:], following], strict=True):
+            found = find_version(known, base.generation, sync, later)
+            if found is None:
+                continue
+            left = _left_at(base, found.version)
+            before = base if is_there else None
+            if is_changed(before, found.version.thing):
+                changes.append(Change(sync_id=sync.id, uid=thing.uid, before=before, after=left))
+            if found.is_certain:
+                base, is_there = left, True
+        return (left if following is None else base), changes
 
     def _handovers(self, release: HelmRelease, syncs: Sequence[SyncRecord]) -> list[HandoverRecord]:
         target = self._registry.find_target(self._cluster, release.key)
@@ -185,37 +194,25 @@ def _changed_nothing(sync: SyncRecord) -> bool:
     return sync.is_remediated or (sync.is_unchanged and sync.outcome is Outcome.SUCCEEDED)
 
 
-def _is_older(read: WorkloadRecord, newer: datetime | None) -> bool:
-    """Whether Flux changed a workload before a newer sync began; not where both were in one second."""
-    return newer is None or (read.touched_at is not None and read.touched_at < newer)
+def _left_at(record: WorkloadRecord, version: Version) -> WorkloadRecord:
+    thing = version.thing
+    return replace(record, generation=version.generation, touched_at=touched_at(thing), images=images_of(thing))
 
 
-def _kept_back(change: Change) -> WorkloadRecord:
-    """Return a workload's record from which the newer sync's changes are told: as it was before these."""
-    before = change.before
-    return replace(
-        change.after,
-        generation=before.generation if before else 0,
-        touched_at=before.touched_at if before else None,
-        images=before.images if before else {},
-    )
-
-
-def rollouts_of(reread: Reread, ids: Sequence[WorkloadRecord]) -> list[RolloutRecord]:
-    """Return a row for each sync and each workload that changed.
+def rollouts_of(reread: Reread, kept: Mapping[ObjectUid, WorkloadRecord]) -> list[RolloutRecord]:
+    """Return a row for each sync and each workload that it changed.
 
     Args:
-        ids: the changed workloads as kept, in their order: with their ids.
+        kept: the records of `read` with their ids.
     """
     return [
         RolloutRecord(
-            sync_id=sync.id,
-            workload_id=saved.id,
+            sync_id=change.sync_id,
+            workload_id=kept[change.uid].id,
             generation=change.after.generation,
             images_before=change.before.images if change.before else {},
             images=change.after.images,
             digests_before=change.before.digests if change.before else {},
         )
-        for sync in reread.syncs
-        for change, saved in zip(reread.changed, ids, strict=True)
+        for change in reread.changed
     ]

@@ -1,0 +1,123 @@
+"""Which version of a workload's spec a sync made, where later syncs have changed it again before it could be read.
+
+Flux applies the next revision when it likes; that a sync was applied is read from one stream, its workloads come in
+others. What tells the versions apart is when Flux's field manager made them, by the cluster's own clock, and, within
+one second of that, when they were seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from fluxtrail.model.moment import Precision
+from fluxtrail.model.observation import ObjectUid
+from fluxtrail.model.records import SyncRecord
+from fluxtrail.model.workloads import Pod, Workload
+
+REMEMBERED = 8
+"""Versions of a workload: more are not made between two looks at it."""
+CLOCK_SLACK = timedelta(seconds=2)
+"""Between the API server's clock and that of Flux's controllers, and our own."""
+RESOLUTION = timedelta(seconds=1)
+
+Thing = Workload | Pod
+
+
+def generation_of(thing: Thing) -> int:
+    """Return which version of its spec an object is; what has none is all of one piece."""
+    return 1 if isinstance(thing, Pod) else thing.generation or 1
+
+
+def touched_at(thing: Thing) -> datetime | None:
+    return None if isinstance(thing, Pod) else thing.touched_at
+
+
+class Version(NamedTuple):
+    """An object as it was first seen with that generation."""
+
+    thing: Thing
+    seen_at: datetime
+    is_watched: bool = True
+    """False of what was read: it may have been so for long."""
+
+    @property
+    def generation(self) -> int:
+        return generation_of(self.thing)
+
+
+class Finding(NamedTuple):
+    version: Version
+    is_certain: bool
+    """False where a version that nobody saw may have been this sync's, or the next one's."""
+
+
+class Versions:
+    """The newest versions of each workload, as the watch brought them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[ObjectUid, list[Version]] = {}
+
+    def note(self, thing: Thing, seen_at: datetime) -> None:
+        seen = self._seen.setdefault(thing.uid, [])
+        if seen and seen[-1].generation >= generation_of(thing):
+            return
+        seen.append(Version(thing, seen_at))
+        del seen[:-REMEMBERED]
+
+    def of(self, uid: ObjectUid) -> Sequence[Version]:
+        """Return them, oldest first."""
+        return self._seen.get(uid, ())
+
+    def known_with(self, read: Thing, now: datetime) -> list[Version]:
+        """Return them with what was read just now, where the watch has not brought that yet."""
+        seen = list(self.of(read.uid))
+        if all(item.generation != generation_of(read) for item in seen):
+            seen.append(Version(read, now, is_watched=False))
+        return seen
+
+    def forget(self, uid: ObjectUid) -> None:
+        self._seen.pop(uid, None)
+
+
+def find_version(
+    known: Sequence[Version], after: int, sync: SyncRecord, following: SyncRecord | None
+) -> Finding | None:
+    """Return the version that a sync left a workload at; None if it did not change it.
+
+    Args:
+        known: what the watch brought, and what was read after the sync was applied.
+        after: the generation that the sync before left.
+        following: the target's next sync, as far as it is known.
+    """
+    newer = sorted(
+        (item for item in known if item.generation > after), key=lambda item: (item.generation, item.seen_at)
+    )
+    if not newer:
+        return None
+    made = [item for item in newer if _may_be_of(item, sync, following)]
+    if made:
+        return Finding(made[-1], is_certain=True)
+    if newer[0].generation == after + 1 and touched_at(newer[0].thing) is not None:
+        return None  # the first one since is known, and is the next sync's
+    return Finding(newer[-1], is_certain=False)
+
+
+def _may_be_of(version: Version, sync: SyncRecord, following: SyncRecord | None) -> bool:
+    if sync.applied is None:
+        return False
+    if following is not None and _began_after(version, following):
+        return True
+    touched = touched_at(version.thing)
+    if touched is None:
+        return following is None
+    if following is None:
+        return touched <= sync.applied.latest + CLOCK_SLACK
+    # Both are cut to the second by Kubernetes: within it, what came after the next one began is the next one's.
+    return touched + (RESOLUTION if version.is_watched else timedelta()) <= sync.applied.latest
+
+
+def _began_after(version: Version, following: SyncRecord) -> bool:
+    """Whether a sync was watched to begin after a version had been seen."""
+    return following.started.precision is Precision.OBSERVED and version.seen_at <= following.started.at
