@@ -39,6 +39,7 @@ from fluxtrail.trail.registry import Registry
 
 replace = msgspec.structs.replace
 
+LAST_GENERATION = 2**62
 RANGE_LIMIT = 1_000
 """Commits of one sync that are rolled back, or flagged with scope unknown."""
 
@@ -85,7 +86,7 @@ class Decider:
         changes: list[Change] = []
         for item in carrying:
             carried = await self._carried(unit, item, rows.get(item.target.id, []))
-            changes += outcome_changes(item.target, item.sync, carried, now=now)
+            changes += await self._outcomes(unit, item.target, item.sync, carried)
         await keep_changes(unit, changes, now=now)
         await self._note_reverts(unit, repository, carrying)
         await unit.put_syncs(closed)
@@ -124,6 +125,24 @@ class Decider:
                 if position <= through[row.target_id] and not is_left:
                     found[row.target_id].append(row)
         return found
+
+    async def _outcomes(self, unit: Unit, target: TargetRecord, sync: SyncRecord, carried: Carried) -> list[Change]:
+        """Return what becomes of the carried deliveries.
+
+        A commit that changed a release's chart may have changed the release too, which Flux takes one after the other:
+        it is applied with the first, and deployed with the second only.
+        """
+        now, awaited = self._clock.now(), set[CommitId]()
+        if target.key.kind == "HelmRelease" and sync.outcome is Outcome.SUCCEEDED and carried.rows:
+            handed = await unit.handed_commits(target.id, LAST_GENERATION, after_generation=sync.generation)
+            awaited = {row.commit_id for row in handed}
+        held = [row for row in carried.rows if row.commit_id in awaited]
+        if not held:
+            return outcome_changes(target, sync, carried, now=now)
+        begun = replace(sync, outcome=Outcome.CHECKING)
+        changes = outcome_changes(target, begun, Carried(rows=held, range_ids=[]), now=now)
+        rest = [row for row in carried.rows if row.commit_id not in awaited]
+        return changes + (outcome_changes(target, sync, replace(carried, rows=rest), now=now) if rest else [])
 
     async def _carried(self, unit: Unit, item: Carrying, standing: list[DeliveryRecord]) -> Carried:
         target, sync, reading, found = item
