@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 
 import msgspec
 
@@ -27,7 +28,7 @@ from fluxtrail.model.records import (
 )
 from fluxtrail.model.running_records import HandoverRecord
 from fluxtrail.model.verdict import OPEN, Verdict
-from fluxtrail.trail.outcomes import Carried, apply_outcome, roll_back
+from fluxtrail.trail.outcomes import Carried, keep_changes, outcome_changes, roll_back
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.releases.ports import HandingLedger, HandingUnit
@@ -36,6 +37,10 @@ from fluxtrail.trail.rows import keep_rows, verdict_transition
 replace = msgspec.structs.replace
 
 BATCH = 100
+REVISITED = timedelta(days=1)
+"""How long commits may come to a sync that was handed over already: as long as it may be attributed."""
+NEWEST = 16
+"""Handovers to a release that are looked at for such commits."""
 LOOK_SECONDS = 5.0
 """A handover waits for the attribution of its sync, which says nothing when it is done."""
 
@@ -48,6 +53,8 @@ class Hander:
         self._wake = asyncio.Event()
         self._moved: set[TargetId] = set()
         """HelmReleases whose syncs or handovers changed."""
+        self._fresh: set[TargetId] = set()
+        """HelmReleases to which a sync was handed over that has not ended: it may turn out to carry more commits."""
         self._has_unhanded = True
 
     def wake(self) -> None:
@@ -77,13 +84,18 @@ class Hander:
         while self._has_unhanded:
             self._has_unhanded = False
             self._has_unhanded = await self._hand_some() >= BATCH
-        moved, self._moved = self._moved, set()
+            self._moved |= self._fresh
+        while self._moved:
+            await self._follow_moved()
+
+    async def _follow_moved(self) -> None:
+        ahead, self._moved = self._moved, set()
         try:
-            for release_id in sorted(moved):
+            for release_id in sorted(ahead):
                 await self._follow(release_id)
-                self._moved.discard(release_id)
+                ahead.discard(release_id)
         except BaseException:
-            self._moved |= moved
+            self._moved |= ahead
             raise
 
     # -- handing over ----------------------------------------------------------------------------------------------
@@ -96,7 +108,7 @@ class Hander:
                 if row.applied_sync is not None:
                     applied[row.applied_sync].append(row)
             rows = [
-                replace(row, target_id=item.release_id, verdict=Verdict.PENDING, reason="", **_UNDECIDED)
+                _handed(row, item.release_id)
                 for item in handovers
                 for row in applied[item.sync_id]
                 if row.target_id != item.release_id
@@ -105,6 +117,21 @@ class Hander:
             await unit.mark_handed(handovers)
         self._moved |= {item.release_id for item in handovers}
         return len(handovers)
+
+    async def _hand_rest(self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord) -> None:
+        """Hand over what came to syncs since: commits that are found at their end, or that a parent which is a
+        release itself was handed only then.
+        """
+        since = self._clock.now() - REVISITED
+        handed = [item.sync_id for item in await unit.handovers_of([target.id]) if item.is_handed][-NEWEST:]
+        syncs = [sync for sync in (await unit.syncs(handed)).values() if sync.started.latest > since]
+        rows = await unit.applied_deliveries([sync.id for sync in syncs])
+        there = await unit.deliveries(target.id, [row.commit_id for row in rows])
+        await unit.put_deliveries([_handed(row, target.id) for row in rows if row.commit_id not in there])
+        if any(sync.id == parent.sync_id and not _is_over(sync) for sync in syncs):
+            self._fresh.add(target.id)
+        else:
+            self._fresh.discard(target.id)
 
     # -- following ---------------------------------------------------------------------------------------------------
 
@@ -118,10 +145,15 @@ class Hander:
             return
         async with self._ledger.unit() as unit:
             await self._infer(unit, target, parent)
+            await self._hand_rest(unit, target, parent)
             rows = await unit.open_deliveries(release_id, verdicts=sorted(OPEN))
             wanted = await self._wanted(unit, target, parent, rows)
-            if wanted:
-                await self._carry(unit, target, rows, wanted)
+            if wanted and await self._carry(unit, target, rows, wanted):
+                self._moved |= {
+                    item.id
+                    for item in self._registry.targets
+                    if (item.cluster, item.parent) == (target.cluster, target.key)
+                }
             await self._go_back(unit, target, parent)
 
     async def _infer(self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord) -> None:
@@ -185,7 +217,9 @@ class Hander:
         target: TargetRecord,
         rows: Sequence[DeliveryRecord],
         wanted: dict[CommitId, HandoverRecord],
-    ) -> None:
+    ) -> bool:
+        """Let the syncs of a release carry what was handed over to it; returns whether that changed anything."""
+        has_changed = False
         first = min(item.generation for item in wanted.values())
         ids = [row.commit_id for row in rows if row.commit_id in wanted]
         for sync in await unit.syncs_from(target.id, generation=first):
@@ -193,7 +227,11 @@ class Hander:
             now = await unit.deliveries(target.id, carried)
             standing = [row for row in now.values() if row.verdict in OPEN]
             if standing:
-                await apply_outcome(unit, target, sync, Carried(rows=standing, range_ids=[]), now=self._clock.now())
+                at = self._clock.now()
+                changes = outcome_changes(target, sync, Carried(rows=standing, range_ids=[]), now=at)
+                await keep_changes(unit, changes, now=at)
+                has_changed = has_changed or bool(changes)
+        return has_changed
 
     async def _go_back(self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord) -> None:
         """What its Kustomization went back behind, is rolled back on the release too once it followed."""
@@ -212,6 +250,14 @@ class Hander:
 
 
 _UNDECIDED: dict[str, None] = {"applied_sync": None, "healthy_sync": None, "undone_by": None}
+
+
+def _handed(row: DeliveryRecord, release_id: TargetId) -> DeliveryRecord:
+    return replace(row, target_id=release_id, verdict=Verdict.PENDING, reason="", **_UNDECIDED)
+
+
+def _is_over(sync: SyncRecord) -> bool:
+    return sync.outcome is Outcome.SUCCEEDED and sync.attributed_version >= sync.version
 
 
 def _key(sync: SyncRecord) -> tuple[str, str | None]:
