@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.outcomes import folder_for, told
 
 from fluxtrail.simulator.compare import compare, compare_counts
+from fluxtrail.simulator.compare_figures import compare_running, count_lead_times, worst_lead_time
 from fluxtrail.simulator.observer import Observer, as_answer
 from fluxtrail.simulator.processes import Listeners, RunProcess, SimulatorProcess, write_settings
 
@@ -41,6 +42,10 @@ class Outcome:
     changes: int
     commits: int = 0
     deliveries: int = 0
+    lead_times: int = 0
+    """To running, that are in the histograms."""
+    worst_lead_time_seconds: float = 0.0
+    """How far the worst of them is from the true one."""
     seconds: float = 0.0
     ready_seconds: list[float] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -53,6 +58,8 @@ class Outcome:
             "changes": self.changes,
             "commits": self.commits,
             "deliveries": self.deliveries,
+            "lead_times": self.lead_times,
+            "worst_lead_time_seconds": round(self.worst_lead_time_seconds, 2),
             "differences": len(self.differences),
             "seconds": round(self.seconds, 1),
             "ready_seconds_median": round(ready[len(ready) // 2], 2) if ready else None,
@@ -85,10 +92,13 @@ async def kill_repeatedly(
             trails = await Observer(run).until_settled(simulator, patience_seconds=patience_seconds)
             truth = await simulator.truth()
             told = as_answer(trails)["commits"]
-            counts = await Observer(run).histogram_counts()
-            outcome.differences = compare(truth, told, slack_seconds=0.3 * time_scale, was_away=True) + compare_counts(
-                truth, counts
-            )
+            outcome.differences = [
+                *compare(truth, told, slack_seconds=0.3 * time_scale, was_away=True),
+                *compare_counts(truth, await Observer(run).histogram_counts()),
+                *compare_running(truth, trails, await Observer(run).running_figures()),
+            ]
+            outcome.lead_times = count_lead_times(truth, trails)
+            outcome.worst_lead_time_seconds = worst_lead_time(truth, trails)
             outcome.commits = len(truth)
             outcome.deliveries = sum(len(commit["deliveries"]) for commit in truth)
         finally:

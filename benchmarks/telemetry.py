@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import random
 import sys
 import time
@@ -39,6 +40,15 @@ from fluxtrail.reports.telemetry.ids import root_span_id, trace_id
 from fluxtrail.reports.telemetry.messages import nanoseconds
 from fluxtrail.simulator.clock import parse_precise_time
 from fluxtrail.simulator.compare import compare, expected_counts
+from fluxtrail.simulator.compare_figures import (
+    DURATION,
+    LEAD_TIME,
+    Place,
+    compare_running,
+    count_lead_times,
+    worst_lead_time,
+)
+from fluxtrail.simulator.compare_figures import Told as Figure
 from fluxtrail.simulator.observer import Observer, as_answer
 from fluxtrail.simulator.processes import Listeners, RunProcess, SimulatorProcess, write_settings
 
@@ -50,8 +60,8 @@ EXPORT_SECONDS = 45.0
 """For the last metrics: the lead of a process that was killed must run out."""
 
 Json = dict[str, Any]
-Place = tuple[str, str, str]
-"""(sha, cluster, Kustomization)."""
+Delivery = tuple[str, str, str]
+"""(sha, cluster, target): `<Kind>/<namespace>/<name>`."""
 
 
 @dataclass
@@ -66,6 +76,10 @@ class Outcome:
     records: int = 0
     repeated: int = 0
     """Spans that came more than once: of requests whose answer a kill cut off."""
+    lead_times: int = 0
+    """To running, that are in the histograms."""
+    worst_lead_time_seconds: float = 0.0
+    """How far the worst of them is from the true one."""
     seconds: float = 0.0
     peak_mib: dict[str, float] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
@@ -142,7 +156,10 @@ async def check_telemetry(
                 *compare(truth, as_answer(trails)["commits"], slack_seconds=0.3 * time_scale, was_away=True),
                 *_compare_spans(truth, trails, collector.receiver, outcome),
                 *_compare_metrics(truth, collector.receiver),
+                *compare_running(truth, trails, _running_figures(collector.receiver)),
             ]
+            outcome.lead_times = count_lead_times(truth, trails)
+            outcome.worst_lead_time_seconds = round(worst_lead_time(truth, trails), 2)
         finally:
             await run.stop()
     outcome.seconds = time.monotonic() - began
@@ -229,9 +246,9 @@ class Told:
     """What a collector knows, each span once."""
 
     spans: dict[bytes, Span]
-    attempts: dict[Place, Counter[str]]
+    attempts: dict[Delivery, Counter[str]]
     """Verdicts of the attempts."""
-    stages: dict[Place, dict[str, Span]]
+    stages: dict[Delivery, dict[str, Span]]
 
 
 def _read(receiver: Receiver) -> Told:
@@ -262,18 +279,20 @@ def _compare_spans(
         if record.event_name.startswith("fluxtrail.delivery.")
     )
     for true, trail in zip(truth, _in_order(truth, trails), strict=True):
-        said = {(delivery["cluster"], _name(delivery["target"])): delivery for delivery in trail["deliveries"]}
+        said = {(delivery["cluster"], delivery["target"]): delivery for delivery in trail["deliveries"]}
         is_told = False
         for delivery in true["deliveries"]:
-            place = (true["sha"], delivery["cluster"], _name(delivery["target"]))
+            place = (true["sha"], delivery["cluster"], delivery["target"])
             is_told |= delivery["verdict"] in ("deployed", "failed")
             yield from _compare_attempts(place, delivery["verdict"], told, logged)
             if delivery["verdict"] == "deployed":
-                yield from _compare_stages(place, said[place[1:]], told.stages.get(place, {}))
+                yield from _compare_stages(place, said.get(place[1:], {}), told.stages.get(place, {}))
         yield from _compare_root(true, trail, told, is_told=is_told)
 
 
-def _compare_attempts(place: Place, verdict: str, told: Told, logged: Counter[tuple[Place, str]]) -> Iterator[str]:
+def _compare_attempts(
+    place: Delivery, verdict: str, told: Told, logged: Counter[tuple[Delivery, str]]
+) -> Iterator[str]:
     attempts = told.attempts.get(place, Counter())
     where = f"{place[0][:9]} on {place[1]} {place[2]}"
     if verdict in ("deployed", "failed", "rolled_back") and not attempts[verdict]:
@@ -285,7 +304,7 @@ def _compare_attempts(place: Place, verdict: str, told: Told, logged: Counter[tu
             yield f"{where}: {count} spans and {logged[place, said]} records say {said}"
 
 
-def _compare_stages(place: Place, delivery: Json, spans: dict[str, Span]) -> Iterator[str]:
+def _compare_stages(place: Delivery, delivery: Json, spans: dict[str, Span]) -> Iterator[str]:
     """Each stage that has an interval has its span, from moment to moment."""
     where = f"{place[0][:9]} on {place[1]} {place[2]}"
     moments = {Stage(name): _moment(value) for name, value in (delivery.get("stages") or {}).items()}
@@ -345,6 +364,21 @@ def _compare_metrics(truth: Sequence[Json], receiver: Receiver) -> Iterator[str]
                 yield f"{family} of {place}: {said[place]}, true is {counts[place]}"
 
 
+def _running_figures(receiver: Receiver) -> dict[Place, Figure]:
+    """Return the newest histograms of running."""
+    last = {metric.name: metric for metric in receiver.metrics}
+    found: dict[Place, Figure] = {}
+    for family, name in ((LEAD_TIME, "fluxtrail.lead_time_running"), (DURATION, "fluxtrail.delivery.duration")):
+        for point in last[name].histogram.data_points if name in last else ():
+            values = _values(point.attributes)
+            if values.get("fluxtrail.stage", "running") != "running":
+                continue
+            cumulative = dict(zip(point.explicit_bounds, itertools.accumulate(point.bucket_counts), strict=False))
+            place = Place(family, values["k8s.cluster.name"], _target(values))
+            found[place] = Figure(cumulative, point.count, point.sum)
+    return found
+
+
 def _in_order(truth: Sequence[Json], trails: Sequence[Json]) -> list[Json]:
     by_sha = {trail["commit"]["sha"]: trail for trail in trails}
     return [by_sha[true["sha"]] for true in truth]
@@ -358,20 +392,16 @@ def _undated(record: Any) -> Any:
     return copy
 
 
-def _place(values: Json) -> Place:
-    return (
-        values.get("vcs.ref.head.revision", ""),
-        values.get("k8s.cluster.name", ""),
-        values.get("k8s.resource.name", ""),
-    )
+def _place(values: Json) -> Delivery:
+    return values.get("vcs.ref.head.revision", ""), values.get("k8s.cluster.name", ""), _target(values)
+
+
+def _target(values: Json) -> str:
+    return "/".join(values.get(f"k8s.{part}", "") for part in ("resource.kind", "namespace.name", "resource.name"))
 
 
 def _values(pairs: Sequence[KeyValue]) -> Json:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value") for pair in pairs}
-
-
-def _name(target: str) -> str:
-    return target.rpartition("/")[2]
 
 
 def _moment(value: Json) -> Moment:
@@ -380,7 +410,13 @@ def _moment(value: Json) -> Moment:
 
     reached = at("at")
     assert reached is not None
-    return Moment(at=reached, evidence=Evidence(value["evidence"]), precision=Precision(value["precision"]))
+    return Moment(
+        at=reached,
+        evidence=Evidence(value["evidence"]),
+        precision=Precision(value["precision"]),
+        not_before=at("not_before"),
+        not_after=at("not_after"),
+    )
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from fluxtrail.model.errors import UpstreamError
+from fluxtrail.simulator.compare_figures import DURATION, LEAD_TIME, Place, Told
 from fluxtrail.simulator.processes import RunProcess, SimulatorProcess
 
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
@@ -94,19 +95,25 @@ class Observer:
 
     async def histogram_counts(self) -> dict[tuple[str, str, str], int]:
         """Return (family, cluster, Kustomization) -> count of flux-commit-tracker's histograms."""
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-            try:
-                async with session.get(self._run.metrics) as answer:
-                    text = await answer.text()
-            except (aiohttp.ClientError, TimeoutError) as exc:
-                raise UpstreamError(f"/metrics does not answer: {exc}") from exc
         counts: dict[tuple[str, str, str], int] = {}
-        for family in text_string_to_metric_families(text):
+        for family in text_string_to_metric_families(await self._metrics()):
             for sample in family.samples:
                 if sample.name == f"{family.name}_count" and family.name.startswith("flux_commit_tracker_"):
                     cluster, name = sample.labels["k8s_cluster_name"], sample.labels["k8s_resource_name"]
                     counts[family.name, cluster, name] = int(sample.value)
         return counts
+
+    async def running_figures(self) -> dict[Place, Told]:
+        """Return the histograms of how long it took until something ran."""
+        return read_running(await self._metrics())
+
+    async def _metrics(self) -> str:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            try:
+                async with session.get(self._run.metrics) as answer:
+                    return await answer.text()
+            except (aiohttp.ClientError, TimeoutError) as exc:
+                raise UpstreamError(f"/metrics does not answer: {exc}") from exc
 
     async def until_settled(
         self,
@@ -149,6 +156,29 @@ class Observer:
         except* UpstreamError:
             pass
         return {}
+
+
+def read_running(text: str) -> dict[Place, Told]:
+    """Return what a scrape says of running: the lead times, and the durations of that stage."""
+    found: dict[Place, Told] = {}
+    for family in text_string_to_metric_families(text):
+        if family.name not in (LEAD_TIME, DURATION):
+            continue
+        for sample in family.samples:
+            labels = sample.labels
+            if labels.get("stage", "running") != "running":
+                continue
+            place = Place(family.name, labels["cluster"], f"{labels['kind']}/{labels['namespace']}/{labels['name']}")
+            told = found.get(place, Told({}, 0, 0.0))
+            match sample.name.removeprefix(family.name):
+                case "_bucket" if labels["le"] != "+Inf":
+                    told = told._replace(cumulative={**told.cumulative, float(labels["le"]): int(sample.value)})
+                case "_count":
+                    told = told._replace(count=int(sample.value))
+                case "_sum":
+                    told = told._replace(sum_seconds=sample.value)
+            found[place] = told
+    return found
 
 
 def _unsettled(shas: list[str], trails: dict[str, Json]) -> UpstreamError:

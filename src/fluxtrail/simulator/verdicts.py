@@ -60,6 +60,7 @@ class Judge:
         self._source = source
         self._manifests = manifests
         self._pushed = {pushed.commit.sha: pushed for pushed in truth.pushed}
+        self._carrying = {sha for made in (truth.exports, truth.bumps) for shas in made.values() for sha in shas}
         self._folders: dict[tuple[str, str], frozenset[str]] = {}
 
     def report(self) -> list[dict[str, Any]]:
@@ -74,6 +75,7 @@ class Judge:
             "repository": pushed.repository,
             "subject": pushed.commit.subject,
             "is_export": pushed.is_export,
+            "is_carrier": pushed.commit.sha in self._carrying,
             "is_dropped": self._is_dropped(pushed),
             "is_exported": pushed.commit.sha in self._truth.exports,
             "deliveries": deliveries,

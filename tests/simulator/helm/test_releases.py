@@ -95,6 +95,8 @@ async def test_a_failed_upgrade_is_rolled_back_and_stays_so_until_it_is_repaired
         assert not condition(states[-1], "Stalled")
         bad, repair = (release(commits(world, word)[0], "mailer") for word in ("Hurry", "Calm"))
         assert (bad["verdict"], repair["verdict"]) == ("deployed", "deployed")
+        assert list(bad["stages"]) == ["merged", "applied", "healthy"]  # what was rolled back never came to run
+        assert list(repair["stages"]) == ["merged", "applied", "healthy", "running"]
         assert release(commits(world, "Hurry")[0], "catalogue")["verdict"] == "unaffected"
 
 

@@ -245,6 +245,7 @@ class ReleaseController:
         self._object.patch(**self._object.action(action, began), **counts, history=history)
         is_last = counts["failures"] > self._object.retries(action)
         if self._object.remedies(action, is_last=is_last):
+            self._truth.remedied(attempt)
             await self._remedy(work, action, is_last=is_last)
         elif is_last:
             self._object.set(remove=("Reconciling",), Stalled=self._object.stalled(action))

@@ -30,6 +30,8 @@ class ReleaseAttempt:
     applied_at: datetime | None = None
     succeeded_at: datetime | None = None
     failed_at: datetime | None = None
+    is_remedied: bool = False
+    """It failed, and was rolled back or uninstalled."""
     changed: list[Changed] = field(default_factory=list)
 
 
@@ -73,6 +75,10 @@ class ReleaseTruth:
 
     def failed(self, attempt: ReleaseAttempt, reason: str) -> None:
         attempt.failed_at = self._note("failed", attempt, reason)
+
+    def remedied(self, attempt: ReleaseAttempt) -> None:
+        attempt.is_remedied = True
+        self._note("remedied", attempt)
 
     def unchanged(self, work: WorkLike) -> None:
         """Another generation that asks for what is there already."""

@@ -49,10 +49,10 @@ def judge_release(
     first = next((attempt for attempt in carrying if attempt.applied_at), None)
     if first is not None and first.applied_at is not None:
         outcome.times["applied"] = first.applied_at
-    # What failed was rolled back: it never came to run.
-    running_at = release.running_at(success) if success is not None else None
-    if running_at is not None:
-        outcome.times["running"] = running_at
+        # What was remedied never came to run; what repaired it is another attempt's.
+        running_at = release.running_at(first) if not first.is_remedied else None
+        if running_at is not None:
+            outcome.times["running"] = running_at
     if success is not None and success.succeeded_at is not None:
         outcome.times["healthy"] = success.succeeded_at
     return outcome
