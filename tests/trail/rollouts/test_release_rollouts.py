@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.trail.rollouts.states import deployment
 
 from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
@@ -15,6 +16,7 @@ from fluxtrail.model.records import Cause, SyncId, SyncRecord, TargetId
 from fluxtrail.model.rollout import RolloutState, RunningState
 from fluxtrail.model.running_records import RolloutRecord, WorkloadId, WorkloadRecord
 from fluxtrail.trail.rollouts.closing import Fate, Standing, fate_on_release, running_of
+from fluxtrail.trail.rollouts.versions import Version, find_version
 
 replace = msgspec.structs.replace
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -110,3 +112,19 @@ HELM = bracket(at(1), at(9), evidence=Evidence.HELM_RELEASE)
 def test_roll_out_that_helm_waited_for_keeps_its_moment(applied: Moment, running: Moment) -> None:
     row = RolloutRecord(sync_id=SyncId(1), workload_id=WorkloadId(1), generation=1, running=ROLLED)
     assert running_of(sync(applied=applied), [row]) == (RunningState.REACHED, running)
+
+
+def version(generation: int, touched: float) -> Version:
+    return Version(deployment("1/1/1/1", generation=generation, touched_at=at(touched)), at(touched + 0.3))
+
+
+@pytest.mark.parametrize("back_at", [9, 10], ids=["in the same second", "in the next"])
+def test_what_flux_puts_back_after_a_failure_is_not_the_failed_syncs(back_at: float) -> None:
+    applied = bracket(at(1), at(9), evidence=Evidence.HELM_RELEASE)
+    failed = sync(outcome=Outcome.FAILED, applied=applied, failed=exact(at(9), Evidence.READY_CONDITION))
+    failed = replace(failed, action="upgrade")
+    own, back = version(2, 1), version(3, back_at)
+    found = find_version([own, back], 1, failed, None)
+    assert found is not None
+    assert found.version == own
+    assert find_version([back], 1, failed, None) is None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from fluxtrail.model.moment import Precision
 from fluxtrail.model.observation import ObjectUid
+from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncRecord
 from fluxtrail.model.workloads import Pod, Workload
 
@@ -92,7 +93,8 @@ def find_version(
         following: the target's next sync, as far as it is known.
     """
     newer = sorted(
-        (item for item in known if item.generation > after), key=lambda item: (item.generation, item.seen_at)
+        (item for item in known if item.generation > after and not _is_remedy(item, sync)),
+        key=lambda item: (item.generation, item.seen_at),
     )
     if not newer:
         return None
@@ -116,6 +118,14 @@ def _may_be_of(version: Version, sync: SyncRecord, following: SyncRecord | None)
         return touched <= sync.applied.latest + CLOCK_SLACK
     # Both are cut to the second by Kubernetes: within it, what came after the next one began is the next one's.
     return touched + (RESOLUTION if version.is_watched else timedelta()) <= sync.applied.latest
+
+
+def _is_remedy(version: Version, sync: SyncRecord) -> bool:
+    """Whether a version is what Flux put back when a release had failed: both times are cut to the same seconds."""
+    touched = touched_at(version.thing)
+    if sync.outcome is not Outcome.FAILED or sync.failed is None or not sync.action or touched is None:
+        return False
+    return touched >= sync.failed.at
 
 
 def _began_after(version: Version, following: SyncRecord) -> bool:
