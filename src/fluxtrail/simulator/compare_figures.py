@@ -36,7 +36,7 @@ class Told(NamedTuple):
 
     cumulative: Mapping[float, int]
     """Upper bound, inclusive → how many samples are not longer; without the infinite one."""
-    count: int
+    samples: int
     sum_seconds: float
 
 
@@ -119,8 +119,8 @@ def _lasted(stages: Json, since: str) -> Iterator[float]:
 
 def _compare(expected: Sequence[float], told: Told) -> Iterator[str]:
     ordered = sorted(expected)
-    if told.count != len(ordered):
-        yield f"{told.count} samples, true are {len(ordered)}"
+    if told.samples != len(ordered):
+        yield f"{told.samples} samples, true are {len(ordered)}"
         return
     if abs(told.sum_seconds - sum(ordered)) > SUM_TOLERANCE_SECONDS * max(len(ordered), 1):
         yield f"a sum of {told.sum_seconds:.3f} s, true are {sum(ordered):.3f} s"

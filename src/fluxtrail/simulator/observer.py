@@ -174,7 +174,7 @@ def read_running(text: str) -> dict[Place, Told]:
                 case "_bucket" if labels["le"] != "+Inf":
                     told = told._replace(cumulative={**told.cumulative, float(labels["le"]): int(sample.value)})
                 case "_count":
-                    told = told._replace(count=int(sample.value))
+                    told = told._replace(samples=int(sample.value))
                 case "_sum":
                     told = told._replace(sum_seconds=sample.value)
             found[place] = told
