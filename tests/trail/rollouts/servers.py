@@ -244,9 +244,11 @@ class Server:
         pods, new = self.pods_of(doc), self._pods(mine) if mine is not None else []
         available = sum(_is_ready(pod) for pod in pods)
         is_done = mine is not None and sum(map(_is_ready, new)) == len(pods) == doc["spec"]["replicas"]
-        before = {each["reason"]: each for each in doc.get("status", {}).get("conditions", [])}
+        before = {each["message"]: each for each in doc.get("status", {}).get("conditions", [])}
         reason = "NewReplicaSetAvailable" if is_done else "ReplicaSetUpdated"
+        name = mine["metadata"]["name"] if mine is not None else ""
         told = {"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": text(self.clock.now())}
+        told["message"] = f'ReplicaSet "{name}" has successfully progressed.' if is_done else f'ReplicaSet "{name}" is.'
         return self.status(
             doc,
             observedGeneration=doc["metadata"]["generation"],
@@ -254,7 +256,7 @@ class Server:
             updatedReplicas=len(new),
             readyReplicas=available,
             availableReplicas=available,
-            conditions=[before.get(reason, told)],
+            conditions=[before.get(told["message"], told)],
         )
 
     def _replica_sets(self, doc: Json) -> list[Json]:

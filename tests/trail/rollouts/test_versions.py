@@ -65,6 +65,7 @@ FIRST, SECOND = sync(1, started=0, applied=3), sync(2, started=4, applied=7)
         pytest.param([version(2, touched=2, seen=5)], 1, SECOND, (2, True), id="seen late, made in time"),
         pytest.param([version(2, touched=3, seen=3.5)], 1, SECOND, (2, True), id="seen before the next one began"),
         pytest.param([version(2, touched=6, seen=6.1)], 1, SECOND, None, id="the next one's"),
+        pytest.param([version(2, touched=3, seen=4.1)], 1, SECOND, (2, False), id="of that second, seen after it"),
         pytest.param(
             [version(2, touched=2, seen=2.1), version(3, touched=6, seen=6.1)], 1, SECOND, (2, True), id="each its own"
         ),

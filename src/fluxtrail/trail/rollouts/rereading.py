@@ -171,7 +171,8 @@ class Rereading:
                 changes.append(Change(sync_id=sync.id, uid=thing.uid, before=before, after=left))
             if found.is_certain:
                 base, is_there = left, True
-        return (left if following is None else base), changes
+        # What the next sync may have made, is left for it to find; it can tell whether it is too old to be its own.
+        return (base if following is not None or left.touched_at is not None else left), changes
 
     def _handovers(self, release: HelmRelease, syncs: Sequence[SyncRecord]) -> list[HandoverRecord]:
         target = self._registry.find_target(self._cluster, release.key)

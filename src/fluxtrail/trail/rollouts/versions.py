@@ -51,7 +51,7 @@ class Version(NamedTuple):
 class Finding(NamedTuple):
     version: Version
     is_certain: bool
-    """False where a version that nobody saw may have been this sync's, or the next one's."""
+    """False where it may be the next sync's: made in the same second, or after one that nobody saw."""
 
 
 class Versions:
@@ -93,14 +93,20 @@ def find_version(
         following: the target's next sync, as far as it is known.
     """
     newer = sorted(
-        (item for item in known if item.generation > after and not _is_remedy(item, sync)),
+        (
+            item
+            for item in known
+            if item.generation > after and not _is_older(item, sync) and not _is_remedy(item, sync)
+        ),
         key=lambda item: (item.generation, item.seen_at),
     )
     if not newer:
         return None
     made = [item for item in newer if _may_be_of(item, sync, following)]
     if made:
-        return Finding(made[-1], is_certain=True)
+        return Finding(made[-1], is_certain=not _is_beyond(made[-1], sync))
+    if _is_of_that_second(newer[0], sync):
+        return Finding(newer[0], is_certain=False)
     if newer[0].generation == after + 1 and touched_at(newer[0].thing) is not None:
         return None  # the first one since is known, and is the next sync's
     return Finding(newer[-1], is_certain=False)
@@ -109,15 +115,23 @@ def find_version(
 def _may_be_of(version: Version, sync: SyncRecord, following: SyncRecord | None) -> bool:
     if sync.applied is None:
         return False
-    if following is not None and _began_after(version, following):
-        return True
+    touched, applied = touched_at(version.thing), sync.applied.latest
+    is_first = following is None or _began_after(version, following)
+    if touched is None or applied < touched <= applied + CLOCK_SLACK:
+        return is_first
+    # Both are cut to the second by Kubernetes: within it, what came after the next one began may be of either.
+    return touched + (RESOLUTION if version.is_watched and not is_first else timedelta()) <= applied
+
+
+def _began_after(version: Version, following: SyncRecord) -> bool:
+    """Whether a sync was watched to begin after a version had been seen."""
+    return following.started.precision is Precision.OBSERVED and version.seen_at <= following.started.at
+
+
+def _is_older(version: Version, sync: SyncRecord) -> bool:
+    """Whether Flux had made a version before a sync began."""
     touched = touched_at(version.thing)
-    if touched is None:
-        return following is None
-    if following is None:
-        return touched <= sync.applied.latest + CLOCK_SLACK
-    # Both are cut to the second by Kubernetes: within it, what came after the next one began is the next one's.
-    return touched + (RESOLUTION if version.is_watched else timedelta()) <= sync.applied.latest
+    return touched is not None and touched < sync.started.earliest - CLOCK_SLACK
 
 
 def _is_remedy(version: Version, sync: SyncRecord) -> bool:
@@ -128,6 +142,12 @@ def _is_remedy(version: Version, sync: SyncRecord) -> bool:
     return touched >= sync.failed.at
 
 
-def _began_after(version: Version, following: SyncRecord) -> bool:
-    """Whether a sync was watched to begin after a version had been seen."""
-    return following.started.precision is Precision.OBSERVED and version.seen_at <= following.started.at
+def _is_beyond(version: Version, sync: SyncRecord) -> bool:
+    """Whether a version was made just after a sync was applied: by another clock, or by a sync not heard of yet."""
+    touched = touched_at(version.thing)
+    return touched is not None and sync.applied is not None and touched > sync.applied.latest
+
+
+def _is_of_that_second(version: Version, sync: SyncRecord) -> bool:
+    touched = touched_at(version.thing)
+    return touched is not None and sync.applied is not None and touched <= sync.applied.latest
