@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.errors import ConfigError
-from fluxtrail.model.sources import url_to_ask
+from fluxtrail.model.errors import ConfigError, WireError
+from fluxtrail.model.sources import CHART_PLACE_KIND, url_to_ask
+from fluxtrail.remotes.allow import AllowList
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.following import Following, build_following, measures_baseline_of, state_repositories
@@ -118,9 +119,7 @@ class _Assembly:
         )
 
     async def _following(self, remotes: Remotes, running: Running | None, images: Images | None) -> Following:
-        for source in self._registry.sources.values():
-            if asked := url_to_ask(source.url, is_insecure=source.is_insecure):
-                remotes.allow.admit(asked)
+        _admit_known(remotes.allow, self._registry)
         exports = ExportBook()
 
         def on_progress() -> None:
@@ -241,6 +240,19 @@ class _Assembly:
             clock=self._clock,
             stack=self._stack,
         )
+
+
+def _admit_known(allow: AllowList, registry: Registry) -> None:
+    """Let the hosts of sources that were watched before be asked at once; a URL that is none has been told there.
+
+    A HelmRepository is never asked, and need not name more than a host.
+    """
+    for source in registry.sources.values():
+        if source.key.kind == CHART_PLACE_KIND:
+            continue
+        with suppress(WireError):
+            if asked := url_to_ask(source.url, is_insecure=source.is_insecure):
+                allow.admit(asked)
 
 
 def _check_names(clusters: Sequence[ClusterStreams]) -> None:
