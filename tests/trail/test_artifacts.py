@@ -144,6 +144,7 @@ async def test_an_artifact_that_came_and_went_unseen_is_followed_all_the_same(wo
     item, flux = await begin(world, source())
     world.now(flux).succeed(tagged(2), "d2")
     await world.play(flux)
+    world.clock.forward(20)
     await world.settle()
     assert await world.verdicts([artifact(2)], flux) == ["deployed"]
     await world.pull(item, revision=tagged(3))

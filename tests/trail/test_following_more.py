@@ -294,3 +294,32 @@ async def test_a_push_without_effect_while_we_were_down_is_unaffected(world: Wor
     await world.play(flux)
     await world.settle()
     assert await world.verdicts([comment, change], flux) == ["unaffected", "deployed"]
+
+
+async def test_a_fetch_that_is_told_late_is_waited_for(world: World) -> None:
+    flux, _ = await begin(world)
+    sha = world.commit("fleet", "change", apps__a="2")
+    world.clock.forward(2)
+    fetched_at = world.clock.time.replace(microsecond=0)
+    world.now(flux).succeed(f"main@sha1:{sha}", "d1")
+    await world.play(flux)
+    await world.settle()
+    await world.fetch("fleet", sha, updated_at=fetched_at)
+    await world.settle()
+    assert await world.verdicts([sha], flux) == ["deployed"]
+    [facts] = await world.facts()
+    assert facts.fetched is not None
+    assert facts.fetched.at == fetched_at
+
+
+async def test_a_fetch_that_was_replaced_unseen_is_not_waited_for(world: World) -> None:
+    flux, _ = await begin(world)
+    sha = world.commit("fleet", "change", apps__a="2")
+    world.now(flux).succeed(f"main@sha1:{sha}", "d1")
+    await world.play(flux)
+    world.clock.forward(5)
+    await world.fetch("fleet", world.commit("fleet", "more", apps__a="3"))
+    await world.settle()
+    assert await world.verdicts([sha], flux) == ["deployed"]
+    [facts] = await world.facts()
+    assert facts.fetched is None

@@ -24,6 +24,7 @@ from fluxtrail.model.records import (
     DeliveryRecord,
     RepositoryId,
     RepositoryRecord,
+    SourceRecord,
     SyncId,
     SyncRecord,
     TargetId,
@@ -53,8 +54,9 @@ ROLLBACK_LIMIT = 1_000
 GIVE_UP_AFTER = timedelta(hours=24)
 RETRY_SECONDS = (1.0, 60.0)
 GATHER_SECONDS = 0.05
-FETCH_PATIENCE = timedelta(seconds=5)
-"""How long a sync waits for the source's own stream to say when its revision was fetched."""
+FETCH_PATIENCE = timedelta(seconds=20)
+"""How long a sync waits for the source's own stream to say when its revision was fetched: it may lag behind, and so may
+we. What comes later is lost for ever, since figures are made of a sync once its commits are known."""
 FETCH_PATIENCE_SECONDS = 0.25
 BRANCH_PATIENCE = timedelta(seconds=30)
 """How long a sync of a source that follows tags waits for the repository to say which branch is its default."""
@@ -189,9 +191,14 @@ class Attributor:
         if target.branch is None and age < BRANCH_PATIENCE:
             return SOURCE_PATIENCE_SECONDS
         source = self._registry.source_of(target)
-        if source is None or age > FETCH_PATIENCE or await fetches.find(source.id, sync.revision) is not None:
+        if source is None or age > FETCH_PATIENCE or self._is_replaced(source, sync):
             return None
-        return FETCH_PATIENCE_SECONDS
+        return FETCH_PATIENCE_SECONDS if await fetches.find(source.id, sync.revision) is None else None
+
+    def _is_replaced(self, source: SourceRecord, sync: SyncRecord) -> bool:
+        """Whether a source is known to have fetched something else since: no stream brings what it had before."""
+        fetched_at = self._registry.fetched_at.get(source.id)
+        return fetched_at is not None and sync.applied is not None and fetched_at > sync.applied.latest
 
     async def _close_plain(self, syncs: Sequence[SyncRecord]) -> bool:
         """Close syncs that carry no commit, and those whose revision names none."""
