@@ -15,7 +15,8 @@ from fluxtrail.model.flux import KUSTOMIZE_GROUP, SOURCE_GROUP, Condition, Kusto
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import RepositoryId, SourceRecord, SyncId, SyncRecord, TargetId, TargetRecord
-from fluxtrail.trail.judge import Look, judge
+from fluxtrail.trail.judge import judge
+from fluxtrail.trail.judgement import Look
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SLACK = timedelta(seconds=2)

@@ -8,7 +8,7 @@ applied; Ready=True `Applied revision: R`; and only then, in a write of its own,
 A failure is Ready=False, retried for ever.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,40 +25,18 @@ from fluxtrail.model.reasons import (
     revision_at_work,
     work_of,
 )
-from fluxtrail.model.records import UNSAVED, Attribution, Cause, SourceRecord, SyncId, SyncRecord, TargetRecord
-from fluxtrail.model.revision import find_revision, same_content
+from fluxtrail.model.records import UNSAVED, Attribution, Cause, SyncId, SyncRecord, TargetRecord
+from fluxtrail.model.revision import same_content
+from fluxtrail.trail.judgement import Judgement, Look, grown, note_success
 from fluxtrail.trail.missed import SUCCEEDED_STATUS, find_missed, has_rested, other_successes, successes_of
 
 replace = msgspec.structs.replace
-
-
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """How an object was seen."""
-
-    observed_at: datetime
-    was_held: bool
-    not_before: datetime | None
-    """What changed since the last look changed after this; None if there was no last look."""
-    source: SourceRecord | None = None
-    shas: Mapping[str, str] = {}
-    """What revisions that name no commit themselves are followed as."""
-
-    def sha_of(self, revision: str | None) -> str | None:
-        """Return what a revision is followed as, or None where that is not known (yet)."""
-        parsed = find_revision(revision)
-        return (parsed.commit_sha if parsed else None) or self.shas.get(revision or "")
 
 
 class _Span(NamedTuple):
     first: datetime
     last: datetime
     total: int
-
-
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    target: TargetRecord
-    syncs: tuple[SyncRecord, ...] = ()
-    """Syncs that are new (id 0) or changed, oldest first. Unchanged ones are not repeated."""
 
 
 def judge(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, look: Look) -> Judgement:
@@ -76,12 +54,12 @@ def judge(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, lo
     finished = _judge_applied(before, last, seen, look)
     if finished is not None:
         syncs.append(finished)
-        target = _note_success(target, finished, seen)
+        target = note_success(target, finished, applied=seen.last_applied, generation=seen.generation)
     newest = finished or last
     working = _judge_attempt(target, newest, seen, look, since=before.observed_at)
     if working is not None:
         syncs.append(working)
-    return Judgement(target=target, syncs=_grown(syncs, kept))
+    return Judgement(target=target, syncs=grown(syncs, kept))
 
 
 def _refresh(before: TargetRecord, seen: Kustomization, look: Look) -> TargetRecord:
@@ -96,29 +74,6 @@ def _refresh(before: TargetRecord, seen: Kustomization, look: Look) -> TargetRec
         message=ready.message if ready else "",
         phase_since=ready.changed_at if ready else None,
         observed_at=look.observed_at,
-    )
-
-
-def _note_success(target: TargetRecord, sync: SyncRecord, seen: Kustomization) -> TargetRecord:
-    changes: dict[str, object] = {
-        "applied": seen.last_applied,
-        "applied_sha": sync.sha,
-        "applied_digest": sync.manifests_digest,
-        "applied_generation": seen.generation,
-    }
-    if sync.cause is Cause.BASELINE:
-        changes |= {"baseline_sha": sync.sha, "awaits_baseline": False}
-    return replace(target, **changes)
-
-
-def _grown(syncs: Sequence[SyncRecord], kept: SyncRecord | None) -> tuple[SyncRecord, ...]:
-    """Return each sync once, in its last state. A kept one gets a new version, so that attribution looks again."""
-    latest: dict[int, SyncRecord] = {}
-    for index, sync in enumerate(syncs):
-        latest[sync.id or -1 - index] = sync
-    return tuple(
-        replace(sync, version=kept.version + 1) if kept is not None and sync.id == kept.id else sync
-        for sync in latest.values()
     )
 
 

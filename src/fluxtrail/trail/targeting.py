@@ -14,7 +14,8 @@ from fluxtrail.model.records import UNSAVED, SourceRecord, SyncRecord, TargetId,
 from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.sources import ARTIFACT_KINDS
 from fluxtrail.trail.draft import MARK_SLACK, Draft, abandon, repoint
-from fluxtrail.trail.judge import Judgement, Look, judge
+from fluxtrail.trail.judge import judge
+from fluxtrail.trail.judgement import Judgement, Look
 from fluxtrail.trail.ports import Unit
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.releases.judge import judge_release
@@ -103,16 +104,8 @@ class Targeting:
             return None, await unit.put_target(self._new_target(draft, seen, source))
         after = replace(
             before,
-            uid=item.uid,
-            lands_on=_lands_on(draft.cluster, item),
-            source=item.source,
-            path=_path(item),
-            components=_components(item),
-            generation=item.generation,
-            is_suspended=item.is_suspended,
-            has_checks=_has_checks(item),
+            **_spec_fields(draft.cluster, item),
             applied_generation=_applied_generation(before, item),
-            parent=item.parent,
             deleted_at=None,
         )
         if before.source != item.source:
@@ -138,14 +131,7 @@ class Targeting:
             id=TargetId(UNSAVED),
             cluster=draft.cluster,
             key=item.key,
-            uid=item.uid,
-            lands_on=_lands_on(draft.cluster, item),
-            source=item.source,
-            path=_path(item),
-            components=_components(item),
-            generation=item.generation,
-            is_suspended=item.is_suspended,
-            has_checks=_has_checks(item),
+            **_spec_fields(draft.cluster, item),
             attempted=None,
             applied=None,
             applied_digest=None,
@@ -157,7 +143,6 @@ class Targeting:
             baseline_sha=None,
             awaits_baseline=True,
             sync_id=None,
-            parent=item.parent,
             first_generation=self._first_generation(draft, item),
             first_seen_at=seen.observed_at,
             observed_at=seen.observed_at,
@@ -169,6 +154,21 @@ class Targeting:
         mark = self._registry.stream_marks.get((draft.cluster, item.key.kind))
         is_new = mark is not None and item.created_at is not None and item.created_at > mark - MARK_SLACK
         return 0 if is_new else item.generation
+
+
+def _spec_fields(cluster: ClusterUid, item: Delivered) -> dict[str, Any]:
+    """Return what an object itself says of what it delivers."""
+    return {
+        "uid": item.uid,
+        "lands_on": _lands_on(cluster, item),
+        "source": item.source,
+        "path": _path(item),
+        "components": _components(item),
+        "generation": item.generation,
+        "is_suspended": item.is_suspended,
+        "has_checks": _has_checks(item),
+        "parent": item.parent,
+    }
 
 
 def _applied_generation(before: TargetRecord, item: Delivered) -> int | None:

@@ -20,7 +20,7 @@ from fluxtrail.model.records import SourceRecord, SyncId, SyncRecord, TargetId, 
 from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot, project_helm_release
 from fluxtrail.model.wire import WireAppliedMeta
 from fluxtrail.model.wire_releases import WireHelmRelease
-from fluxtrail.trail.judge import Look
+from fluxtrail.trail.judgement import Look
 from fluxtrail.trail.releases.judge import judge_release
 
 KEY = ObjectKey(HELM_GROUP, "HelmRelease", "shop", "cart")

@@ -17,7 +17,7 @@ from fluxtrail.model.records import SyncRecord, TargetRecord
 from fluxtrail.model.release_reasons import is_before_attempt, version_named
 from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
 from fluxtrail.model.revision import find_revision, same_content
-from fluxtrail.trail.judge import Look
+from fluxtrail.trail.judgement import Look
 
 DEPLOYED_AT = "deployed_at"
 VERSION = "version"

@@ -9,7 +9,6 @@ failed stays failed when Flux has rolled it back: it is remediated then, and wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -26,7 +25,7 @@ from fluxtrail.model.release_reasons import (
 )
 from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.revision import same_content
-from fluxtrail.trail.judge import Judgement, Look
+from fluxtrail.trail.judgement import Judgement, Look, grown, note_success
 from fluxtrail.trail.releases.attempts import (
     Attempt,
     artifact_revision,
@@ -73,16 +72,16 @@ def judge_release(before: TargetRecord, last: SyncRecord | None, seen: HelmRelea
     syncs = find_missed_releases(before, last, seen, look)
     for sync in syncs:
         if sync.outcome is Outcome.SUCCEEDED:
-            before, target = _note_success(before, sync), _note_success(target, sync)
+            before, target = note_success(before, sync), note_success(target, sync)
     last = syncs[-1] if syncs else last
     finished = _judge_applied(before, last, seen, look)
     if finished is not None:
         syncs.append(finished)
-        target = _note_success(target, finished)
+        target = note_success(target, finished)
     working = _judge_attempt(target, finished or last, seen, look, since=since)
     if working is not None:
         syncs.append(working)
-    return Judgement(target=target, syncs=_grown(syncs, kept))
+    return Judgement(target=target, syncs=grown(syncs, kept))
 
 
 def _refresh(before: TargetRecord, seen: HelmRelease, look: Look) -> TargetRecord:
@@ -99,29 +98,6 @@ def _refresh(before: TargetRecord, seen: HelmRelease, look: Look) -> TargetRecor
         message=told.message if told else "",
         phase_since=ready.changed_at if ready else None,
         observed_at=look.observed_at,
-    )
-
-
-def _note_success(target: TargetRecord, sync: SyncRecord) -> TargetRecord:
-    changes: dict[str, object] = {
-        "applied": sync.revision,
-        "applied_sha": sync.sha,
-        "applied_digest": sync.manifests_digest,
-        "applied_generation": sync.generation,
-    }
-    if sync.cause is Cause.BASELINE:
-        changes |= {"baseline_sha": sync.sha, "awaits_baseline": False}
-    return replace(target, **changes)
-
-
-def _grown(syncs: Sequence[SyncRecord], kept: SyncRecord | None) -> tuple[SyncRecord, ...]:
-    """Return each sync once, in its last state. A kept one gets a new version, so that attribution looks again."""
-    latest: dict[int, SyncRecord] = {}
-    for index, sync in enumerate(syncs):
-        latest[sync.id or -1 - index] = sync
-    return tuple(
-        replace(sync, version=kept.version + 1) if kept is not None and sync.id == kept.id else sync
-        for sync in latest.values()
     )
 
 

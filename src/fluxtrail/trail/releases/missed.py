@@ -16,7 +16,7 @@ from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import UNSAVED, Cause, SyncId, SyncRecord, TargetRecord
 from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
 from fluxtrail.model.revision import same_content
-from fluxtrail.trail.judge import Look
+from fluxtrail.trail.judgement import Look
 from fluxtrail.trail.releases.attempts import (
     VERSION,
     Attempt,

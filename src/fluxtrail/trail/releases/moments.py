@@ -9,7 +9,7 @@ from fluxtrail.model.flux import Condition
 from fluxtrail.model.moment import Evidence, Moment, Precision, bracket, exact, observed
 from fluxtrail.model.records import UNSAVED, SyncRecord, TargetRecord
 from fluxtrail.model.releases import HelmRelease, ReleaseSnapshot
-from fluxtrail.trail.judge import Look
+from fluxtrail.trail.judgement import Look
 from fluxtrail.trail.releases.attempts import (
     VERSION,
     is_news,
