@@ -276,6 +276,26 @@ def test_what_a_pod_keeps_is_bounded() -> None:
     assert (item.notes[0], item.name) == (("000", "v" * p.MAX_TEXT), "n" * 300)
 
 
+RELEASED = {"helm.toolkit.fluxcd.io/name": "cart", "helm.toolkit.fluxcd.io/namespace": "shop"}
+BUILT = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "applied_by"),
+    [
+        (RELEASED, {}, "HelmRelease/shop/cart"),
+        (RELEASED, {"helm.sh/hook": "test"}, "None"),
+        (RELEASED, {"helm.sh/hook": "pre-upgrade", "helm.sh/hook-weight": "1"}, "None"),
+        (BUILT, {"helm.sh/hook": "test"}, "Kustomization/flux-system/apps"),
+        ({}, {}, "None"),
+    ],
+    ids=["of a release", "a test of it", "another hook", "of a Kustomization that knows no hooks", "of nobody"],
+)
+def test_who_applied_an_object(labels: dict[str, str], annotations: dict[str, str], applied_by: str) -> None:
+    document = {"metadata": {"name": "web", "namespace": "shop", "labels": labels, "annotations": annotations}}
+    assert str(pod(document).applied_by) == str(templated(document).applied_by) == applied_by
+
+
 def test_notes_are_sorted_and_bare() -> None:
     written = {"metadata.github.com/b": None, "metadata.github.com/": "x", "metadata.github.com/a": "1", "other/a": "2"}
     meta = {"metadata": {"name": "x", "annotations": written}}

@@ -25,6 +25,7 @@ from fluxtrail.model.progressing import (
     replica_set_progress,
     stateful_set_progress,
 )
+from fluxtrail.model.touching import read_touched_at
 from fluxtrail.model.troubles import container_trouble, pod_trouble
 from fluxtrail.model.wire_workloads import (
     WireContainer,
@@ -36,7 +37,6 @@ from fluxtrail.model.wire_workloads import (
     WireCustom,
     WireLabels,
     WireManagedMeta,
-    WireManager,
     WireOwned,
     WireOwner,
     WirePod,
@@ -62,18 +62,15 @@ from fluxtrail.model.workloads import (
 MAX_CONTAINERS = 64
 MAX_OWNERS = 16
 MAX_NOTES = 64
-MAX_MANAGERS = 64
 MAX_TEXT = 1024
 """Characters of an image, an image id, or a note's value. Names are kept as they are: the API bounds them."""
 
+_HOOK = "helm.sh/hook"
 _MIRROR = "kubernetes.io/config.mirror"
 _REVISIONS = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 """Deprecated since apps/v1, and kept by its API server: nothing else says of which template a DaemonSet is."""
 _LONGEST_NUMBER = 18
-
-_APPLIERS = frozenset({"kustomize-controller", "helm-controller", "flux"})
-"""Field managers of Flux's own hands: what they write is what was applied."""
 
 
 def project_pod(wire: WirePod) -> Pod:
@@ -97,7 +94,7 @@ def project_pod(wire: WirePod) -> Pod:
         notes=_notes(meta.annotations),
         ready_at=ready_at,
         trouble=None if is_ready else pod_trouble(status),
-        applied_by=None if meta.owner_references else _applier(meta.labels),
+        applied_by=None if meta.owner_references else _applier(meta.labels, meta.annotations),
     )
 
 
@@ -194,8 +191,8 @@ def _workload(
         created_at=find_moment(meta.creation_timestamp),
         is_deleting=meta.deletion_timestamp is not None,
         generation=generation(meta.generation),
-        touched_at=_touched_at(meta.managed_fields),
-        applied_by=_applier(meta.labels),
+        touched_at=read_touched_at(meta.managed_fields),
+        applied_by=_applier(meta.labels, meta.annotations),
         progress=progress,
     )
 
@@ -233,11 +230,16 @@ def _kept_owners(fields: tuple[_OwnerFields, ...]) -> tuple[Owner, ...]:
     )
 
 
-def _applier(labels: WireLabels | None) -> ObjectKey | None:
-    """Return the HelmRelease, or else the Kustomization, that an object's labels name."""
+def _applier(labels: WireLabels | None, annotations: dict[str, str | None] | None) -> ObjectKey | None:
+    """Return the HelmRelease, or else the Kustomization, that an object's labels name.
+
+    Helm's hooks, its tests among them, are no part of a release: Helm itself waits for them, and makes them anew.
+    """
     if labels is None:
         return None
     if labels.release_name and labels.release_namespace:
+        if _HOOK in (annotations or ()):
+            return None
         return _kept_key(HELM_GROUP, "HelmRelease", labels.release_namespace, labels.release_name)
     if labels.kustomization_name and labels.kustomization_namespace:
         return _kept_key(KUSTOMIZE_GROUP, "Kustomization", labels.kustomization_namespace, labels.kustomization_name)
@@ -245,18 +247,6 @@ def _applier(labels: WireLabels | None) -> ObjectKey | None:
 
 
 _kept_key = lru_cache(maxsize=1024)(ObjectKey)
-
-
-def _touched_at(managers: list[WireManager | None] | None) -> datetime | None:
-    """Return when Flux last wrote an object; its status is another's matter."""
-    if not managers:
-        return None
-    times = (
-        find_moment(each.time)
-        for each in managers[:MAX_MANAGERS]
-        if each is not None and each.manager in _APPLIERS and not each.subresource
-    )
-    return max((found for found in times if found is not None), default=None)
 
 
 def _notes(annotations: dict[str, str | None] | None) -> tuple[tuple[str, str], ...]:
