@@ -234,6 +234,12 @@ class Server:
     def pods_of(self, doc: Json) -> list[Json]:
         return [pod for each in self._replica_sets(doc) for pod in self._pods(each)]
 
+    def own_pod(self, owner: Json) -> Json:
+        """Make a pod as an operator does, without a workload between; it is ready."""
+        pod = self._pod(owner)
+        self.ready(pod)
+        return pod
+
     def _controller(self, pod: Json) -> Json | None:
         owners = {item["metadata"]["uid"]: item for item in self.docs.values()}
         above = owners.get(_owner_of(pod) or "")
