@@ -107,6 +107,12 @@ RUNNING = observed(APPLIED + timedelta(seconds=30), Evidence.PODS_READY)
         (rollout(None, B), [ran("b", B, since=3)], [], False),
         (rollout(f"{A}@{digest('a')}", f"{B}@{digest('b')}"), [], [({"a"}, {"b"})], False),
         (rollout(A, B, digest_before="a"), [ran("b", B, since=-2)], [({"a"}, {"b"})], False),
+        (
+            rollout(A, B, digest_before="b", running=RUNNING),
+            [ran("a", A, since=-900, until=1), ran("b", B, since=-2)],
+            [({"a"}, {"b"})],
+            False,
+        ),
     ],
     ids=[
         "another tag",
@@ -125,6 +131,7 @@ RUNNING = observed(APPLIED + timedelta(seconds=30), Evidence.PODS_READY)
         "new container",
         "pinned",
         "a node's clock is behind",
+        "read only when it had rolled out",
     ],
 )
 def test_changes(

@@ -72,13 +72,20 @@ def changes_of(
 def _before(
     rollout: RolloutRecord, container: str, image: str, runs: Sequence[ImageRun], applied_at: datetime
 ) -> Digests:
-    """Return what ran before a sync. An image that was wanted and never ran is passed over for the one that did."""
-    known = pinned_digest(image) or rollout.digests_before.get(container)
-    if known:
-        return frozenset({known})
+    """Return what ran before a sync. An image that was wanted and never ran is passed over for the one that did.
+
+    What was kept with the roll-out may be of the new pods, where these ran before the sync's workloads were read.
+    """
+    pinned = pinned_digest(image)
+    if pinned:
+        return frozenset({pinned})
     began = applied_at - CLOCK_SLACK
     ran = [run for run in runs if run.since < began and (run.until is None or run.until >= began)]
-    return frozenset(run.digest for run in ran if run.image == image) or frozenset(run.digest for run in ran)
+    of_image = frozenset(run.digest for run in ran if run.image == image)
+    kept = rollout.digests_before.get(container)
+    if kept and (not of_image or kept in of_image):
+        return frozenset({kept})
+    return of_image or frozenset(run.digest for run in ran)
 
 
 def _after(

@@ -71,7 +71,9 @@ async def plan_rollout(
     waiting = Plan(state=State.WAITING, rollout=rollout, sync=sync, target=target)
     if sync.attribution is Attribution.PENDING and sync.attribution_problem is None and not is_late:
         return waiting
-    changes = changes_of(rollout, workload, await _runs(unit, workload), applied_at=applied_at)
+    # Helm tells that it has applied something when all of it runs: its images came since it began.
+    began_at = sync.applied.earliest if sync.applied else applied_at
+    changes = changes_of(rollout, workload, await _runs(unit, workload), applied_at=began_at)
     images = await _images(unit, changes.found)
     steps, is_open = _steps(changes, images, applied_at, age=now - applied_at)
     if (is_open or (changes.is_open and not is_superseded)) and not is_late:
