@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from fluxtrail.model import projecting as p
+from fluxtrail.model import touching
 from fluxtrail.model.kept import MAX_COUNT, MAX_GENERATION, MAX_WORD
 from fluxtrail.model.observation import ObjectKey
 from fluxtrail.model.wire_workloads import WireCronJob, WireCustom, WireOwned, WireTemplated
@@ -297,7 +298,7 @@ def test_when_flux_last_wrote_a_workload(managers: Any, expected: datetime | Non
 
 
 def test_managers_are_bounded() -> None:
-    many = [{"manager": "x", "time": "t"}] * p.MAX_MANAGERS
+    many = [{"manager": "x", "time": "t"}] * touching.MAX_MANAGERS
     flux = {"manager": "flux", "time": "2026-03-01T12:00:00Z"}
     assert workload("Deployment", managedFields=[*many, flux]).touched_at is None
 

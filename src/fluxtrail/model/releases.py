@@ -22,6 +22,7 @@ from fluxtrail.model.flux import (
 from fluxtrail.model.inventory import read_inventory
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.observation import ObjectKey, ObjectUid
+from fluxtrail.model.touching import read_touched_at
 from fluxtrail.model.wire import WireReference
 from fluxtrail.model.wire_releases import (
     MAX_SNAPSHOTS,
@@ -128,6 +129,8 @@ class HelmRelease(msgspec.Struct, frozen=True, kw_only=True):
     parent: ObjectKey | None
     conditions: tuple[Condition, ...]
     created_at: datetime | None = None
+    touched_at: datetime | None = None
+    """When Flux last applied it."""
 
     def find_condition(self, kind: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == kind), None)
@@ -148,6 +151,7 @@ def project_helm_release(wire: WireHelmRelease) -> HelmRelease:
         key=key,
         uid=ObjectUid(meta.uid or ""),
         created_at=parse_timestamp(meta.creation_timestamp),
+        touched_at=read_touched_at(meta.managed_fields),
         generation=meta.generation or 0,
         observed_generation=read_observed_generation(status.observed_generation),
         is_deleting=meta.deletion_timestamp is not None,

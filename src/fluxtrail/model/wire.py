@@ -21,6 +21,14 @@ class WireParentLabels(msgspec.Struct):
     release_namespace: str | None = msgspec.field(default=None, name="helm.toolkit.fluxcd.io/namespace")
 
 
+class WireManager(msgspec.Struct, gc=False):
+    """An entry of `managedFields`, without the fields."""
+
+    manager: str | None = None
+    time: str | None = None
+    subresource: str | None = None
+
+
 class WireMeta(msgspec.Struct, rename="camel"):
     name: str
     uid: str | None = None
@@ -36,6 +44,7 @@ class WireAppliedMeta(WireMeta, rename="camel"):
     """Of what may itself have been applied by Flux."""
 
     labels: WireParentLabels | None = None
+    managed_fields: list[WireManager | None] | None = None
 
 
 class WireCondition(msgspec.Struct, rename="camel"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fluxtrail.model.wire import WireMeta, WireParentLabels
+from fluxtrail.model.wire import WireManager, WireMeta, WireParentLabels
 
 
 class WireOwner(msgspec.Struct, rename="camel", gc=False):
@@ -28,14 +28,6 @@ class WireLabels(WireParentLabels, gc=False):
 class WireOwnedMeta(WireMeta, rename="camel", gc=False):
     owner_references: list[WireOwner | None] | None = None
     labels: WireLabels | None = None
-
-
-class WireManager(msgspec.Struct, gc=False):
-    """An entry of `managedFields`, without the fields."""
-
-    manager: str | None = None
-    time: str | None = None
-    subresource: str | None = None
 
 
 class WireManagedMeta(WireOwnedMeta, rename="camel", gc=False):

@@ -127,8 +127,10 @@ class Follower:
                 await self._targeting.see_kustomization(unit, draft, observation)
             case Seen(object=HelmRelease()):
                 await self._targeting.see_release(unit, draft, observation)
+                self._registry.note_release(draft.cluster, observation)
             case Gone(key=ObjectKey(kind="Kustomization" | "HelmRelease")):
                 await self._targeting.lose(unit, draft, observation)
+                self._registry.released.pop((draft.cluster, observation.key), None)
             case Gone():
                 await self._sourcing.lose(unit, draft, observation)
             case Listed() | Current():

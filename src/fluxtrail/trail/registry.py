@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from fluxtrail.model.observation import ClusterUid, ObjectKey
+from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid, Seen
 from fluxtrail.model.records import (
     BranchRecord,
     RepositoryId,
@@ -20,11 +21,27 @@ from fluxtrail.model.records import (
     TargetId,
     TargetRecord,
 )
+from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.sources import SourceInput
 from fluxtrail.trail.ports import Ledger
 
+REMEMBERED = 8
+"""Versions of a HelmRelease's spec: more are not made between two looks at it."""
+
 BranchKey = tuple[RepositoryId, str]
 ObjectRef = tuple[ClusterUid, ObjectKey]
+
+
+class SeenRelease(NamedTuple):
+    """A version of a HelmRelease's spec."""
+
+    uid: ObjectUid
+    generation: int
+    touched_at: datetime | None
+    """When Flux last applied it."""
+    seen_at: datetime
+    is_watched: bool = True
+    """False of what was read: it may have been so for long."""
 
 
 class Registry:
@@ -43,6 +60,8 @@ class Registry:
         """What the newest revisions of sources without commits of their own are followed as, in the order they came."""
         self.automations: dict[ObjectRef, tuple[ObjectKey, str]] = {}
         """Of each image automation the source that it pushes to and its commits' author; seen again after a start."""
+        self.released: defaultdict[ObjectRef, list[SeenRelease]] = defaultdict(list)
+        """The newest versions of each HelmRelease's spec, oldest first; seen again after each start."""
         self.moves: defaultdict[SourceId, int] = defaultdict(int)
         """How often each source was seen at another revision since the start."""
         self._targets: dict[ObjectRef, TargetRecord] = {}
@@ -137,6 +156,13 @@ class Registry:
     @property
     def targets(self) -> Sequence[TargetRecord]:
         return list(self._targets.values())
+
+    def note_release(self, cluster: ClusterUid, seen: Seen[HelmRelease]) -> None:
+        """Remember a version of a HelmRelease's spec as it was first seen."""
+        item, known = seen.object, self.released[cluster, seen.key]
+        if not known or (known[-1].uid, known[-1].generation) != (item.uid, item.generation):
+            known.append(SeenRelease(item.uid, item.generation, item.touched_at, seen.observed_at))
+            del known[:-REMEMBERED]
 
     def targets_of_source(self, cluster: ClusterUid, source: ObjectKey) -> list[TargetRecord]:
         return [self._targets[ref] for ref in self._of_source.get((cluster, source), ())]

@@ -23,7 +23,7 @@ from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.running_records import HandoverRecord, RolloutRecord, WorkloadRecord
 from fluxtrail.model.workloads import Workload
 from fluxtrail.trail.ports import Clock
-from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.registry import Registry, SeenRelease
 from fluxtrail.trail.rollouts.census import WorkloadCensus, images_of
 from fluxtrail.trail.rollouts.ports import Rereader
 from fluxtrail.trail.rollouts.rules import is_changed
@@ -126,7 +126,7 @@ class Rereading:
         handovers: list[HandoverRecord] = []
         for thing in found:
             if isinstance(thing, HelmRelease):
-                handovers += self._handovers(thing, syncs)
+                handovers += self._handovers(thing, syncs, following)
             elif thing is not None:
                 left, changes = self._changes(target, thing, syncs, following)
                 read.append(left)
@@ -174,16 +174,35 @@ class Rereading:
         # What the next sync may have made, is left for it to find; it can tell whether it is too old to be its own.
         return (base if following is not None or left.touched_at is not None else left), changes
 
-    def _handovers(self, release: HelmRelease, syncs: Sequence[SyncRecord]) -> list[HandoverRecord]:
+    def _handovers(
+        self, release: HelmRelease, syncs: Sequence[SyncRecord], following: SyncRecord | None
+    ) -> list[HandoverRecord]:
+        """Return which of these syncs changed a HelmRelease, and to which generation."""
         target = self._registry.find_target(self._cluster, release.key)
         if target is None or target.uid != release.uid:
             if self._is_too_late(syncs, RELEASE_PATIENCE):
                 return []
             raise Unreadable  # its own stream is about to bring it
-        known = max(target.first_generation, self._generation_of_release(target.id))
-        if release.generation <= known:
-            return []
-        return [HandoverRecord(sync_id=sync.id, release_id=target.id, generation=release.generation) for sync in syncs]
+        base = max(target.first_generation, self._generation_of_release(target.id))
+        known = self._versions_of(release)
+        handovers = []
+        for sync, later in zip(syncs, [*syncs[1:], following], strict=True):
+            found = find_version(known, base, sync, later)
+            if found is None:
+                continue
+            if not found.is_certain and later is None and not self._is_too_late(syncs, RELEASE_PATIENCE):
+                raise Unreadable  # a sync that is not heard of yet may have made it
+            base = found.version.generation
+            handovers.append(HandoverRecord(sync_id=sync.id, release_id=target.id, generation=base))
+        return handovers
+
+    def _versions_of(self, release: HelmRelease) -> list[SeenRelease]:
+        """Return the versions that were seen, with the one that was read just now."""
+        seen = [item for item in self._registry.released[self._cluster, release.key] if item.uid == release.uid]
+        if all(item.generation != release.generation for item in seen):
+            now = self._clock.now()
+            seen.append(SeenRelease(release.uid, release.generation, release.touched_at, now, is_watched=False))
+        return seen
 
     def _is_too_late(self, syncs: Sequence[SyncRecord], patience: timedelta) -> bool:
         now = self._clock.now()

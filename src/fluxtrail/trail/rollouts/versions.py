@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from fluxtrail.model.moment import Precision
 from fluxtrail.model.observation import ObjectUid
@@ -35,8 +35,28 @@ def touched_at(thing: Thing) -> datetime | None:
     return None if isinstance(thing, Pod) else thing.touched_at
 
 
+class Made(Protocol):
+    """A version of an object's spec, and when Flux made it as far as that is known."""
+
+    @property
+    def generation(self) -> int: ...
+
+    @property
+    def touched_at(self) -> datetime | None: ...
+
+    @property
+    def seen_at(self) -> datetime: ...
+
+    @property
+    def is_watched(self) -> bool:
+        """False of what was read: it may have been so for long."""
+
+
+M = TypeVar("M", bound=Made)
+
+
 class Version(NamedTuple):
-    """An object as it was first seen with that generation."""
+    """A workload as it was first seen with that generation."""
 
     thing: Thing
     seen_at: datetime
@@ -47,9 +67,13 @@ class Version(NamedTuple):
     def generation(self) -> int:
         return generation_of(self.thing)
 
+    @property
+    def touched_at(self) -> datetime | None:
+        return touched_at(self.thing)
 
-class Finding(NamedTuple):
-    version: Version
+
+class Finding(NamedTuple, Generic[M]):
+    version: M
     is_certain: bool
     """False where it may be the next sync's: made in the same second, or after one that nobody saw."""
 
@@ -82,10 +106,8 @@ class Versions:
         self._seen.pop(uid, None)
 
 
-def find_version(
-    known: Sequence[Version], after: int, sync: SyncRecord, following: SyncRecord | None
-) -> Finding | None:
-    """Return the version that a sync left a workload at; None if it did not change it.
+def find_version(known: Sequence[M], after: int, sync: SyncRecord, following: SyncRecord | None) -> Finding[M] | None:
+    """Return the version that a sync left an object at; None if it did not change it.
 
     Args:
         known: what the watch brought, and what was read after the sync was applied.
@@ -107,15 +129,15 @@ def find_version(
         return Finding(made[-1], is_certain=not _is_beyond(made[-1], sync))
     if _is_of_that_second(newer[0], sync):
         return Finding(newer[0], is_certain=False)
-    if newer[0].generation == after + 1 and touched_at(newer[0].thing) is not None:
+    if newer[0].generation == after + 1 and newer[0].touched_at is not None:
         return None  # the first one since is known, and is the next sync's
     return Finding(newer[-1], is_certain=False)
 
 
-def _may_be_of(version: Version, sync: SyncRecord, following: SyncRecord | None) -> bool:
+def _may_be_of(version: Made, sync: SyncRecord, following: SyncRecord | None) -> bool:
     if sync.applied is None:
         return False
-    touched, applied = touched_at(version.thing), sync.applied.latest
+    touched, applied = version.touched_at, sync.applied.latest
     is_first = following is None or _began_after(version, following)
     if touched is None or applied < touched <= applied + CLOCK_SLACK:
         return is_first
@@ -123,31 +145,31 @@ def _may_be_of(version: Version, sync: SyncRecord, following: SyncRecord | None)
     return touched + (RESOLUTION if version.is_watched and not is_first else timedelta()) <= applied
 
 
-def _began_after(version: Version, following: SyncRecord) -> bool:
+def _began_after(version: Made, following: SyncRecord) -> bool:
     """Whether a sync was watched to begin after a version had been seen."""
     return following.started.precision is Precision.OBSERVED and version.seen_at <= following.started.at
 
 
-def _is_older(version: Version, sync: SyncRecord) -> bool:
+def _is_older(version: Made, sync: SyncRecord) -> bool:
     """Whether Flux had made a version before a sync began."""
-    touched = touched_at(version.thing)
+    touched = version.touched_at
     return touched is not None and touched < sync.started.earliest - CLOCK_SLACK
 
 
-def _is_remedy(version: Version, sync: SyncRecord) -> bool:
+def _is_remedy(version: Made, sync: SyncRecord) -> bool:
     """Whether a version is what Flux put back when a release had failed: both times are cut to the same seconds."""
-    touched = touched_at(version.thing)
+    touched = version.touched_at
     if sync.outcome is not Outcome.FAILED or sync.failed is None or not sync.action or touched is None:
         return False
     return touched >= sync.failed.at
 
 
-def _is_beyond(version: Version, sync: SyncRecord) -> bool:
+def _is_beyond(version: Made, sync: SyncRecord) -> bool:
     """Whether a version was made just after a sync was applied: by another clock, or by a sync not heard of yet."""
-    touched = touched_at(version.thing)
+    touched = version.touched_at
     return touched is not None and sync.applied is not None and touched > sync.applied.latest
 
 
-def _is_of_that_second(version: Version, sync: SyncRecord) -> bool:
-    touched = touched_at(version.thing)
+def _is_of_that_second(version: Made, sync: SyncRecord) -> bool:
+    touched = version.touched_at
     return touched is not None and sync.applied is not None and touched <= sync.applied.latest
