@@ -37,6 +37,7 @@ replace = msgspec.structs.replace
 BUSY_SHARE = 0.25
 LONGEST_REST_SECONDS = 0.25
 UNREAD_BATCH = 200
+TARGETS_AT_ONCE = 16
 PARK_SECONDS = 1.0
 """After which what could not be read is read again."""
 CUSTOM_SECONDS = 2.0
@@ -263,18 +264,24 @@ class RolloutKeeper(WorkloadListener):
             unread = await unit.unread_syncs(self._cluster, limit=UNREAD_BATCH + len(self._parked))
         by_target: defaultdict[TargetId, list[SyncRecord]] = defaultdict(list)
         for sync in unread:
-            by_target[sync.target_id].append(sync)
-        for target_id, syncs in by_target.items():
-            if target_id in self._parked:
-                continue
-            try:
-                reread = await self._rereading.read(target_id, syncs)
-            except Unreadable:
-                self._parked[target_id] = self._clock.monotonic() + PARK_SECONDS
-                continue
-            await self._take(reread)
+            if sync.target_id not in self._parked:
+                by_target[sync.target_id].append(sync)
+        items = list(by_target.items())
+        for start in range(0, len(items), TARGETS_AT_ONCE):
+            some = items[start : start + TARGETS_AT_ONCE]
+            for reread in await asyncio.gather(*(self._read(target_id, syncs) for target_id, syncs in some)):
+                if reread is not None:
+                    await self._take(reread)
         if len(unread) >= UNREAD_BATCH:
             self.note_syncs()
+
+    async def _read(self, target_id: TargetId, syncs: Sequence[SyncRecord]) -> Reread | None:
+        """Read again what syncs of one target changed; None where that is to be tried later."""
+        try:
+            return await self._rereading.read(target_id, syncs)
+        except Unreadable:
+            self._parked[target_id] = self._clock.monotonic() + PARK_SECONDS
+            return None
 
     async def _take(self, reread: Reread) -> None:
         """Keep what syncs changed, and close at once what has rolled out already."""
