@@ -106,7 +106,7 @@ def test_versions_are_few_and_in_order() -> None:
     versions = Versions()
     for number in [*range(1, 20), 5, 19]:
         item = version(number, touched=number, seen=number)
-        versions.note(item.thing, item.seen_at)
+        versions.note(item.thing, item.seen_at, was_held=True)
     assert [item.generation for item in versions.of(ObjectUid("u1"))] == list(range(12, 20))
     versions.forget(ObjectUid("u1"))
     assert not versions.of(ObjectUid("u1"))

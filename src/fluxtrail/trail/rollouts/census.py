@@ -108,7 +108,12 @@ class WorkloadCensus:
         uid = self._by_id.get(workload_id)
         if uid is None:
             return None
-        return Standing(record=self._records[uid], judged_generation=self._generations.get(uid, 0))
+        record, watched_from = self._records[uid], self.versions.watched_from(uid)
+        return Standing(
+            record=record,
+            judged_generation=self._generations.get(uid, 0),
+            watched_from=record.rolled_generation if watched_from is None else watched_from,
+        )
 
     def key_of(self, workload_id: WorkloadId) -> ObjectKey | None:
         uid = self._by_id.get(workload_id)
@@ -152,7 +157,7 @@ class WorkloadCensus:
             if isinstance(thing, Pod) or look is None:
                 continue
             if thing.applied_by is not None or thing.uid in self._records:
-                self.versions.note(thing, look.observed_at)
+                self.versions.note(thing, look.observed_at, was_held=look.was_held)
             if thing.progress is None or not look.was_held:
                 continue
             record, seen = self._records.get(thing.uid), self._glimpses.get(thing.uid)
@@ -179,7 +184,8 @@ class WorkloadCensus:
                 return None
             before = self.first_record(thing, target)
         look = self._index.look_of(thing.uid)
-        self.versions.note(thing, look.observed_at if look is not None else self._clock.now())
+        seen_at, was_held = (look.observed_at, look.was_held) if look is not None else (self._clock.now(), False)
+        self.versions.note(thing, seen_at, was_held=was_held)
         rollout, digests = self.look(thing)
         self._generations[thing.uid] = generation_of(thing)
         sight, glimpse = self._sight(thing, digests), self._glimpses.get(thing.uid)

@@ -7,7 +7,7 @@ from enum import Enum
 
 import msgspec
 
-from fluxtrail.model.moment import Evidence, Moment, Precision
+from fluxtrail.model.moment import Evidence, Moment, Precision, bracket
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncRecord
 from fluxtrail.model.rollout import RolloutState, RunningState
@@ -21,6 +21,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     record: WorkloadRecord
     judged_generation: int
+    watched_from: int = 0
+    """The generation from which on it was watched without a gap."""
 
 
 def is_reached(row: RolloutRecord, standing: Standing | None) -> bool:
@@ -38,10 +40,20 @@ def close_row(row: RolloutRecord, standing: Standing | None) -> RolloutRecord:
     if standing is None or (standing.record.deleted_at is not None and not is_reached(row, standing)):
         return replace(row, is_dropped=True)
     if is_reached(row, standing):
-        return replace(row, running=standing.record.rolled)
+        return replace(row, running=_reached(row, standing))
     if standing.record.state is RolloutState.ABSENT and standing.judged_generation >= row.generation:
         return replace(row, is_dropped=True)
     return row
+
+
+def _reached(row: RolloutRecord, standing: Standing | None) -> Moment | None:
+    """Return when a roll-out was reached: before a later generation was, where nobody saw whether its own had been."""
+    if standing is None or standing.record.rolled is None:
+        return None
+    rolled = standing.record.rolled
+    if standing.record.rolled_generation == row.generation or row.generation >= standing.watched_from:
+        return rolled
+    return bracket(None, rolled.latest, evidence=rolled.evidence)
 
 
 class Fate(Enum):
@@ -77,6 +89,8 @@ def running_of(sync: SyncRecord, rows: Sequence[RolloutRecord]) -> tuple[Running
     if not moments:
         return RunningState.ABSENT, None
     last = latest(moments)
+    if last.precision is Precision.ESTIMATED and last.not_before is None and sync.applied is not None:
+        last = replace(last, not_before=min(sync.applied.earliest, last.at))
     if sync.applied is None or _is_within(last, sync.applied):
         return RunningState.REACHED, last
     return RunningState.REACHED, latest([last, sync.applied])

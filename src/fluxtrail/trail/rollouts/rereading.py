@@ -48,6 +48,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     before: WorkloadRecord | None
     """As the sync before left it; None of one that this sync made."""
     after: WorkloadRecord
+    generation: int
+    """What the sync made it: where nobody saw that, the first one that it may have been."""
 
 
 class Reread(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +170,8 @@ class Rereading:
             left = _left_at(base, found.version)
             before = base if is_there else None
             if is_changed(before, found.version.thing):
-                changes.append(Change(sync_id=sync.id, uid=thing.uid, before=before, after=left))
+                generation = left.generation if found.is_certain else base.generation + 1
+                changes.append(Change(sync_id=sync.id, uid=thing.uid, before=before, after=left, generation=generation))
             if found.is_certain:
                 base, is_there = left, True
         # What the next sync may have made, is left for it to find; it can tell whether it is too old to be its own.
@@ -229,7 +232,7 @@ def rollouts_of(reread: Reread, kept: Mapping[ObjectUid, WorkloadRecord]) -> lis
         RolloutRecord(
             sync_id=change.sync_id,
             workload_id=kept[change.uid].id,
-            generation=change.after.generation,
+            generation=change.generation,
             images_before=change.before.images if change.before else {},
             images=change.after.images,
             digests_before=change.before.digests if change.before else {},

@@ -83,13 +83,23 @@ class Versions:
 
     def __init__(self) -> None:
         self._seen: dict[ObjectUid, list[Version]] = {}
+        self._watched_from: dict[ObjectUid, int] = {}
 
-    def note(self, thing: Thing, seen_at: datetime) -> None:
+    def note(self, thing: Thing, seen_at: datetime, *, was_held: bool) -> None:
+        """Args:
+        was_held: there was no gap since it was seen before.
+        """
         seen = self._seen.setdefault(thing.uid, [])
+        if thing.uid not in self._watched_from or not was_held:
+            self._watched_from[thing.uid] = generation_of(thing)
         if seen and seen[-1].generation >= generation_of(thing):
             return
         seen.append(Version(thing, seen_at))
         del seen[:-REMEMBERED]
+
+    def watched_from(self, uid: ObjectUid) -> int | None:
+        """Return the generation from which on a workload was watched without a gap; None of what was not seen yet."""
+        return self._watched_from.get(uid)
 
     def of(self, uid: ObjectUid) -> Sequence[Version]:
         """Return them, oldest first."""
@@ -104,6 +114,7 @@ class Versions:
 
     def forget(self, uid: ObjectUid) -> None:
         self._seen.pop(uid, None)
+        self._watched_from.pop(uid, None)
 
 
 def find_version(known: Sequence[M], after: int, sync: SyncRecord, following: SyncRecord | None) -> Finding[M] | None:
