@@ -16,7 +16,14 @@ from fluxtrail.web.app import describe
 
 __all__ = ["sources"]
 DOCS = Path(__file__).parents[2] / "docs"
-ELSEWHERE = {"fluxtrail_exporter_info_problems_total", "fluxtrail_objects_unfollowed_total"}
+ELSEWHERE = {
+    "fluxtrail_exporter_info_problems_total",
+    "fluxtrail_objects_unfollowed_total",
+    "fluxtrail_workloads_unjudged_total",
+    "fluxtrail_images_described_total",
+    "fluxtrail_images_refused_total",
+    "fluxtrail_image_bumps_waiting",
+}
 """Given by the runtime."""
 REPORTS = "fluxtrail_reports_"
 """Given by the dispatchers."""

@@ -112,7 +112,7 @@ class _Assembly:
             jobs=jobs,
             settings=self._settings,
             clock=self._clock,
-            measured=[telemetry],
+            measured=[telemetry, *(part for part in (running, images) if part is not None)],
             records=records,
             leads=lambda: lead.is_held,
             chains=ChainFinder(lambda: [cluster.lookup for cluster in clusters if cluster.uid], self._registry),

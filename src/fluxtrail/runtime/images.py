@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fluxtrail.clusters.connection import Connection
 from fluxtrail.runtime.figures import FoldedLedger
@@ -15,6 +15,7 @@ from fluxtrail.trail.images.resolver import ImageResolver
 from fluxtrail.trail.ports import Clock, RepositoryReader
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.workloads.view import WorkloadView
+from fluxtrail.web.measures import Measure, counter, gauge
 
 
 class Images:
@@ -56,6 +57,12 @@ class Images:
     def note_source(self, _url: str) -> None:
         """A source is watched: its host may be asked from now on."""
         self._resolver.ask_again()
+
+    def measures(self) -> Iterable[Measure]:
+        resolver, bumps = self._resolver, self._bumps
+        yield counter("fluxtrail_images_described", "Images that a registry described.", resolver.described)
+        yield counter("fluxtrail_images_refused", "Questions to registries that brought no answer.", resolver.refused)
+        yield gauge("fluxtrail_image_bumps_waiting", "Roll-outs whose images are still to be traced.", bumps.waiting)
 
     @property
     def jobs(self) -> dict[str, Job]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from fluxtrail.clusters.connection import Connection
 from fluxtrail.clusters.reading import ObjectReader
@@ -18,6 +18,7 @@ from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.releases.handing import Hander
 from fluxtrail.trail.rollouts.keeper import RolloutKeeper
 from fluxtrail.trail.workloads.view import WorkloadView
+from fluxtrail.web.measures import Measure, counter
 
 
 class Running:
@@ -53,6 +54,10 @@ class Running:
     def note_releases(self, releases: Collection[TargetId]) -> None:
         """Syncs of these HelmReleases began or went on."""
         self._hander.note_releases(releases)
+
+    def measures(self) -> Iterable[Measure]:
+        unjudged = sum(keeper.unjudged for keeper in self._keepers.values())
+        yield counter("fluxtrail_workloads_unjudged", "Workloads that could not be judged.", unjudged)
 
     @property
     def jobs(self) -> dict[str, Job]:
