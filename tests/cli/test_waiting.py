@@ -118,6 +118,16 @@ def test_targets_are_fixed_once_their_scope_is_known() -> None:
     assert look(fixed, on("prod-eu", "deployed"), on("staging", "pending", "syncing")) is Exit.OK
 
 
+@pytest.mark.parametrize("goal", ["applied", "healthy", "running"])
+def test_releases_that_a_commit_comes_to_later_are_waited_for(goal: str) -> None:
+    patient = waiter(goal)
+    release = msgspec.structs.replace(on("prod-eu", "pending", "syncing"), target="HelmRelease/shop/web", target_id=99)
+    assert look(patient, rolling("unread")) is None
+    assert look(patient, rolling("absent"), release) is None
+    live = msgspec.structs.replace(rolling("reached"), target=release.target, target_id=release.target_id)
+    assert look(patient, rolling("absent"), live) is Exit.OK
+
+
 def test_a_target_that_is_no_longer_known_will_not_happen() -> None:
     fixed = waiter()
     assert look(fixed, on("prod-eu", "pending", "syncing"), on("prod-us", "deployed")) is None

@@ -67,7 +67,7 @@ class Waiter:
             early = self._fix_scope(trail, chosen)
             if early is not None:
                 return early
-        waited_for = self._waited_for or frozenset()
+        waited_for = self._waited_for = (self._waited_for or frozenset()) | _releases(chosen)
         present = [d for d in trail.deliveries if d.target_id in waited_for]
         return self._judge(present, missing=len(waited_for) - len(present), now=now)
 
@@ -107,6 +107,9 @@ class Waiter:
         return Decision(None, f"{len(present) - len(behind)} of {_targets(len(present))}; {_waiting_text(behind)}")
 
     def _is_reached(self, delivery: DeliveryView) -> bool:
+        is_kustomization = delivery.target.startswith("Kustomization/")
+        if delivery.verdict == "deployed" and delivery.running == "unread" and is_kustomization:
+            return False  # it is not known yet which releases it changed
         if self._goal == "running" and delivery.verdict != "unaffected":
             is_not_coming = delivery.verdict == "deployed" and delivery.running not in OPEN_RUNNING
             return Stage.RUNNING in delivery.stages or is_not_coming
@@ -148,6 +151,11 @@ def parse_duration(text: str) -> timedelta | None:
 
 def _targets(count: int) -> str:
     return f"{count} target" if count == 1 else f"{count} targets"
+
+
+def _releases(chosen: list[DeliveryView]) -> frozenset[int]:
+    """Return the HelmReleases: a commit comes to them once its Kustomization was applied, and not before."""
+    return frozenset(d.target_id for d in chosen if d.target.startswith("HelmRelease/") and d.verdict != "unaffected")
 
 
 def _where(delivery: DeliveryView) -> str:

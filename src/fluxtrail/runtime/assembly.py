@@ -146,6 +146,7 @@ class _Assembly:
             stated=await state_repositories(self._settings.repositories, self._ledger, self._registry, exports),
             measures_baseline=measures_baseline_of(self._settings),
             on_progress=on_progress,
+            follows_running=running is not None,
             on_image=images.expect if images is not None else lambda image, digest: None,
             on_release=running.note_releases if running is not None else lambda _: None,
         )

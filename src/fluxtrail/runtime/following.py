@@ -54,6 +54,7 @@ def build_following(
     on_progress: Callable[[], None] = lambda: None,
     on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
     on_image: Callable[[str, str], None] = lambda image, digest: None,
+    follows_running: bool = True,
 ) -> Following:
     """Wire the parts. Their arguments are explained where they are taken.
 
@@ -106,6 +107,7 @@ def build_following(
         on_move=branches.poke,
         on_release=on_release,
         on_image=on_image,
+        follows_running=follows_running,
     )
     return Following(exports=exports, recorder=recorder, attributor=attributor, branches=branches, follower=follower)
 

@@ -40,6 +40,7 @@ class Follower:
         on_move: Callable[[RepositoryId], None],
         on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
         on_image: Callable[[str, str], None] = lambda image, digest: None,
+        follows_running: bool = True,
     ) -> None:
         """Args:
         on_sync: a sync began or went on: attribution has work.
@@ -47,6 +48,7 @@ class Follower:
         on_move: a source fetched something new: the branch probably moved.
         on_release: syncs of these HelmReleases began or went on: what was handed over to them may be carried.
         on_image: an image policy has chosen this image and digest: it will run soon.
+        follows_running: whether workloads are watched.
         """
         self._registry = registry
         self._ledger = ledger
@@ -54,7 +56,7 @@ class Follower:
         self._on_source = on_source
         self._on_move = on_move
         self._sourcing = Sourcing(registry)
-        self._targeting = Targeting(registry, self._sourcing)
+        self._targeting = Targeting(registry, self._sourcing, follows_running=follows_running)
         self._on_release = on_release
         self._on_image = on_image
         self._lock = asyncio.Lock()

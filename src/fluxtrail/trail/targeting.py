@@ -12,6 +12,7 @@ from fluxtrail.model.observation import ClusterUid, Gone, Seen
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import UNSAVED, SourceRecord, SyncRecord, TargetId, TargetRecord
 from fluxtrail.model.releases import HelmRelease
+from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.sources import ARTIFACT_KINDS
 from fluxtrail.trail.draft import MARK_SLACK, Draft, abandon, repoint
 from fluxtrail.trail.judge import judge
@@ -27,9 +28,13 @@ Delivered = Kustomization | HelmRelease
 
 
 class Targeting:
-    def __init__(self, registry: Registry, sourcing: Sourcing) -> None:
+    def __init__(self, registry: Registry, sourcing: Sourcing, *, follows_running: bool = True) -> None:
+        """Args:
+        follows_running: whether workloads are watched; else nobody will find out what runs.
+        """
         self._registry = registry
         self._sourcing = sourcing
+        self._begun_as = RunningState.UNREAD if follows_running else RunningState.UNKNOWN
 
     async def see_kustomization(self, unit: Unit, draft: Draft, seen: Seen[Kustomization]) -> None:
         item = seen.object
@@ -86,7 +91,7 @@ class Targeting:
         self._registry.inventories[draft.cluster, seen.key] = seen.object.inventory
         target = judgement.target
         for sync in judgement.syncs:
-            saved = await unit.put_sync(sync)
+            saved = await unit.put_sync(replace(sync, running_state=self._begun_as) if sync.id == UNSAVED else sync)
             draft.syncs[saved.id] = saved
             draft.note_sync(target, last if last and last.id == saved.id else None, saved, seen.observed_at)
             target = replace(target, sync_id=saved.id)

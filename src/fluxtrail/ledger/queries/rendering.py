@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, and_, exists, literal_column, select
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.blockers import find_blockers
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.model.derive import open_message
 from fluxtrail.model.moment import Moment, Precision
-from fluxtrail.model.records import TargetRecord
+from fluxtrail.model.records import Attribution, TargetRecord
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import PendingReason, Verdict, is_settled
@@ -32,6 +32,13 @@ _CARRIER = schema.commits.alias("carried_by")
 _UNDOING = schema.commits.alias("undone_with")
 
 
+_IS_HANDING = and_(
+    _APPLIED.c.attribution != Attribution.GAP,
+    exists().where(schema.handovers.c.sync_id == _D.c.applied_sync, literal_column(schema.UNHANDED)),
+)
+"""Whether commits are still on their way from a Kustomization to a HelmRelease that it changed."""
+
+
 def stored() -> Select[Any]:
     """Select deliveries with everything a view needs, in one row each."""
     return (
@@ -48,6 +55,7 @@ def stored() -> Select[Any]:
             _APPLIED.c.applied,
             _APPLIED.c.running,
             _APPLIED.c.running_state,
+            _IS_HANDING.label("is_handing"),
             _HEALTHY.c.sha.label("healthy_sha"),
             _HEALTHY.c.revision.label("healthy_revision"),
             _HEALTHY.c.healthy,
@@ -191,9 +199,14 @@ def stages(
 
 
 def _running_word(row: Row[Any]) -> str:
-    """How the last stage of the sync that applied it stands; empty before `applied`."""
+    """How the last stage of the sync that applied it stands; empty before `applied`.
+
+    Until all HelmReleases that the sync changed have its commits, more targets may be to wait for.
+    """
     if row.applied is None:
         return ""
+    if row.is_handing:
+        return RunningState.UNREAD.value
     state: RunningState = row.running_state
     return state.value
 
