@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from fluxtrail.remotes.allow import AllowList
 from fluxtrail.remotes.oci.registries import Registries
 from fluxtrail.remotes.oci.registry import RetryWaits
 from fluxtrail.trail.images.knowing import ABSENT_TRIES, registry_of
-from fluxtrail.trail.images.resolver import ImageResolver
+from fluxtrail.trail.images.resolver import CONCURRENCY, ImageResolver
 
 
 class Desk:
@@ -48,7 +49,7 @@ class Desk:
             ledger=self.ledger,
             registries=self.registries,
             clock=self.clock,
-            insecure=[self.fake.host],
+            insecure=[self.fake.host, self.fake.host.replace("127.0.0.1", "localhost")],
             on_known=self._count,
             **options,
         )
@@ -259,6 +260,37 @@ async def test_registry_that_fails_does_not_hold_up_another(desk: Desk) -> None:
     await desk.settle()
     assert (await desk.image(amd)).state is ImageState.KNOWN
     assert (await desk.image(f"sha256:{1:064x}")).state is ImageState.UNASKED
+
+
+async def test_registry_that_never_answers_does_not_hold_up_another(desk: Desk) -> None:
+    """A firewall drops what is sent to a registry that only the nodes reach."""
+
+    async def never(request: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    desk.fake.always["/v2/far/"] = never
+    amd, _ = Images(desk.fake).platform(labels=LABELS)
+    name = f"localhost:{desk.fake.host.rpartition(':')[2]}/far/x"
+    far = [f"sha256:{n:064x}" for n in range(12)]
+    async with desk.ledger.unit() as unit:
+        await unit.put_images(
+            [ImageRecord(digest=item, repository=name, image=f"{name}:1", state=ImageState.PENDING) for item in far]
+        )
+    await desk.pend(amd)
+    patterns = ("http://127.0.0.1/*", "http://localhost/*")
+    desk.restart(patterns=patterns, answer_seconds=0.2, per_hour={name.partition("/")[0]: 12})
+    await desk.settle()
+    assert (await desk.image(amd)).state is ImageState.KNOWN
+    assert await _states(desk, far) == {ImageState.PENDING: 12}
+    asked = [item for item in desk.fake.asked if item.path.startswith("/v2/far/")]
+    assert len(asked) == CONCURRENCY, "nobody else is asked there in vain"
+
+    del desk.fake.always["/v2/far/"]
+    desk.clock.turn(60)
+    desk.restart(patterns=patterns, per_hour={name.partition("/")[0]: 12})
+    await desk.settle()
+    assert await _states(desk, far) == {ImageState.ABSENT: 8, ImageState.PENDING: 4}, "who was not asked cost nothing"
 
 
 async def _states(desk: Desk, digests: list[str]) -> dict[ImageState, int]:

@@ -54,3 +54,9 @@ class Budgets:
             return datetime.fromtimestamp(hour * 3600, UTC) + timedelta(hours=1)
         spent.images += 1
         return None
+
+    def give_back(self, registry: str, images: int) -> None:
+        """Take back what was spent on images that were not asked about after all."""
+        spent = self._spent.get(registry)
+        if spent is not None:
+            spent.images = max(0, spent.images - images)

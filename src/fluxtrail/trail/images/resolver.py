@@ -7,17 +7,18 @@ and, when another one is admitted, what nobody was allowed to ask.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 import structlog
 
-from fluxtrail.model.errors import FluxtrailError, RateLimitedError, StoreError
+from fluxtrail.model.errors import FluxtrailError, RateLimitedError, StoreError, UpstreamError
 from fluxtrail.model.image_facts import ImageFacts
 from fluxtrail.model.image_records import ImageRecord, ImageState
 from fluxtrail.trail.images.budgets import NOTE, Budgets
-from fluxtrail.trail.images.knowing import digests_of, known_records, pending_image, refused_record, registry_of
+from fluxtrail.trail.images.knowing import SOON, digests_of, known_records, pending_image, refused_record, registry_of
 from fluxtrail.trail.images.ports import ImageLedger, ImageRegistries, ImageUnit
 from fluxtrail.trail.ports import Clock
 
@@ -25,6 +26,11 @@ log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
 
 CONCURRENCY = 4
+"""Images that one registry is asked about at once."""
+LINES = 8
+"""Registries that are asked at once."""
+ANSWER_SECONDS = 30.0
+"""Within which an image must be described: a registry that only the nodes reach may never answer at all."""
 BATCH = 200
 """Images looked at in one round."""
 UNASKED_LIMIT = 5_000
@@ -57,6 +63,7 @@ class ImageResolver:
         insecure: Collection[str] = (),
         per_hour: Mapping[str, int] | None = None,
         on_known: Callable[[], None] = lambda: None,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._ledger = ledger
         self._registries = registries
@@ -64,6 +71,7 @@ class ImageResolver:
         self._insecure = frozenset(insecure)
         self._budgets = Budgets(per_hour)
         self._on_known = on_known
+        self._answer_seconds = answer_seconds
         self._preferred: dict[str, None] = {}
         self._expected: dict[str, str] = {}
         """Images by digest that are to be noted."""
@@ -130,9 +138,7 @@ class ImageResolver:
                 await self._reopen(unit)
             await self._note_expected(unit)
             due = await self._due(unit)
-        ready = await self._spend(due)
-        for start in range(0, len(ready), CONCURRENCY):
-            await self._describe_all(ready[start : start + CONCURRENCY])
+        await self._describe_lines(await self._spend(due))
         return bool(due)
 
     async def _reopen(self, unit: ImageUnit) -> None:
@@ -180,11 +186,49 @@ class ImageResolver:
 
     async def _put_off(self, records: Sequence[ImageRecord]) -> None:
         async with self._ledger.unit() as unit:
+            await unit.put_note(NOTE, self._budgets.write())
             await unit.put_images(records)
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    async def _describe_all(self, records: Sequence[ImageRecord]) -> None:
+    async def _describe_lines(self, records: Iterable[ImageRecord]) -> None:
+        """Describe these, the images of each registry in a line of its own.
+
+        Raises:
+            StoreError: of one line, when all have ended.
+        """
+        lines: defaultdict[str, list[ImageRecord]] = defaultdict(list)
+        for record in records:
+            lines[registry_of(_reference(record))].append(record)
+        turns = asyncio.Semaphore(LINES)
+        problems: list[StoreError] = []
+
+        async def describe(registry: str, line: Sequence[ImageRecord]) -> None:
+            try:
+                async with turns:
+                    await self._describe_line(registry, line)
+            except StoreError as exc:
+                problems.append(exc)
+
+        async with asyncio.TaskGroup() as group:
+            for registry, line in lines.items():
+                group.create_task(describe(registry, line), name=f"describe images of {registry[:100]}")
+        if problems:
+            raise problems[0]
+
+    async def _describe_line(self, registry: str, records: Sequence[ImageRecord]) -> None:
+        """Describe images of one registry, until it answers nothing any more: the rest waits, and costs nothing."""
+        for end in range(CONCURRENCY, len(records) + CONCURRENCY, CONCURRENCY):
+            asked, rest = records[end - CONCURRENCY : end], records[end:]
+            answers = await self._describe_all(asked)
+            if rest and not any(map(_is_answer, answers)):
+                self._budgets.give_back(registry, len(rest))
+                log.info("registry does not answer", registry=registry, images_waiting=len(rest))
+                until = self._clock.now() + SOON
+                await self._put_off([replace(record, retry_at=until) for record in rest])
+                return
+
+    async def _describe_all(self, records: Sequence[ImageRecord]) -> list[Answer]:
         answers: dict[str, Answer] = {}
 
         async def describe(record: ImageRecord) -> None:
@@ -199,18 +243,26 @@ class ImageResolver:
             for record in records:
                 await unit.put_images(await self._records(unit, record, answers[record.digest], now))
         self._on_known()
+        return list(answers.values())
 
     async def _describe(self, record: ImageRecord) -> Answer:
         try:
-            facts = await self._registries.describe(
-                _reference(record), record.digest, insecure=self._is_insecure(record)
-            )
+            facts = await self._ask(record)
         except FluxtrailError as exc:
             self.refused += 1
             log.info("image not described", image=record.image, digest=record.digest, error=str(exc))
             return exc
         self.described += 1
         return facts
+
+    async def _ask(self, record: ImageRecord) -> ImageFacts:
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await self._registries.describe(
+                    _reference(record), record.digest, insecure=self._is_insecure(record)
+                )
+        except TimeoutError as exc:
+            raise UpstreamError(f"the registry did not answer within {self._answer_seconds:g} s") from exc
 
     async def _records(self, unit: ImageUnit, asked: ImageRecord, answer: Answer, now: datetime) -> list[ImageRecord]:
         current = (await unit.images([asked.digest])).get(asked.digest, asked)
@@ -241,6 +293,11 @@ class ImageResolver:
 
     def _is_insecure(self, record: ImageRecord) -> bool:
         return registry_of(_reference(record)) in self._insecure
+
+
+def _is_answer(answer: Answer) -> bool:
+    """Whether a registry was there, whatever it said. What nobody was allowed to ask does not tell otherwise."""
+    return type(answer) is not UpstreamError or answer.status is not None
 
 
 def _reference(record: ImageRecord) -> str:
