@@ -65,6 +65,9 @@ FIRST, SECOND = sync(1, started=0, applied=3), sync(2, started=4, applied=7)
         pytest.param([version(2, touched=2, seen=5)], 1, SECOND, (2, True), id="seen late, made in time"),
         pytest.param([version(2, touched=3, seen=3.5)], 1, SECOND, (2, True), id="seen before the next one began"),
         pytest.param([version(2, touched=6, seen=6.1)], 1, SECOND, None, id="the next one's"),
+        pytest.param([version(2, touched=4, seen=4.1)], 1, SECOND, None, id="the next one's, just after this one"),
+        pytest.param([version(2, touched=4, seen=3.9)], 1, SECOND, None, id="and seen before that was seen to begin"),
+        pytest.param([version(2, touched=4, seen=4.1)], 1, None, (2, False), id="the next one's, or of another clock"),
         pytest.param([version(2, touched=3, seen=4.1)], 1, SECOND, (2, False), id="of that second, seen after it"),
         pytest.param(
             [version(2, touched=2, seen=2.1), version(3, touched=6, seen=6.1)], 1, SECOND, (2, True), id="each its own"
@@ -86,6 +89,13 @@ def test_version_of_a_sync(
 ) -> None:
     found = find_version(known, after, FIRST, following)
     assert (None if found is None else (found.version.generation, found.is_certain)) == expected
+
+
+def test_a_sync_that_is_seen_to_begin_late_has_what_it_made_before_that() -> None:
+    lagging = sync(1, started=6, applied=3)
+    found = find_version([version(2, touched=3, seen=6.1)], 1, lagging, sync(2, started=6.5, applied=4))
+    assert found is not None
+    assert found.version.generation == 2
 
 
 def test_the_next_sync_has_what_the_first_did_not_make() -> None:

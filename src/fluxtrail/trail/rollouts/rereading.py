@@ -39,6 +39,9 @@ PATIENCE = timedelta(minutes=10)
 RELEASE_PATIENCE = timedelta(seconds=10)
 """How long a HelmRelease of the inventory is waited for whose own stream has not brought it yet."""
 
+NEXT_PATIENCE = timedelta(seconds=10)
+"""How long the next sync is waited for, where what was read may be of its making."""
+
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What a sync made of a workload."""
@@ -167,6 +170,8 @@ class Rereading:
             found = find_version(known, base.generation, sync, later)
             if found is None:
                 continue
+            if not found.is_certain and later is None and not self._is_too_late(syncs, NEXT_PATIENCE):
+                raise Unreadable  # a sync that is not heard of yet may have made it
             left = _left_at(base, found.version)
             before = base if is_there else None
             if is_changed(before, found.version.thing):
@@ -193,7 +198,7 @@ class Rereading:
             found = find_version(known, base, sync, later)
             if found is None:
                 continue
-            if not found.is_certain and later is None and not self._is_too_late(syncs, RELEASE_PATIENCE):
+            if not found.is_certain and later is None and not self._is_too_late(syncs, NEXT_PATIENCE):
                 raise Unreadable  # a sync that is not heard of yet may have made it
             base = found.version.generation
             handovers.append(HandoverRecord(sync_id=sync.id, release_id=target.id, generation=base))

@@ -150,8 +150,10 @@ def _may_be_of(version: Made, sync: SyncRecord, following: SyncRecord | None) ->
         return False
     touched, applied = version.touched_at, sync.applied.latest
     is_first = following is None or _began_after(version, following)
-    if touched is None or applied < touched <= applied + CLOCK_SLACK:
+    if touched is None:
         return is_first
+    if touched > applied:
+        return following is None and touched <= applied + CLOCK_SLACK
     # Both are cut to the second by Kubernetes: within it, what came after the next one began may be of either.
     return touched + (RESOLUTION if version.is_watched and not is_first else timedelta()) <= applied
 
@@ -162,9 +164,9 @@ def _began_after(version: Made, following: SyncRecord) -> bool:
 
 
 def _is_older(version: Made, sync: SyncRecord) -> bool:
-    """Whether Flux had made a version before a sync began."""
-    touched = version.touched_at
-    return touched is not None and touched < sync.started.earliest - CLOCK_SLACK
+    """Whether Flux had made a version before a sync began: that is seen late at times, but not after it was applied."""
+    began = sync.started.earliest if sync.applied is None else min(sync.started.earliest, sync.applied.earliest)
+    return version.touched_at is not None and version.touched_at < began - CLOCK_SLACK
 
 
 def _is_remedy(version: Made, sync: SyncRecord) -> bool:
