@@ -157,3 +157,23 @@ def test_histogram_counts_are_those_of_what_succeeded() -> None:
     ]
     assert len(compare_counts([TRUE], {})) == 2
     assert compare_counts([TRUE], exact | {(family, "staging", "other"): 1}) != []
+
+
+RELEASE: Json = TRUE["deliveries"][0] | {
+    "target": "HelmRelease/platform/catalogue",
+    "via": None,
+    "revisions": ["c" * 40],
+    "charts": {"c" * 40: "2026-03-01T12:00:18.250000Z"},
+}
+
+
+@pytest.mark.parametrize(
+    ("via", "fetched", "is_true"),
+    [(None, None, True), ("c" * 40, 18, True), (None, 18, True), ("d" * 40, None, False), (None, 30, False)],
+    ids=["silent", "its chart", "its chart's fetch", "another chart", "another fetch"],
+)
+def test_release_may_say_which_chart_brought_a_commit(via: str | None, fetched: int | None, is_true: bool) -> None:
+    moment = {"at": f"2026-03-01T12:00:{fetched}Z", "evidence": "artifact_last_update_time", "precision": "exact"}
+    stages = {"merged": MERGED, "applied": APPLIED} | ({"fetched": moment} if fetched else {})
+    told = said(target=RELEASE["target"], via=via, stages=stages)
+    assert (compare([TRUE | {"deliveries": [RELEASE]}], told) == []) is is_true

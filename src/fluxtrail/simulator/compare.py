@@ -112,7 +112,8 @@ def _compare_delivery(true: Json, said: Json, slack: timedelta, was_away: bool) 
         return
     if said.get("undone_by") != true["undone_by"]:
         yield f"undone_by {said.get('undone_by')}, true is {true['undone_by']}"
-    if said.get("via") != true["via"] and not (was_away and _is_unknown_carrier(true, said)):
+    is_unknown = (was_away and _is_unknown_carrier(true, said)) or _is_chart(true, said)
+    if said.get("via") != true["via"] and not is_unknown:
         yield f"via {said.get('via')}, true is {true['via']}"
     if true["verdict"] not in _DATED:
         return
@@ -125,13 +126,27 @@ def _compare_delivery(true: Json, said: Json, slack: timedelta, was_away: bool) 
         else:
             yield from _compare_moment(stage, moment, parse_precise_time(text), slack)
     for stage in said.get("stages") or {}:
-        if stage not in true["stages"]:
+        if stage in _FLEETING and _is_release(true):
+            yield from _compare_chart(true, said, slack)
+        elif stage not in true["stages"]:
             yield f"{stage} {said['stages'][stage]['at']}, in truth it has no such stage"
 
 
 def _is_release(delivery: Json) -> bool:
     """Of a HelmRelease nobody can list the commits that it never had to do with, unless its chart is in their git."""
     return str(delivery["target"]).startswith("HelmRelease/")
+
+
+def _is_chart(true: Json, said: Json) -> bool:
+    """Whether a release says with which chart a commit came: the newest of those that were there by then."""
+    return _is_release(true) and said["via"] in true["revisions"]
+
+
+def _compare_chart(true: Json, said: Json, slack: timedelta) -> Iterator[str]:
+    """A release may say when its chart had been fetched: then that of one of its attempts with the commit."""
+    moment, charts = said["stages"]["fetched"], true["charts"]
+    if all(any(_compare_moment("fetched", moment, parse_precise_time(text), slack)) for text in charts.values()):
+        yield f"fetched {moment['at']}, in truth its charts were fetched {sorted(charts.values())[:3]}"
 
 
 def _is_unknown_carrier(true: Json, said: Json) -> bool:

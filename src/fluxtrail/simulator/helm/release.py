@@ -35,6 +35,8 @@ TIMEOUT_SECONDS = 30.0
 INTERVAL_SECONDS = 300.0
 RETRY_SECONDS = 5.0
 DEPENDENCY_SECONDS = 3.0
+HELM_SECONDS = (1.0, 1.5)
+"""Until an action has rendered its chart and changes anything: it is never over within a second."""
 _POLL_SECONDS = 0.02
 _VERBS = {"install": "Install", "upgrade": "Upgrade"}
 
@@ -139,6 +141,7 @@ class ReleaseController:
         chart = self._sources.chart_of(obj)
         if chart is None:
             return None
+        self._truth.fetched(chart)
         values = obj["spec"].get("values") or {}
         return Work(obj["metadata"]["generation"], chart, config_digest(values), values)
 
@@ -175,7 +178,7 @@ class ReleaseController:
         running = f"Running '{action}' action with timeout of {TIMEOUT_SECONDS:g}s"
         self._object.set(Reconciling=("True", "Progressing", running), Ready=("Unknown", "Progressing", running))
         self._note_attempt(work)
-        await self._clock.sleep(self._dice.uniform(0.1, 0.3))
+        await self._clock.sleep(self._dice.uniform(*HELM_SECONDS))
         manifests = render(work.chart, self._name, self._namespace, work.values)
         applied = self._applier.apply(self._name, self._namespace, manifests)
         self._truth.applied(attempt, applied)

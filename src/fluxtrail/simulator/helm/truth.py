@@ -52,6 +52,8 @@ class ReleaseTruth:
     truth: Truth
     rolled_at: RolledAt
     attempts: list[ReleaseAttempt] = field(default_factory=list)
+    fetches: dict[str, datetime] = field(default_factory=dict)
+    """What a chart was packaged from -> when its artifact was first there."""
 
     @property
     def name(self) -> str:
@@ -60,6 +62,12 @@ class ReleaseTruth:
     @property
     def place(self) -> tuple[str, str, str]:
         return "helmreleases", self.namespace, self.release
+
+    def fetched(self, chart: Chart) -> None:
+        """The chart's source has an artifact of it."""
+        if chart.source_sha is not None and chart.source_sha not in self.fetches:
+            at = self.truth.note("chart_fetched", cluster=self.cluster, target=self.name, sha=chart.source_sha)
+            self.fetches[chart.source_sha] = at
 
     def begin(self, work: WorkLike) -> ReleaseAttempt:
         attempt = ReleaseAttempt(work.generation, work.chart.version, work.chart.source_sha)

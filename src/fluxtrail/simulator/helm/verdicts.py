@@ -25,6 +25,8 @@ JudgeParent = Callable[[Commit, TargetTruth], Verdict]
 class ReleaseOutcome:
     verdict: Verdict
     times: dict[str, datetime] = field(default_factory=dict)
+    revisions: tuple[str, ...] = ()
+    """What the charts of the attempts that carry it were packaged from, in order, where they lie in git."""
     succeeded_at: datetime | None = None
 
 
@@ -46,6 +48,7 @@ def judge_release(
         outcome = ReleaseOutcome(Verdict.DEPLOYED, succeeded_at=success.succeeded_at)
     else:
         outcome = ReleaseOutcome(Verdict.FAILED if finished else Verdict.PENDING)
+    outcome.revisions = tuple(dict.fromkeys(a.source_sha for a in carrying if a.source_sha is not None))
     first = next((attempt for attempt in carrying if attempt.applied_at), None)
     if first is not None and first.applied_at is not None:
         outcome.times["applied"] = first.applied_at
