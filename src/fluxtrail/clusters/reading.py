@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -11,7 +12,8 @@ from fluxtrail.clusters.connection import Connection
 from fluxtrail.clusters.discovery import Resource, find_resource
 from fluxtrail.clusters.subjects import Subject
 from fluxtrail.model.errors import NotFoundError
-from fluxtrail.model.observation import ObjectKey
+from fluxtrail.model.events import Event, WireEvents, project_events
+from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.projecting import project_custom
 from fluxtrail.model.wire_workloads import WireCustom
 from fluxtrail.model.workloads import Workload
@@ -20,6 +22,12 @@ T = TypeVar("T")
 
 MAX_READS = 8
 """At one time."""
+
+EVENTS_LIMIT_BYTES = 4 * 1024 * 1024
+EVENTS_SECONDS = 10.0
+
+_UID = re.compile(r"[A-Za-z0-9-]{1,128}")
+"""Whatever is none would be a selector of its own."""
 
 _NO_NAMES = frozenset({"", ".", ".."})
 """No object is named so, and the path would be another's."""
@@ -74,6 +82,24 @@ class ObjectReader:
             project=partial(project_custom, group=key.group, kind=key.kind),
         )
         return await self.read(subject, key.namespace, key.name)
+
+    async def list_events(self, namespace: str, uid: ObjectUid, *, limit: int) -> list[Event]:
+        """Return events of one object, oldest first; of more than `limit`, those that the server has first.
+
+        Args:
+            namespace: the object's; of one without, events are in `default`.
+
+        Raises: as `read`.
+        """
+        if not _UID.fullmatch(uid) or namespace in _NO_NAMES - {""}:
+            return []
+        path = f"/api/v1/namespaces/{quote(namespace or 'default', safe='')}/events"
+        params = {"fieldSelector": f"involvedObject.uid={uid}", "limit": str(limit)}
+        async with self._turns:
+            page = await self._connection.get(
+                path, WireEvents, params, limit_bytes=EVENTS_LIMIT_BYTES, timeout_seconds=EVENTS_SECONDS
+            )
+        return project_events(page, uid)
 
     async def _find(self, kind: _Kind) -> Resource | None:
         group, name, versions = kind

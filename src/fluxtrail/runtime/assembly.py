@@ -177,6 +177,7 @@ class _Assembly:
             consumers["records"] = records.keeper
         if running is not None:
             consumers["rollouts"] = running.keeper
+            consumers["events"] = running.asker
         if images is not None:
             consumers["images"] = images.keeper
         if not consumers:

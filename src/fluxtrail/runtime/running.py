@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 
 from fluxtrail.clusters.connection import Connection
 from fluxtrail.clusters.reading import ObjectReader
-from fluxtrail.model.observation import ClusterUid, ObjectKey
+from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.records import TargetId
 from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.workloads import Pod, Workload
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.subjects import find_kind
 from fluxtrail.runtime.telemetry import Job
+from fluxtrail.runtime.workload_streams import WorkloadConsumer
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.releases.handing import Hander
+from fluxtrail.trail.rollouts.asking import EventAsker
 from fluxtrail.trail.rollouts.keeper import RolloutKeeper
-from fluxtrail.trail.workloads.view import WorkloadView
+from fluxtrail.trail.workloads.anchors import Anchor
+from fluxtrail.trail.workloads.view import WorkloadListener, WorkloadView
 from fluxtrail.web.measures import Measure, counter
 
 
@@ -33,17 +37,23 @@ class Running:
 
     def keeper(self, view: WorkloadView, connection: Connection) -> RolloutKeeper:
         """Return what follows the roll-outs of a cluster that was connected to."""
+        reader = ObjectReader(connection)
         keeper = RolloutKeeper(
             view.cluster,
             view=view,
             ledger=self._ledger,
             registry=self._registry,
-            rereader=_Rereader(ObjectReader(connection)),
+            rereader=_Rereader(reader),
+            events=reader,
             clock=self._clock,
             on_handover=self._hander.wake,
         )
         self._keepers[view.cluster] = keeper
         return keeper
+
+    def asker(self, view: WorkloadView, connection: Connection) -> WorkloadConsumer:
+        """Return what asks for events of a cluster that `keeper` was called for."""
+        return _Asker(self._keepers[view.cluster].asker)
 
     def note_syncs(self) -> None:
         """Syncs began, went on, or were attributed."""
@@ -62,6 +72,25 @@ class Running:
     @property
     def jobs(self) -> dict[str, Job]:
         return {"handovers": self._hander.run}
+
+
+class _Asker(WorkloadListener):
+    """A job beside the keeper's, for as long as the cluster is connected to; what changes it is told by the keeper."""
+
+    def __init__(self, asker: EventAsker) -> None:
+        self._asker = asker
+
+    def changed(self, anchors: set[Anchor]) -> None:
+        pass
+
+    def gone(self, key: ObjectKey, uid: ObjectUid, seen_at: datetime) -> None:
+        pass
+
+    def noted(self, group: str, kind: str) -> None:
+        pass
+
+    async def run(self) -> None:
+        await self._asker.run()
 
 
 class _Rereader:

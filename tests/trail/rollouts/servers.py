@@ -28,6 +28,7 @@ from tests.trail.workloads.cluster import (
 )
 
 from fluxtrail.model.errors import AuthError, UpstreamError
+from fluxtrail.model.events import Event, WireEvents, project_events
 from fluxtrail.model.flux import HELM_GROUP
 from fluxtrail.model.observation import Gone, Listed, ObjectKey, ObjectUid, Observation, Seen
 from fluxtrail.model.projecting import project_custom
@@ -58,6 +59,8 @@ class Server:
         releases: HelmReleases as they are: of them there are no documents.
         forbidden: keys that may not be read; unreachable: whether nothing can be.
         reads: keys that were read, in order.
+        secretive: namespaces whose events may not be listed.
+        asked: uids whose events were asked for, in order.
     """
 
     def __init__(self, clock: Times) -> None:
@@ -69,6 +72,9 @@ class Server:
         self.forbidden: set[ObjectKey] = set()
         self.is_unreachable = False
         self.reads: list[ObjectKey] = []
+        self.events: list[Json] = []
+        self.secretive: set[str] = set()
+        self.asked: list[ObjectUid] = []
         self._numbers = 0
         self._told: set[tuple[Kind, str]] = set()
 
@@ -89,6 +95,21 @@ class Server:
             return project(doc)
         wire = msgspec.json.decode(msgspec.json.encode(doc), type=WireCustom)
         return project_custom(wire, group=key.group, kind=key.kind)
+
+    async def list_events(self, namespace: str, uid: ObjectUid, *, limit: int) -> list[Event]:
+        self.asked.append(uid)
+        if self.is_unreachable:
+            raise UpstreamError("it does not answer", subject="prod", retryable=True)
+        if namespace in self.secretive:
+            raise AuthError("events may not be listed", status=403, subject=namespace)
+        items = [msgspec.Raw(msgspec.json.encode(event)) for event in self.events]
+        return project_events(WireEvents(items=items), uid)[:limit]
+
+    def tell(self, doc: Json, reason: str, message: str = "", *, kind: str = "Warning", **about: str) -> None:
+        """Write an Event now."""
+        involved = {"uid": doc["metadata"]["uid"], **about}
+        told = {"reason": reason, "message": message, "type": kind, "lastTimestamp": text(self.clock.now())}
+        self.events.append({"involvedObject": involved, **told})
 
     # -- watching ------------------------------------------------------------------------------------------------
 

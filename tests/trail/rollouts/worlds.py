@@ -80,6 +80,7 @@ class RunningWorld(World):
             ledger=self.disk,
             registry=self.registry,
             rereader=self.server,
+            events=self.server,
             clock=self.clock,
             on_handover=self.hander.wake,
         )

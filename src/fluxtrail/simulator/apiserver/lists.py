@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,14 +34,23 @@ class Listing(NamedTuple):
 def entry_test(options: ListOptions, definition: ResourceDefinition) -> EntryTest | None:
     """Return the test of the request's selectors, None when they select everything."""
     labels = parse_label_selector(options.label_selector)
-    fields = parse_field_selector(options.field_selector, namespaced=definition.namespaced)
+    fields = parse_field_selector(
+        options.field_selector, namespaced=definition.namespaced, selectable=definition.selectable_fields
+    )
     if labels is None and fields is None:
         return None
 
     def test(entry: Entry) -> bool:
-        return (labels is None or labels(entry.labels)) and (fields is None or fields(entry.namespace, entry.name))
+        if labels is not None and not labels(entry.labels):
+            return False
+        return fields is None or fields(entry.namespace, entry.name, lambda: _load(entry))
 
     return test
+
+
+def _load(entry: Entry) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(b"{" + entry.tail)
+    return found
 
 
 async def wait_until_fresh(store: Store, resource_version: int) -> None:

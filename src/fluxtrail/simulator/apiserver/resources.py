@@ -23,6 +23,8 @@ class ResourceDefinition(msgspec.Struct, frozen=True, kw_only=True):
     has_generation: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    selectable_fields: tuple[str, ...] = ()
+    """Fields that a field selector may name, beside an object's name and namespace."""
     spec_defaults: dict[str, Any] | None = None
     """Top-level fields of `spec` filled in where absent."""
     status_default: dict[str, Any] | None = None
@@ -70,7 +72,14 @@ BUILTIN_RESOURCES: tuple[ResourceDefinition, ...] = (
     _core("ConfigMap", "configmaps", "cm", status_subresource=False, has_generation=False),
     _core("Secret", "secrets", status_subresource=False, has_generation=False),
     _core("Pod", "pods", "po", categories=("all",), status_default={"phase": "Pending", "qosClass": "BestEffort"}),
-    _core("Event", "events", "ev", status_subresource=False, has_generation=False),
+    _core(
+        "Event",
+        "events",
+        "ev",
+        status_subresource=False,
+        has_generation=False,
+        selectable_fields=("involvedObject.uid", "involvedObject.name", "involvedObject.kind", "reason", "type"),
+    ),
     _workload("apps", "Deployment", "deployments", "deploy"),
     _workload("apps", "ReplicaSet", "replicasets", "rs"),
     _workload("apps", "StatefulSet", "statefulsets", "sts"),

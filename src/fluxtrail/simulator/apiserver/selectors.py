@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from fluxtrail.simulator.apiserver.statuses import bad_request
 
 Labels = Mapping[str, str]
+Fields = Mapping[str, Any]
 LabelTest = Callable[[Labels], bool]
 
 _KEY = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -81,32 +83,47 @@ def _split_outside_brackets(text: str) -> list[str]:
     return parts
 
 
-FieldTest = Callable[[str, str], bool]
-"""(namespace, name) -> selected."""
+FieldTest = Callable[[str, str, Callable[[], Fields]], bool]
+"""(namespace, name, the object on demand) -> selected."""
 
 
-def parse_field_selector(text: str, *, namespaced: bool) -> FieldTest | None:
-    """Return the test of a field selector on an object's namespace and name; None when it selects everything.
+def parse_field_selector(text: str, *, namespaced: bool, selectable: tuple[str, ...] = ()) -> FieldTest | None:
+    """Return the test of a field selector on an object; None when it selects everything.
+
+    Args:
+        selectable: fields of the kind that it may select by, beside its name and namespace.
 
     Raises:
-        StatusError: 400, another field than metadata.name and metadata.namespace, or no selector at all.
+        StatusError: 400, another field, or no selector at all.
     """
     if not text:
         return None
-    requirements = [_parse_field(part, namespaced=namespaced) for part in text.split(",") if part]
+    places = ("metadata.name", *(("metadata.namespace",) if namespaced else ()))
+    requirements = [_parse_field(part, (*places, *selectable)) for part in text.split(",") if part]
+    is_inside = any(field not in places for field, _, _ in requirements)
 
-    def test(namespace: str, name: str) -> bool:
+    def test(namespace: str, name: str, load: Callable[[], Fields]) -> bool:
         fields = {"metadata.name": name, "metadata.namespace": namespace}
+        if is_inside:
+            found = load()
+            fields |= {field: _read_field(found, field) for field in selectable}
         return all((fields[field] == value) is equal for field, equal, value in requirements)
 
     return test
 
 
-def _parse_field(text: str, *, namespaced: bool) -> tuple[str, bool, str]:
+def _read_field(obj: Fields, path: str) -> str:
+    found: Any = obj
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return "" if found is None else str(found)
+
+
+def _parse_field(text: str, known: tuple[str, ...]) -> tuple[str, bool, str]:
     match = re.match(r"^([^=!]+)(==|=|!=)(.*)$", text)
     if match is None:
         raise bad_request(f"invalid selector: '{text[:100]}'; can't understand '{text[:100]}'")
     field, operator, value = match.groups()
-    if field != "metadata.name" and not (namespaced and field == "metadata.namespace"):
+    if field not in known:
         raise bad_request(f"field label not supported: {field[:100]}")
     return field, operator != "!=", value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,7 @@ from fluxtrail.model.workloads import Pod, Workload
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.rollouts.closing import Standing
+from fluxtrail.trail.rollouts.hints import Hints
 from fluxtrail.trail.rollouts.latches import Sight, latch_glimpse, next_record
 from fluxtrail.trail.rollouts.rules import digests_of, judge_rollout
 from fluxtrail.trail.rollouts.versions import Thing, Versions, generation_of, touched_at
@@ -32,6 +34,16 @@ NEW_SLACK = timedelta(seconds=2)
 
 MAX_DEPTH = 8
 """Owners above a workload that are looked at; they may own each other in a circle."""
+
+
+class Stance(NamedTuple):
+    """A workload as it is judged, and what is below it."""
+
+    shown: Thing
+    pods: Sequence[Pod]
+    below: Sequence[Workload]
+    rollout: Rollout
+    """Events left out."""
 
 
 class WorkloadCensus:
@@ -56,6 +68,7 @@ class WorkloadCensus:
         self._read: dict[ObjectUid, Workload] = {}
         """Custom resources as they were last read in full: of them only the metadata is watched."""
         self.versions = Versions()
+        self.hints = Hints()
         self.known_since: datetime | None = None
         """When this cluster's workloads were first all known: what was made later was made by somebody's sync."""
 
@@ -65,6 +78,7 @@ class WorkloadCensus:
         self._by_id.clear()
         for record in records:
             self.keep(record)
+        self.hints.recall(records)
 
     def keep(self, record: WorkloadRecord) -> None:
         self._records[record.uid] = record
@@ -96,6 +110,7 @@ class WorkloadCensus:
         self._judged.pop(uid, None)
         self._glimpses.pop(uid, None)
         self._read.pop(uid, None)
+        self.hints.note(uid, None)
         self.versions.forget(uid)
 
     # -- questions -----------------------------------------------------------------------------------------------
@@ -114,6 +129,10 @@ class WorkloadCensus:
             judged_generation=self._generations.get(uid, 0),
             watched_from=record.rolled_generation if watched_from is None else watched_from,
         )
+
+    def record_of(self, workload_id: WorkloadId) -> WorkloadRecord | None:
+        uid = self._by_id.get(workload_id)
+        return None if uid is None else self._records[uid]
 
     def key_of(self, workload_id: WorkloadId) -> ObjectKey | None:
         uid = self._by_id.get(workload_id)
@@ -205,13 +224,24 @@ class WorkloadCensus:
         return replace(latched, deleted_at=at, observed_at=at)
 
     def look(self, thing: Thing) -> tuple[Rollout, dict[str, str]]:
+        """Return how a workload stands, with what its events told where nothing else does; and the digests it runs."""
+        stance = self.stance(thing)
+        rollout = self.hints.apply(thing.uid, generation_of(stance.shown), stance.rollout, stance.pods)
+        return rollout, digests_of(stance.shown, stance.pods, stance.below)
+
+    def stance(self, thing: Thing) -> Stance:
+        """Return how a workload stands by its own state and what is below it."""
         if isinstance(thing, Pod):
-            return judge_rollout(thing, [thing], []), digests_of(thing, [thing])
+            return Stance(thing, [thing], [], judge_rollout(thing, [thing], []))
         read = self._read.get(thing.uid)
         shown = replace(read, generation=max(read.generation, thing.generation)) if read is not None else thing
         pods, below = self._index.beneath(thing.uid)
         owns_pods = self._is_custom(thing.key.group, thing.key.kind)
-        return judge_rollout(shown, pods, below, owns_pods=owns_pods), digests_of(shown, pods, below)
+        return Stance(shown, pods, below, judge_rollout(shown, pods, below, owns_pods=owns_pods))
+
+    def stance_of(self, uid: ObjectUid) -> Stance | None:
+        thing = self._index.get(uid) or self._index.pod(uid)
+        return None if thing is None else self.stance(thing)
 
     def note_read(self, item: Workload) -> None:
         """Take a custom resource as it was read in full."""

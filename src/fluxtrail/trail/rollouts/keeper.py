@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -23,6 +23,7 @@ from fluxtrail.model.running_records import HandoverRecord, WorkloadRecord
 from fluxtrail.model.workloads import Workload
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.rollouts.asking import EventAsker, EventReader
 from fluxtrail.trail.rollouts.census import WorkloadCensus, key_of
 from fluxtrail.trail.rollouts.closer import Closer
 from fluxtrail.trail.rollouts.ports import Rereader, RunningLedger
@@ -58,6 +59,7 @@ class RolloutKeeper(WorkloadListener):
         ledger: RunningLedger,
         registry: Registry,
         rereader: Rereader,
+        events: EventReader,
         clock: Clock,
         on_handover: Callable[[], None],
     ) -> None:
@@ -85,6 +87,15 @@ class RolloutKeeper(WorkloadListener):
         self._handed: dict[TargetId, int] = {}
         """Up to which generation commits were handed over to each HelmRelease."""
         self._closer = Closer(self._census, registry, clock)
+        self.asker = EventAsker(
+            cluster,
+            census=self._census,
+            awaited=lambda: self._closer.awaited,
+            reader=events,
+            clock=clock,
+            on_change=self._judge_again,
+        )
+        """Has a job of its own: what is asked for must not keep what is seen waiting."""
         self._dirty: set[Anchor] = set()
         self._gone: dict[ObjectUid, datetime] = {}
         self._parked: dict[TargetId, float] = {}
@@ -118,6 +129,11 @@ class RolloutKeeper(WorkloadListener):
 
     def noted(self, group: str, kind: str) -> None:
         self._has_listed = True
+        self._wake.set()
+
+    def _judge_again(self, uids: Iterable[ObjectUid]) -> None:
+        for uid in uids:
+            self._dirty |= self._view.index.anchors_of(uid)
         self._wake.set()
 
     def note_syncs(self) -> None:
