@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluxtrail.model.image import find_digest, is_digest, split_image
+from fluxtrail.model.image import find_digest, is_digest, split_image, without_userinfo
 
 HEX = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -81,6 +81,24 @@ def test_name_and_tag_of_a_reference(reference: str, name: str, tag: str) -> Non
 )
 def test_only_a_whole_digest_is_one(text: str, expected: bool) -> None:
     assert is_digest(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("", ""),
+        ("nginx:1", "nginx:1"),
+        (f"ghcr.io/acme/shop:1@sha256:{HEX}", f"ghcr.io/acme/shop:1@sha256:{HEX}"),
+        ("nginx@sha512:ab12", "nginx@sha512:ab12"),
+        ("joe:hunter2@ghcr.io/acme/shop:1", "ghcr.io/acme/shop:1"),
+        ("https://joe:hun/ter2@ghcr.io/acme/shop:1", "ghcr.io/acme/shop:1"),
+        ("joe:hun@ter2@ghcr.io/acme/shop", "ghcr.io/acme/shop"),
+        (f"joe:hunter2@ghcr.io/shop@sha256:{HEX}", f"ghcr.io/shop@sha256:{HEX}"),
+        ("joe:hunter2@", ""),
+    ],
+)
+def test_no_login_stays_in_a_reference(written: str, kept: str) -> None:
+    assert without_userinfo(written) == kept
 
 
 @given(st.text(alphabet="sha256:@ /a", max_size=40))

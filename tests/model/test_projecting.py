@@ -241,6 +241,10 @@ def test_the_image_is_the_specs_not_the_nodes() -> None:
     assert pod_of({"image": "a:2"}, {"image": "a:1", "imageID": DIGEST}).image == "a:2"
 
 
+def test_a_login_in_an_image_is_not_kept() -> None:
+    assert pod_of({"image": "joe:hunter2@ghcr.io/a:2"}, {}).image == "ghcr.io/a:2"
+
+
 def test_a_container_without_a_name_is_left_out() -> None:
     spec = {"containers": [None, {}, {"name": ""}, {"image": "a"}, {"name": "b"}], "initContainers": [{"image": "c"}]}
     status = {"containerStatuses": [None, {}, {"imageID": DIGEST}]}

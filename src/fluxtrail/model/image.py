@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 _PREFIX = "sha256:"
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
+_ANY_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]+")
 
 
 class ImageName(NamedTuple):
@@ -26,6 +27,18 @@ def split_image(reference: str) -> ImageName:
     bare = reference.partition("@")[0]
     colon = bare.rfind(":")
     return ImageName(bare[:colon], bare[colon + 1 :]) if colon > bare.rfind("/") else ImageName(bare, "")
+
+
+def without_userinfo(reference: str) -> str:
+    """Return an image reference without what is before an `@`, unless a digest is behind it.
+
+    No reference has a login: what looks like `user:password@registry/name` is a mistake, and the password is none of
+    our business.
+    """
+    name, at, last = reference.rpartition("@")
+    if not at or not _ANY_DIGEST.fullmatch(last):
+        return last
+    return f"{name.rpartition('@')[2]}@{last}"
 
 
 def find_digest(image_id: str) -> str:

@@ -90,14 +90,15 @@ def _built_from(places: Sequence[Mapping[str, str]]) -> tuple[str | None, str | 
 
 
 def find_commit(text: str | None) -> str | None:
-    """Return the full sha that a revision names (`<hex>`, `main@sha1:<hex>`), or None."""
+    """Return the full sha that a revision names (`<hex>`, `main@sha1:<hex>`), or None.
+
+    Zeros alone are git's word for no commit: a build that does not know its own writes them.
+    """
     if not text:
         return None
     cleaned = text.strip().lower()
-    if is_sha(cleaned):
-        return cleaned
-    found = followed_sha(None, text.strip())
-    return found if found is not None and is_sha(found) else None
+    found = cleaned if is_sha(cleaned) else followed_sha(None, text.strip())
+    return found if found is not None and is_sha(found) and found.strip("0") else None
 
 
 def find_source(text: str | None) -> str | None:

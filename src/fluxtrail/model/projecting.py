@@ -13,7 +13,7 @@ from functools import lru_cache
 from sys import intern
 
 from fluxtrail.model.flux import HELM_GROUP, KUSTOMIZE_GROUP
-from fluxtrail.model.image import find_digest
+from fluxtrail.model.image import find_digest, without_userinfo
 from fluxtrail.model.kept import count, find_moment, generation
 from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.progressing import (
@@ -319,7 +319,8 @@ def _run(name: str, wire: WireContainer, kind: ContainerKind, status: WireContai
 
 
 def _image(wire: WireContainer) -> str:
-    return intern((wire.image or "")[:MAX_TEXT])
+    image = (wire.image or "")[:MAX_TEXT]
+    return intern(without_userinfo(image) if "@" in image else image)
 
 
 def _find_start(states: tuple[WireContainerState | None, ...]) -> datetime | None:

@@ -326,6 +326,8 @@ def test_source_of_an_image_is_a_repository(text: str | None, canonical: str | N
         (f"main@sha1:{SHA}", SHA),
         (f"sha1:{SHA}", SHA),
         ("c" * 7, None),
+        ("0" * 40, None),
+        (f"main@sha1:{'0' * 40}", None),
         ("v1.2.3", None),
         ("", None),
         (None, None),
