@@ -88,6 +88,8 @@ class EventAsker:
         """Namespaces whose events may not be listed, and until when they are left alone."""
         self._rests_until = 0.0
         """After an answer that was none, nothing more is asked in this round."""
+        self._left = 0
+        """Lists that this round has left."""
         self._has_complained = False
 
     async def run(self) -> None:
@@ -104,15 +106,16 @@ class EventAsker:
         awaited = {record.uid: record for each in self._awaited() if (record := self._census.record_of(each))}
         self._turns = {uid: turn for uid, turn in self._turns.items() if uid in awaited}
         changed = self._forget(awaited)
-        left = BUDGET
+        self._left = BUDGET
         for record in self._due(awaited.values()):
-            if left <= 0 or self._clock.monotonic() < self._rests_until:
+            if self._clock.monotonic() < self._rests_until:
                 break
             stance = self._census.stance_of(record.uid)
             if stance is None or not _asks(stance.rollout):
                 continue
-            questions = _questions(stance)[:left]
-            left -= len(questions)
+            questions = _questions(stance)
+            if len(questions) > self._left:
+                break
             self._postpone(record.uid)
             if await self._find(stance, questions):
                 changed.add(record.uid)
@@ -145,6 +148,7 @@ class EventAsker:
         namespace, generation = key_of(thing).namespace, generation_of(thing)
         try:
             for each in questions:
+                self._left -= 1
                 events = await self._reader.list_events(namespace, each.uid, limit=LIMIT)
                 hint = read_hint(events, stance.rollout, since=each.since, pod=each.pod, generation=generation)
                 if hint is not None:
