@@ -93,6 +93,8 @@ def test_what_no_name_tells_is_no_kind(text: str) -> None:
     ("arguments", "exit_code", "said"),
     [
         (["deploy/basket", "-n", "shop"], 1, "Is the namespace right?"),
+        (["deploy/basket"], 1, "no cluster has 'deploy/basket' in any namespace"),
+        ([" "], 2, "an empty text names nothing"),
         (["widget/cart"], 1, "Write it with its group"),
         (["ghcr.io/acme/nothing:v1"], 1, "no image that runs is called"),
         (["sha256:9999"], 1, "no image that runs or ran has the digest"),

@@ -14,6 +14,7 @@ from fluxtrail.cli.words import (
     pending_words,
     printable,
     short_revision,
+    split_image_name,
     split_target,
     width_of,
 )
@@ -90,3 +91,17 @@ def test_text_fits(text: str, width: int) -> None:
 def test_wide_characters_take_two_columns() -> None:
     assert width_of("変更") == 4
     assert fit("変更変更", 5) == "変更…"
+
+
+@pytest.mark.parametrize(
+    ("name", "registry", "path"),
+    [
+        ("ghcr.io/acme/shop", "ghcr.io", "acme/shop"),
+        ("localhost/shop", "localhost", "shop"),
+        ("registry:5000/shop", "registry:5000", "shop"),
+        ("nginx", "docker.io", "nginx"),
+        ("bitnami/redis", "docker.io", "bitnami/redis"),
+    ],
+)
+def test_an_image_without_a_host_is_docker_hubs(name: str, registry: str, path: str) -> None:
+    assert split_image_name(name) == (registry, path)

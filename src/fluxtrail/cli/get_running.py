@@ -9,7 +9,7 @@ import click
 from fluxtrail.cli.client import client_of
 from fluxtrail.cli.lists import limit_option, list_options, place_of, place_options, show
 from fluxtrail.cli.output import Column
-from fluxtrail.cli.words import age, short, short_digest, split_repository, split_target
+from fluxtrail.cli.words import age, short, short_digest, split_image_name, split_target
 from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.rollout import RolloutCause, RolloutState
 from fluxtrail.model.views import ImageView, WorkloadView
@@ -71,8 +71,8 @@ def get_images(ctx: click.Context, /, *, output: str, no_header: bool, is_watche
     client = client_of(ctx)
     parameters = place_of(filters, all_namespaces)
     columns: list[Column[ImageView]] = [
-        Column("IMAGE", lambda i: split_repository(i.repository)[1], is_flexible=True),
-        Column("REGISTRY", lambda i: split_repository(i.repository)[0], is_wide=True),
+        Column("IMAGE", lambda i: split_image_name(i.repository)[1], is_flexible=True),
+        Column("REGISTRY", lambda i: split_image_name(i.repository)[0], is_wide=True),
         Column("TAG", lambda i: ", ".join(i.tags[:3]), is_flexible=True),
         Column("DIGEST", lambda i: short_digest(i.digest).removeprefix("sha256:"), lambda _: "sha"),
         Column("RUNS", lambda i: str(i.running)),

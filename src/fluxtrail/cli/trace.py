@@ -63,6 +63,8 @@ def trace(
     """
     client, text = client_of(ctx), " ".join(query)
     where = zone(is_utc=is_utc)
+    if not text.strip():
+        raise click.UsageError("an empty text names nothing; is a variable empty?")
     readings = read_query(text, namespace=namespace)
     if not readings:
         raise click.UsageError(f"{text[:120]!r} is no object: write kind/name, such as deployment/web")
@@ -154,7 +156,8 @@ def _names(target: str, wanted: str) -> bool:
 
 def candidates_text(candidates: list[Candidate], query: str) -> str:
     """Say what an ambiguous query may mean, in a form that can be given instead."""
-    lines = [f"{query!r} may mean several commits:"]
+    what = "images" if query.startswith("sha256:") else "commits"
+    lines = [f"{query!r} may mean several {what}:"]
     for candidate in candidates:
         is_twin = sum(other.sha == candidate.sha for other in candidates) > 1
         name = f"{candidate.repository}@{candidate.sha}" if is_twin else candidate.sha

@@ -107,6 +107,14 @@ def split_repository(repository: str) -> tuple[str, str]:
     return f"{scheme}{separator}{host}", path or host
 
 
+def split_image_name(name: str) -> tuple[str, str]:
+    """Return (registry, path) of an image's name; one without a host is Docker Hub's."""
+    first, slash, path = name.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return first, path
+    return "docker.io", name
+
+
 def pending_words(reason: str, target: str) -> str:
     """Why a delivery is pending, and the command that ends it where there is one."""
     words = PENDING_WORDS.get(reason, reason.replace("_", " ") or "no reason known")

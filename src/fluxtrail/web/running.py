@@ -125,7 +125,9 @@ async def get_chains(
         raise not_found(f"no cluster knows the kind {kind[:80]!r}", "Write it with its group: Rollout.argoproj.io")
     if not found:
         what = f"{kind}/{name}"[:200]
-        raise not_found(f"no cluster has {what!r} in the namespace {namespace[:80]!r}", "Is the namespace right?")
+        if not place:
+            raise not_found(f"no cluster has {what!r} in any namespace", "Is the name right?")
+        raise not_found(f"no cluster has {what!r} in the namespace {place[:80]!r}", "Is the namespace right?")
     return Page(items=list(found))
 
 
