@@ -69,3 +69,25 @@ async def test_two_syncs_of_an_absence_are_no_surer_than_what_was_seen_of_them(w
     assert moments
     assert all(moment.latest == rolled_at for moment in moments)
     assert [row.generation for row in rows if row.running and row.running.precision is Precision.EXACT] in ([3], [])
+
+
+async def test_the_first_generation_that_rolled_out_dates_a_sync_however_late_it_is_closed(
+    world: RunningWorld,
+) -> None:
+    await world.begin(*make(world, "web"))
+    rolled = []
+    for number in (2, 3, 4):
+        web = bump(world, "web", number)
+        await world.applied(f"d{number}", settle=False)
+        if number > 2:
+            rolled.append(roll(world, web))
+        await world.hear()
+        await world.keeper.settle() if number > 2 else None  # nobody has read the syncs yet
+        world.clock.forward(10)
+    for _ in range(3):
+        await world.settle()
+        await world.look()
+        world.clock.forward(10)
+    newest = await world.sync()
+    moments = [(await world.sync(newest.id - back)).running for back in (2, 1, 0)]
+    assert [moment.at for moment in moments if moment is not None] == [rolled[0], rolled[0], rolled[1]]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from fluxtrail.model.moment import Moment
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.records import UNSAVED, TargetId
 from fluxtrail.model.rollout import Rollout, RolloutState
@@ -23,7 +24,7 @@ from fluxtrail.trail.rollouts.closing import Standing
 from fluxtrail.trail.rollouts.hints import Hints
 from fluxtrail.trail.rollouts.latches import Sight, latch_glimpse, next_record
 from fluxtrail.trail.rollouts.rules import digests_of, judge_rollout
-from fluxtrail.trail.rollouts.versions import Thing, Versions, generation_of, touched_at
+from fluxtrail.trail.rollouts.versions import REMEMBERED, Thing, Versions, generation_of, touched_at
 from fluxtrail.trail.workloads.anchors import Anchor, anchor_of_key, controller_of
 from fluxtrail.trail.workloads.view import WorkloadView
 
@@ -63,6 +64,8 @@ class WorkloadCensus:
         """What that was (and whether it was at all) before judgements that are not kept yet."""
         self._glimpses: dict[ObjectUid, tuple[Sight, Rollout]] = {}
         """When a generation that is not latched yet was first seen to have rolled out, and what was told of it."""
+        self._latches: dict[ObjectUid, dict[int, Moment]] = {}
+        """When generations were first seen to have rolled out: records have the newest only."""
         self._homeless: set[ObjectUid] = set()
         """Workloads whose labels name a target that was not seen yet."""
         self._read: dict[ObjectUid, Workload] = {}
@@ -83,6 +86,14 @@ class WorkloadCensus:
     def keep(self, record: WorkloadRecord) -> None:
         self._records[record.uid] = record
         self._by_id[record.id] = record.uid
+        self._note_latch(record)
+
+    def _note_latch(self, record: WorkloadRecord) -> None:
+        if record.rolled is not None:
+            latches = self._latches.setdefault(record.uid, {})
+            latches[record.rolled_generation] = record.rolled
+            for generation in sorted(latches)[:-REMEMBERED]:
+                del latches[generation]
 
     def confirm(self) -> None:
         """What was judged is in the ledger."""
@@ -107,6 +118,7 @@ class WorkloadCensus:
         if record is not None:
             self._by_id.pop(record.id, None)
         self._generations.pop(uid, None)
+        self._latches.pop(uid, None)
         self._judged.pop(uid, None)
         self._glimpses.pop(uid, None)
         self._read.pop(uid, None)
@@ -128,6 +140,7 @@ class WorkloadCensus:
             record=record,
             judged_generation=self._generations.get(uid, 0),
             watched_from=record.rolled_generation if watched_from is None else watched_from,
+            latches=self._latches.get(uid, {}),
         )
 
     def record_of(self, workload_id: WorkloadId) -> WorkloadRecord | None:
@@ -212,6 +225,7 @@ class WorkloadCensus:
         if glimpse is not None:
             is_now = glimpse[0].generation == sight.generation and rollout.state is RolloutState.ROLLED_OUT
             latched = latch_glimpse(before, rollout if is_now else glimpse[1], glimpse[0])
+            self._note_latch(latched)
         after = next_record(latched, rollout, sight)
         return after if after != before or after.id == UNSAVED else None
 

@@ -15,7 +15,15 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.rollouts.census import WorkloadCensus
-from fluxtrail.trail.rollouts.closing import Fate, Standing, close_row, fate_on_release, is_reached, running_of
+from fluxtrail.trail.rollouts.closing import (
+    Fate,
+    Standing,
+    close_row,
+    fate_on_release,
+    is_reached,
+    moment_of,
+    running_of,
+)
 from fluxtrail.trail.rollouts.ports import RunningNote, RunningUnit
 from fluxtrail.trail.rows import running_transition
 
@@ -102,15 +110,18 @@ class Closer:
 
     async def _close_row(self, unit: RunningUnit, row: RolloutRecord) -> RolloutRecord:
         standing = self._census.standing(row.workload_id)
-        if standing is None or not is_reached(row, standing) or standing.record.rolled_generation == row.generation:
+        first = standing.first_reached(row.generation) if standing is not None else None
+        if standing is None or first is None or first[0] == row.generation or not is_reached(row, standing):
             return close_row(row, standing)
-        fate = await self._fate(unit, row, standing)
+        fate, is_release = await self._fate(unit, row, standing)
         if fate is Fate.OTHER:
             return replace(row, is_dropped=True)
-        return close_row(row, standing) if fate is Fate.OWN else row
+        if fate is Fate.OPEN:
+            return row
+        return replace(row, running=moment_of(row, standing, is_own=is_release))
 
-    async def _fate(self, unit: RunningUnit, row: RolloutRecord, standing: Standing) -> Fate:
-        """Say whether a roll-out that a later generation reached counts as the sync's.
+    async def _fate(self, unit: RunningUnit, row: RolloutRecord, standing: Standing) -> tuple[Fate, bool]:
+        """Say whether a roll-out that a later generation reached counts as the sync's, and whether it is a release's.
 
         Not before it is known which sync made that generation, and whether that went back behind this one.
         """
@@ -119,11 +130,12 @@ class Closer:
         sync = (await unit.syncs([row.sync_id])).get(row.sync_id)
         target = self._registry.target(sync.target_id) if sync is not None else None
         if sync is None or target is None or target.sync_id is None:
-            return Fate.OWN
+            return Fate.OWN, False
         newest = (await unit.syncs([target.sync_id])).get(target.sync_id) or sync
-        if target.key.kind == "HelmRelease" and (fate := fate_on_release(sync, newest, standing)) is not Fate.OWN:
-            return fate
-        return Fate.OWN if self._is_free(sync, newest, since) else Fate.OPEN
+        is_release = target.key.kind == "HelmRelease"
+        if is_release and (fate := fate_on_release(sync, newest, standing)) is not Fate.OWN:
+            return fate, is_release
+        return (Fate.OWN if self._is_free(sync, newest, since) else Fate.OPEN), is_release
 
     def _is_free(self, sync: SyncRecord, newest: SyncRecord, since: float) -> bool:
         if newest.id == sync.id:

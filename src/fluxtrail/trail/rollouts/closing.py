@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 import msgspec
@@ -23,6 +23,17 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     judged_generation: int
     watched_from: int = 0
     """The generation from which on it was watched without a gap."""
+    latches: Mapping[int, Moment] = {}
+    """When generations were first seen to have rolled out, of late: the record has the newest only."""
+
+    def first_reached(self, generation: int) -> tuple[int, Moment] | None:
+        """Return which generation was the first to roll out, of this one and later ones, and when it had."""
+        found = min((each for each in self.latches if each >= generation), default=None)
+        if found is not None:
+            return found, self.latches[found]
+        rolled = self.record.rolled
+        is_reached = rolled is not None and self.record.rolled_generation >= generation
+        return (self.record.rolled_generation, rolled) if is_reached and rolled is not None else None
 
 
 def is_reached(row: RolloutRecord, standing: Standing | None) -> bool:
@@ -40,18 +51,25 @@ def close_row(row: RolloutRecord, standing: Standing | None) -> RolloutRecord:
     if standing is None or (standing.record.deleted_at is not None and not is_reached(row, standing)):
         return replace(row, is_dropped=True)
     if is_reached(row, standing):
-        return replace(row, running=_reached(row, standing))
+        return replace(row, running=moment_of(row, standing))
     if standing.record.state is RolloutState.ABSENT and standing.judged_generation >= row.generation:
         return replace(row, is_dropped=True)
     return row
 
 
-def _reached(row: RolloutRecord, standing: Standing | None) -> Moment | None:
-    """Return when a roll-out was reached: before a later generation was, where nobody saw whether its own had been."""
-    if standing is None or standing.record.rolled is None:
+def moment_of(row: RolloutRecord, standing: Standing | None, *, is_own: bool = False) -> Moment | None:
+    """Return when a roll-out was reached: before a later generation was, where nobody saw whether its own had been.
+
+    Args:
+        is_own: the newest generation that rolled out is the one that counts, unless the row's own did.
+    """
+    reached = standing.first_reached(row.generation) if standing is not None else None
+    if standing is None or reached is None:
         return None
-    rolled = standing.record.rolled
-    if standing.record.rolled_generation == row.generation or row.generation >= standing.watched_from:
+    generation, rolled = reached
+    if is_own and generation != row.generation and standing.record.rolled is not None:
+        generation, rolled = standing.record.rolled_generation, standing.record.rolled
+    if generation == row.generation or row.generation >= standing.watched_from:
         return rolled
     return bracket(None, rolled.latest, evidence=rolled.evidence)
 

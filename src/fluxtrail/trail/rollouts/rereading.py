@@ -167,7 +167,7 @@ class Rereading:
         known = self._census.versions.known_with(thing, self._clock.now())
         changes: list[Change] = []
         for sync, later in zip(syncs, [*syncs[1:], following], strict=True):
-            found = find_version(known, base.generation, sync, later)
+            found = None if _changed_nothing(sync) else find_version(known, base.generation, sync, later)
             if found is None:
                 continue
             if not found.is_certain and later is None and not self._is_too_late(syncs, NEXT_PATIENCE):
@@ -195,7 +195,7 @@ class Rereading:
         known = self._versions_of(release)
         handovers = []
         for sync, later in zip(syncs, [*syncs[1:], following], strict=True):
-            found = find_version(known, base, sync, later)
+            found = None if _changed_nothing(sync) else find_version(known, base, sync, later)
             if found is None:
                 continue
             if not found.is_certain and later is None and not self._is_too_late(syncs, NEXT_PATIENCE):
