@@ -10,7 +10,7 @@ from tests.contract.world import FLUX, World
 from fluxtrail.clusters.reading import ObjectReader
 from fluxtrail.clusters.subjects import Subject
 from fluxtrail.model import projecting
-from fluxtrail.model.observation import ObjectKey
+from fluxtrail.model.observation import ObjectKey, ObjectUid
 from fluxtrail.model.wire_workloads import WireTemplated
 
 LABELS = {"app": "web"}
@@ -88,3 +88,32 @@ async def test_a_kind_without_namespaces_is_read_wherever_it_is_looked_for(world
         assert found is not None
         assert found.key.name == world.namespace
     assert await reader.read_any(ObjectKey("apps", "Deployment", "", "web")) is None
+
+
+async def _told(world: World, name: str, uid: str, **fields: Any) -> None:
+    about = {"kind": "Pod", "namespace": world.namespace, "name": "web-0", "uid": uid, "apiVersion": "v1"}
+    body = {"metadata": {"name": name}, "involvedObject": about, "type": "Warning", "message": "no"} | fields
+    path = f"/api/v1/namespaces/{world.namespace}/events"
+    await world.call("POST", path, {"apiVersion": "v1", "kind": "Event"} | body)
+
+
+async def test_events_of_one_object_are_listed_in_their_order(world: World) -> None:
+    uid = ObjectUid("11111111-2222-3333-4444-555555555555")
+    await _told(world, "a", uid, reason="Unhealthy", lastTimestamp="2026-03-01T12:00:09Z", count=3)
+    await _told(world, "b", "another", reason="FailedMount", lastTimestamp="2026-03-01T12:00:01Z")
+    at = {"eventTime": "2026-03-01T12:00:02.000005Z", "reportingComponent": "x.example.dev/y"}
+    await _told(world, "c", uid, reason="Scheduled", action="Binding", reportingInstance="y-1", **at)
+    reader = ObjectReader(world.connection)
+    found = await reader.list_events(world.namespace, uid, limit=50)
+    assert [(event.reason, event.seen_at.second, event.message) for event in found] == [
+        ("Scheduled", 2, "no"),
+        ("Unhealthy", 9, "no"),
+    ]
+    assert len(await reader.list_events(world.namespace, uid, limit=1)) == 1
+    assert await reader.list_events(world.namespace, ObjectUid("none"), limit=50) == []
+
+
+@pytest.mark.parametrize("uid", ["", "a,involvedObject.uid!=b", "a b", "*"])
+async def test_what_is_no_uid_has_no_events(world: World, uid: str) -> None:
+    await _told(world, "a", uid, reason="Unhealthy", lastTimestamp="2026-03-01T12:00:09Z")
+    assert await ObjectReader(world.connection).list_events(world.namespace, ObjectUid(uid), limit=50) == []

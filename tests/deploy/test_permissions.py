@@ -35,6 +35,8 @@ HOME = "fluxtrail"
 
 Right = tuple[str, str, str]
 """(group, plural, verb)."""
+EVENTS: Right = ("", "events", "list")
+"""Used only where a workload does not get on for a while: tests/runtime/test_running_events.py."""
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -166,7 +168,7 @@ async def test_cluster_wide_grants_what_is_asked_and_nothing_else(
     rules = Rules([*BASE, *READER, *IDENTITY, *WORKLOADS])
     await ask_everything(rules, tmp_path, monkeypatch)
     assert rules.refused == []
-    assert rules.used == rules.granted
+    assert rules.used | {EVENTS} == rules.granted
 
 
 async def test_namespaced_is_enough_for_its_namespace_and_grants_nothing_else(
@@ -179,7 +181,7 @@ async def test_namespaced_is_enough_for_its_namespace_and_grants_nothing_else(
         rules, tmp_path, monkeypatch, old_watches=2, pods_in="apps", namespaces=(NAMESPACE,),
         workloads={"namespaces": ("apps",)},
     )  # fmt: skip
-    assert rules.used == rules.granted
+    assert rules.used | {EVENTS} == rules.granted
     # Asked once for the whole cluster, and got over.
     watched = {(item.group, item.resource) for item in WORKLOAD_KINDS}
     assert {(right, namespace) for right, namespace, _ in rules.refused} <= {
@@ -196,7 +198,7 @@ async def test_drop_in_needs_no_more_to_look_for_the_kustomization_of_the_tracke
     rules = Rules(render(DEPLOY / "overlays" / "flux-commit-tracker"))
     await ask_everything(rules, tmp_path, monkeypatch, runtime_namespace=NAMESPACE)
     assert rules.refused == []
-    assert rules.used == rules.granted
+    assert rules.used | {EVENTS} == rules.granted
     assert rules.granted == Rules([*BASE, *READER, *IDENTITY, *WORKLOADS]).granted
 
 
@@ -209,7 +211,7 @@ async def test_deployment_records_ask_for_what_the_component_grants_and_nothing_
     rules = Rules([*BASE, *READER, *IDENTITY, *WORKLOADS])
     await ask_everything(rules, tmp_path, monkeypatch, workload="shop", deployment_records=RECORDS_ON)
     assert rules.refused == []
-    assert rules.used == rules.granted
+    assert rules.used | {EVENTS} == rules.granted
 
 
 async def test_deployment_records_alone_need_no_get_of_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +233,7 @@ async def test_namespaced_records_need_no_right_on_the_whole_cluster(
         rules, tmp_path, monkeypatch, old_watches=2, workload="apps", namespaces=(NAMESPACE,), pods_in="apps",
         deployment_records=narrowed,
     )  # fmt: skip
-    assert rules.used == rules.granted
+    assert rules.used | {EVENTS} == rules.granted
     asked = {(item.group, item.resource) for item in WORKLOAD_KINDS}
     assert not [right for right, namespace, _ in rules.refused if right[:2] in asked], "nothing was tried in vain"
 
@@ -248,7 +250,7 @@ def test_rules_of_one_namespace_are_those_of_the_cluster() -> None:
 
 def test_every_workload_that_is_watched_may_be_read_and_nothing_else() -> None:
     watched = {(item.group, item.resource, verb) for item in WORKLOAD_KINDS for verb in ("get", "list", "watch")}
-    assert Rules(WORKLOADS).granted == watched
+    assert Rules(WORKLOADS).granted == watched | {EVENTS}
     assert find(NAMESPACED_WORKLOADS, "Role", "fluxtrail-workloads")["rules"] == WORKLOADS[0]["rules"]
 
 

@@ -133,6 +133,18 @@ async def test_field_selector(five: Api, selector: str, expected: str) -> None:
     assert names(await five.get(KUSTOMIZATIONS, fieldSelector=selector)) == list(expected)
 
 
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [("involvedObject.uid=u1", "ab"), ("involvedObject.uid=u1,type=Warning", "a"), ("type!=Warning", "bd")],
+)
+async def test_events_are_selected_by_what_they_are_about(api: Api, selector: str, expected: str) -> None:
+    events = "/api/v1/namespaces/apps/events"
+    for name, uid, kind in [("a", "u1", "Warning"), ("b", "u1", "Normal"), ("c", "u2", "Warning"), ("d", "", "")]:
+        about = {"involvedObject": {"uid": uid}, "type": kind} if uid else {}
+        await api.call("POST", events, body={"metadata": {"name": name}} | about)
+    assert names(await api.get(events, fieldSelector=selector)) == list(expected)
+
+
 async def test_selected_pages_hide_what_remains(five: Api) -> None:
     page = await five.get(APPS, labelSelector="tier=web", limit=2)
     assert names(page) == ["a", "b"]
