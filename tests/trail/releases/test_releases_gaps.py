@@ -264,3 +264,20 @@ def test_end_of_tests_that_was_missed() -> None:
         (config("v3"), Outcome.FAILED),
     ]
     assert keeper.kept.applied_digest == config("v2")
+
+
+def unseen(*steps: Callable[[HelmController], None]) -> list[SyncRecord]:
+    """Return what is known of these steps by who saw the release before the first and after the last of them."""
+    flux = HelmController()
+    flux.release("install")
+    begin = len(flux.writes) - 1
+    for step in steps:
+        flux.wait(30)
+        step(flux)
+    return list(keep(flux.writes, {begin, len(flux.writes) - 1}).syncs.values())[1:]
+
+
+def test_values_tell_the_generation_of_a_missed_release_where_the_spec_was_changed_once() -> None:
+    assert [sync.generation for sync in unseen(upgrade, new_chart)] == [2, 2]
+    assert [sync.generation for sync in unseen(new_chart, upgrade)] == [1, 2]
+    assert next(sync.generation for sync in unseen(upgrade, upgrade, new_chart)) == 1

@@ -39,7 +39,8 @@ def find_missed_releases(
     """Return the changes other than what was attempted last that ended since the last look, oldest first.
 
     Which generation each was of nobody says. It is taken for the one that was applied before: then it carries no change
-    of the spec that it may not have had, and the next one does.
+    of the spec that it may not have had, and the next one does. Only where the spec was changed once, and the values
+    with it, these tell.
     """
     if look.was_held or look.not_before is None or before.awaits_baseline or before.applied is None:
         return []
@@ -49,6 +50,8 @@ def find_missed_releases(
     open_sync = last if last is not None and last.outcome is not Outcome.SUCCEEDED else None
     for run, ended_by in _runs(before, open_sync, seen, look):
         attempt = _attempt(kept, run, look)
+        if _has_changed_spec(before, run[0], seen):
+            attempt = attempt._replace(generation=seen.attempted_generation or 0)
         outcome = _outcome(run, seen)
         if is_of(run[0], seen) or has_same_content(kept, attempt) or outcome is None:
             if has_just_failed and _is_remedy(run[-1], seen):
@@ -103,6 +106,12 @@ def _attempt(before: TargetRecord, run: Sequence[ReleaseSnapshot], look: Look) -
         config=snapshot.config_digest or None,
         generation=before.applied_generation or 0,
     )
+
+
+def _has_changed_spec(before: TargetRecord, snapshot: ReleaseSnapshot, seen: HelmRelease) -> bool:
+    """Whether a release was made with the values that the one change of the spec since the last look brought."""
+    is_one_change = before.applied_generation is not None and seen.attempted_generation == before.applied_generation + 1
+    return is_one_change and before.applied_digest != snapshot.config_digest == seen.last_attempted_config
 
 
 def _outcome(run: Sequence[ReleaseSnapshot], seen: HelmRelease) -> Outcome | None:
