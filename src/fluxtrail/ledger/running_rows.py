@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from fluxtrail.ledger.rows import Values, values_of
+from fluxtrail.ledger.rows import Values
 from fluxtrail.ledger.schema import image_runs, images, rollouts, workloads
 from fluxtrail.model.image_records import ImageRecord, ImageRun
 from fluxtrail.model.observation import ObjectKey
@@ -47,7 +47,3 @@ def image_of(row: Row[Any]) -> ImageRecord:
 
 def run_of(row: Row[Any]) -> ImageRun:
     return ImageRun(**{name: getattr(row, name) for name in ImageRun.__struct_fields__})
-
-
-def run_values(record: ImageRun) -> Values:
-    return values_of(record)

@@ -88,6 +88,3 @@ class RunningState(StrEnum):
     """Nothing that it changed is to run."""
     UNKNOWN = "unknown"
     """Cannot be known: workloads are not watched there, may not be read, or it is too late."""
-
-
-RUNNING_IS_OPEN = frozenset({RunningState.UNREAD, RunningState.WAITING})
