@@ -114,6 +114,16 @@ def test_roll_out_that_helm_waited_for_keeps_its_moment(applied: Moment, running
     assert running_of(sync(applied=applied), [row]) == (RunningState.REACHED, running)
 
 
+def test_sync_that_nobody_saw_ran_by_then_and_not_just_then() -> None:
+    row = RolloutRecord(
+        sync_id=SyncId(1), workload_id=WorkloadId(1), generation=1, running=exact(at(8), ROLLED.evidence)
+    )
+    missed = replace(sync(applied=bracket(at(1), at(6))), started=bracket(at(0), at(9)))
+    state, moment = running_of(missed, [row])
+    assert state is RunningState.REACHED
+    assert moment == bracket(at(1), at(8), evidence=ROLLED.evidence)
+
+
 def version(generation: int, touched: float) -> Version:
     return Version(deployment("1/1/1/1", generation=generation, touched_at=at(touched)), at(touched + 0.3))
 

@@ -109,9 +109,18 @@ def running_of(sync: SyncRecord, rows: Sequence[RolloutRecord]) -> tuple[Running
     last = latest(moments)
     if last.precision is Precision.ESTIMATED and last.not_before is None and sync.applied is not None:
         last = replace(last, not_before=min(sync.applied.earliest, last.at))
+    elif sync.applied is not None and _is_missed(sync):
+        # Which versions were its own was told from times that are not its own: others' may be among them.
+        last = bracket(min(sync.applied.earliest, last.at), last.latest, evidence=last.evidence)
     if sync.applied is None or _is_within(last, sync.applied):
         return RunningState.REACHED, last
     return RunningState.REACHED, latest([last, sync.applied])
+
+
+def _is_missed(sync: SyncRecord) -> bool:
+    """Whether nobody saw a sync begin, nor when it applied what it did."""
+    moments = (sync.started, sync.applied)
+    return all(moment is not None and moment.precision is Precision.ESTIMATED for moment in moments)
 
 
 def _is_within(last: Moment, applied: Moment) -> bool:
