@@ -17,6 +17,7 @@ from tests.remotes.oci.registry import image_manifest
 from tests.remotes.oci.worlds import REPOSITORY, FakeRegistry, Times, says, token_answer
 
 from fluxtrail.model.errors import AuthError, RateLimitedError, UpstreamError, WireError
+from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.oci.challenges import CHALLENGE_LIMIT, check_realm, parse_challenges
 from fluxtrail.remotes.oci.endpoint import Endpoint
 from fluxtrail.remotes.oci.manifests import Manifest
@@ -218,6 +219,7 @@ async def test_a_realm_elsewhere_gets_nothing(
         await ask(make_registries(credentials=LOGIN), fake)
     assert not caught.value.retryable
     assert not thief.asked
+    assert redact(str(caught.value)) == str(caught.value), "it reads the same where it is kept"
 
 
 async def test_a_realm_that_is_stated_is_asked(

@@ -89,7 +89,7 @@ def check_realm(realm: str, registry: Endpoint, *, realms: Mapping[str, str]) ->
     if (same_host and (parts.scheme == "https" or same_port)) or {host, f"{host}:{port}"} & partners:
         return realm
     raise AuthError(
-        f"the registry asks for a token from another host, {redact_url(realm)[:200]}: "
-        "neither a request nor a credential goes there unless it is stated as this registry's token service",
+        f"the registry asks for a token from another host ({redact_url(realm)[:200]}), which is not known as its token "
+        "service: neither a request nor a credential goes there",
         subject=registry.name,
     )
