@@ -34,7 +34,7 @@ def updated_pods(workload: Workload, pods: Sequence[Pod], below: Sequence[Worklo
         newest = newest_replica_set(workload, sets)
         return [] if newest is None else pods_of_owner(live, newest)
     if kind == DEPLOYMENT or workload.key.kind == CRON_JOB:
-        return _of_newest_owner(live)
+        return _of_newest_owner(live, named=_named_replica_set(workload))
     return _of_newest_hash(workload, live)
 
 
@@ -67,11 +67,16 @@ def _named_replica_set(workload: Workload) -> str:
     return found[1] if found is not None else ""
 
 
-def _of_newest_owner(live: list[Pod]) -> list[Pod]:
-    owners = {(pod.created_at or EARLIEST, owner.uid) for pod in live if (owner := controller_of(pod.owners))}
+def _of_newest_owner(live: list[Pod], *, named: str = "") -> list[Pod]:
+    """Return the pods of who made the newest; none, if another is named as the one that makes pods now."""
+    owners = {
+        (pod.created_at or EARLIEST, owner.uid, owner.name) for pod in live if (owner := controller_of(pod.owners))
+    }
     if not owners:
         return []
-    uid = max(owners)[1]
+    _, uid, name = max(owners)
+    if named and name != named:
+        return []
     return [pod for pod in live if (owner := controller_of(pod.owners)) is not None and owner.uid == uid]
 
 
