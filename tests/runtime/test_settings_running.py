@@ -56,16 +56,11 @@ def test_a_wrong_value_is_named_with_its_remedy(text: str, said: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("own", "recorded", "followed", "expected"),
-    [
-        ((), (), (), ()),
-        ((), (), ("flux-system",), ("flux-system",)),
-        ((), ("shop",), ("flux-system",), ("shop",)),
-        (("pay",), ("shop",), ("flux-system",), ("pay",)),
-    ],
-    ids=["all", "followed", "recorded", "own"],
+    ("own", "recorded", "expected"),
+    [((), (), ()), ((), ("shop",), ("shop",)), (("pay",), ("shop",), ("pay",))],
+    ids=["all", "recorded", "own"],
 )
 def test_which_namespaces_are_watched(
-    own: tuple[str, ...], recorded: tuple[str, ...], followed: tuple[str, ...], expected: tuple[str, ...]
+    own: tuple[str, ...], recorded: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
-    assert watched_namespaces(WorkloadsSetting(namespaces=own), recorded=recorded, followed=followed) == expected
+    assert watched_namespaces(WorkloadsSetting(namespaces=own), recorded=recorded) == expected

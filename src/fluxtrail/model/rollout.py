@@ -57,7 +57,7 @@ class RolloutCause(StrEnum):
     NOT_OBSERVED = "not_observed"
     """Its controller has not looked at what was applied."""
     GONE = "gone"
-    """It is in the inventory, and not in the cluster."""
+    """It is on its way out, and does not go."""
     UNKNOWN = "unknown"
     """Too few pods are available, and nothing says why."""
 

@@ -21,7 +21,7 @@ from fluxtrail.runtime.remotes import Remotes, open_remotes
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.retention import Retention
 from fluxtrail.runtime.routes import Routes, read_routes
-from fluxtrail.runtime.running import Running
+from fluxtrail.runtime.running import Running, give_up_running
 from fluxtrail.runtime.service import Service
 from fluxtrail.runtime.settings import Settings
 from fluxtrail.runtime.settings_running import watched_namespaces
@@ -81,6 +81,8 @@ class _Assembly:
     async def service(self, routes: Routes) -> Service:
         remotes = await open_remotes(self._settings, self._environ, self._stack)
         running, images = self._running(), self._images(remotes)
+        if running is None:
+            await give_up_running(self._ledger, self._registry)
         following = await self._following(remotes, running, images)
         records = self._records(remotes)
         clusters = self._clusters(following, self._workloads(records, running, images))
@@ -187,9 +189,7 @@ class _Assembly:
         if running is None:
             namespaces, excluded = recorded, setting.exclude_namespaces
         else:
-            namespaces = watched_namespaces(
-                self._settings.workloads, recorded=recorded, followed=self._settings.namespaces
-            )
+            namespaces = watched_namespaces(self._settings.workloads, recorded=recorded)
             excluded = ()
         return lambda name: WorkloadStreams(
             name,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
+import msgspec
+
 from fluxtrail.clusters.connection import Connection
 from fluxtrail.clusters.reading import ObjectReader
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.records import TargetId
 from fluxtrail.model.releases import HelmRelease
+from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.workloads import Pod, Workload
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.subjects import find_kind
@@ -23,6 +26,11 @@ from fluxtrail.trail.rollouts.keeper import RolloutKeeper
 from fluxtrail.trail.workloads.anchors import Anchor
 from fluxtrail.trail.workloads.view import WorkloadListener, WorkloadView
 from fluxtrail.web.measures import Measure, counter
+
+replace = msgspec.structs.replace
+
+GIVEN_UP = 100_000
+"""Syncs that wait to be read again at one start; there are few."""
 
 
 class Running:
@@ -91,6 +99,17 @@ class _Asker(WorkloadListener):
 
     async def run(self) -> None:
         await self._asker.run()
+
+
+async def give_up_running(ledger: FoldedLedger, registry: Registry) -> None:
+    """Say of all that waits to run that nobody will find out: workloads are not watched (any more)."""
+    async with ledger.unit() as unit:
+        for cluster in {target.cluster for target in registry.targets}:
+            rows = await unit.open_rollouts(cluster)
+            await unit.put_rollouts([replace(row, is_dropped=True) for row in rows])
+            waiting = await unit.waiting_syncs(cluster)
+            waiting += await unit.unread_syncs(cluster, limit=GIVEN_UP)
+            await unit.note_running([(sync.id, RunningState.UNKNOWN, None) for sync in waiting])
 
 
 class _Rereader:

@@ -17,7 +17,7 @@ class WorkloadsSetting(Section):
     enabled: bool = True
     """Watch pods and what makes them: without it, nothing is known of `running`."""
     namespaces: Names = ()
-    """Only of these; by default those that are recorded, else those that are followed."""
+    """Only of these; by default those that are recorded, else all."""
 
     @field_validator("namespaces")
     @classmethod
@@ -47,16 +47,15 @@ class ImagesSetting(Section):
         return _all_like(_BARE, value, "a registry's host: write registry.local:5000, without scheme and path")
 
 
-def watched_namespaces(
-    setting: WorkloadsSetting, *, recorded: tuple[str, ...], followed: tuple[str, ...]
-) -> tuple[str, ...]:
+def watched_namespaces(setting: WorkloadsSetting, *, recorded: tuple[str, ...]) -> tuple[str, ...]:
     """Return the namespaces whose workloads are watched; empty for all.
+
+    Those that Kustomizations are followed in say nothing of where these apply to.
 
     Args:
         recorded: `deployment_records.namespaces`, empty where records are off.
-        followed: `namespaces`.
     """
-    return setting.namespaces or recorded or followed
+    return setting.namespaces or recorded
 
 
 def _all_like(form: re.Pattern[str], value: tuple[str, ...], wanted: str) -> tuple[str, ...]:

@@ -77,7 +77,10 @@ class WorkloadStreams:
                 group.create_task(self._watch(connection, item, view), name=f"{self._name}/{item.kind}")
 
             view = WorkloadView(
-                uid, clock=self._clock, on_kind=lambda owner_group, kind: watch(owner_kind(owner_group, kind))
+                uid,
+                clock=self._clock,
+                on_kind=lambda owner_group, kind: watch(owner_kind(owner_group, kind)),
+                covers=self._covers,
             )
             self.view = view
             for name, make in self._consumers.items():
@@ -87,6 +90,9 @@ class WorkloadStreams:
             for item in WORKLOAD_KINDS:
                 watch(item)
             group.create_task(self._complain(view), name=f"{self._name}/sync")
+
+    def _covers(self, namespace: str) -> bool:
+        return namespace not in self._excluded and (not self._namespaces or namespace in self._namespaces)
 
     async def _watch(self, connection: Connection, item: Kind, view: WorkloadView) -> None:
         subject = item.subject(self._namespaces, excluded=self._excluded)

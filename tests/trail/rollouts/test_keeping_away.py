@@ -11,6 +11,7 @@ from tests.trail.rollouts.worlds import RunningWorld, replace
 from tests.trail.workloads.cluster import DEPLOYMENT
 
 from fluxtrail.model.moment import Precision
+from fluxtrail.model.observation import Unavailable
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import Verdict
 
@@ -173,14 +174,62 @@ async def test_what_failed_its_health_check_and_rolled_out_later_runs(world: Run
     assert len(await world.told()) == 1
 
 
-async def test_workloads_that_may_not_be_read_are_unknown(world: RunningWorld) -> None:
+async def test_workloads_that_may_not_be_read_are_unknown_in_the_end(world: RunningWorld) -> None:
+    """Not at once: a token may have ended, and is renewed."""
     docs = make(world, "web")
     await world.begin(*docs)
     world.server.forbidden |= set(inventory(*docs))
     bump(world, "web")
     await world.applied("d1")
     await world.follow()
+    assert await world.state() is RunningState.UNREAD
+    world.clock.forward(660)
+    await world.look()
     assert (await world.state(), await world.rows()) == (RunningState.UNKNOWN, [])
+
+
+async def test_right_that_is_given_in_time_loses_nothing(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    world.server.forbidden |= set(inventory(*docs))
+    doc = bump(world, "web")
+    await world.applied("d1")
+    await world.follow()
+    at = roll(world, doc)
+    world.server.forbidden.clear()
+    world.clock.forward(31)
+    await world.follow()
+    assert (await world.running()).at == at
+
+
+async def test_what_is_not_watched_is_unknown_and_not_waited_for(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    await world.view.observe(
+        [
+            Unavailable(
+                group="apps", kind="Deployment", observed_at=world.clock.now(), reason="forbidden", message="not yours"
+            )
+        ]
+    )
+    bump(world, "web")
+    await world.applied("d1")
+    await world.follow()
+    assert (await world.state(), await world.rows()) == (RunningState.UNKNOWN, [])
+
+
+async def test_workload_that_only_its_labels_call_the_targets_is_not_waited_for(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    world.server.forbidden.clear()
+    doc = bump(world, "web")
+    make(world, "intruder")
+    await world.applied("d1")
+    await world.follow()
+    roll(world, doc)
+    await world.follow()
+    assert await world.changed(await world.sync()) == ["web"]
+    assert await world.state() is RunningState.REACHED
 
 
 async def test_workloads_that_cannot_be_read_now_are_read_later(world: RunningWorld) -> None:

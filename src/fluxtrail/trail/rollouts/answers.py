@@ -13,8 +13,6 @@ from fluxtrail.trail.rollouts.moments import latest
 
 ABSENT: Final = Rollout(state=RolloutState.ABSENT)
 PROGRESSING: Final = Rollout(state=RolloutState.PROGRESSING)
-GONE: Final = Rollout(state=RolloutState.BLOCKED, cause=RolloutCause.GONE, message="not in the cluster")
-"""Of what is in an inventory and not there."""
 BEING_DELETED: Final = Rollout(state=RolloutState.BLOCKED, cause=RolloutCause.GONE, message="being deleted")
 
 _WORST = (

@@ -82,6 +82,20 @@ class Closer:
         """Whether time alone may close something."""
         return bool(self._superseded) or self._is_recalled
 
+    async def drop_deleted(self, unit: RunningUnit) -> None:
+        """Nobody waits for the syncs of targets that are deleted: what they left behind is nobody's."""
+        if not self._open:
+            return
+        syncs = await unit.syncs(sorted({sync_id for sync_id, _ in self._open}))
+        gone = {sync.id for sync in syncs.values() if self._is_deleted(sync)}
+        dropped = [replace(row, is_dropped=True) for row in self._open.values() if row.sync_id in gone]
+        if dropped:
+            await self._end(unit, dropped)
+
+    def _is_deleted(self, sync: SyncRecord) -> bool:
+        target = self._registry.target(sync.target_id)
+        return target is None or target.deleted_at is not None
+
     async def open(self, unit: RunningUnit, rows: Sequence[RolloutRecord]) -> None:
         """Take new rows, and close at once those that are reached already."""
         self._open |= {(row.sync_id, row.workload_id): row for row in rows}
@@ -100,8 +114,10 @@ class Closer:
     async def _close(self, unit: RunningUnit, rows: Sequence[RolloutRecord]) -> None:
         """Close rows that their workloads are done with, and the syncs whose last ones they were."""
         closed = [after for row in rows if (after := await self._close_row(unit, row)) != row]
-        if not closed:
-            return
+        if closed:
+            await self._end(unit, closed)
+
+    async def _end(self, unit: RunningUnit, closed: Sequence[RolloutRecord]) -> None:
         await unit.put_rollouts(closed)
         for row in closed:
             self._open.pop((row.sync_id, row.workload_id), None)

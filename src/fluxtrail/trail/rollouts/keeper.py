@@ -277,6 +277,7 @@ class RolloutKeeper(WorkloadListener):
         now = self._clock.monotonic()
         self._parked = {target: until for target, until in self._parked.items() if until > now}
         async with self._ledger.unit() as unit:
+            await self._closer.drop_deleted(unit)
             unread = await unit.unread_syncs(self._cluster, limit=UNREAD_BATCH + len(self._parked))
         by_target: defaultdict[TargetId, list[SyncRecord]] = defaultdict(list)
         for sync in unread:
@@ -295,8 +296,8 @@ class RolloutKeeper(WorkloadListener):
         """Read again what syncs of one target changed; None where that is to be tried later."""
         try:
             return await self._rereading.read(target_id, syncs)
-        except Unreadable:
-            self._parked[target_id] = self._clock.monotonic() + PARK_SECONDS
+        except Unreadable as reason:
+            self._parked[target_id] = self._clock.monotonic() + reason.seconds
             return None
 
     async def _take(self, reread: Reread) -> None:
@@ -305,7 +306,6 @@ class RolloutKeeper(WorkloadListener):
         async with self._ledger.unit() as unit:
             if reread.state is not None:
                 await unit.note_running([(sync_id, reread.state, None) for sync_id in syncs])
-                return
             read = [self._merge(record) for record in reread.read]
             saved = {record.uid: record for record in await unit.put_workloads(read)}
             rows = rollouts_of(reread, saved)
@@ -314,10 +314,13 @@ class RolloutKeeper(WorkloadListener):
             for record in saved.values():
                 self._census.keep(record)
             waiting = {row.sync_id for row in rows}
-            await unit.note_running(
-                [(sync, RunningState.WAITING if sync in waiting else RunningState.ABSENT, None) for sync in syncs]
-            )
+            if reread.state is None:
+                await unit.note_running(
+                    [(sync, RunningState.WAITING if sync in waiting else RunningState.ABSENT, None) for sync in syncs]
+                )
             await self._closer.open(unit, rows)
+        for record in saved.values():
+            self._dirty |= self._view.index.anchors_of(record.uid)  # of what was read in full, more is known now
         self._note_handed(reread.handovers)
         if reread.handovers:
             self._on_handover()

@@ -13,7 +13,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from fluxtrail.model.errors import AuthError, FluxtrailError
+from fluxtrail.model.errors import AuthError, FluxtrailError, WireError
 from fluxtrail.model.flux import HELM_GROUP
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
@@ -21,7 +21,7 @@ from fluxtrail.model.records import SyncId, SyncRecord, TargetId, TargetRecord
 from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.running_records import HandoverRecord, RolloutRecord, WorkloadRecord
-from fluxtrail.model.workloads import Workload
+from fluxtrail.model.workloads import BATCH_GROUP, Pod, Workload
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry, SeenRelease
 from fluxtrail.trail.rollouts.census import WorkloadCensus, images_of
@@ -34,6 +34,8 @@ from fluxtrail.trail.workloads.view import WorkloadView
 log = structlog.get_logger(__name__)
 replace = msgspec.structs.replace
 
+RETRY_SECONDS = 1.0
+REFUSED_SECONDS = 30.0
 PATIENCE = timedelta(minutes=10)
 """How long what a sync changed is tried to be read. What is not known then, stays unknown."""
 RELEASE_PATIENCE = timedelta(seconds=10)
@@ -41,6 +43,11 @@ RELEASE_PATIENCE = timedelta(seconds=10)
 
 NEXT_PATIENCE = timedelta(seconds=10)
 """How long the next sync is waited for, where what was read may be of its making."""
+
+
+_UNDECODABLE = "undecodable"
+_NEVER_RUN = frozenset({(BATCH_GROUP, "CronJob"), (HELM_GROUP, "HelmRelease")})
+"""Kinds of which nothing is waited for to run."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +75,10 @@ class Reread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unreadable(Exception):  # noqa: N818 - not an error: a reason to wait
-    """Cannot be read now; try again later."""
+    """Cannot be read now; try again after these seconds."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self.seconds = seconds
 
 
 class Rereading:
@@ -113,18 +123,17 @@ class Rereading:
             return Reread(syncs=syncs, state=RunningState.ABSENT)
         try:
             return await self._read(target, syncs)
-        except AuthError as exc:
-            log.warning("workloads may not be read", target=str(target.key), error=str(exc))
-            return Reread(syncs=syncs, state=RunningState.UNKNOWN)
         except FluxtrailError as exc:
             if self._is_too_late(syncs, PATIENCE):
                 log.warning("workloads not read", target=str(target.key), error=str(exc))
                 return Reread(syncs=syncs, state=RunningState.UNKNOWN)
-            raise Unreadable from exc
+            # A right may come, and a token is renewed; it is only not asked for as often.
+            raise Unreadable(REFUSED_SECONDS if isinstance(exc, AuthError) else RETRY_SECONDS) from exc
 
     async def _read(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> Reread:
         keys = self._keys_of(target)
-        found = await asyncio.gather(*(self._rereader.read(key) for key in keys))
+        found = await asyncio.gather(*(self._read_one(key) for key in keys if self._is_seen(key)))
+        is_blind = len(found) < len(keys) or _UNDECODABLE in found
         following = await self._following(target, syncs)
         read: list[WorkloadRecord] = []
         changed: list[Change] = []
@@ -132,11 +141,29 @@ class Rereading:
         for thing in found:
             if isinstance(thing, HelmRelease):
                 handovers += self._handovers(thing, syncs, following)
-            elif thing is not None:
+            elif isinstance(thing, Workload | Pod):
                 left, changes = self._changes(target, thing, syncs, following)
                 read.append(left)
                 changed += changes
+        if is_blind:
+            # What cannot be seen to roll out may be among what changed.
+            return Reread(syncs=syncs, state=RunningState.UNKNOWN, handovers=handovers)
         return Reread(syncs=syncs, read=read, changed=changed, handovers=handovers)
+
+    def _is_seen(self, key: ObjectKey) -> bool:
+        return (key.group, key.kind) in _NEVER_RUN or self._view.watches(key)
+
+    async def _read_one(self, key: ObjectKey) -> Workload | Pod | HelmRelease | str | None:
+        """One object that we cannot make sense of must not stop the others."""
+        try:
+            return await self._rereader.read(key)
+        except WireError as exc:
+            log.warning("object not read again", object=str(key), error=str(exc))
+            return _UNDECODABLE
+        except AuthError:
+            if key.kind == "HelmRelease":
+                return None  # releases that may not be read are not followed
+            raise
 
     async def _following(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> SyncRecord | None:
         """Return the newest sync of the target where that is none of these."""
@@ -146,10 +173,14 @@ class Rereading:
         return await self._find_sync(now.sync_id)
 
     def _keys_of(self, target: TargetRecord) -> list[ObjectKey]:
-        """Return what a target's inventory has that may run something, or release it; without one, by labels."""
-        stated = self._registry.inventories.get((self._cluster, target.key), ())
-        labelled = [item.key for item in self._view.index.workloads_of(target.key)]
-        return [key for key in dict.fromkeys([*stated, *labelled]) if self._may_run(key)]
+        """Return what a target's inventory has that may run something, or release it.
+
+        Only of a release of before Flux 2.8, which has none, by labels: those anybody may give an object.
+        """
+        keys: Sequence[ObjectKey] = self._registry.inventories.get((self._cluster, target.key), ())
+        if not keys and target.key.kind == "HelmRelease":
+            keys = [item.key for item in self._view.index.workloads_of(target.key)]
+        return [key for key in dict.fromkeys(keys) if self._may_run(key)]
 
     def _may_run(self, key: ObjectKey) -> bool:
         kind = (key.group, key.kind)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fluxtrail.model.rollout import Rollout
 from fluxtrail.model.workloads import APPS_GROUP, BATCH_GROUP, CORE_GROUP, Pod, Workload
-from fluxtrail.trail.rollouts.answers import ABSENT, BEING_DELETED, GONE
+from fluxtrail.trail.rollouts.answers import ABSENT, BEING_DELETED
 from fluxtrail.trail.rollouts.changes import is_changed
 from fluxtrail.trail.rollouts.customs import judge_custom
 from fluxtrail.trail.rollouts.daemon_sets import judge_daemon_set
@@ -21,7 +21,7 @@ from fluxtrail.trail.rollouts.pods import judge_pod
 from fluxtrail.trail.rollouts.stateful_sets import judge_stateful_set
 from fluxtrail.trail.workloads.anchors import CRON_JOB, DEPLOYMENT, JOB, REPLICA_SET
 
-__all__ = ["GONE", "digests_of", "is_changed", "judge_rollout"]
+__all__ = ["digests_of", "is_changed", "judge_rollout"]
 
 
 def judge_rollout(

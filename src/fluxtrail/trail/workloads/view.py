@@ -64,8 +64,16 @@ class WorkloadView:
         undigested: containers seen whose image id holds no sha256 digest.
     """
 
-    def __init__(self, cluster: ClusterUid, *, clock: Clock, on_kind: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        cluster: ClusterUid,
+        *,
+        clock: Clock,
+        on_kind: Callable[[str, str], None],
+        covers: Callable[[str], bool] = lambda namespace: True,
+    ) -> None:
         """Args:
+        covers: whether a namespace is watched.
         on_kind: called once with (group, kind) of each kind of owners that is not watched yet: its metadata should be.
         """
         self.cluster = cluster
@@ -74,6 +82,7 @@ class WorkloadView:
         self.undigested = 0
         self._clock = clock
         self._on_kind = on_kind
+        self._covers = covers
         self._listeners: list[WorkloadListener] = []
         self._custom_kinds: set[tuple[str, str]] = set()
         self._undigested: set[str] = set()
@@ -158,6 +167,10 @@ class WorkloadView:
             if len(self._undigested) < REMEMBERED_IMAGES:
                 self._undigested.add(image_id)
                 log.warning("image without a sha256 digest is not recorded", pod=pod.name, image_id=image_id[:100])
+
+    def watches(self, key: ObjectKey) -> bool:
+        """Whether an object would be seen here if it was there."""
+        return self._covers(key.namespace) and not self.streams.is_unreadable(key.group, key.kind)
 
     # -- how much is known ---------------------------------------------------------------------------------------
 
