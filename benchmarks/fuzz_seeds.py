@@ -255,7 +255,25 @@ FLUX_OBJECTS: dict[str, list[bytes]] = {
             {"chart": "podinfo", "version": ">=6", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}, "6.5.3"
         )
     ),
+    "HelmRepository": _json(_source({"url": "https://charts.example.com/stable", "type": "default"}, SHA)),
     "ArtifactGenerator": _json({"metadata": _meta("generator"), "spec": _GENERATOR}),
+    "ImageRepository": _json(
+        {
+            "metadata": _meta("app"),
+            "spec": {"image": "ghcr.io/acme/app", "interval": "5m", "insecure": False, "suspend": False},
+            "status": {"canonicalImageName": "ghcr.io/acme/app", "lastScanResult": {"tagCount": 3, "scanTime": TIME}},
+        }
+    ),
+    "ImagePolicy": _json(
+        {
+            "metadata": _meta("app"),
+            "spec": {
+                "imageRepositoryRef": {"name": "app", "namespace": "images"},
+                "policy": {"semver": {"range": "1.x"}},
+            },
+            "status": {"latestRef": {"name": "ghcr.io/acme/app", "tag": "1.2.0", "digest": DIGEST}},
+        }
+    ),
     "ImageUpdateAutomation": _json(
         {
             "metadata": _meta("automation"),

@@ -77,10 +77,8 @@ async def _check(ledger: SqlLedger, plans: list[dict[str, Any]], limit: int) -> 
     async with ledger.unit() as unit:
         world = World(unit)
         targets = {"live": await world.target(None, "live"), "gone": await world.target(None, "gone", deleted_at=NOON)}
-        releases = {
-            "waits": await world.target(None, "release"),
-            "to_gone": await world.target(None, "r", deleted_at=NOON),
-        }
+        release = await world.target(None, "release")
+        releases = {"waits": release, "done": release, "to_gone": await world.target(None, "r", deleted_at=NOON)}
         made = []
         for number, plan in enumerate(plans):
             target = targets[plan["target"]]

@@ -110,7 +110,7 @@ async def test_sources_that_are_forbidden_cluster_wide_are_read_where_targets_ar
                 [target] = await run.targets()
     assert target["repository"] is not None
     said = [line for line in logs if "watching the stated namespaces" in line["event"]]
-    assert {line["kind"] for line in said} == SERVED - {"Kustomization"}
+    assert {line["kind"] for line in said} == SERVED - {"Kustomization", "HelmRelease"}
     assert all(line["namespaces"] == ["team", NAMESPACE] for line in said)
 
 

@@ -185,7 +185,8 @@ class Attributor:
             return None
         age = self._clock.now() - sync.started.latest
         if sync.sha is None:
-            return FETCH_PATIENCE_SECONDS if age < FETCH_PATIENCE and sync.cause is not Cause.CONFIGURATION else None
+            may_be_named = target.source.kind in ARTIFACT_KINDS and sync.cause is not Cause.CONFIGURATION
+            return FETCH_PATIENCE_SECONDS if may_be_named and age < FETCH_PATIENCE else None
         if target.repository_id is None:
             return SOURCE_PATIENCE_SECONDS if age < GIVE_UP_AFTER else None
         if target.branch is None and age < BRANCH_PATIENCE:
