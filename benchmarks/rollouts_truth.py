@@ -235,7 +235,7 @@ def _compare_moment(
     offset = min((_offset(moment, each) for each in times), key=abs)
     offsets.setdefault(moment.precision.value, []).append(offset)
     found.evidence[moment.evidence.value] = found.evidence.get(moment.evidence.value, 0) + 1
-    if moment.precision is Precision.ESTIMATED:
+    if moment.not_before is not None and moment.precision is Precision.ESTIMATED:
         found.widths.append((moment.latest - moment.earliest).total_seconds())
     if abs(offset) > (0.0 if moment.precision is Precision.ESTIMATED else 1.0):
         true = ", ".join(each.answered.isoformat(timespec="milliseconds")[11:23] for each in times)
@@ -251,4 +251,6 @@ def _offset(moment: Moment, true: Instant) -> float:
         return true.offset(moment.at)
     if moment.latest < true.sent:
         return (moment.latest - true.sent).total_seconds()
-    return max((moment.earliest - true.answered).total_seconds(), 0.0)
+    if moment.not_before is None:
+        return 0.0  # "by then": a later generation was seen to run, and not when this one did
+    return max((moment.not_before - true.answered).total_seconds(), 0.0)
