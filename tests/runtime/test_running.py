@@ -195,3 +195,21 @@ async def test_commit_that_changes_nothing_that_runs_has_no_such_stage(tmp_path:
             floor.apply(commit, "web")
             assert (await until_running(service, commit, "absent"))["verdict"] == "deployed"
             assert revision(commit) in [item["applied"] for item in await service.targets()]
+
+
+async def test_what_waits_is_given_up_where_workloads_are_no_longer_watched(tmp_path: Path, fleet: Repository) -> None:
+    cluster = Cluster()
+    async with cluster.server:
+        settings, environ = make_settings(tmp_path, cluster), make_environ(tmp_path)
+        floor = await begun(cluster, fleet, "web")
+        async with running(settings, environ) as service:
+            await service.until_ready()
+            await service.until_attributed()
+            commit = await next_commit(cluster, fleet, "two")
+            floor.change("web", 2)
+            floor.begin("web", 2)
+            floor.apply(commit, "web")
+            await until_running(service, commit, "waiting")
+        async with running(make_settings(tmp_path, cluster, workloads={"enabled": False}), environ) as service:
+            await until_running(service, commit, "unknown")
+            assert await service.sample("fluxtrail_workloads_not_running") == 0

@@ -82,7 +82,7 @@ class _Assembly:
         remotes = await open_remotes(self._settings, self._environ, self._stack)
         running, images = self._running(), self._images(remotes)
         if running is None:
-            await give_up_running(self._ledger, self._registry)
+            await give_up_running(self._ledger, self._registry, self._clock.now())
         following = await self._following(remotes, running, images)
         records = self._records(remotes)
         clusters = self._clusters(following, self._workloads(records, running, images))

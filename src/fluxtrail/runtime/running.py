@@ -22,7 +22,7 @@ from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.releases.handing import Hander
 from fluxtrail.trail.rollouts.asking import EventAsker
-from fluxtrail.trail.rollouts.keeper import RolloutKeeper
+from fluxtrail.trail.rollouts.keeper import RolloutKeeper, since_note
 from fluxtrail.trail.workloads.anchors import Anchor
 from fluxtrail.trail.workloads.view import WorkloadListener, WorkloadView
 from fluxtrail.web.measures import Measure, counter
@@ -101,8 +101,11 @@ class _Asker(WorkloadListener):
         await self._asker.run()
 
 
-async def give_up_running(ledger: FoldedLedger, registry: Registry) -> None:
-    """Say of all that waits to run that nobody will find out: workloads are not watched (any more)."""
+async def give_up_running(ledger: FoldedLedger, registry: Registry, now: datetime) -> None:
+    """Say of all that waits to run that nobody will find out: workloads are not watched (any more).
+
+    What was known of workloads is forgotten with it: it does not hold any longer, and begins anew one day.
+    """
     async with ledger.unit() as unit:
         for cluster in {target.cluster for target in registry.targets}:
             rows = await unit.open_rollouts(cluster)
@@ -110,6 +113,9 @@ async def give_up_running(ledger: FoldedLedger, registry: Registry) -> None:
             waiting = await unit.waiting_syncs(cluster)
             waiting += await unit.unread_syncs(cluster, limit=GIVEN_UP)
             await unit.note_running([(sync.id, RunningState.UNKNOWN, None) for sync in waiting])
+            known = await unit.workloads(cluster)
+            await unit.put_workloads([replace(record, deleted_at=now) for record in known])
+            await unit.put_note(since_note(cluster), "")
 
 
 class _Rereader:

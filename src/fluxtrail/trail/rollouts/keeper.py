@@ -170,14 +170,10 @@ class RolloutKeeper(WorkloadListener):
             self._census.recall(await unit.workloads(self._cluster))
             self._closer.recall(await unit.open_rollouts(self._cluster))
             self._handed = await unit.handed_generations(self._cluster)
-            since = await unit.get_note(self._since_note)
+            since = await unit.get_note(since_note(self._cluster))
         self._census.known_since = datetime.fromisoformat(since) if since else None
         self._dirty |= self._view.index.anchors()
         self._has_unread = True
-
-    @property
-    def _since_note(self) -> str:
-        return f"workloads_known_since/{self._cluster}"
 
     async def settle(self) -> None:
         """Judge what changed and read what was applied; nothing before every kind was listed."""
@@ -195,7 +191,7 @@ class RolloutKeeper(WorkloadListener):
     async def _begin(self) -> None:
         now = self._clock.now()
         async with self._ledger.unit() as unit:
-            await unit.put_note(self._since_note, now.isoformat())
+            await unit.put_note(since_note(self._cluster), now.isoformat())
         self._census.known_since = now
 
     # -- workloads -----------------------------------------------------------------------------------------------
@@ -361,3 +357,8 @@ class RolloutKeeper(WorkloadListener):
     def _awaited_customs(self) -> list[ObjectKey]:
         keys = (self._census.key_of(workload_id) for workload_id in self._closer.awaited)
         return [key for key in dict.fromkeys(keys) if key is not None and (key.group, key.kind) not in FAMILIAR]
+
+
+def since_note(cluster: ClusterUid) -> str:
+    """Return the name of the note that says since when a cluster's workloads are known; empty for not (any more)."""
+    return f"workloads_known_since/{cluster}"
