@@ -15,6 +15,18 @@ from fluxtrail.remotes.otlp.options import OtlpOptions, Protocol
 from fluxtrail.remotes.otlp.sender import OtlpSender
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def one_loop(anyio_backend: str) -> AsyncIterator[None]:
+    """Run a module's tests in one event loop: gRPC's thread wakes the loop of a call after the call's test has ended."""
+    yield
+    await asyncio.sleep(0)
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
