@@ -22,7 +22,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 async def one_loop(anyio_backend: str) -> AsyncIterator[None]:
-    """Run a module's tests in one event loop: gRPC's thread wakes the loop of a call after the call's test has ended."""
+    """Run a module's tests in one event loop: gRPC's thread wakes the loop of a call after its test has ended."""
     yield
     await asyncio.sleep(0)
 
