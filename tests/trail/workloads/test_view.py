@@ -133,10 +133,10 @@ async def test_what_is_below_a_workload_is_found_however_deep(cluster: Cluster, 
     assert (index.anchors_of(uid(web)), index.anchors_of(pods[0].uid)) == ({WEB}, {WEB})
     found = index.get(uid(web))
     assert found is not None
-    assert (found.key, index.uid_of(key_of(web))) == (key_of(web), uid(web))
+    assert (found.key, found.uid) == (key_of(web), uid(web))
     cluster.delete(web)
     await hear_all(cluster, view)
-    assert (index.get(uid(web)), index.uid_of(key_of(web)), index.owned_by(uid(farm))) == (None, None, [])
+    assert (index.get(uid(web)), index.owned_by(uid(farm))) == (None, [])
     assert index.beneath(uid(web))[1] != []  # what it leaves behind goes later
 
 

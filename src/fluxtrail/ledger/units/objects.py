@@ -13,7 +13,6 @@ from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.errors import StoreError
 from fluxtrail.model.moment import Moment
-from fluxtrail.model.observation import ClusterUid, ObjectKey
 from fluxtrail.model.records import UNSAVED, FetchRecord, SourceId, SourceRecord, TargetRecord
 
 R = TypeVar("R", SourceRecord, TargetRecord)
@@ -43,14 +42,6 @@ class ObjectPart(UnitPart):
 
     async def targets(self) -> list[TargetRecord]:
         return list((await self._catalog.targets(self._session)).values())
-
-    async def targets_of_parent(self, cluster: ClusterUid, parent: ObjectKey) -> list[TargetRecord]:
-        """Return the live targets whose own objects `parent` applied, by id."""
-        return [
-            target
-            for target in await self.targets()
-            if target.cluster == cluster and target.parent == parent and target.deleted_at is None
-        ]
 
     async def note_fetch(self, record: FetchRecord) -> FetchRecord:
         """Keep the earliest moment ever seen for (source, revision, digest); returns what is kept."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from fluxtrail.model.reasons import Outcome
-from fluxtrail.model.records import SyncId, SyncRecord
+from fluxtrail.model.records import SyncId, SyncRecord, TargetId
 from fluxtrail.model.rollout import RolloutState, RunningState
 from fluxtrail.model.running_records import RolloutRecord, WorkloadId
 from fluxtrail.model.verdict import Verdict
@@ -46,6 +46,8 @@ class Closer:
         self._registry = registry
         self._clock = clock
         self._open: dict[RowKey, RolloutRecord] = {}
+        self._targets: dict[SyncId, TargetId] = {}
+        """Whose the syncs are that still wait."""
         self._superseded: dict[RowKey, float] = {}
         """Rows that only a later generation reached, since when (monotonic)."""
         self._is_recalled = False
@@ -84,16 +86,18 @@ class Closer:
 
     async def drop_deleted(self, unit: RunningUnit) -> None:
         """Nobody waits for the syncs of targets that are deleted: what they left behind is nobody's."""
-        if not self._open:
-            return
-        syncs = await unit.syncs(sorted({sync_id for sync_id, _ in self._open}))
-        gone = {sync.id for sync in syncs.values() if self._is_deleted(sync)}
+        waiting = {sync_id for sync_id, _ in self._open}
+        unknown = sorted(waiting - self._targets.keys())
+        read = await unit.syncs(unknown) if unknown else {}
+        known = self._targets | {sync_id: sync.target_id for sync_id, sync in read.items()}
+        self._targets = {sync_id: target_id for sync_id, target_id in known.items() if sync_id in waiting}
+        gone = {sync_id for sync_id, target_id in self._targets.items() if self._is_deleted(target_id)}
         dropped = [replace(row, is_dropped=True) for row in self._open.values() if row.sync_id in gone]
         if dropped:
             await self._end(unit, dropped)
 
-    def _is_deleted(self, sync: SyncRecord) -> bool:
-        target = self._registry.target(sync.target_id)
+    def _is_deleted(self, target_id: TargetId) -> bool:
+        target = self._registry.target(target_id)
         return target is None or target.deleted_at is not None
 
     async def open(self, unit: RunningUnit, rows: Sequence[RolloutRecord]) -> None:

@@ -258,10 +258,6 @@ class ClusterIndex:
         found = {anchor_of_key(item.key)} if item is not None else set()
         return found | {anchor} if anchor is not None else found
 
-    def uid_of(self, key: ObjectKey) -> ObjectUid | None:
-        """Return what is there under a key, a workload or a pod."""
-        return self._by_key.get(key)
-
     def look_of(self, uid: ObjectUid) -> Sight | None:
         """Return how a workload was seen; None of what is not there, and of pods."""
         return self._sights.get(uid)
