@@ -44,6 +44,7 @@ from fluxtrail.model.deployment import DeploymentStatus, Told
 from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import AliasKind, Attribution, Cause, TransitionKind
+from fluxtrail.model.notices import Hook
 from fluxtrail.model.report import Mode, ReportState
 from fluxtrail.model.rollout import RolloutCause, RolloutState, RunningState
 
@@ -360,6 +361,7 @@ deliveries = Table(
     Column("healthy_sync", Id),
     Column("undone_by", Id),
     Column("is_scope_unknown", Boolean, nullable=False),
+    Column("is_handed", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("target_id", "commit_id"),
     # Every list is newest first within one verdict; several verdicts are merged from one index each.
     Index("ix_deliveries_commit", "commit_id", "verdict"),
@@ -606,5 +608,33 @@ image_runs = Table(
     Index(None, "head", "until", "since"),
     Index(None, "digest"),
     Index("ix_image_runs_ended", "until", "id", **_partial("until IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+
+said = Table(
+    "said",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("sink", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("content", Text, nullable=False, doc="a digest of what was said"),
+    Column("state", Text, nullable=False, doc="the word for it"),
+    Column("remote_id", Text, nullable=False, doc="the receiver's own name of it: a deployment, a message"),
+    Column("times", Integer, nullable=False, doc="how often something was said under this key"),
+    Column("said_at", Instant, nullable=False),
+    UniqueConstraint("sink", "key"),
+    Index(None, "said_at"),
+    sqlite_autoincrement=True,
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("hook", Choice(Hook), nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )

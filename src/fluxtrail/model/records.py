@@ -279,6 +279,8 @@ class DeliveryRecord(Record, frozen=True, kw_only=True):
     """The sync with which it was first deployed: set once."""
     undone_by: CommitId | None = None
     is_scope_unknown: bool = False
+    is_handed: bool = False
+    """On a HelmRelease: it came with what applies the release, and the chart does not have it."""
 
 
 class TransitionKind(StrEnum):

@@ -1,0 +1,33 @@
+"""Environments: the names that people have for groups of clusters, such as `production`."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import msgspec
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment and what belongs to it. Patterns are those of a shell: `*`, `?`, `[ab]`."""
+
+    name: str
+    clusters: tuple[str, ...] = ("*",)
+    """Names of clusters."""
+    targets: tuple[str, ...] = ("*",)
+    """`<Kind>/<namespace>/<name>`."""
+
+    def admits(self, cluster: str, target: str) -> bool:
+        return _matches(cluster, self.clusters) and _matches(target, self.targets)
+
+
+class Grouping(msgspec.Struct, frozen=True):
+    """All environments, the first that admits a target has it. Where none does, the cluster is one by itself."""
+
+    environments: tuple[Environment, ...] = ()
+
+    def environment_of(self, cluster: str, target: str) -> str:
+        found = (item.name for item in self.environments if item.admits(cluster, target))
+        return next(found, cluster)
+
+
+def _matches(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in patterns)

@@ -1,0 +1,126 @@
+"""What outside systems tell us by hooks: Flux, Argo CD, CDEvents, GitHub; projected and redacted.
+
+A notice is a hint: it makes us look. Only one that was signed with a sender's secret can be evidence, and that only of
+a cluster that nobody watches. Shapes: Flux's notification-controller, gitops-connector's two bodies, CDEvents 0.5,
+GitHub's webhooks `push` and `pull_request`.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+NoticeId = NewType("NoticeId", int)
+
+
+class Hook(StrEnum):
+    """Where something was posted."""
+
+    FLUX = "flux"
+    GITOPSPHASE = "gitopsphase"
+    """gitops-connector's: Flux's or Argo CD's bodies."""
+    CDEVENTS = "cdevents"
+    ARGOCD = "argocd"
+    GITHUB = "github"
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="about"):
+    """Base of what a notice says."""
+
+
+class FluxNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="flux"):
+    """An event of a Flux controller."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+    api_version: str = ""
+    severity: str = ""
+    reason: str = ""
+    message: str = ""
+    """Redacted; at most 39,000 bytes, as Flux's own limit."""
+    metadata: dict[str, str] = {}
+    """As it came, prefixes and all; values redacted."""
+    at: datetime | None = None
+    """`timestamp`; whole seconds."""
+    controller: str = ""
+
+
+class ArgoResource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    status: str = ""
+    """Sync status; empty where the resource has none."""
+    health: str = ""
+
+
+class ArgoNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="argocd"):
+    """An application of Argo CD, by the template that gitops-connector's README gives."""
+
+    commit: str
+    phase: str = ""
+    sync_status: str = ""
+    health: str = ""
+    message: str = ""
+    resources: tuple[ArgoResource, ...] = ()
+
+
+class EventNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="cdevents"):
+    """A CDEvent, as far as we use it."""
+
+    type: str
+    """`dev.cdevents.change.merged.0.3.0`."""
+    id: str
+    source: str = ""
+    subject: str = ""
+    chain: str = ""
+    """`context.chainId`."""
+    at: datetime | None = None
+    repository: str = ""
+    """A URL, where the subject names one."""
+    sha: str = ""
+
+
+class PushNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="push"):
+    repository: str
+    """Its clone URL, without userinfo."""
+    ref: str
+    """`refs/heads/main`."""
+    before: str = ""
+    after: str = ""
+    is_forced: bool = False
+
+
+class PullRequestNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="pull_request"):
+    repository: str
+    number: int
+    action: str
+    base: str = ""
+    """The branch that it goes into."""
+    merge_sha: str = ""
+    merged_at: datetime | None = None
+
+
+AnyNotice = FluxNotice | ArgoNotice | EventNotice | PushNotice | PullRequestNotice
+
+
+class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice as it was taken in."""
+
+    hook: Hook
+    sender: str = ""
+    """The sender whose secret signed it; empty where nobody's did."""
+    received_at: datetime
+    key: str = ""
+    """The sender's own id of it (GitHub's delivery, a CloudEvent's id); the same again changes nothing. May be empty."""
+    said: AnyNotice
+
+    @property
+    def is_signed(self) -> bool:
+        return bool(self.sender)
+
+
+class KeptNotice(NewNotice, frozen=True, kw_only=True):
+    """A notice that is in the ledger, and not dealt with."""
+
+    id: NoticeId
