@@ -181,7 +181,7 @@ _SYNC: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 async def test_ledger_of_an_old_version_is_upgraded_with_what_it_holds(
     revision: str, engine: str, place: Path, request: pytest.FixtureRequest
 ) -> None:
