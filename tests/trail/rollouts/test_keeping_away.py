@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 from tests.trail.rollouts.acts import bump, make, roll
@@ -14,6 +15,8 @@ from fluxtrail.model.moment import Precision
 from fluxtrail.model.observation import Unavailable
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import Verdict
+from fluxtrail.trail.rollouts.keeper import PARK_SECONDS
+from fluxtrail.trail.rollouts.rereading import PATIENCE
 
 
 async def unseen(world: RunningWorld, made: str) -> str:
@@ -105,6 +108,36 @@ async def test_missed_syncs_are_told_apart_by_when_flux_changed_what(world: Runn
         assert await world.changed(sync) == [name]
         assert sync.running is not None
         assert sync.running.latest >= at
+
+
+async def test_sync_is_not_read_after_a_start_before_flux_says_again_what_its_target_has(world: RunningWorld) -> None:
+    docs = make(world, "web", "other")
+    await world.begin(*docs)
+    doc = bump(world, "web")
+    await world.applied("d1")  # and nobody had time to look
+    at = roll(world, doc)
+    world.clock.forward(3_600)
+    await world.begin_again(is_told=False)
+    await world.look()
+    assert await world.state() is RunningState.UNREAD
+    await world.tell(world.flux)
+    world.clock.forward(PARK_SECONDS)
+    await world.look()
+    assert (await world.changed(), (await world.running()).at) == (["web"], at)
+
+
+async def test_sync_whose_flux_is_not_heard_of_again_is_given_up(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    bump(world, "web")
+    await world.applied("d1")
+    await world.begin_again(is_told=False)
+    world.clock.forward((PATIENCE - timedelta(seconds=1)).total_seconds())
+    await world.look()
+    assert await world.state() is RunningState.UNREAD
+    world.clock.forward(2)
+    await world.look()
+    assert await world.state() is RunningState.UNKNOWN
 
 
 async def test_sync_that_a_later_one_overtook_runs_with_it(world: RunningWorld) -> None:

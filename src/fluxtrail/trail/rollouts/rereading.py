@@ -108,6 +108,8 @@ class Rereading:
         self._clock = clock
         self._generation_of_release = generation_of_release
         self._find_sync = find_sync
+        self._began_at = clock.now()
+        """What is waited for since before, may come as after any start."""
 
     async def read(self, target_id: TargetId, syncs: Sequence[SyncRecord]) -> Reread:
         """Return what these syncs of one target changed; together, since nobody looked between them.
@@ -121,6 +123,10 @@ class Rereading:
             return Reread(syncs=syncs, state=RunningState.UNKNOWN)
         if all(_changed_nothing(sync) for sync in syncs):
             return Reread(syncs=syncs, state=RunningState.ABSENT)
+        if (self._cluster, target.key) not in self._registry.inventories:
+            if self._is_too_late(syncs, PATIENCE):
+                return Reread(syncs=syncs, state=RunningState.UNKNOWN)
+            raise Unreadable  # its own stream is about to bring it, after a start
         try:
             return await self._read(target, syncs)
         except FluxtrailError as exc:
@@ -245,7 +251,7 @@ class Rereading:
 
     def _is_too_late(self, syncs: Sequence[SyncRecord], patience: timedelta) -> bool:
         now = self._clock.now()
-        return all(sync.applied is None or now - sync.applied.latest > patience for sync in syncs)
+        return all(sync.applied is None or now - max(sync.applied.latest, self._began_at) > patience for sync in syncs)
 
 
 def _changed_nothing(sync: SyncRecord) -> bool:
