@@ -42,9 +42,9 @@ from fluxtrail.ledger.columns import (
 )
 from fluxtrail.model.deployment import DeploymentStatus, Told
 from fluxtrail.model.image_records import ImageState
+from fluxtrail.model.notices import Hook
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import AliasKind, Attribution, Cause, TransitionKind
-from fluxtrail.model.notices import Hook
 from fluxtrail.model.report import Mode, ReportState
 from fluxtrail.model.rollout import RolloutCause, RolloutState, RunningState
 
