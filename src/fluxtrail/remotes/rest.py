@@ -1,6 +1,8 @@
 """A JSON API asked by a forge's client: one origin, bounded answers, limits, five attempts, our errors.
 
-GitHub's client has gidgethub for this; GitLab's and Azure DevOps' share this module, and nothing else.
+GitHub's client has gidgethub for this; the other forges' share this module. What reads is tried five times; what writes
+once, because a write whose answer got lost may have been taken: `retryable` then says that nobody knows, and who wrote
+reads back before writing again.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from fluxtrail.model.errors import (
     WireError,
 )
 from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.remotes.cache import AnswerCache, validators
 from fluxtrail.remotes.waits import LimitBook, RetryWaits
 
 T = TypeVar("T")
@@ -40,6 +43,11 @@ REDIRECT_LIMIT = 3
 ATTEMPTS = 5
 LIMIT_ATTEMPTS = 3
 PAGES_LIMIT = 20
+REMEMBERED_LIMIT_BYTES = 8 * 1024 * 1024
+_TAKEN = (200, 201)
+_WRITTEN = (200, 201, 202, 204)
+_REFUSED_UNSEEN = (None, 403, 429)
+"""A limit said so (None: ours), before the forge looked at what was to be written: it may be sent again."""
 _REDIRECTS = (301, 302, 307, 308)
 _SIGN_IN = re.compile(r"/(_signin|users/sign_in|oauth2/authorize)\b", re.IGNORECASE)
 
@@ -73,6 +81,15 @@ class Answer:
             raise WireError(f"{name}'s answer has another shape: {redact(str(exc))}", subject=name) from exc
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise WireError(f"{name}'s answer is not the JSON it promised", subject=name) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    body: bytes | None = None
+    is_write: bool = False
+    is_conditional: bool = False
 
 
 class RestClient:
@@ -110,21 +127,50 @@ class RestClient:
         self._waits = retry_waits or RetryWaits()
         self._sleep = sleep
         self._limits = LimitBook(clock, name=service.name)
+        self._remembered = AnswerCache(clock, total_limit_bytes=REMEMBERED_LIMIT_BYTES)
         self._slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
     async def get(self, path: str, *, owner: str, **query: str | int) -> Answer:
-        return await self._retrying(owner, "GET", self._url(path, query), None)
+        return await self._retrying(owner, _Request("GET", self._url(path, query)))
+
+    async def read_back(self, path: str, *, owner: str, **query: str | int) -> Answer:
+        """Get what may not have changed since it was got last: then the forge only says so, and sends nothing."""
+        return await self._retrying(owner, _Request("GET", self._url(path, query), is_conditional=True))
 
     async def post(self, path: str, body: Any, *, owner: str, **query: str | int) -> Answer:
         """Ask a question that is too large for a URL: it must be safe to ask five times."""
-        return await self._retrying(owner, "POST", self._url(path, query), msgspec.json.encode(body))
+        return await self._retrying(owner, _Request("POST", self._url(path, query), msgspec.json.encode(body)))
+
+    async def write(self, method: str, path: str, body: Any | None = None, *, owner: str, **query: str | int) -> Answer:
+        """Send what changes something, once, and return the answer of a 200, 201, 202 or 204; its body may be empty.
+
+        A refused token is renewed and a short limit waited for: there the forge took nothing.
+
+        Args:
+            body: written as JSON; None sends none.
+
+        Raises:
+            UpstreamError: `retryable` says that it may have been taken: a 5xx, or no answer. Its kin as for `get`;
+            a RateLimitedError with the status 503 too may come from before or after it was taken.
+        """
+        content = None if body is None else msgspec.json.encode(body)
+        request = _Request(method, self._url(path, query), content, is_write=True)
+        try:
+            return await self._patiently(owner, request)
+        except WireError as exc:
+            raise UpstreamError(f"it may have been taken, but {exc.message}", subject=exc.subject) from exc
+
+    def budget_key(self, owner: str) -> str:
+        """Return under which name the owner's calls are counted: `gitlab.com/acme`, never made of a secret."""
+        host = f"{self.host}:{self._port}" if self._port else self.host
+        return f"{host}/{owner.strip('/').lower()}" if owner else host
 
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _url(self, path: str, query: Mapping[str, str | int]) -> str:
         return f"{self.api_url}{path}" + (f"?{urlencode(query)}" if query else "")
 
-    async def _retrying(self, owner: str, method: str, url: str, body: bytes | None) -> Answer:
+    async def _retrying(self, owner: str, request: _Request) -> Answer:
         async for attempt in stamina.retry_context(
             on=_is_transient,
             attempts=ATTEMPTS,
@@ -134,10 +180,10 @@ class RestClient:
             wait_jitter=self._waits.jitter_seconds,
         ):
             with attempt:
-                return await self._patiently(owner, method, url, body)
+                return await self._patiently(owner, request)
         raise AssertionError("unreachable")
 
-    async def _patiently(self, owner: str, method: str, url: str, body: bytes | None) -> Answer:
+    async def _patiently(self, owner: str, request: _Request) -> Answer:
         """Ask, waiting for rate limits that end soon; one 401 is answered with another credential, if there is one."""
         kinds = self.service.kinds
         credential = await self._credentials.obtain(self.host, owner, port=self._port, kinds=kinds)
@@ -145,10 +191,11 @@ class RestClient:
         limited = 0
         while True:
             try:
-                return await self._exchange(method, url, body, credential)
+                return await self._exchange(request, credential)
             except RateLimitedError as exc:
                 limited += 1
-                if (exc.retry_after_seconds or 0) > self._longest_wait_seconds or limited == LIMIT_ATTEMPTS:
+                is_long = (exc.retry_after_seconds or 0) > self._longest_wait_seconds
+                if is_long or limited == LIMIT_ATTEMPTS or (request.is_write and exc.status not in _REFUSED_UNSEEN):
                     raise
             except AuthError as exc:
                 if exc.status != 401 or is_renewed or credential is None:
@@ -158,24 +205,35 @@ class RestClient:
                     raise
                 credential, is_renewed = other, True
 
-    async def _exchange(self, method: str, url: str, body: bytes | None, credential: Credential | None) -> Answer:
+    async def _exchange(self, request: _Request, credential: Credential | None) -> Answer:
         shown = dict(self.service.authorize(credential)) if credential else {}
         key = "|".join(shown.values())
+        await self._await_limit(key)
+        headers = {"Accept": "application/json", "User-Agent": "fluxtrail", **shown}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        entry = (request.url, headers["Accept"], key)
+        known = self._remembered.find(entry) if request.is_conditional else None
+        if known is not None:
+            headers |= validators(known)
+        async with self._slots:
+            answer = await self._follow(request.method, request.url, headers, request.body)
+        self._limits.learn(key, answer.status, answer.headers)
+        if answer.status == 304 and known is not None:
+            return Answer(200, known.headers, known.body)
+        if answer.status not in (_WRITTEN if request.is_write else _TAKEN):
+            secrets = (*self._credentials.secrets, *(text.rpartition(" ")[2] for text in shown.values()))
+            raise self._translate(answer, request.url, secrets)
+        if request.is_conditional:
+            self._remembered.store(entry, answer.headers, answer.body)
+        return answer
+
+    async def _await_limit(self, key: str) -> None:
         wait = self._limits.wait_seconds(key)
         if wait > self._longest_wait_seconds:
             raise self._limits.refusal(wait)
         if wait > 0:
             await self._sleep(wait)
-        headers = {"Accept": "application/json", "User-Agent": "fluxtrail", **shown}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        async with self._slots:
-            answer = await self._follow(method, url, headers, body)
-        self._limits.learn(key, answer.status, answer.headers)
-        if answer.status not in (200, 201):
-            secrets = (*self._credentials.secrets, *(text.rpartition(" ")[2] for text in shown.values()))
-            raise self._translate(answer, url, secrets)
-        return answer
 
     async def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         """Follow redirects (a renamed project) as long as they stay on the API's own origin, with our token."""

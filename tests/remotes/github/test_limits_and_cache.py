@@ -9,7 +9,7 @@ from aiohttp import web
 from tests.remotes.github.forge import NOW, SHA, FakeForge, Says, Times, file_answer
 
 from fluxtrail.model.errors import AuthError, RateLimitedError
-from fluxtrail.remotes.github.cache import AnswerCache
+from fluxtrail.remotes.cache import AnswerCache
 from fluxtrail.remotes.github.client import GitHubClient
 from fluxtrail.remotes.github.limits import find_wait_seconds
 

@@ -15,7 +15,7 @@ from gidgethub import abc as gidgethub_abc
 
 from fluxtrail.model.errors import AuthError, ConflictError, NotFoundError, UpstreamError, WireError
 from fluxtrail.model.redaction import redact, redact_url
-from fluxtrail.remotes.github.cache import AnswerCache, validators
+from fluxtrail.remotes.cache import AnswerCache, validators
 from fluxtrail.remotes.github.limits import LimitBook, refusal
 
 BODY_LIMIT_BYTES = 16 * 1024 * 1024

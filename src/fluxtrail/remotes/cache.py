@@ -1,6 +1,6 @@
 """A small HTTP cache for GET answers: fresh ones cost nothing, known ones cost no rate limit (a 304 is free).
 
-RFC 9111 as far as GitHub uses it: `max-age`, `no-cache`, `no-store`, ETag and Last-Modified.
+RFC 9111 as far as forges use it: `max-age`, `no-cache`, `no-store`, ETag and Last-Modified.
 """
 
 from __future__ import annotations
