@@ -16,9 +16,10 @@ from typing import Any
 
 from aiohttp import web
 
-from fluxtrail.simulator.artifact_faults import Call, RecordsFault, RecordsFaults, fault_headers
+from fluxtrail.simulator.artifact_faults import Call, RecordsFault, RecordsFaults
 from fluxtrail.simulator.artifact_limits import CLUSTER_LIMIT, JOB_LIMIT, RefusedError, check_bulk, check_single
 from fluxtrail.simulator.clock import SimulatedClock, precise_time, seconds, wire_time
+from fluxtrail.simulator.faults import fault_headers
 
 BASE = "/orgs/{org}/artifacts/metadata/deployment-record"
 JOB_SECONDS = 3.0
