@@ -140,6 +140,19 @@ async def test_signal_ends_the_process_and_everything_it_held(tmp_path: Path) ->
     assert TOKEN not in said
     assert "kube-s3cret-t0ken" not in said
     assert "Traceback" not in said
+    assert "fork_posix" not in said  # gRPC's word for a fork it meddles with
+
+
+async def test_crash_leaves_a_stack(tmp_path: Path) -> None:
+    cluster = Cluster()
+    async with cluster.server:
+        write_kubeconfig(tmp_path / "kubeconfig", [cluster.server])
+        async with process(tmp_path) as found:
+            await found.until_serving()
+            assert await found.stop(signal.SIGSEGV) == -signal.SIGSEGV
+    said = "".join(found.lines)
+    assert "Fatal Python error: Segmentation fault" in said
+    assert "fluxtrail/cli/run.py" in said
 
 
 async def held_open(url: str) -> None:

@@ -7,6 +7,7 @@ whose flags have one dash: click takes `-namespace` for a long option of its own
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import sys
@@ -124,6 +125,7 @@ def _run(settings: Any) -> None:
     from fluxtrail.runtime.settings_tracker import tell_of_tracker
     from fluxtrail.runtime.standby import run_as_only_writer
 
+    _prepare_process()
     mode = settings.telemetry.mode
     configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
     tell_of_tracker(settings.deployment_records, os.environ, log_level=settings.log_level)
@@ -135,3 +137,15 @@ def _run(settings: Any) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_as_only_writer(settings, os.environ, serve))
+
+
+def _prepare_process() -> None:
+    """Let a crash leave a stack on stderr, and keep gRPC out of the forks by which git is started.
+
+    uvloop forks for each child, and gRPC's handlers then run on both sides: while a channel is in use they end the
+    child by SIGSEGV before it is git, and stop or end this process. No child of ours uses gRPC, so none is needed.
+    gRPC reads the variable when it is imported, which is later. Source: github.com/grpc/grpc/issues/43055.
+    """
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    if sys.stderr is not None and not faulthandler.is_enabled():
+        faulthandler.enable()
