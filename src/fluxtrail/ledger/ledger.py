@@ -23,6 +23,7 @@ from fluxtrail.ledger.outbox import Outbox
 from fluxtrail.ledger.place import FileLock, is_postgres, prepare_place
 from fluxtrail.ledger.queries.answers import Answers
 from fluxtrail.ledger.queries.touches import Touched, newest_touch, read_touches
+from fluxtrail.ledger.said import Said
 from fluxtrail.ledger.session import Session, finish
 from fluxtrail.ledger.sqlite import SqliteEngine, Synchronous
 from fluxtrail.ledger.unit import SqlUnit
@@ -61,6 +62,7 @@ class SqlLedger(Answers):
         self._plan = plan
         self.outbox = Outbox(engine, clock.now)
         self.leadership = Leadership(engine, clock.now)
+        self.said = Said(engine)
         self.address = engine.subject
         """The file, or the database's address without user, password and options."""
         self.is_shared = engine.dialect.is_shared

@@ -112,7 +112,7 @@ class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
     """The sender whose secret signed it; empty where nobody's did."""
     received_at: datetime
     key: str = ""
-    """The sender's own id of it (GitHub's delivery, a CloudEvent's id); the same again changes nothing. May be empty."""
+    """The sender's own id of it (GitHub's delivery, a CloudEvent's id), or empty; the same again changes nothing."""
     said: AnyNotice
 
     @property

@@ -87,3 +87,19 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     answer: str | None = None
     """The last answer that was not a success."""
     ended_at: datetime | None = None
+
+
+class SaidRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What an outside system was last told under one key: the same again is not said."""
+
+    sink: str
+    key: str
+    content: str
+    """A digest of what was said."""
+    state: str
+    """The word for it, such as a `StatusState`."""
+    remote_id: str = ""
+    """The receiver's own name of it (a deployment, a message), where something is changed in place."""
+    times: int = 1
+    """How often something was said under this key; some forges take no more than so many."""
+    said_at: datetime

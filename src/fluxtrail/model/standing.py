@@ -1,21 +1,33 @@
 """How a commit stands in an environment: what all its targets there come to, as one answer. Pure.
 
-    lost, abandoned, rolled back    for good or ill, nothing more comes        ERROR
-    failed on any target            it needs somebody                          FAILURE
-    pending on any target           the slowest target speaks                  PENDING or RUNNING
-    deployed on all (or running)    done                                       SUCCESS
-    affects nothing here            done, and nothing to do                    NEUTRAL
+    failed on any target            it needs somebody                           FAILURE
+    pending on any target           the slowest target speaks                   PENDING or RUNNING
+    rolled back on any target       it was there, and is not any more           ERROR
+    deployed on all (or running)    done                                        SUCCESS
+    lost, abandoned                 it will not come, and came nowhere          ERROR
+    affects nothing here            there is nothing to do                      NEUTRAL
 
 What needs somebody is said before what is under way: a failure is not hidden by a slower cluster.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 
+from fluxtrail.model.rollout import RunningState
+from fluxtrail.model.stage import Stage
 from fluxtrail.model.status import StatusState
-from fluxtrail.model.views import CommitView, DeliveryView
+from fluxtrail.model.verdict import PendingReason, Verdict
+from fluxtrail.model.views import CommitView, DeliveryView, TrailView
+
+
+class CommitTrail(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit's trail, and a branch that it stands on."""
+
+    view: TrailView
+    branch: str = ""
+    """The one that was followed first, where there are several; empty where none is."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,25 +35,147 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     commit: CommitView
     branch: str = ""
-    """The branch that it stands on, where one is followed."""
     environment: str
     state: StatusState
-    deliveries: tuple[DeliveryView, ...]
+    deliveries: tuple[DeliveryView, ...] = ()
     """Every target of the environment that the commit concerns, those that decide first."""
-    done: int
-    """Of `deliveries` that are there."""
-    speaker: DeliveryView | None
+    done: int = 0
+    """How many of `deliveries` are there."""
+    speaker: DeliveryView | None = None
     """The one that decides: the failed one, the slowest one, the last to arrive."""
     stage: str = ""
     """The last stage that the speaker reached."""
     since: datetime | None = None
-    """When the state became what it is, as far as deliveries tell."""
+    """When the speaker's verdict became what it is."""
     lead_seconds: float | None = None
-    """Of SUCCESS: merged until the last target was done."""
+    """Of SUCCESS: from merged until the last target was done."""
 
     @property
     def clusters(self) -> list[str]:
         return list(dict.fromkeys(item.cluster for item in self.deliveries))
 
+    @property
+    def targets(self) -> list[str]:
+        return list(dict.fromkeys(item.target for item in self.deliveries))
 
-Deliveries = Sequence[DeliveryView]
+
+class Judging(msgspec.Struct, frozen=True, kw_only=True):
+    """What counts as done, and what as failed."""
+
+    until_running: bool = False
+    """Deployed is not enough: what it changed must have rolled out."""
+    fail_after: timedelta = timedelta(0)
+    """A failure younger than this may pass by itself."""
+
+
+_WORST_FIRST = (
+    StatusState.FAILURE,
+    StatusState.PENDING,
+    StatusState.RUNNING,
+    StatusState.ERROR,
+    StatusState.SUCCESS,
+    StatusState.NEUTRAL,
+)
+_UNDER_WAY = frozenset({PendingReason.SYNCING.value, PendingReason.WAITING_FOR_DEPENDENCY.value})
+_NOT_YET_RUNNING = frozenset({RunningState.UNREAD.value, RunningState.WAITING.value})
+_STATES = {
+    Verdict.FAILED.value: StatusState.FAILURE,
+    Verdict.ROLLED_BACK.value: StatusState.ERROR,
+    Verdict.DEPLOYED.value: StatusState.SUCCESS,
+    Verdict.UNAFFECTED.value: StatusState.NEUTRAL,
+}
+_GONE = frozenset({Verdict.LOST.value, Verdict.ABANDONED.value})
+
+
+def standings(
+    trail: CommitTrail,
+    environment_of: Callable[[str, str], str],
+    *,
+    judging: Judging,
+    now: datetime,
+    admits_target: Callable[[str], bool] = lambda _: True,
+) -> list[Standing]:
+    """Return how a commit stands in each environment that it reaches, by name.
+
+    What was there before we looked is no news: deliveries before a target's baseline are left out.
+
+    Args:
+        environment_of: (cluster, target) to the environment's name.
+        admits_target: which targets count, by `<Kind>/<namespace>/<name>`.
+    """
+    groups: dict[str, list[DeliveryView]] = {}
+    for item in trail.view.deliveries:
+        if not item.is_before_baseline and admits_target(item.target):
+            groups.setdefault(environment_of(item.cluster, item.target), []).append(item)
+    return [_standing(trail, name, groups[name], judging, now) for name in sorted(groups)]
+
+
+def nothing_here(trail: CommitTrail, environment: str) -> Standing:
+    """Return how a commit stands where it has nothing to do, such as when its export left an environment out."""
+    return Standing(commit=trail.view.commit, branch=trail.branch, environment=environment, state=StatusState.NEUTRAL)
+
+
+def state_of(item: DeliveryView, judging: Judging, now: datetime) -> StatusState:
+    """Return what one delivery comes to."""
+    if item.verdict == Verdict.PENDING.value:
+        return StatusState.RUNNING if item.reason in _UNDER_WAY or "applied" in item.stages else StatusState.PENDING
+    if item.verdict == Verdict.FAILED.value and item.since is not None and now - item.since < judging.fail_after:
+        return StatusState.RUNNING
+    if item.verdict == Verdict.DEPLOYED.value and judging.until_running and item.running in _NOT_YET_RUNNING:
+        return StatusState.RUNNING
+    return _STATES.get(item.verdict, StatusState.ERROR)
+
+
+def _standing(
+    trail: CommitTrail, environment: str, items: Sequence[DeliveryView], judging: Judging, now: datetime
+) -> Standing:
+    states = {id(item): state_of(item, judging, now) for item in items}
+    # Where it runs, that a target beside it was taken away is no matter.
+    arrived = [item for item in items if states[id(item)] is StatusState.SUCCESS]
+    deciding = [item for item in items if not (arrived and item.verdict in _GONE)]
+    worst = min((states[id(item)] for item in deciding), key=_WORST_FIRST.index)
+    speaker = _speaker([item for item in deciding if states[id(item)] is worst], worst)
+    order = {state: position for position, state in enumerate(_WORST_FIRST)}
+    return Standing(
+        commit=trail.view.commit,
+        branch=trail.branch,
+        environment=environment,
+        state=worst,
+        deliveries=tuple(sorted(items, key=lambda item: (order[states[id(item)]], item.cluster, item.target))),
+        done=len(arrived),
+        speaker=speaker,
+        stage=_last_stage(speaker),
+        since=speaker.since,
+        lead_seconds=_lead_seconds(arrived, judging) if worst is StatusState.SUCCESS else None,
+    )
+
+
+def _speaker(items: Sequence[DeliveryView], state: StatusState) -> DeliveryView:
+    """Return who decides: of what is under way the one that is furthest behind, else whose verdict is the newest."""
+    if state in (StatusState.PENDING, StatusState.RUNNING):
+        return min(items, key=lambda item: (len(item.stages), item.cluster, item.target))
+    return max(items, key=lambda item: (_arrived_at(item), item.cluster, item.target))
+
+
+def _arrived_at(item: DeliveryView) -> float:
+    at = max((moment.at for moment in item.stages.values()), default=None)
+    newest = max((one for one in (at, item.since) if one is not None), default=None)
+    return newest.timestamp() if newest is not None else 0.0
+
+
+def _last_stage(item: DeliveryView) -> str:
+    reached = [stage.value for stage in Stage if stage.value in item.stages]
+    return reached[-1] if reached else ""
+
+
+def _lead_seconds(items: Iterable[DeliveryView], judging: Judging) -> float | None:
+    """Return merged → the last target's end; None while any of the two is not known."""
+    last = (Stage.RUNNING, Stage.HEALTHY, Stage.APPLIED) if judging.until_running else (Stage.HEALTHY, Stage.APPLIED)
+    spans: list[float] = []
+    for item in items:
+        end = next((item.stages[stage.value] for stage in last if stage.value in item.stages), None)
+        merged = item.stages.get(Stage.MERGED.value)
+        if end is None or merged is None:
+            return None
+        spans.append(max((end.at - merged.at).total_seconds(), 0.0))
+    return max(spans, default=None)

@@ -22,6 +22,7 @@ from fluxtrail.model.counts import Counts
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import CommitId, Transition
+from fluxtrail.model.standing import CommitTrail
 from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TellingKey
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryView, SyncView, TargetView, TrailView
@@ -47,6 +48,14 @@ class Answers(RecordAnswers, RunningAnswers):
         async with self._situation() as (session, situation):
             renderer = Renderer(situation, now=now, settle_after=settle_after)
             return await trails.find_trail(session, renderer, query, now=now, limit_targets=limit_targets)
+
+    async def trails(
+        self, ids: Sequence[CommitId], *, now: datetime, settle_after: timedelta
+    ) -> dict[CommitId, CommitTrail]:
+        """Return the trails of these commits on the targets that they affect; those that are gone are left out."""
+        async with self._situation() as (session, situation):
+            renderer = Renderer(situation, now=now, settle_after=settle_after)
+            return await trails.read_trails(session, renderer, ids, now=now)
 
     async def list_commits(
         self,

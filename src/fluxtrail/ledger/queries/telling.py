@@ -145,7 +145,7 @@ def _delivery_of(row: Row[Any], commits: Mapping[CommitId, TrackedCommit], sync:
 async def _commits(session: Session, ids: Sequence[CommitId]) -> dict[CommitId, TrackedCommit]:
     found: dict[CommitId, TrackedCommit] = {}
     for chunk in chunks(list(dict.fromkeys(ids))):
-        branches = await _branches(session, chunk)
+        branches = await find_branches(session, chunk)
         wanted = select(_C, _R.c.canonical, _R.c.url).join(_R, _R.c.id == _C.c.repository_id).where(_C.c.id.in_(chunk))
         for row in await session.all(wanted):
             found[CommitId(row.id)] = TrackedCommit(
@@ -163,7 +163,7 @@ async def _commits(session: Session, ids: Sequence[CommitId]) -> dict[CommitId, 
     return found
 
 
-async def _branches(session: Session, ids: Sequence[CommitId]) -> dict[CommitId, str]:
+async def find_branches(session: Session, ids: Sequence[CommitId]) -> dict[CommitId, str]:
     """Return a branch that each commit stands on; the one that was followed first, if there are several."""
     links, chains = schema.links, schema.chains
     wanted = (

@@ -17,9 +17,11 @@ from fluxtrail.ledger.queries.commits import commit_views
 from fluxtrail.ledger.queries.rendering import Renderer, stages, stored
 from fluxtrail.ledger.queries.resolving import CANDIDATES, Match, resolve
 from fluxtrail.ledger.queries.situation import Branch
+from fluxtrail.ledger.queries.telling import find_branches
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.model.derive import absent_verdict
 from fluxtrail.model.records import CommitId, RepositoryId, TargetId, TargetRecord
+from fluxtrail.model.standing import CommitTrail
 from fluxtrail.model.verdict import PendingReason, Verdict, union
 from fluxtrail.model.views import Candidate, DeliveryView, ExportView, TrailView
 
@@ -46,9 +48,28 @@ async def find_trail(
     return await _Trail(session, renderer, found[0]).make(matches[0], query, now=now, limit_targets=limit_targets)
 
 
+async def read_trails(
+    session: Session, renderer: Renderer, ids: Sequence[CommitId], *, now: Any
+) -> dict[CommitId, CommitTrail]:
+    """Return the trails of these commits, of the targets that they affect; commits that are gone are left out."""
+    found: dict[CommitId, CommitTrail] = {}
+    for chunk in chunks(list(dict.fromkeys(ids))):
+        branches = await find_branches(session, chunk)
+        for row in await session.all(select(_C).where(_C.c.id.in_(chunk))):
+            trail = _Trail(session, renderer, row, is_whole=False)
+            view = await trail.make(Match(row.id), row.sha, now=now, limit_targets=None)
+            found[row.id] = CommitTrail(view=view, branch=branches.get(row.id, ""))
+    return found
+
+
 class _Trail:
-    def __init__(self, session: Session, renderer: Renderer, commit: Row[Any]) -> None:
+    """Args:
+    is_whole: with the targets that the commit does not affect.
+    """
+
+    def __init__(self, session: Session, renderer: Renderer, commit: Row[Any], *, is_whole: bool = True) -> None:
         self._session = session
+        self._is_whole = is_whole
         self._renderer = renderer
         self._situation = renderer.situation
         self._commit = commit
@@ -60,7 +81,8 @@ class _Trail:
         rows = await self._stored(carrier_ids)
         places = await self._situation.standing([commit.id, *carrier_ids])
         deliveries = dict(rows.get(commit.id, {}))
-        await self._add_own(deliveries, places.get(commit.id, {}))
+        if self._is_whole:
+            await self._add_own(deliveries, places.get(commit.id, {}))
         if carriers:
             await self._add_carried(deliveries, carriers, rows, places)
         elif not commit.is_carrier and places.get(commit.id):
@@ -115,7 +137,8 @@ class _Trail:
     ) -> None:
         """Add the targets that the exports go to, each with the union of what became of them there."""
         branches = {branch for row in carriers for branch in places.get(row.id, {})}
-        targets = {target.id: target for target in self._situation.followers(branches)}
+        followers = self._situation.followers(branches) if self._is_whole else []
+        targets = {target.id: target for target in followers}
         stored_there = {target_id for row in carriers for target_id in rows.get(row.id, {})}
         targets |= {id_: self._situation.targets[id_] for id_ in stored_there}
         await self._situation.locate(targets.values())

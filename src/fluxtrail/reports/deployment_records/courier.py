@@ -25,8 +25,8 @@ from fluxtrail.model.errors import (
 )
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.remotes.github.artifact_errors import CredentialsRefusedError
+from fluxtrail.reports.at_once import at_once
 from fluxtrail.reports.batches import Fault, fault_of
-from fluxtrail.reports.deployment_records.at_once import at_once
 from fluxtrail.reports.deployment_records.learned import Learned
 from fluxtrail.reports.deployment_records.lost_jobs import LostJobs
 from fluxtrail.reports.deployment_records.ports import Budget, JobStatus, RecordsClient, Rejection

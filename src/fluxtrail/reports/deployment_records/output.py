@@ -9,7 +9,7 @@ from fluxtrail.model.deployment import SINK, KeptRecord, RecordId, Told, limit_p
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.report import ClaimedReport
-from fluxtrail.reports.deployment_records.at_once import at_once
+from fluxtrail.reports.at_once import at_once
 from fluxtrail.reports.deployment_records.counters import RecordCounters
 from fluxtrail.reports.deployment_records.courier import Courier, Desk
 from fluxtrail.reports.deployment_records.learned import Learned

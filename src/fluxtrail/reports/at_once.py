@@ -38,6 +38,6 @@ async def at_once(
 
     async with asyncio.TaskGroup() as group:
         for number in range(min(workers, len(left))):
-            group.create_task(go_on(), name=f"records {number}")
+            group.create_task(go_on(), name=f"worker {number}")
     if errors:
         raise errors[0]
