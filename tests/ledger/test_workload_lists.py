@@ -234,11 +234,7 @@ _UNIT: list[tuple[str, str, Callable[[SqlUnit], Awaitable[object]]]] = [
     ("rollouts", "PRIMARY KEY (sync_id=?)", lambda unit: unit.rollouts_of([SyncId(1)])),
     ("handovers", "INDEX ix_handovers_unhanded", lambda unit: unit.unhanded(9)),
     ("handovers", "INDEX ix_handovers_release (release_id=?", lambda unit: unit.handovers_of([TargetId(1)])),
-    (
-        "deliveries",
-        "INDEX ix_deliveries_applied_sync (applied_sync=?",
-        lambda unit: unit.handed_commits(TargetId(1), 9),
-    ),
+    ("syncs", "INDEX ix_syncs_target_id_id (target_id=?)", lambda unit: unit.recent_syncs(TargetId(1), limit=9)),
     ("deliveries", "INDEX ix_deliveries_applied_sync", lambda unit: unit.applied_deliveries([SyncId(1)])),
     ("images", "INDEX ix_images_due", lambda unit: unit.images_due(NOON, 9)),
     ("image_runs", "INDEX ix_image_runs_live (cluster=? AND id>?", lambda unit: unit.image_runs(C1)),

@@ -83,6 +83,7 @@ def build_following(
         artifacts=artifacts,
         clock=clock,
         on_done=on_progress,
+        hands_over=follows_running,
     )
     branches = BranchWatcher(
         registry=registry,

@@ -76,15 +76,19 @@ class Attributor:
         artifacts: ArtifactRecorder,
         clock: Clock,
         on_done: Callable[[], None] = lambda: None,
+        hands_over: bool = True,
     ) -> None:
         """Args:
         on_done: syncs were attributed.
+        hands_over: whether commits are handed over to HelmReleases.
         """
         self._registry = registry
         self._ledger = ledger
         self._repositories = repositories
         self._recorder = recorder
-        self._decider = Decider(registry=registry, exports=exports, lookback=lookback, clock=clock)
+        self._decider = Decider(
+            registry=registry, exports=exports, lookback=lookback, clock=clock, hands_over=hands_over
+        )
         self._lookback = lookback
         self._includes = Includes(registry=registry, ledger=ledger, exports=exports, clock=clock)
         self._artifacts = ArtifactAttribution(

@@ -36,10 +36,10 @@ from fluxtrail.trail.outcomes import (
 from fluxtrail.trail.ports import Clock, Unit
 from fluxtrail.trail.readings import Fetches, Reading
 from fluxtrail.trail.registry import Registry
+from fluxtrail.trail.releases.taking import is_coming, withheld
 
 replace = msgspec.structs.replace
 
-LAST_GENERATION = 2**62
 RANGE_LIMIT = 1_000
 """Commits of one sync that are rolled back, or flagged with scope unknown."""
 
@@ -55,7 +55,13 @@ class Carrying(NamedTuple):
 
 
 class Decider:
-    def __init__(self, *, registry: Registry, exports: ExportBook, lookback: Lookback, clock: Clock) -> None:
+    def __init__(
+        self, *, registry: Registry, exports: ExportBook, lookback: Lookback, clock: Clock, hands_over: bool = True
+    ) -> None:
+        """Args:
+        hands_over: whether commits are handed over to HelmReleases; else their charts alone decide.
+        """
+        self._hands_over = hands_over
         self._registry = registry
         self._exports = exports
         self._lookback = lookback
@@ -86,7 +92,7 @@ class Decider:
         changes: list[Change] = []
         for item in carrying:
             carried = await self._carried(unit, item, rows.get(item.target.id, []))
-            changes += await self._outcomes(unit, item.target, item.sync, carried)
+            changes += await self._outcomes(unit, item, carried)
         await keep_changes(unit, changes, now=now)
         await self._note_reverts(unit, repository, carrying)
         await unit.put_syncs(closed)
@@ -126,23 +132,37 @@ class Decider:
                     found[row.target_id].append(row)
         return found
 
-    async def _outcomes(self, unit: Unit, target: TargetRecord, sync: SyncRecord, carried: Carried) -> list[Change]:
+    async def _outcomes(self, unit: Unit, item: Carrying, carried: Carried) -> list[Change]:
         """Return what becomes of the carried deliveries.
 
-        A commit that changed a release's chart may have changed the release too, which Flux takes one after the other:
-        it is applied with the first, and deployed with the second only.
+        What changes a release itself, or may, is not applied with its chart alone: who hands it over says when it is
+        (`releases/handing.py`). It may fail with the chart.
         """
-        now, awaited = self._clock.now(), set[CommitId]()
-        if target.key.kind == "HelmRelease" and sync.outcome is Outcome.SUCCEEDED and carried.rows:
-            handed = await unit.handed_commits(target.id, LAST_GENERATION, after_generation=sync.generation)
-            awaited = {row.commit_id for row in handed}
-        held = [row for row in carried.rows if row.commit_id in awaited]
-        if not held:
+        target, sync, now = item.target, item.sync, self._clock.now()
+        left = await self._left(unit, item, carried.rows) if self._hands_over else set()
+        if not left:
             return outcome_changes(target, sync, carried, now=now)
-        begun = replace(sync, outcome=Outcome.CHECKING)
-        changes = outcome_changes(target, begun, Carried(rows=held, range_ids=[]), now=now)
-        rest = [row for row in carried.rows if row.commit_id not in awaited]
+        part = [row for row in carried.rows if row.commit_id in left and not row.is_handed]
+        changes = outcome_changes(target, withheld(sync), Carried(rows=part, range_ids=[]), now=now)
+        rest = [row for row in carried.rows if row.commit_id not in left]
         return changes + (outcome_changes(target, sync, replace(carried, rows=rest), now=now) if rest else [])
+
+    async def _left(self, unit: Unit, item: Carrying, rows: Sequence[DeliveryRecord]) -> set[CommitId]:
+        """Return the commits that what applies a release has, too."""
+        target = item.target
+        is_release = target.key.kind == "HelmRelease" and target.parent is not None
+        if not is_release or item.reading.here is None or target.branch is None:
+            return set()
+        parent = self._registry.find_target(target.cluster, target.parent) if target.parent is not None else None
+        if parent is None:
+            return set()
+        standing = [row for row in rows if row.verdict in OPEN]
+        above = await unit.deliveries(parent.id, [row.commit_id for row in standing])
+        return {
+            row.commit_id
+            for row in standing
+            if (there := above.get(row.commit_id)) is not None and (row.is_handed or is_coming(there))
+        }
 
     async def _carried(self, unit: Unit, item: Carrying, standing: list[DeliveryRecord]) -> Carried:
         target, sync, reading, found = item

@@ -91,11 +91,18 @@ def outcome_changes(target: TargetRecord, sync: SyncRecord, carried: Carried, *,
             )
             for commit in carried.range_ids
         ]
-    judged = sync
-    if sync.is_unchanged and any(row.verdict in OPEN and row.applied_sync not in (None, sync.id) for row in rows):
-        # The same as the last success, but not as what an attempt that failed since had made live.
-        judged = replace(sync, is_unchanged=False)
+    judged = judged_sync(sync, rows)
     return [Change(row, after, sync) for row in rows if (after := next_delivery(row, judged, now=now)) != row]
+
+
+def judged_sync(sync: SyncRecord, rows: Sequence[DeliveryRecord]) -> SyncRecord:
+    """Return a sync as it counts for what it carries.
+
+    It may be the same as the last success, but not as what an attempt that failed since had made live.
+    """
+    if sync.is_unchanged and any(row.verdict in OPEN and row.applied_sync not in (None, sync.id) for row in rows):
+        return replace(sync, is_unchanged=False)
+    return sync
 
 
 async def keep_changes(unit: Unit, changes: Sequence[Change], *, now: datetime) -> None:

@@ -155,11 +155,6 @@ class Unit(Protocol):
 
     async def deliveries_of(self, commits: Sequence[CommitId]) -> list[DeliveryRecord]: ...
 
-    async def handed_commits(
-        self, release_id: TargetId, through_generation: int, *, after_generation: int = 0
-    ) -> list[DeliveryRecord]:
-        """What changed a HelmRelease itself, to these generations: deliveries on what applied it."""
-
     async def open_deliveries(
         self, target_id: TargetId, *, verdicts: Sequence[Verdict], after: int | None = None, through: int | None = None
     ) -> list[DeliveryRecord]:

@@ -13,7 +13,7 @@ from fluxtrail.ledger.running_rows import handover_of
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.observation import ClusterUid
-from fluxtrail.model.records import Attribution, DeliveryRecord, TargetId
+from fluxtrail.model.records import Attribution, TargetId
 from fluxtrail.model.running_records import HandoverRecord
 
 _H, _S, _D, _T = schema.handovers, schema.syncs, schema.deliveries, schema.targets
@@ -33,13 +33,6 @@ _UNHANDED = (
     .where(_S.c.attributed_version == _S.c.version, _S.c.attribution == Attribution.DONE)
     .order_by(_H.c.sync_id, _H.c.release_id)
     .limit(bindparam("limit_"))
-)
-_HANDED = (
-    select(_D)
-    .join(_H, _H.c.sync_id == _D.c.applied_sync)
-    .where(_H.c.release_id == bindparam("release"), _D.c.applied_sync.is_not(None))
-    .where(_H.c.generation > bindparam("after"), _H.c.generation <= bindparam("through"))
-    .order_by(_D.c.commit_id, _D.c.target_id)
 )
 _MARK = update(_H).where(_H.c.sync_id == bindparam("sync"), _H.c.release_id == bindparam("release"))
 _MARK = _MARK.values(is_handed=True)
@@ -66,15 +59,6 @@ class HandoverPart(UnitPart):
     async def unhanded(self, limit: int) -> list[HandoverRecord]:
         """Return handovers to live releases whose sync is attributed and whose commits are not handed, oldest first."""
         return [handover_of(row) for row in await self._session.all(_UNHANDED, {"limit_": limit})]
-
-    async def handed_commits(
-        self, release_id: TargetId, through_generation: int, *, after_generation: int = 0
-    ) -> list[DeliveryRecord]:
-        """Return what the syncs applied that made a release's generations in (`after`, `through`]: the deliveries on
-        the Kustomizations, by commit. Of a sync that is not attributed yet there are none.
-        """
-        bounds = {"release": release_id, "after": after_generation, "through": through_generation}
-        return [rows.delivery_of(row) for row in await self._session.all(_HANDED, bounds)]
 
     async def mark_handed(self, records: Sequence[HandoverRecord]) -> None:
         """Note that their commits have their deliveries on the release."""

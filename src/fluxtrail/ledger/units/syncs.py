@@ -37,6 +37,12 @@ _FROM = (
     .where(_SYNCS.c.target_id == bindparam("target"), _SYNCS.c.generation >= bindparam("generation_"))
     .order_by(_SYNCS.c.id)
 )
+_RECENT = (
+    select(_SYNCS)
+    .where(_SYNCS.c.target_id == bindparam("target"))
+    .order_by(_SYNCS.c.id.desc())
+    .limit(bindparam("limit_"))
+)
 _UNREAD = _LIVE.where(_IS_UNREAD).limit(bindparam("limit_"))
 _WAITING = _LIVE.where(_IS_WAITING)
 
@@ -90,6 +96,11 @@ class SyncPart(UnitPart):
         """Return a target's syncs of this or a later generation of its spec, oldest first."""
         found = await self._session.all(_FROM, {"target": target_id, "generation_": generation})
         return [rows.sync_of(row) for row in found]
+
+    async def recent_syncs(self, target_id: TargetId, *, limit: int) -> list[SyncRecord]:
+        """Return a target's newest syncs, oldest first."""
+        found = await self._session.all(_RECENT, {"target": target_id, "limit_": limit})
+        return [rows.sync_of(row) for row in reversed(found)]
 
     async def unread_syncs(self, cluster: ClusterUid, *, limit: int) -> list[SyncRecord]:
         """Return applied syncs of a cluster's live targets whose workloads are to be read again, oldest first."""

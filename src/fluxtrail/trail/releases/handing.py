@@ -28,10 +28,11 @@ from fluxtrail.model.records import (
 )
 from fluxtrail.model.running_records import HandoverRecord
 from fluxtrail.model.verdict import OPEN, Verdict
-from fluxtrail.trail.outcomes import Carried, keep_changes, outcome_changes, roll_back
+from fluxtrail.trail.outcomes import keep_changes, roll_back
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.releases.ports import HandingLedger, HandingUnit
+from fluxtrail.trail.releases.taking import Awaited, may_change_release, take
 from fluxtrail.trail.rows import keep_rows, verdict_transition
 
 replace = msgspec.structs.replace
@@ -43,6 +44,9 @@ NEWEST = 16
 """Handovers to a release that are looked at for such commits."""
 LOOK_SECONDS = 5.0
 """A handover waits for the attribution of its sync, which says nothing when it is done."""
+HELD_AT_ONCE = 50
+NEWEST_SYNCS = 64
+"""Syncs of a release among which the first one is looked for that has a commit's chart."""
 
 
 class Hander:
@@ -55,6 +59,10 @@ class Hander:
         """HelmReleases whose syncs or handovers changed."""
         self._fresh: set[TargetId] = set()
         """HelmReleases to which a sync was handed over that has not ended: it may turn out to carry more commits."""
+        self._held: dict[TargetId, None] = {}
+        """HelmReleases of which nobody will tell when they are to be looked at again, the longest held first: what
+        applies them is about to be read, or their own newest sync is."""
+        self._looked_at = -LOOK_SECONDS
         self._has_unhanded = True
 
     def wake(self) -> None:
@@ -85,8 +93,18 @@ class Hander:
             self._has_unhanded = False
             self._has_unhanded = await self._hand_some() >= BATCH
             self._moved |= self._fresh
+        self._take_held()
         while self._moved:
             await self._follow_moved()
+
+    def _take_held(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        for release_id in list(self._held)[:HELD_AT_ONCE]:
+            del self._held[release_id]
+            self._moved.add(release_id)
 
     async def _follow_moved(self) -> None:
         ahead, self._moved = self._moved, set()
@@ -147,8 +165,8 @@ class Hander:
             await self._infer(unit, target, parent)
             await self._hand_rest(unit, target, parent)
             rows = await unit.open_deliveries(release_id, verdicts=sorted(OPEN))
-            wanted = await self._wanted(unit, target, parent, rows)
-            if wanted and await self._carry(unit, target, rows, wanted):
+            awaited = await self._await(unit, target, parent, rows)
+            if awaited and await self._carry(unit, target, awaited):
                 self._moved |= {
                     item.id
                     for item in self._registry.targets
@@ -181,20 +199,43 @@ class Hander:
             await unit.put_handovers([made])
             self._has_unhanded = True
 
-    async def _wanted(
+    async def _await(
         self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord, rows: Sequence[DeliveryRecord]
-    ) -> dict[CommitId, HandoverRecord]:
-        """Return by which handover each open delivery came; those of the release's own chart are not among them."""
+    ) -> list[Awaited]:
+        """Return what is known to come to a release, and how.
+
+        What only its chart brings is none of it: that is decided with the sync's attribution (`deciding.py`).
+        """
         if not rows:
-            return {}
+            return []
         above = await unit.deliveries(parent.id, [row.commit_id for row in rows])
-        handovers = {item.sync_id: item for item in await unit.handovers_of([target.id])}
         await self._lose(unit, rows, above)
-        return {
-            commit: handovers[row.applied_sync]
-            for commit, row in above.items()
-            if row.applied_sync in handovers and row.verdict is not Verdict.ROLLED_BACK
-        }
+        handovers = {item.sync_id: item for item in await unit.handovers_of([target.id])}
+        makers = await unit.syncs([row.applied_sync for row in above.values() if row.applied_sync is not None])
+        positions = await self._positions(unit, target, [row for row in rows if not row.is_handed])
+        found: list[Awaited] = []
+        for row in rows:
+            there = above.get(row.commit_id)
+            if there is None or there.verdict is Verdict.ROLLED_BACK:
+                continue
+            maker = makers.get(there.applied_sync) if there.applied_sync is not None else None
+            handover, position = handovers.get(maker.id) if maker else None, positions.get(row.commit_id)
+            if handover is None and may_change_release(there, maker):
+                self._held[target.id] = None
+            elif handover is not None or position is not None:
+                found.append(Awaited(row=row, handover=handover, position=position))
+        return found
+
+    async def _positions(
+        self, unit: HandingUnit, target: TargetRecord, rows: Sequence[DeliveryRecord]
+    ) -> dict[CommitId, int]:
+        """Return where the commits of a chart stand on its branch, or what carries them there."""
+        if not rows or target.repository_id is None or target.branch is None:
+            return {}
+        deciding = {row.commit_id: row.carrier_id or row.commit_id for row in rows}
+        shas = {item.id: item.sha for item in (await unit.commits_by_id(list(deciding.values()))).values()}
+        places = await unit.chain_positions(target.repository_id, target.branch, list(shas.values()))
+        return {commit: places[shas[by]] for commit, by in deciding.items() if shas.get(by) in places}
 
     async def _lose(
         self, unit: HandingUnit, rows: Sequence[DeliveryRecord], above: dict[CommitId, DeliveryRecord]
@@ -211,26 +252,24 @@ class Hander:
         await unit.put_deliveries([replace(row, verdict=Verdict.LOST, since=now, reason="") for row in lost])
         await unit.add_transitions([verdict_transition(row, Verdict.LOST, now) for row in lost])
 
-    async def _carry(
-        self,
-        unit: HandingUnit,
-        target: TargetRecord,
-        rows: Sequence[DeliveryRecord],
-        wanted: dict[CommitId, HandoverRecord],
-    ) -> bool:
-        """Let the syncs of a release carry what was handed over to it; returns whether that changed anything."""
+    async def _carry(self, unit: HandingUnit, target: TargetRecord, awaited: Sequence[Awaited]) -> bool:
+        """Let the syncs of a release carry what comes to it; returns whether that changed anything."""
+        known = {sync.id: sync for sync in await unit.recent_syncs(target.id, limit=NEWEST_SYNCS)}
+        first = min((item.handover.generation for item in awaited if item.handover is not None), default=None)
+        if first is not None:
+            known |= {sync.id: sync for sync in await unit.syncs_from(target.id, generation=first)}
+        syncs = [known[sync_id] for sync_id in sorted(known)]
+        places: dict[str, int] = {}
+        if target.repository_id is not None and target.branch is not None:
+            shas = list(dict.fromkeys(sync.sha for sync in syncs if sync.sha))
+            places = await unit.chain_positions(target.repository_id, target.branch, shas)
+        if syncs and syncs[-1].attributed_version < syncs[-1].version:
+            self._held[target.id] = None  # the branch may not have been read as far as that
+        now = self._clock.now()
         has_changed = False
-        first = min(item.generation for item in wanted.values())
-        ids = [row.commit_id for row in rows if row.commit_id in wanted]
-        for sync in await unit.syncs_from(target.id, generation=first):
-            carried = [commit for commit in ids if _carries(sync, wanted[commit])]
-            now = await unit.deliveries(target.id, carried)
-            standing = [row for row in now.values() if row.verdict in OPEN]
-            if standing:
-                at = self._clock.now()
-                changes = outcome_changes(target, sync, Carried(rows=standing, range_ids=[]), now=at)
-                await keep_changes(unit, changes, now=at)
-                has_changed = has_changed or bool(changes)
+        for changes in take(awaited, syncs, places, now=now):
+            await keep_changes(unit, changes, now=now)
+            has_changed = has_changed or bool(changes)
         return has_changed
 
     async def _go_back(self, unit: HandingUnit, target: TargetRecord, parent: TargetRecord) -> None:
@@ -253,7 +292,7 @@ _UNDECIDED: dict[str, None] = {"applied_sync": None, "healthy_sync": None, "undo
 
 
 def _handed(row: DeliveryRecord, release_id: TargetId) -> DeliveryRecord:
-    return replace(row, target_id=release_id, verdict=Verdict.PENDING, reason="", **_UNDECIDED)
+    return replace(row, target_id=release_id, verdict=Verdict.PENDING, reason="", is_handed=True, **_UNDECIDED)
 
 
 def _is_over(sync: SyncRecord) -> bool:
@@ -262,9 +301,3 @@ def _is_over(sync: SyncRecord) -> bool:
 
 def _key(sync: SyncRecord) -> tuple[str, str | None]:
     return sync.revision, sync.manifests_digest
-
-
-def _carries(sync: SyncRecord, handover: HandoverRecord) -> bool:
-    if handover.taken_by is not None:
-        return sync.id >= handover.taken_by
-    return sync.generation >= handover.generation

@@ -30,6 +30,9 @@ class HandingUnit(Unit, Protocol):
     async def syncs_from(self, target_id: TargetId, *, generation: int) -> list[SyncRecord]:
         """The target's syncs of this or a later generation, oldest first."""
 
+    async def recent_syncs(self, target_id: TargetId, *, limit: int) -> list[SyncRecord]:
+        """The target's newest syncs, oldest first."""
+
 
 class HandingLedger(Protocol):
     def unit(self) -> AbstractAsyncContextManager[HandingUnit]: ...
