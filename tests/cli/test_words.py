@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from fluxtrail.cli.words import (
     age,
     clock,
-    duration,
     fit,
     pending_words,
     printable,
@@ -18,6 +17,7 @@ from fluxtrail.cli.words import (
     split_target,
     width_of,
 )
+from fluxtrail.model.durations import duration
 from fluxtrail.model.verdict import PendingReason
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -13,7 +13,8 @@ from fluxtrail.cli.get_running import get_images, get_workloads
 from fluxtrail.cli.lists import limit_option, list_options, place_of, place_options, show
 from fluxtrail.cli.output import Column
 from fluxtrail.cli.wait import Duration
-from fluxtrail.cli.words import STUCK, age, duration, short, short_revision, split_repository, split_target
+from fluxtrail.cli.words import STUCK, age, short, short_revision, split_repository, split_target
+from fluxtrail.model.durations import duration
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView

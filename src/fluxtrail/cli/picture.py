@@ -21,7 +21,6 @@ from fluxtrail.cli.words import (
     age,
     blocker_words,
     clock,
-    duration,
     fit,
     is_stuck,
     pending_words,
@@ -31,6 +30,7 @@ from fluxtrail.cli.words import (
     timestamp,
     width_of,
 )
+from fluxtrail.model.durations import duration
 from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.stage import Interval, Stage, lead_time, stage_intervals
 from fluxtrail.model.views import BlockerView, DeliveryView, TrailView

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
 from fluxtrail.cli.terminal import Terminal
-from fluxtrail.cli.words import age, clock, duration, fit, printable, short, short_digest, timestamp, width_of
+from fluxtrail.cli.words import age, clock, fit, printable, short, short_digest, timestamp, width_of
+from fluxtrail.model.durations import duration
 from fluxtrail.model.views import ImageDetail, ImageRunView, ImageView
 
 INDENT = "  "

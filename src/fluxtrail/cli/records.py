@@ -12,8 +12,9 @@ from fluxtrail.cli.client import client_of
 from fluxtrail.cli.lists import limit_option, place_of, place_options
 from fluxtrail.cli.output import Column, output_option, print_items
 from fluxtrail.cli.wait import Duration
-from fluxtrail.cli.words import age, duration, short
+from fluxtrail.cli.words import age, short
 from fluxtrail.model.deployment import DeploymentStatus, Told
+from fluxtrail.model.durations import duration
 from fluxtrail.model.views import RecordView
 
 STATUSES = tuple(status.value for status in DeploymentStatus)

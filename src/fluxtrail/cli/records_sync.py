@@ -16,7 +16,7 @@ from fluxtrail.cli.records import print_records
 from fluxtrail.cli.terminal import Terminal, terminal
 from fluxtrail.cli.waiting import Exit
 from fluxtrail.cli.watch import interruptible
-from fluxtrail.cli.words import duration
+from fluxtrail.model.durations import duration
 from fluxtrail.model.errors import UpstreamError
 from fluxtrail.web.shapes import Page, RecordCount, SyncPlan, SyncRequest
 

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from fluxtrail.cli.trace import is_meant
-from fluxtrail.cli.words import OPEN_RUNNING, STUCK, blocker_words, duration, pending_words, short
+from fluxtrail.cli.words import OPEN_RUNNING, STUCK, blocker_words, pending_words, short
+from fluxtrail.model.durations import duration
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.views import BlockerView, DeliveryView, TrailView
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime, tzinfo
 
+from fluxtrail.model.durations import duration
 from fluxtrail.model.views import BlockerView, DeliveryView
 
 SHORT_SHA = 8
 SHORT_DIGEST = 12
-
-_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
 PENDING_WORDS = {
     "awaiting_export": "no export to a manifests repository names it yet",
@@ -44,17 +43,6 @@ def blocker_words(blocker: BlockerView) -> str:
 def is_stuck(delivery: DeliveryView) -> bool:
     """Applied, and something keeps it from running."""
     return any(blocker.state in STUCK for blocker in delivery.blockers)
-
-
-def duration(seconds: float) -> str:
-    """`14s`, `2m13s`, `30m`, `3h05m`, `4d`: two units at most, as kubectl prints ages."""
-    whole = round(abs(seconds))
-    sign = "-" if seconds < 0 and whole else ""
-    for size, unit, smaller_size, smaller_unit in _UNITS:
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{sign}{whole // size}{unit}" + (f"{rest:02}{smaller_unit}" if rest else "")
-    return f"{sign}{whole}s"
 
 
 def age(since: datetime | None, now: datetime) -> str:
