@@ -125,7 +125,7 @@ def _run(settings: Any) -> None:
     from fluxtrail.runtime.settings_tracker import tell_of_tracker
     from fluxtrail.runtime.standby import run_as_only_writer
 
-    _prepare_process()
+    prepare_process()
     mode = settings.telemetry.mode
     configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
     tell_of_tracker(settings.deployment_records, os.environ, log_level=settings.log_level)
@@ -139,7 +139,7 @@ def _run(settings: Any) -> None:
         runner.run(run_as_only_writer(settings, os.environ, serve))
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """Let a crash leave a stack on stderr, and keep gRPC out of the forks by which git is started.
 
     uvloop forks for each child, and gRPC's handlers then run on both sides: while a channel is in use they end the
