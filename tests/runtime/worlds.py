@@ -280,6 +280,16 @@ class Running:
         found: dict[str, Any] = await until(find, f"{sha} {verdict} on {target}", seconds=seconds)
         return found
 
+    async def until_read(self, commit: Commit | str, verdict: str, *, target: str = "apps") -> dict[str, Any]:
+        """Wait for the verdict and for the workloads read after it: the delivery, which nothing changes any more."""
+
+        async def find() -> dict[str, Any] | None:
+            found = await self.until_verdict(commit, verdict, target=target)
+            return found if found["running"] not in ("", "unread") else None
+
+        found: dict[str, Any] = await until(find, f"the workloads of {target} at {commit}")
+        return found
+
     async def until_attributed(self) -> None:
         """Wait until no sync waits for its commits."""
 
