@@ -15,6 +15,7 @@ TRUE: Json = {
     "sha": "a" * 40,
     "subject": "Do it",
     "is_export": False,
+    "is_carrier": False,
     "is_exported": True,
     "is_dropped": False,
     "deliveries": [
@@ -157,6 +158,12 @@ def test_histogram_counts_are_those_of_what_succeeded() -> None:
     ]
     assert len(compare_counts([TRUE], {})) == 2
     assert compare_counts([TRUE], exact | {(family, "staging", "other"): 1}) != []
+
+
+@pytest.mark.parametrize("kind", ["is_export", "is_carrier"])
+def test_histograms_have_the_reconciliation_of_exports_and_of_image_automation(kind: str) -> None:
+    true = TRUE | {"is_exported": False, kind: True}
+    assert compare_counts([true], {("flux_commit_tracker_flux_reconcile_time_seconds", "staging", "apps"): 1}) == []
 
 
 RELEASE: Json = TRUE["deliveries"][0] | {

@@ -11,7 +11,7 @@ from tests.trail.images.worlds import SHOP, Shop, digest
 
 from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.moment import Evidence, Precision, observed
-from fluxtrail.model.records import TransitionKind
+from fluxtrail.model.records import UNSAVED, CommitId, ExportRecord, TransitionKind
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import Verdict
 
@@ -326,6 +326,54 @@ async def test_automation_is_rather_the_carrier_than_who_came_after_it(shop: Sho
     row = await shop.find(b)
     assert row is not None
     assert row.carrier_id == known.id
+
+
+async def test_automation_is_rather_the_carrier_than_an_export_that_came_after_it(shop: Shop) -> None:
+    world = shop.world
+    a, b = world.commit("shop", "a"), world.commit("shop", "b")
+    await shop.image("a", a)
+    await shop.image("b", b)
+    pushed = world.commit("fleet", "bump", apps__shop="b")
+    exported = world.commit("fleet", "export", apps__shop="c")
+    await world.fetch("fleet", exported)
+    await world.branches.look()
+    bump, export = await world.record(pushed), await world.record(exported)
+    async with world.ledger.unit() as unit:
+        await unit.put_commits([replace(bump, is_carrier=True), replace(export, is_carrier=True)])
+        source = replace(export, id=CommitId(UNSAVED), sha="5" * 40)
+        (source,) = await unit.put_commits([source])
+        stated = ExportRecord(carrier_id=export.id, source_id=source.id, stated_at=world.clock.now())
+        await unit.put_exports([stated])
+    world.now(shop.flux).succeed(f"main@sha1:{exported}", "d1")
+    await world.play(shop.flux)
+    await world.settle()
+    await shop.roll("a", "b")
+    await shop.trace()
+    row = await shop.find(b)
+    assert row is not None
+    assert row.carrier_id == bump.id
+    async with world.ledger.unit() as unit:
+        assert await unit.exports_of([export.id]) == [stated]
+
+
+async def test_time_is_stated_by_exporters_alone(shop: Shop) -> None:
+    world = shop.world
+    a, between, b = (world.commit("shop", name) for name in ("a", "between", "b"))
+    world.clock.forward(20)
+    await world.branches.look()
+    await shop.image("a", a)
+    await shop.image("b", b)
+    carrier = await world.record(await shop.bump("b", made="d1"))
+    stated = ExportRecord(
+        carrier_id=carrier.id, source_id=(await world.record(between)).id, stated_at=world.clock.now(), build_link="ci"
+    )
+    async with world.ledger.unit() as unit:
+        await unit.put_exports([stated])
+    await shop.roll("a", "b")
+    await shop.trace()
+    async with world.ledger.unit() as unit:
+        links = await unit.exports_of([carrier.id])
+    assert links == [stated, ExportRecord(carrier_id=carrier.id, source_id=(await world.record(b)).id, stated_at=None)]
 
 
 async def test_several_containers_and_workloads_of_one_sync(shop: Shop) -> None:

@@ -89,6 +89,8 @@ async def find_carrier(
 ) -> Carrier | None:
     """Return the newest commit in scope that a sync carried; rather one that image automation pushed.
 
+    What states itself what it was made from was pushed by an exporter: images came with it only if with nobody else.
+
     Args:
         homes: where the target's manifests, and those of what applies the target, come from.
         sources: what the image brings.
@@ -105,9 +107,12 @@ async def find_carrier(
         if (commit := commits.get(row.commit_id)) is not None and commit.repository_id in homes
     ]
     places = await _places(unit, target, [item.commit for item in found])
+    links = await unit.exports_of([item.commit.id for item in found])
+    stating = {link.carrier_id for link in links if link.stated_at is not None}
 
-    def rank(item: Carrier) -> tuple[bool, int, int]:
-        return item.commit.is_carrier, places.get(item.commit.sha, -1), item.commit.id
+    def rank(item: Carrier) -> tuple[bool, bool, int, int]:
+        is_carrier = item.commit.is_carrier
+        return is_carrier and item.commit.id not in stating, is_carrier, places.get(item.commit.sha, -1), item.commit.id
 
     return max(found, key=rank, default=None)
 
@@ -130,13 +135,7 @@ async def deliver(
 ) -> None:
     """Write the deliveries of source commits that a sync brought with an image. Does nothing where it was done."""
     if carrier is not None:
-        await unit.put_exports(
-            [
-                ExportRecord(carrier_id=carrier.commit.id, source_id=commit.id, stated_at=commit.committed_at)
-                for commit in sources
-                if commit.id != carrier.commit.id
-            ]
-        )
+        await _link(unit, carrier.commit, sources)
     there = await unit.deliveries(target.id, [commit.id for commit in sources])
     changes = []
     for commit in sources:
@@ -145,6 +144,18 @@ async def deliver(
         if after is not None and after != before:
             changes.append(Change(before, after, sync))
     await keep_changes(unit, changes, now=now)
+
+
+async def _link(unit: ImageUnit, carrier: CommitRecord, sources: Sequence[CommitRecord]) -> None:
+    """Link a carrier to what its images were built from: no time is stated, and what an exporter has stated stays."""
+    known = {link.source_id for link in await unit.exports_of([carrier.id])} | {carrier.id}
+    await unit.put_exports(
+        [
+            ExportRecord(carrier_id=carrier.id, source_id=commit.id, stated_at=None)
+            for commit in sources
+            if commit.id not in known
+        ]
+    )
 
 
 def _begun(commit: CommitRecord, target: TargetRecord, now: datetime) -> DeliveryRecord:
