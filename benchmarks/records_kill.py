@@ -32,6 +32,9 @@ EARLY_SECONDS = (0.05, 1.5)
 LATE_SECONDS = (0.2, 2.0)
 JOB_KILLS = 2
 """So many of the first kills wait for a job to be pending."""
+CALL_KILLS = 2
+"""So many of the next ones come while everything is told again, without jobs."""
+CALL_PATIENCE_SECONDS = 30.0
 FIRST_PATIENCE_SECONDS = 120.0
 JOB_SECONDS = 80.0
 """How much longer the first jobs take, in simulated time."""
@@ -52,6 +55,7 @@ class Outcome:
     kills: int
     seed: int
     kills_with_jobs: int = 0
+    kills_with_calls: int = 0
     troubles: int = 0
     late_attestations: int = 0
     syncs: int = 0
@@ -91,11 +95,13 @@ async def kill_while_telling(
         job_kills = min(JOB_KILLS, kills) if bulk else 0
         await _kill_at_jobs(simulator, run, outcome, kills=job_kills)
         await _until_told(simulator, run)
+        call_kills = min(CALL_KILLS, kills - job_kills) if bulk else 0
+        await _kill_at_calls(simulator, run, outcome, kills=call_kills)
         await simulator.begin()
         trouble = Trouble(simulator, run, random.Random(plan.seed + 1), outcome)
         async with asyncio.TaskGroup() as group:
             troubling = group.create_task(trouble.make(), name="trouble")
-            await _kill(run, random.Random(plan.seed), kills=kills - job_kills)
+            await _kill(run, random.Random(plan.seed), kills=kills - job_kills - call_kills)
             await until_quiet(simulator, patience_seconds=QUIET_PATIENCE_SECONDS)
             troubling.cancel()
         await trouble.end()
@@ -115,6 +121,29 @@ async def _kill_at_jobs(simulator: SimulatorProcess, run: RunProcess, outcome: O
         await run.kill()
         await run.start()
     await run.until_ready()
+
+
+async def _kill_at_calls(simulator: SimulatorProcess, run: RunProcess, outcome: Outcome, *, kills: int) -> None:
+    """Kill while a cluster's records are told in one call, or one by one: so is told what GitHub holds already."""
+    for _ in range(kills):
+        before = await _direct_calls(simulator)
+        await request_json("POST", f"{run.api}/api/v1/records/sync", body={})
+        deadline = time.monotonic() + CALL_PATIENCE_SECONDS
+        while await _direct_calls(simulator) == before:
+            if time.monotonic() > deadline:
+                raise UpstreamError(f"nothing was told again within {CALL_PATIENCE_SECONDS:g} s")
+            await asyncio.sleep(0.01)
+        await run.kill()
+        outcome.kills_with_calls += 1
+        await run.start()
+        await run.until_ready()
+        await _until_told(simulator, run)
+
+
+async def _direct_calls(simulator: SimulatorProcess) -> int:
+    """Return how many calls GitHub took that were no jobs."""
+    counts = (await simulator.records())["counts"]
+    return sum(counts.get(call, {}).get("200", 0) for call in ("single", "cluster"))
 
 
 async def _until_told(simulator: SimulatorProcess, run: RunProcess) -> None:

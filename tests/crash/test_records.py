@@ -29,6 +29,7 @@ async def test_ten_kills_lose_no_record(tmp_path: Path) -> None:
     outcome = await kill_while_telling(tmp_path, plan, kills=10)
     assert outcome.differences == []
     assert outcome.kills_with_jobs >= 1
+    assert outcome.kills_with_calls == 2
     assert outcome.names >= 60
     assert sum(outcome.requests.get(call, {}).get("200", 0) for call in ("single", "cluster")) >= 5
     assert outcome.troubles >= 5
