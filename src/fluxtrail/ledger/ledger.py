@@ -17,6 +17,7 @@ from fluxtrail.ledger.backup import Progress, copy_ledger
 from fluxtrail.ledger.catalog import Catalog
 from fluxtrail.ledger.engine import Engine, writing
 from fluxtrail.ledger.facts import Key, stream_facts
+from fluxtrail.ledger.inbox import Inbox
 from fluxtrail.ledger.leadership import Leadership
 from fluxtrail.ledger.migrate import upgrade
 from fluxtrail.ledger.outbox import Outbox
@@ -61,6 +62,7 @@ class SqlLedger(Answers):
         self._clock = clock
         self._plan = plan
         self.outbox = Outbox(engine, clock.now)
+        self.inbox = Inbox(engine, clock.now)
         self.leadership = Leadership(engine, clock.now)
         self.said = Said(engine)
         self.address = engine.subject
