@@ -107,7 +107,12 @@ def standings(
     for item in trail.view.deliveries:
         if not item.is_before_baseline and admits_target(item.target):
             groups.setdefault(environment_of(item.cluster, item.target), []).append(item)
-    return [_standing(trail, name, groups[name], judging, now) for name in sorted(groups)]
+    return [_standing(trail, name, _concerned(groups[name]), judging, now) for name in sorted(groups)]
+
+
+def _concerned(items: Sequence[DeliveryView]) -> Sequence[DeliveryView]:
+    """Return the targets that a commit affects; where there are none, those that it does not."""
+    return [item for item in items if item.verdict != Verdict.UNAFFECTED.value] or items
 
 
 def nothing_here(trail: CommitTrail, environment: str) -> Standing:

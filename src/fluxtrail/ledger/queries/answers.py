@@ -50,12 +50,16 @@ class Answers(RecordAnswers, RunningAnswers):
             return await trails.find_trail(session, renderer, query, now=now, limit_targets=limit_targets)
 
     async def trails(
-        self, ids: Sequence[CommitId], *, now: datetime, settle_after: timedelta
+        self, ids: Sequence[CommitId], *, now: datetime, settle_after: timedelta, is_whole: bool = False
     ) -> dict[CommitId, CommitTrail]:
-        """Return the trails of these commits on the targets that they affect; those that are gone are left out."""
+        """Return the trails of these commits; those that are gone are left out.
+
+        Args:
+            is_whole: with the targets that they do not affect.
+        """
         async with self._situation() as (session, situation):
             renderer = Renderer(situation, now=now, settle_after=settle_after)
-            return await trails.read_trails(session, renderer, ids, now=now)
+            return await trails.read_trails(session, renderer, ids, now=now, is_whole=is_whole)
 
     async def list_commits(
         self,

@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, and_, exists, literal_column, select
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.blockers import find_blockers
+from fluxtrail.ledger.queries.last_stage import of_last_stage
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.model.derive import open_message
 from fluxtrail.model.moment import Moment, Precision
@@ -53,8 +54,9 @@ def stored() -> Select[Any]:
             _APPLIED.c.revision.label("applied_revision"),
             _APPLIED.c.fetched,
             _APPLIED.c.applied,
-            _APPLIED.c.running,
-            _APPLIED.c.running_state,
+            of_last_stage("id", _APPLIED, _HEALTHY).label("running_sync"),
+            of_last_stage("running", _APPLIED, _HEALTHY).label("running"),
+            of_last_stage("running_state", _APPLIED, _HEALTHY).label("running_state"),
             _IS_HANDING.label("is_handing"),
             _HEALTHY.c.sha.label("healthy_sha"),
             _HEALTHY.c.revision.label("healthy_revision"),
@@ -79,10 +81,10 @@ class Renderer:
     async def render(self, found: Sequence[Row[Any]]) -> list[DeliveryView]:
         """Return the views of rows of `stored`, in their order."""
         reasons = await self._reasons(found)
-        waiting = [row.applied_sync for row in found if row.running_state is RunningState.WAITING]
+        waiting = [row.running_sync for row in found if row.running_state is RunningState.WAITING]
         blockers = await find_blockers(self.situation.session, waiting)
         return [
-            self.stored_view(row, reasons.get((row.commit_id, row.target_id)), blockers.get(row.applied_sync, []))
+            self.stored_view(row, reasons.get((row.commit_id, row.target_id)), blockers.get(row.running_sync, []))
             for row in found
         ]
 
@@ -199,7 +201,7 @@ def stages(
 
 
 def _running_word(row: Row[Any]) -> str:
-    """How the last stage of the sync that applied it stands; empty before `applied`.
+    """How the last stage of the sync that brought it stands; empty before `applied`.
 
     Until all HelmReleases that the sync changed have its commits, more targets may be to wait for.
     """

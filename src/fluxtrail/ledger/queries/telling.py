@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row, Select, or_, select
 
 from fluxtrail.ledger import schema
+from fluxtrail.ledger.queries.last_stage import of_last_stage
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.reasons import Outcome
@@ -89,7 +90,7 @@ def _deliveries() -> Select[Any]:
             _APPLIED.c.fetched,
             _APPLIED.c.applied,
             _APPLIED.c.succeeded.label("applied_succeeded"),
-            _APPLIED.c.running,
+            of_last_stage("running", _APPLIED, _HEALTHY).label("running"),
             _HEALTHY.c.healthy,
             _HEALTHY.c.succeeded,
             _G.c.cluster,

@@ -49,14 +49,14 @@ async def find_trail(
 
 
 async def read_trails(
-    session: Session, renderer: Renderer, ids: Sequence[CommitId], *, now: Any
+    session: Session, renderer: Renderer, ids: Sequence[CommitId], *, now: Any, is_whole: bool
 ) -> dict[CommitId, CommitTrail]:
-    """Return the trails of these commits, of the targets that they affect; commits that are gone are left out."""
+    """Return the trails of these commits, with the targets that they do not affect where `is_whole`."""
     found: dict[CommitId, CommitTrail] = {}
     for chunk in chunks(list(dict.fromkeys(ids))):
         branches = await find_branches(session, chunk)
         for row in await session.all(select(_C).where(_C.c.id.in_(chunk))):
-            trail = _Trail(session, renderer, row, is_whole=False)
+            trail = _Trail(session, renderer, row, is_whole=is_whole)
             view = await trail.make(Match(row.id), row.sha, now=now, limit_targets=None)
             found[row.id] = CommitTrail(view=view, branch=branches.get(row.id, ""))
     return found

@@ -1,0 +1,213 @@
+"""Tells how commits stand: one sink a route. What a receiver knows already is not said again.
+
+* A report names a commit. When it is sent, the commit's trail is read, and every environment's standing is compared
+  with what was said of it last: so five commits in one interval, a restart and a repeated event all end in one final
+  status each.
+* What is final is said before what is under way, and may use the whole budget.
+* A repository's trouble (missing, hidden, refused) is its own: the report is put off, and given up in the end. Where
+  the whole receiver is away, the dispatcher leaves it alone.
+* After an attempt whose outcome nobody knows, what is there is read back first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from fluxtrail.model.errors import AuthError, FluxtrailError, RateLimitedError, StoreError, WireError
+from fluxtrail.model.records import CommitId
+from fluxtrail.model.report import ClaimedReport, SaidRecord
+from fluxtrail.reports.at_once import at_once
+from fluxtrail.reports.dispatcher import Pace
+from fluxtrail.reports.outputs import Settlement
+from fluxtrail.reports.ports import Clock
+from fluxtrail.reports.routes import Route
+from fluxtrail.reports.standings.budgets import Budgets, BudgetSpentError
+from fluxtrail.reports.standings.plan import read_commit
+from fluxtrail.reports.standings.ports import SaidBook, Trails
+from fluxtrail.reports.standings.saying import Compose, Saying, Speech
+from fluxtrail.reports.standings.speakers import Speaker
+
+log = structlog.get_logger(__name__)
+audit = structlog.get_logger("fluxtrail.audit")
+
+PACE = Pace(gather_seconds=1.0, claim=50, timeout_seconds=30.0)
+WORKERS = 4
+FIRST_RETRY_SECONDS = 30.0
+LONGEST_RETRY_SECONDS = 3600.0
+TIMES_LIMIT = 950
+"""Said under one key: GitHub takes 1,000 a commit and context. The rest is for what is final."""
+
+
+class StandingOutput:
+    """A `SettlingOutput`."""
+
+    def __init__(
+        self,
+        route: Route,
+        speaker: Speaker,
+        compose: Compose,
+        trails: Trails,
+        said: SaidBook,
+        budgets: Budgets,
+        clock: Clock,
+        *,
+        settle_after: timedelta,
+    ) -> None:
+        self.route = route
+        self._speaker = speaker
+        self._compose = compose
+        self._trails = trails
+        self._said = said
+        self._budgets = budgets
+        self._clock = clock
+        self._settle_after = settle_after
+        self.written = 0
+        """Sayings that the receiver has taken since the start."""
+
+    @property
+    def sink(self) -> str:
+        return self.route.sink
+
+    async def deliver(self, reports: Sequence[ClaimedReport], settlement: Settlement) -> None:
+        """Say what is new of these commits, and settle each report by itself. See `SettlingOutput`."""
+        tellings = await self._read(reports, settlement)
+        await at_once(tellings, lambda one: one.tell(), workers=WORKERS, is_over=lambda: settlement.is_late)
+
+    async def _read(self, reports: Sequence[ClaimedReport], settlement: Settlement) -> list[_Telling]:
+        commits: list[tuple[ClaimedReport, CommitId]] = []
+        for report in reports:
+            try:
+                commits.append((report, read_commit(report.body)))
+            except WireError as exc:
+                await settlement.bury([report], str(exc))
+        now = self._clock.now()
+        trails = await self._trails.trails(
+            [id_ for _, id_ in commits],
+            now=now,
+            settle_after=self._settle_after,
+            is_whole=self.route.says_unaffected,
+        )
+        said = await self._said.below(self.sink, [str(id_) for _, id_ in commits])
+        found: list[_Telling] = []
+        for report, id_ in commits:
+            known = said.get(str(id_), ())
+            trail = trails.get(id_)
+            try:
+                speech = self._compose.speech(id_, trail, known, now) if trail is not None else Speech()
+            except WireError as exc:
+                await settlement.bury([report], str(exc))
+                continue
+            if not speech.sayings and speech.again_at is None:
+                await settlement.drop([report])
+            else:
+                found.append(_Telling(self, report, speech, known, settlement))
+        return sorted(found, key=lambda one: (not one.has_final, one.report.created_at))
+
+    async def say(self, saying: Saying, last: SaidRecord | None, *, is_unsure: bool) -> None:
+        """Say one thing, and remember that it was said. Raises as `Speaker.say`, and StoreError."""
+        repository = saying.standing.commit.repository
+        budget = self._speaker.budget_of(repository)
+        if budget is None:
+            return
+        times = last.times if last is not None else 0
+        if times >= TIMES_LIMIT and not saying.state.is_final:
+            return
+
+        async def spend() -> None:
+            await self._budgets.take(budget, is_final=saying.state.is_final)
+
+        async def keep(remote_id: str) -> None:
+            await self._said.note([self._record(saying, remote_id, times=times, content="")])
+
+        remote_id = await self._speaker.say(saying, last, spend=spend, keep=keep, is_unsure=is_unsure)
+        self.written += 1
+        kept = remote_id or (last.remote_id if last is not None else "")
+        audit.info(
+            "told",
+            route=self.route.name,
+            kind=self.route.kind.value,
+            repository=repository,
+            sha=saying.standing.commit.sha,
+            environment=saying.standing.environment,
+            state=saying.state.value,
+        )
+        await self._said.note([self._record(saying, kept, times=times + 1, content=saying.content)])
+
+    def _record(self, saying: Saying, remote_id: str, *, times: int, content: str) -> SaidRecord:
+        return SaidRecord(
+            sink=self.sink,
+            key=saying.key,
+            content=content,
+            state=saying.state.value,
+            remote_id=remote_id,
+            times=times,
+            said_at=self._clock.now(),
+        )
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+
+class _Telling:
+    """One report with what it comes to."""
+
+    def __init__(
+        self,
+        output: StandingOutput,
+        report: ClaimedReport,
+        speech: Speech,
+        said: Sequence[SaidRecord],
+        settlement: Settlement,
+    ) -> None:
+        self.report = report
+        self._output = output
+        self._speech = speech
+        self._said = {record.key: record for record in said}
+        self._settlement = settlement
+        self._wait_until: list[datetime] = [speech.again_at] if speech.again_at is not None else []
+        self._problem: FluxtrailError | None = None
+
+    @property
+    def has_final(self) -> bool:
+        return any(saying.state.is_final for saying in self._speech.sayings)
+
+    async def tell(self) -> None:
+        """Raises FluxtrailError where the receiver is away, and StoreError."""
+        for saying in self._speech.sayings:
+            if self._settlement.is_late:
+                return
+            await self._say(saying)
+        await self._settle()
+
+    async def _say(self, saying: Saying) -> None:
+        try:
+            await self._output.say(saying, self._said.get(saying.key), is_unsure=self.report.attempts > 0)
+        except BudgetSpentError as exc:
+            self._wait_until.append(exc.until)
+        except (StoreError, RateLimitedError):
+            raise
+        except FluxtrailError as exc:
+            if exc.retryable:
+                raise
+            self._problem = exc
+            log.warning("status_refused", sink=self._output.sink, sha=saying.standing.commit.sha, error=str(exc))
+
+    async def _settle(self) -> None:
+        if self._problem is not None:
+            await self._settle_refused(self._problem)
+        elif self._wait_until:
+            await self._settlement.postpone([self.report], until=min(self._wait_until), answer="")
+        else:
+            await self._settlement.acknowledge([self.report])
+
+    async def _settle_refused(self, problem: FluxtrailError) -> None:
+        """What credentials lack may be given to them: that is waited for. Anything else is given up in the end."""
+        if not isinstance(problem, AuthError) and self._settlement.is_stubborn(self.report):
+            await self._settlement.bury([self.report], str(problem))
+            return
+        wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(self.report.attempts, 12), LONGEST_RETRY_SECONDS)
+        until = self._output.now() + timedelta(seconds=wait)
+        await self._settlement.postpone([self.report], until=until, answer=str(problem))

@@ -1,0 +1,67 @@
+"""Looks again at what was said to be under way: not every change of a standing is a transition of its commit.
+
+A commit that waits for an export which then leaves an environment out, a target whose scope was not known, a cluster
+that fetched: nothing in the commit's own history says so. So whenever the history has grown, what is open is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from fluxtrail.model.records import CommitId
+from fluxtrail.model.report import NewReport
+from fluxtrail.model.status import StatusState
+from fluxtrail.reports.ports import Clock
+from fluxtrail.reports.standings.plan import reports_of
+
+LOOK_SECONDS = 15.0
+OPEN_LIMIT = 500
+"""Commits of one sink that are looked at again in one go, the longest unchanged first."""
+OPEN = tuple(state.value for state in StatusState if not state.is_final)
+
+
+class OpenBook(Protocol):
+    """The ledger's memory of what is open. Raises StoreError."""
+
+    async def open_parents(self, sink: str, states: Sequence[str], *, limit: int) -> Sequence[str]: ...
+
+
+class Revisitor:
+    """`run` it for ever."""
+
+    def __init__(
+        self,
+        sinks: Sequence[str],
+        book: OpenBook,
+        *,
+        add_reports: Callable[[Sequence[NewReport]], Awaitable[None]],
+        newest: Callable[[], Awaitable[int]],
+        clock: Clock,
+    ) -> None:
+        """Args:
+        add_reports: plans them, and wakes who sends them.
+        newest: grows when anything happens: the id of the newest transition.
+        """
+        self._sinks = tuple(sinks)
+        self._book = book
+        self._add_reports = add_reports
+        self._newest = newest
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Raises StoreError where the ledger cannot be used."""
+        seen = -1
+        while True:
+            newest = await self._newest()
+            if newest != seen:
+                await self.look()
+            seen = newest
+            await self._clock.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        for sink in self._sinks:
+            parents = await self._book.open_parents(sink, OPEN, limit=OPEN_LIMIT)
+            commits = [CommitId(int(parent)) for parent in parents if parent.isdecimal()]
+            if commits:
+                await self._add_reports(reports_of([sink], commits))

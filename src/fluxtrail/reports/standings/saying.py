@@ -1,0 +1,179 @@
+"""One thing to say to one system: a standing, filled into the route's templates, and what makes it the same again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from fluxtrail.model.records import CommitId
+from fluxtrail.model.report import SaidRecord
+from fluxtrail.model.standing import CommitTrail, Judging, Standing, nothing_here, standings
+from fluxtrail.model.status import StatusState
+from fluxtrail.reports.routes import Route, RouteKind, Until
+from fluxtrail.reports.standings.words import values_of
+
+FINALS_ONLY = frozenset({RouteKind.GITHUB_DISPATCH, RouteKind.AZURE_DEVOPS_TASK})
+"""What they say cannot be taken back, or is acted on."""
+FIRST_WORDS = {
+    RouteKind.GITHUB_DISPATCH: frozenset({StatusState.SUCCESS}),
+    RouteKind.AZURE_DEVOPS_TASK: frozenset(state for state in StatusState if state.is_final),
+}
+"""What a route of this kind says at all, where that is not everything."""
+
+
+class Saying(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be said under one key."""
+
+    key: str
+    """`<commit>/<environment>`, or `<commit>` where one message tells of all environments."""
+    commit: CommitId
+    state: StatusState
+    standings: tuple[Standing, ...]
+    """One, or those of all environments."""
+    values: Mapping[str, Any]
+    """What templates are filled in with."""
+    texts: Mapping[str, str]
+    """The route's templates by name, filled in."""
+
+    @property
+    def standing(self) -> Standing:
+        """The one that decides: what is worst comes first."""
+        return self.standings[0]
+
+    @property
+    def content(self) -> str:
+        """A digest of all that a receiver would see."""
+        seen = [self.state.value, sorted(self.texts.items()), self.values["url"]]
+        return hashlib.sha256(msgspec.json.encode(seen)).hexdigest()[:32]
+
+
+class Speech(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a commit is to be said now, and when to look again."""
+
+    sayings: tuple[Saying, ...] = ()
+    again_at: datetime | None = None
+    """Time alone may change something: a failure that is too young to be told."""
+
+
+class Compose:
+    """Makes a route's sayings of trails. Pure but for the clock that it is given the time of."""
+
+    def __init__(
+        self,
+        route: Route,
+        environment_of: Any,
+        fill: Mapping[str, Any],
+        *,
+        public_url: str,
+    ) -> None:
+        """Args:
+        environment_of: (cluster, target) -> environment.
+        fill: the route's templates (`reports.templates.Text`) by name.
+        """
+        self._route = route
+        self._environment_of = environment_of
+        self._fill = fill
+        self._public_url = public_url
+        self._judging = Judging(until_running=route.until is Until.RUNNING, fail_after=route.fail_after)
+
+    def speech(self, id_: CommitId, trail: CommitTrail, said: Sequence[SaidRecord], now: datetime) -> Speech:
+        """Return what is new to say of a commit.
+
+        Args:
+            said: everything that was said of it before.
+
+        Raises:
+            WireError: the route's templates do not fit.
+        """
+        route, commit = self._route, trail.view.commit
+        if not route.admits_commit(commit.repository, is_carrier=commit.is_carrier):
+            return Speech()
+        found = self._standings(id_, trail, said, now)
+        if route.kind.is_per_commit:
+            sayings = [self._of_commit(id_, found)] if found else []
+        else:
+            sayings = [self._of_environment(id_, standing) for standing in found]
+        last = {record.key: record for record in said}
+        new = [saying for saying in sayings if self._is_news(saying, last.get(saying.key), now)]
+        return Speech(sayings=tuple(sorted(new, key=_finals_first)), again_at=self._again_at(trail, now))
+
+    def _standings(
+        self, id_: CommitId, trail: CommitTrail, said: Sequence[SaidRecord], now: datetime
+    ) -> list[Standing]:
+        route = self._route
+        found = standings(
+            trail, self._environment_of, judging=self._judging, now=now, admits_target=route.admits_target
+        )
+        found = [one for one in found if route.admits_environment(one.environment)]
+        told = {record.key.partition("/")[2] for record in said if "/" in record.key}
+        missing = told - {one.environment for one in found}
+        if trail.view.is_settled or trail.view.exports or not found:
+            found += [nothing_here(trail, name) for name in sorted(missing)]
+        return found
+
+    def _of_environment(self, id_: CommitId, standing: Standing) -> Saying:
+        values = values_of(standing, public_url=self._public_url)
+        return Saying(
+            key=f"{id_}/{standing.environment}",
+            commit=id_,
+            state=standing.state,
+            standings=(standing,),
+            values=values,
+            texts={name: text.fill(values) for name, text in self._fill.items()},
+        )
+
+    def _of_commit(self, id_: CommitId, found: Sequence[Standing]) -> Saying:
+        ordered = tuple(sorted(found, key=lambda one: (_URGENCY.index(one.state), one.environment)))
+        values = dict(values_of(ordered[0], public_url=self._public_url))
+        values["environments"] = [values_of(one, public_url=self._public_url) for one in found]
+        return Saying(
+            key=str(id_),
+            commit=id_,
+            state=ordered[0].state,
+            standings=ordered,
+            values=values,
+            texts={name: text.fill(values) for name, text in self._fill.items()},
+        )
+
+    def _is_news(self, saying: Saying, last: SaidRecord | None, now: datetime) -> bool:
+        """Say what changes something for who reads it; what is still under way is repeated seldom."""
+        route, state = self._route, saying.state
+        if state not in FIRST_WORDS.get(route.kind, frozenset(StatusState)):
+            return False
+        if last is None:
+            if state is StatusState.NEUTRAL:
+                return route.says_unaffected
+            return state.is_final or route.says_pending
+        if last.content == saying.content or (route.kind in FINALS_ONLY and last.content):
+            return False
+        was_final = StatusState(last.state).is_final if last.state else False
+        if state.is_final or was_final or not last.content:
+            return True
+        return now - last.said_at >= route.refresh
+
+    def _again_at(self, trail: CommitTrail, now: datetime) -> datetime | None:
+        """Return when the youngest failure that is not told yet is old enough."""
+        wait = self._route.fail_after
+        if wait <= timedelta(0):
+            return None
+        failures = [item.since for item in trail.view.deliveries if item.verdict == "failed" and item.since]
+        young = [since + wait for since in failures if now - since < wait]
+        return min(young, default=None)
+
+
+_URGENCY = (
+    StatusState.FAILURE,
+    StatusState.ERROR,
+    StatusState.RUNNING,
+    StatusState.PENDING,
+    StatusState.SUCCESS,
+    StatusState.NEUTRAL,
+)
+
+
+def _finals_first(saying: Saying) -> bool:
+    return not saying.state.is_final

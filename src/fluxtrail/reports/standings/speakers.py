@@ -1,0 +1,188 @@
+"""How one saying becomes calls to a forge: statuses, deployments, events for pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from fluxtrail.model.report import SaidRecord
+from fluxtrail.model.status import CommitStatus, DeploymentRequest, StatusState
+from fluxtrail.reports.standings.budgets import Budget
+from fluxtrail.reports.standings.ports import DeploymentWriter as Deployments
+from fluxtrail.reports.standings.ports import Dispatches, Keep, Place, Spend, StatusWriter
+from fluxtrail.reports.standings.saying import Saying
+
+
+class Speaker(Protocol):
+    """Says things to one kind of receiver."""
+
+    def budget_of(self, repository: str) -> Budget | None:
+        """Return whose allowance is used for a commit of this repository; None where it cannot be told there."""
+
+    async def say(self, saying: Saying, last: SaidRecord | None, *, spend: Spend, keep: Keep, is_unsure: bool) -> str:
+        """Say it; returns the receiver's own name of what was made or changed, if it has one.
+
+        Args:
+            is_unsure: an earlier attempt may have been taken: look before writing, where that can be seen.
+
+        Raises:
+            FluxtrailError: as the writers; BudgetSpentError of `spend`.
+        """
+
+
+BudgetOf = Callable[[str], Budget]
+"""(whose allowance) -> the budget."""
+
+
+class _OfPlace:
+    """Base of who writes where the commit's repository is."""
+
+    def __init__(self, find_place: Callable[[str], Place | None], budget_of: BudgetOf) -> None:
+        self._find_place = find_place
+        self._budget = budget_of
+
+    def budget_of(self, repository: str) -> Budget | None:
+        place = self._find_place(repository)
+        return self._budget(place.budget) if place is not None else None
+
+    def _path(self, saying: Saying) -> str:
+        place = self._find_place(saying.standing.commit.repository)
+        assert place is not None, "asked for its budget before"
+        return place.path
+
+
+class StatusSpeaker(_OfPlace):
+    """Commit statuses: the newest of a context counts."""
+
+    def __init__(
+        self,
+        writer_of: Callable[[str], StatusWriter],
+        find_place: Callable[[str], Place | None],
+        budget_of: BudgetOf,
+    ) -> None:
+        """Args:
+        writer_of: by the commit's repository.
+        """
+        super().__init__(find_place, budget_of)
+        self._writer_of = writer_of
+
+    async def say(self, saying: Saying, last: SaidRecord | None, *, spend: Spend, keep: Keep, is_unsure: bool) -> str:
+        writer, path = self._writer_of(saying.standing.commit.repository), self._path(saying)
+        status = status_of(saying)
+        if is_unsure:
+            there = await writer.find(path, saying.standing.commit.sha, status.context)
+            if there is not None and _is_same(there, status):
+                return ""
+        await spend()
+        await writer.write(path, saying.standing.commit.sha, status)
+        return ""
+
+
+def status_of(saying: Saying) -> CommitStatus:
+    return CommitStatus(
+        state=saying.state,
+        context=saying.texts["context"],
+        description=saying.texts["description"],
+        url=saying.texts["url"],
+        environment=saying.standing.environment,
+    )
+
+
+def _is_same(there: CommitStatus, wanted: CommitStatus) -> bool:
+    """Forges cut descriptions, and have fewer states than we: a description that begins alike is the same."""
+    return (
+        there.state.is_final == wanted.state.is_final
+        and there.url == wanted.url
+        and wanted.description.startswith(there.description.rstrip("….").rstrip())
+    )
+
+
+class DeploymentSpeaker(_OfPlace):
+    """Deployments with their states: made once a commit and environment, then told of in place."""
+
+    def __init__(
+        self,
+        writer_of: Callable[[str], Deployments],
+        find_place: Callable[[str], Place | None],
+        budget_of: BudgetOf,
+        *,
+        key_of: Callable[[Saying], str],
+        is_production: bool = False,
+        is_transient: bool = False,
+    ) -> None:
+        """Args:
+        key_of: names a deployment for ever and everywhere, so that one whose answer got lost is found again.
+        """
+        super().__init__(find_place, budget_of)
+        self._writer_of = writer_of
+        self._key_of = key_of
+        self._is_production = is_production
+        self._is_transient = is_transient
+
+    async def say(self, saying: Saying, last: SaidRecord | None, *, spend: Spend, keep: Keep, is_unsure: bool) -> str:
+        standing, path = saying.standing, self._path(saying)
+        writer = self._writer_of(standing.commit.repository)
+        deployment = last.remote_id if last is not None else ""
+        if not deployment:
+            if saying.state is StatusState.NEUTRAL:
+                return ""  # nothing was deployed
+            request = self._request(saying)
+            deployment = (await writer.find(path, request) or "") if is_unsure else ""
+            if not deployment:
+                await spend()
+                deployment = await writer.create(path, request)
+            await keep(deployment)
+        await spend()
+        await writer.note(
+            path,
+            deployment,
+            state=saying.state,
+            description=saying.texts["description"],
+            url=saying.texts["url"],
+            environment_url=saying.texts.get("environment_url", ""),
+        )
+        return deployment
+
+    def _request(self, saying: Saying) -> DeploymentRequest:
+        standing = saying.standing
+        return DeploymentRequest(
+            sha=standing.commit.sha,
+            ref=standing.branch,
+            environment=standing.environment,
+            description=saying.texts["description"],
+            is_production=self._is_production,
+            is_transient=self._is_transient,
+            key=self._key_of(saying),
+        )
+
+
+class DispatchSpeaker(_OfPlace):
+    """An event for a pipeline, once a commit and environment. What cannot be read back is sent again if in doubt: the
+    payload carries a stable id.
+    """
+
+    def __init__(
+        self,
+        dispatches: Dispatches,
+        place: Place,
+        budget_of: BudgetOf,
+        *,
+        event_type: str,
+        payload_of: Callable[[Saying], Mapping[str, Any] | None],
+    ) -> None:
+        """Args:
+        place: of the repository that gets the events.
+        payload_of: None where a commit is none that a pipeline waits for.
+        """
+        super().__init__(lambda _: place, budget_of)
+        self._dispatches = dispatches
+        self._place = place
+        self._event_type = event_type
+        self._payload_of = payload_of
+
+    async def say(self, saying: Saying, last: SaidRecord | None, *, spend: Spend, keep: Keep, is_unsure: bool) -> str:
+        payload = self._payload_of(saying)
+        if payload is not None:
+            await spend()
+            await self._dispatches.send(self._place.path, self._event_type, payload)
+        return ""
