@@ -24,8 +24,19 @@ from pydantic_settings import (
 
 from fluxtrail.ledger.place import is_postgres
 from fluxtrail.model.errors import ConfigError
+from fluxtrail.model.notices import Hook
 from fluxtrail.model.redaction import redact
+from fluxtrail.runtime.settings_connector import Connector, read_connector
+from fluxtrail.runtime.settings_hooks import HooksSetting
 from fluxtrail.runtime.settings_records import DeploymentRecordsSetting, check_records
+from fluxtrail.runtime.settings_routes import (
+    BudgetsSetting,
+    EnvironmentSetting,
+    RouteSetting,
+    check_environments,
+    check_routes,
+    check_url,
+)
 from fluxtrail.runtime.settings_running import ImagesSetting, WorkloadsSetting
 from fluxtrail.runtime.settings_tracker import TRACKER_NAMES, read_tracker
 from fluxtrail.runtime.settings_values import Names, Section
@@ -150,6 +161,13 @@ class LeaseSetting(Section):
     """The pod's own by default, else the context's."""
 
 
+class ConnectorSetting(Section):
+    """What is left of gitops-connector where its variables are set."""
+
+    subscribers: Path = Path("/subscribers")
+    """The folder with a file for each subscriber."""
+
+
 class TelemetrySetting(Section):
     mode: Literal["stdout-logs", "stdout-all", "stdout-logs+otlp", "stdout-all+otlp", "otlp"] = "stdout-logs"
     endpoint: str = "localhost:4317"
@@ -188,6 +206,15 @@ class Settings(BaseSettings):
     deployment_records: DeploymentRecordsSetting = DeploymentRecordsSetting()
     workloads: WorkloadsSetting = WorkloadsSetting()
     images: ImagesSetting = ImagesSetting()
+    environments: tuple[EnvironmentSetting, ...] = ()
+    """How clusters and targets are grouped where commits are spoken of; without any each cluster is one."""
+    routes: tuple[RouteSetting, ...] = ()
+    """Who is told of commits."""
+    hooks: HooksSetting = HooksSetting()
+    budgets: BudgetsSetting = BudgetsSetting()
+    public_url: str = ""
+    """Where people reach our pages: links begin with it."""
+    gitops_connector: ConnectorSetting = ConnectorSetting()
     log_level: str = "INFO"
     settle_seconds: float = Field(default=1_800.0, ge=0)
     retention_days: float = Field(default=365.0, gt=0)
@@ -200,6 +227,25 @@ class Settings(BaseSettings):
         if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError("must be one of TRACE, DEBUG, INFO, WARN, ERROR")
         return level
+
+    @field_validator("environments")
+    @classmethod
+    def _have_environments_names(cls, value: tuple[EnvironmentSetting, ...]) -> tuple[EnvironmentSetting, ...]:
+        return check_environments(value)
+
+    @field_validator("routes")
+    @classmethod
+    def _have_routes_names(cls, value: tuple[RouteSetting, ...]) -> tuple[RouteSetting, ...]:
+        return check_routes(value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_page(cls, value: str) -> str:
+        if value:
+            check_url(value)
+        if "?" in value or "#" in value or "@" in value:
+            raise ValueError("is no address of a page; write https://host or https://host/path, and nothing behind it")
+        return value.rstrip("/")
 
     @property
     def contexts(self) -> tuple[str | None, ...]:
@@ -240,7 +286,28 @@ def load_settings(*, path: Path | None, flags: Mapping[str, Any], environ: Mappi
     except SettingsError as exc:
         raise ConfigError(f"{exc}; lists and mappings are written as JSON there", subject="environment") from exc
     check_records(settings.deployment_records)
-    return settings
+    connector = read_connector(
+        environ,
+        subscribers=settings.gitops_connector.subscribers,
+        has_phases=any(not sender.hooks or Hook.GITOPSPHASE in sender.hooks for sender in settings.hooks.senders),
+        covered_hosts=[str(entry.get("host", "")).lower() for entry in settings.credentials],
+    )
+    return _add_connector(settings, connector) if connector is not None else settings
+
+
+def _add_connector(settings: Settings, connector: Connector) -> Settings:
+    """Return the settings with what gitops-connector's variables come to; what is stated stays, and wins."""
+    own = {route.name for route in settings.routes}
+    hosts = {forge.host for forge in settings.forges}
+    forges = [ForgeHostSetting.model_validate(forge) for forge in connector.forges if forge["host"] not in hosts]
+    update: dict[str, Any] = {
+        "routes": (*settings.routes, *(route for route in connector.routes if route.name not in own)),
+        "credentials": (*settings.credentials, *connector.credentials),
+        "forges": (*settings.forges, *forges),
+    }
+    if "listen" not in settings.hooks.model_fields_set:
+        update["hooks"] = settings.hooks.model_copy(update={"listen": connector.listen})
+    return settings.model_copy(update=update)
 
 
 class _Enabled(BaseModel):
@@ -315,7 +382,7 @@ def _explain(exc: ValidationError) -> ConfigError:
         known = ", ".join(_siblings(problem["loc"]))
         return ConfigError(f"there is no such setting; known are {known}", subject=f"setting {field}")
     given = problem.get("input")
-    is_secret = any(word in field for word in ("token", "password", "secret", "credentials"))
+    is_secret = any(word in field for word in ("token", "password", "secret", "credentials", "address"))
     shown = (
         f" (given: {redact(str(given), limit_bytes=80)!r})"
         if isinstance(given, str | int | float) and not is_secret
