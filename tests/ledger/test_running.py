@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -92,6 +93,43 @@ async def test_running_is_noted_once_and_gives_the_deliveries_that_the_sync_appl
         assert found[sync.id] == replace(sync, running=moment(7), running_state=RunningState.REACHED)
         assert found[later.id] == replace(later, running_state=RunningState.ABSENT)
         assert await unit.applied_deliveries([later.id, sync.id]) == deliveries
+
+
+async def _brought_anew(unit: SqlUnit) -> tuple[list[SyncRecord], DeliveryRecord]:
+    """Put a commit that a release applied first and took back, and deployed with its next sync."""
+    target, sync, [delivery, _] = await _applied(unit)
+    failed = replace(sync, is_remediated=True)
+    await unit.put_sync(failed)
+    await unit.note_running([(sync.id, RunningState.ABSENT, None)])
+    again = await World(unit).sync(target, 2, applied=moment(8))
+    row = replace(delivery, healthy_sync=again.id)
+    await unit.put_deliveries([row])
+    return [failed, again], row
+
+
+async def test_what_was_taken_back_runs_with_the_sync_that_brought_it_anew(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        [_, again], row = await _brought_anew(unit)
+    async with ledger.unit() as unit:
+        assert await unit.note_running([(again.id, RunningState.REACHED, moment(9))]) == [row]
+        touched = sorted(unit.touched_deliveries)
+    facts = [fact async for batch in ledger.delivery_facts(touched) for fact in batch]
+    assert [(fact.applied, fact.running) for fact in facts] == [(moment(5), moment(9))]
+    page = await ledger.list_deliveries(now=NOON, settle_after=timedelta(), verdict="deployed")
+    [view] = [item for item in page.items if item.stages.get("running")]
+    assert (view.running, view.stages["running"]) == ("reached", moment(9))
+
+
+async def test_what_ran_before_it_was_taken_back_had_run_then(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        target, sync, [delivery, _] = await _applied(unit)
+        await unit.note_running([(sync.id, RunningState.REACHED, moment(6))])
+        await unit.put_sync(replace(sync, is_remediated=True))
+        again = await World(unit).sync(target, 2, applied=moment(8))
+        await unit.put_deliveries([replace(delivery, healthy_sync=again.id)])
+        assert await unit.note_running([(again.id, RunningState.REACHED, moment(9))]) == []
+    facts = [fact.running async for batch in ledger.delivery_facts() for fact in batch]
+    assert facts == [moment(6), moment(6)]
 
 
 async def test_sync_that_runs_must_say_since_when(ledger: SqlLedger) -> None:

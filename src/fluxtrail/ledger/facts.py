@@ -33,7 +33,7 @@ _SELECT = """
            k.merged, k.committed_at, e.stated_at,
            a.fetched, a.applied, a.succeeded,
            CASE WHEN d.healthy_sync = d.applied_sync THEN a.healthy ELSE h.healthy END,
-           h.succeeded, a.running
+           h.succeeded, CASE WHEN a.running IS NULL AND a.is_remediated THEN h.running ELSE a.running END
     FROM {deliveries}
     JOIN commits AS c ON c.id = d.commit_id
     LEFT JOIN commits AS k ON k.id = d.carrier_id
@@ -43,6 +43,7 @@ _SELECT = """
     WHERE +d.applied_sync IS NOT NULL
       AND NOT (d.verdict = {pending} AND a.outcome IN ('running', 'checking'))
 """
+# What was taken back runs with the sync that brought it anew (`queries/last_stage.py`).
 # While its checks run, a sync may still turn out to have changed nothing: what it seems to apply is no figure yet.
 # `+` keeps the engine from an index on the column: the table lies in the order of targets, as their syncs nearly do.
 _ALL = _SELECT.format(deliveries="deliveries AS d", pending=_PENDING)

@@ -112,7 +112,7 @@ async def keep_changes(unit: Unit, changes: Sequence[Change], *, now: datetime) 
     await unit.put_deliveries([change.after for change in changes])
     await unit.add_transitions([item for before, after, sync in changes for item in _transitions(before, after, sync)])
     applied = [after for before, after, _ in changes if after.applied_sync != before.applied_sync]
-    await _note_running(unit, applied)
+    await _note_running(unit, changes)
     await _freeze_merge_times(unit, applied)
     await _mark_deployed_reverts(unit, [after for _, after, _ in changes if after.verdict is Verdict.DEPLOYED], now)
 
@@ -169,17 +169,28 @@ def _transitions(before: DeliveryRecord, after: DeliveryRecord, sync: SyncRecord
     return found
 
 
-async def _note_running(unit: Unit, applied: Sequence[DeliveryRecord]) -> None:
-    """What a sync changed may run before it is known which commits that were."""
-    ids = sorted({row.applied_sync for row in applied if row.applied_sync is not None})
-    syncs = await unit.syncs(ids) if ids else {}
-    await unit.add_transitions(
-        [
-            running_transition(row, sync, sync.running.at)
-            for row in applied
-            if row.applied_sync is not None and (sync := syncs[row.applied_sync]).running is not None
-        ]
-    )
+async def _note_running(unit: Unit, changes: Sequence[Change]) -> None:
+    """What a sync changed may run before it is known which commits that were.
+
+    What was applied first and taken back, runs with the sync that brought it anew.
+    """
+    fresh = [
+        (before, after)
+        for before, after, _ in changes
+        if (before.applied_sync, before.healthy_sync) != (after.applied_sync, after.healthy_sync)
+    ]
+    ids = {id_ for _, row in fresh for id_ in (row.applied_sync, row.healthy_sync) if id_ is not None}
+    syncs = await unit.syncs(sorted(ids)) if ids else {}
+    found: list[Transition] = []
+    for before, row in fresh:
+        applied = syncs.get(row.applied_sync) if row.applied_sync is not None else None
+        brought, is_new = applied, row.applied_sync != before.applied_sync
+        if applied is not None and applied.is_remediated and applied.running is None:
+            brought = syncs.get(row.healthy_sync) if row.healthy_sync is not None else None
+            is_new = row.healthy_sync != before.healthy_sync
+        if brought is not None and brought.running is not None and is_new:
+            found.append(running_transition(row, brought, brought.running.at))
+    await unit.add_transitions(found)
 
 
 async def _freeze_merge_times(unit: Unit, rows: Sequence[DeliveryRecord]) -> None:

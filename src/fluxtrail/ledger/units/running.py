@@ -74,6 +74,14 @@ _APPLIED_WITH = (
     .where(_D.c.applied_sync.in_(bindparam("ids", expanding=True)), _D.c.applied_sync.is_not(None))
     .order_by(_D.c.applied_sync, _D.c.target_id, _D.c.commit_id)
 )
+_BROUGHT_ANEW = (
+    select(_D)
+    .join(_S, _S.c.id == _D.c.applied_sync)
+    .where(_D.c.healthy_sync.in_(bindparam("ids", expanding=True)), literal_column(schema.HEALED_LATER))
+    .where(_S.c.is_remediated, _S.c.running.is_(None))
+    .order_by(_D.c.healthy_sync, _D.c.target_id, _D.c.commit_id)
+)
+"""What another sync had applied, and was taken back: see `queries/last_stage.py`."""
 _BATCH = 2000
 
 
@@ -169,7 +177,8 @@ class RunningPart(UnitPart):
             changes: with the moment where it is REACHED; else it is not kept.
 
         Returns:
-            The deliveries that a sync applied which has reached it now, by sync, target and commit.
+            The deliveries that a sync applied which has reached it now, by sync, target and commit; behind them those
+            that it brought anew, after what had applied them first was taken back.
 
         Raises:
             StoreError: one is REACHED without a moment.
@@ -191,6 +200,8 @@ class RunningPart(UnitPart):
         )
         reached = [id_ for id_, state, _ in stated if state is RunningState.REACHED]
         deliveries = await self.applied_deliveries(reached)
+        for chunk in chunks(reached):
+            deliveries += [rows.delivery_of(row) for row in await self._session.all(_BROUGHT_ANEW, {"ids": chunk})]
         await self._touch((record.commit_id, record.target_id) for record in deliveries)
         return deliveries
 

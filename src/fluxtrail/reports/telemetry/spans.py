@@ -82,9 +82,9 @@ def stage_spans(told: DeliveryTelling) -> list[Span]:
 
 
 def running_spans(told: DeliveryTelling) -> list[Span]:
-    """Return the stage `running`, if the sync asked for is the one that applied it first."""
+    """Return the stage `running`, if the sync asked for applied it first, or brought it anew."""
     sync = told.sync
-    if sync is None or told.applied_sync != sync.id or told.running is None:
+    if sync is None or sync.id not in (told.applied_sync, told.healthy_sync) or told.running is None:
         return []
     moments = {**told.moments(), Stage.RUNNING: told.running}
     return _stages(told, (Stage.RUNNING,), parent=_attempt_of(told, sync), sync=sync, moments=moments)

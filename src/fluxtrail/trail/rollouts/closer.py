@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from fluxtrail.model.reasons import Outcome
-from fluxtrail.model.records import SyncId, SyncRecord, TargetId
+from fluxtrail.model.records import SyncId, SyncRecord, TargetId, Transition
 from fluxtrail.model.rollout import RolloutState, RunningState
 from fluxtrail.model.running_records import RolloutRecord, WorkloadId
 from fluxtrail.model.verdict import Verdict
@@ -189,10 +189,10 @@ class Closer:
     async def _note(self, unit: RunningUnit, notes: Sequence[RunningNote], syncs: dict[SyncId, SyncRecord]) -> None:
         running = await unit.note_running(notes)
         moments = {sync_id: moment for sync_id, _, moment in notes}
-        await unit.add_transitions(
-            [
-                running_transition(row, syncs[row.applied_sync], moment.at)
-                for row in running
-                if row.applied_sync is not None and (moment := moments[row.applied_sync]) is not None
-            ]
-        )
+        told: list[Transition] = []
+        for row in running:
+            brought = row.applied_sync if row.applied_sync in moments else row.healthy_sync
+            moment = moments.get(brought) if brought is not None else None
+            if brought is not None and moment is not None:
+                told.append(running_transition(row, syncs[brought], moment.at))
+        await unit.add_transitions(told)
