@@ -33,6 +33,7 @@ from fluxtrail.model.errors import (
 from fluxtrail.model.redaction import redact, redact_url
 from fluxtrail.remotes.cache import AnswerCache, validators
 from fluxtrail.remotes.waits import LimitBook, RetryWaits
+from fluxtrail.remotes.writing import encode_body
 
 T = TypeVar("T")
 
@@ -152,8 +153,9 @@ class RestClient:
         Raises:
             UpstreamError: `retryable` says that it may have been taken: a 5xx, or no answer. Its kin as for `get`;
             a RateLimitedError with the status 503 too may come from before or after it was taken.
+            WireError: `body` cannot be sent; nothing was.
         """
-        content = None if body is None else msgspec.json.encode(body)
+        content = None if body is None else encode_body(body)
         request = _Request(method, self._url(path, query), content, is_write=True)
         try:
             return await self._patiently(owner, request)

@@ -5,14 +5,20 @@ Descriptions, contexts and addresses come out of templates and of messages from 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from fluxtrail.model.commit import is_sha
-from fluxtrail.model.errors import WireError
+from fluxtrail.model.errors import FluxtrailError, WireError
+
+E = TypeVar("E", bound=FluxtrailError)
 
 Audit = Callable[[str, str], None]
 """Told of every write before it is sent: what (`commit status success`), and where (`github.com/acme/shop@<sha>`)."""
@@ -22,6 +28,8 @@ _READ_LIMIT = 20_000
 _DIGEST_CHARACTERS = 8
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 """Without width, or turning what follows it around. The joiners (U+200C, U+200D) belong to scripts and to emoji."""
+_WIDE = re.compile("[\U00010000-\U0010ffff][\u200d\ufe0e\ufe0f]*")
+"""What takes four bytes of UTF-8, and what only says how it is drawn."""
 _JOINER = "\u200d"
 
 
@@ -29,15 +37,16 @@ def no_audit(_what: str, _where: str) -> None:
     """Tell nobody."""
 
 
-def cut_line(text: str, limit: int, *, is_utf16: bool = False) -> str:
+def cut_line(text: str, limit: int, *, is_utf16: bool = False, is_narrow: bool = False) -> str:
     """Return `text` as one line of at most `limit` characters, an ellipsis in place of what is cut off.
 
-    Never cut between a letter and its accents or the parts of an emoji. What cannot be sent as UTF-8 becomes U+FFFD.
+    Never cut between a letter and its accents or the parts of an emoji. Half a surrogate pair becomes `?`.
 
     Args:
         is_utf16: the forge counts UTF-16 code units (.NET, Java), two for most emoji.
+        is_narrow: the forge refuses what takes four bytes of UTF-8, most emoji among it: they are left out.
     """
-    line = one_line(text)
+    line = one_line(text, is_narrow=is_narrow)
     if _length(line, is_utf16) <= limit:
         return line
     kept = line[: limit - len(ELLIPSIS)]
@@ -50,13 +59,16 @@ def cut_line(text: str, limit: int, *, is_utf16: bool = False) -> str:
     return (kept[:end] if end * 2 >= len(kept) else kept).rstrip() + ELLIPSIS
 
 
-def cut_context(context: str, limit: int) -> str:
+def cut_context(context: str, limit: int, *, is_narrow: bool = False) -> str:
     """Return the name of a status within `limit`; a longer one ends in a digest, so that two do not become one.
+
+    Args:
+        is_narrow: as for `cut_line`.
 
     Raises:
         WireError: nothing is left of it.
     """
-    line = one_line(context)
+    line = one_line(context, is_narrow=is_narrow)
     if not line:
         raise WireError(f"{context[:80]!r} is no name of a status: it is empty", subject="context")
     if len(line) <= limit:
@@ -65,9 +77,11 @@ def cut_context(context: str, limit: int) -> str:
     return f"{line[: limit - _DIGEST_CHARACTERS - 1].rstrip()}~{digest}"
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, *, is_narrow: bool = False) -> str:
     """Return `text` without line breaks, control characters and marks that turn it around."""
     sendable = text[:_READ_LIMIT].encode("utf-8", "replace").decode("utf-8")
+    if is_narrow:
+        sendable = _WIDE.sub("", sendable)
     visible = _INVISIBLE.sub("", sendable)
     return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in visible).split())
 
@@ -95,6 +109,26 @@ def checked_sha(sha: str) -> str:
     if not is_sha(sha):
         raise WireError(f"{sha[:80]!r} is not a full commit id", subject="sha")
     return sha
+
+
+def hinted(exc: E, hint: str) -> E:
+    """Return the same error, saying last what to do about it."""
+    told = copy.copy(exc)
+    told.message = f"{exc.message}; {hint}"
+    told.args = (told.message,)
+    return told
+
+
+def encode_body(body: Any) -> bytes:
+    """Return `body` as JSON.
+
+    Raises:
+        WireError: it holds what JSON cannot, such as half of a surrogate pair.
+    """
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise WireError(f"it cannot be sent as JSON: {type(exc).__name__}", subject="body") from exc
 
 
 def _length(text: str, is_utf16: bool) -> int:

@@ -1,4 +1,7 @@
-"""What Fluxtrail asks GitHub (or Enterprise Server): commits, their pull requests, files."""
+"""What Fluxtrail asks GitHub (or Enterprise Server): commits, their pull requests, files.
+
+What it tells GitHub is in `statuses.py`, `deployments.py` and `dispatches.py`; they go through `write` here.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ from fluxtrail.remotes.github.facts import (
 )
 from fluxtrail.remotes.github.transport import Transport
 from fluxtrail.remotes.waits import RetryWaits
+from fluxtrail.remotes.writing import encode_body
 
 T = TypeVar("T")
 
@@ -40,7 +44,7 @@ _RAW = "application/vnd.github.raw+json"
 
 
 class GitHubClient:
-    """Reads from one GitHub. Safe for concurrent callers; they share limits and cache.
+    """One GitHub. Safe for concurrent callers; they share limits and cache.
 
     Every method raises RateLimitedError, AuthError (401, 403), NotFoundError (404), ConflictError, UpstreamError
     (after five attempts at a 5xx or a broken connection) and WireError (an answer of another shape).
@@ -85,7 +89,7 @@ class GitHubClient:
 
     async def get_commit(self, owner: str, repo: str, sha: str) -> CommitFacts:
         """Return a commit; `paths` are the files of GitHub's first page, `paths_truncated` says if that is not all."""
-        data = await self._get(owner, f"{_repository(owner, repo)}/commits/{_sha(sha)}", is_immutable=True)
+        data = await self._get(owner, f"{repository_path(owner, repo)}/commits/{_sha(sha)}", is_immutable=True)
         return parse_commit(data)
 
     async def find_pull_requests(self, owner: str, repo: str, sha: str) -> list[PullRequest]:
@@ -93,15 +97,15 @@ class GitHubClient:
 
         For a commit on the default branch: those that brought it. Else also those that have it as their own.
         """
-        url = f"{_repository(owner, repo)}/commits/{_sha(sha)}/pulls?per_page=100"
+        url = f"{repository_path(owner, repo)}/commits/{_sha(sha)}/pulls?per_page=100"
         return parse_pull_requests(await self._get(owner, url))
 
     async def pull_request(self, owner: str, repo: str, number: int) -> PullRequest:
-        return parse_pull_request(await self._get(owner, f"{_repository(owner, repo)}/pulls/{int(number)}"))
+        return parse_pull_request(await self._get(owner, f"{repository_path(owner, repo)}/pulls/{int(number)}"))
 
     async def pull_request_commits(self, owner: str, repo: str, number: int) -> list[str]:
         """Return the shas of a pull request's own commits, oldest first; GitHub gives at most 250."""
-        url = f"{_repository(owner, repo)}/pulls/{int(number)}/commits?per_page=100"
+        url = f"{repository_path(owner, repo)}/pulls/{int(number)}/commits?per_page=100"
         return await self._retrying(owner, lambda token: self._collect_shas(url, token))
 
     async def read_file(self, owner: str, repo: str, sha: str, path: str, *, limit_bytes: int) -> bytes | None:
@@ -111,7 +115,7 @@ class GitHubClient:
             NotFoundError: GitHub answers 404 alike for a repository that is absent or hidden and for a file that is.
             WireError: the file is larger than `limit_bytes`; the message names both.
         """
-        url = f"{_repository(owner, repo)}/contents/{_path(path)}?ref={_sha(sha)}"
+        url = f"{repository_path(owner, repo)}/contents/{_path(path)}?ref={_sha(sha)}"
         answer = parse_file(await self._get(owner, url, is_immutable=True))
         if not answer.is_file:
             return None
@@ -120,6 +124,31 @@ class GitHubClient:
         if answer.content is not None:
             return answer.content
         return await self._retrying(owner, lambda token: self._read_raw(url, token, limit_bytes))
+
+    async def read_back(self, owner: str, repo: str, path: str) -> Any:
+        """Return the document at a path below the repository; asked conditionally where it is known already."""
+        return await self._get(owner, f"{repository_path(owner, repo)}{path}")
+
+    async def write(self, owner: str, repo: str, path: str, body: Any) -> bytes:
+        """Post to a path below the repository, once, and return the answer of a success.
+
+        A refused token is renewed and a short limit waited for: there GitHub took nothing.
+
+        Raises:
+            UpstreamError: `retryable` says that it may have been taken: a 5xx, or no answer. Its kin as for the rest.
+            WireError: `body` cannot be sent; nothing was.
+        """
+        url = sansio.format_url(f"{repository_path(owner, repo)}{path}", None, base_url=self._transport.base_url)
+        content = encode_body(body)
+        try:
+            return await self._patiently(owner, lambda token: self._post(url, content, token))
+        except WireError as exc:
+            raise UpstreamError(f"it may have been taken, but {exc.message}", subject=exc.subject) from exc
+
+    def budget_key(self, owner: str) -> str:
+        """Return under which name the owner's calls are counted: `github.com/acme`, never made of a secret."""
+        host = f"{self.host}:{self._port}" if self._port else self.host
+        return f"{host}/{owner.lower()}"
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -145,6 +174,13 @@ class GitHubClient:
         headers |= _headers(is_immutable=True)
         full = sansio.format_url(url, None, base_url=self._transport.base_url)
         return (await self._transport.exchange("GET", full, headers, limit_bytes=limit_bytes))[2]
+
+    async def _post(self, url: str, content: bytes, token: str | None) -> bytes:
+        headers = sansio.create_headers(self._transport.requester, oauth_token=token) | {
+            "content-type": "application/json; charset=utf-8",
+            "x-github-api-version": API_VERSION,
+        }
+        return (await self._transport.exchange("POST", url, headers, content))[2]
 
     async def _retrying(self, owner: str, call: Callable[[str | None], Awaitable[T]]) -> T:
         """Run `call` with the owner's token: five attempts in all, as the tool this replaces made."""
@@ -194,7 +230,12 @@ def _headers(*, is_immutable: bool) -> dict[str, str]:
     return headers if is_immutable else {**headers, "cache-control": "no-cache"}
 
 
-def _repository(owner: str, repo: str) -> str:
+def repository_path(owner: str, repo: str) -> str:
+    """Return where the API has a repository.
+
+    Raises:
+        WireError: a name is none, and must not become a part of a path.
+    """
     for name in (owner, repo):
         if not _NAME.fullmatch(name) or name in (".", ".."):
             raise WireError(f"{name[:100]!r} is not a GitHub owner or repository", subject="repository")

@@ -88,7 +88,7 @@ class _Content(msgspec.Struct):
 
 
 def parse_pull_request(data: Any) -> PullRequest:
-    wire = _convert(data, _PullRequest)
+    wire = convert(data, _PullRequest)
     return PullRequest(
         number=wire.number,
         title=redact(wire.title)[:SUBJECT_LIMIT],
@@ -102,11 +102,11 @@ def parse_pull_request(data: Any) -> PullRequest:
 
 
 def parse_pull_requests(data: Any) -> list[PullRequest]:
-    return [parse_pull_request(item) for item in _convert(data, list[Any])]
+    return [parse_pull_request(item) for item in convert(data, list[Any])]
 
 
 def parse_sha(data: Any) -> str:
-    return _convert(data, _Sha).sha
+    return convert(data, _Sha).sha
 
 
 def parse_commit(data: Any) -> CommitFacts:
@@ -115,7 +115,7 @@ def parse_commit(data: Any) -> CommitFacts:
     Raises:
         WireError: among others when it has no committer date, without which it says nothing to us.
     """
-    wire = _convert(data, _Commit)
+    wire = convert(data, _Commit)
     author, committer = wire.commit.author or _Person(), wire.commit.committer or _Person()
     committed_at = as_utc(committer.date)
     if committed_at is None:
@@ -149,7 +149,7 @@ def parse_file(data: Any) -> FileAnswer:
     """Read an answer of the contents API; a folder's is a list."""
     if isinstance(data, list):
         return FileAnswer(is_file=False, size_bytes=0, content=None)
-    wire = _convert(data, _Content)
+    wire = convert(data, _Content)
     if wire.type != "file":
         return FileAnswer(is_file=False, size_bytes=wire.size, content=None)
     if wire.encoding == "none" or (not wire.content and wire.size > 0):
@@ -164,7 +164,7 @@ def parse_file(data: Any) -> FileAnswer:
     return FileAnswer(is_file=True, size_bytes=len(content), content=content)
 
 
-def _convert(data: Any, type_: type[T]) -> T:
+def convert(data: Any, type_: type[T]) -> T:
     try:
         return msgspec.convert(data, type_)
     except msgspec.ValidationError as exc:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -22,6 +23,7 @@ BODY_LIMIT_BYTES = 16 * 1024 * 1024
 REQUEST_TIMEOUT_SECONDS = 30.0
 CONCURRENT_REQUESTS = 8
 REDIRECT_LIMIT = 3
+ERROR_LIMIT_BYTES = 64 * 1024
 _REDIRECTS = (301, 302, 307, 308)
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -160,14 +162,20 @@ class Transport(gidgethub_abc.GitHubAPI):
 
 
 class _ErrorBody(msgspec.Struct):
-    message: str | None = None
+    message: Any = None
+    errors: Any = None
 
 
 def _message(content: bytes) -> str:
+    """Return what the answer says: of a refused body ("Validation Failed") what is wrong with it, too."""
     try:
-        return msgspec.json.decode(content, type=_ErrorBody).message or ""
+        said = msgspec.json.decode(content[:ERROR_LIMIT_BYTES], type=_ErrorBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return content[:300].decode("utf-8", "replace")
+    errors = said.errors if isinstance(said.errors, list) else [said.errors]
+    texts = [item.get("message") or item.get("code") if isinstance(item, dict) else item for item in errors[:5]]
+    details = [text for text in texts if isinstance(text, str) and text]
+    return ": ".join([text for text in (said.message,) if isinstance(text, str)] + details)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

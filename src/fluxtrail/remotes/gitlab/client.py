@@ -1,4 +1,7 @@
-"""What Fluxtrail asks GitLab, gitlab.com or a self-managed one: the merge requests of commits."""
+"""What Fluxtrail asks GitLab, gitlab.com or a self-managed one: the merge requests of commits.
+
+What it tells GitLab is in `statuses.py` and `deployments.py`; they go through `write` here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from fluxtrail.credentials.binding import Credential, CredentialSource
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.remotes.gitlab.facts import MergeRequest, WireCommit, WireMergeRequest, read_merge_request
-from fluxtrail.remotes.rest import PAGES_LIMIT, RestClient, Service
+from fluxtrail.remotes.rest import PAGES_LIMIT, Answer, RestClient, Service
 
 T = TypeVar("T")
 
@@ -29,7 +32,7 @@ def gitlab_api_url(host: str) -> str:
 
 
 class GitLabClient:
-    """Reads from one GitLab. Safe for concurrent callers.
+    """One GitLab. Safe for concurrent callers.
 
     Every method raises RateLimitedError, AuthError, NotFoundError, ConflictError, UpstreamError (after five attempts)
     and WireError (an answer of another shape).
@@ -75,8 +78,40 @@ class GitLabClient:
         found = await self._pages(path, project, list[WireCommit], limit=COMMITS_LIMIT)
         return [wire.id for wire in reversed(found)]
 
+    async def read_back(self, repository: str, path: str = "", **query: str | int) -> Answer:
+        """Return the answer at a path below the project; asked conditionally where it is known already.
+
+        Args:
+            repository: the path below the host; GitLab's own root may be a part of it.
+        """
+        project = self.project_of(repository)
+        return await self._rest.read_back(f"{_project(project)}{path}", owner=self._owner(project), **query)
+
+    async def write(self, method: str, repository: str, path: str, body: Any) -> Answer:
+        """Send to a path below the project, once; see `RestClient.write`."""
+        project = self.project_of(repository)
+        return await self._rest.write(method, f"{_project(project)}{path}", body, owner=self._owner(project))
+
+    def place(self, repository: str) -> str:
+        """Return a project with its host, for people.
+
+        Raises:
+            WireError: it is none.
+        """
+        project = self.project_of(repository)
+        _project(project)
+        return f"{self._rest.host}/{project}"
+
+    def budget_key(self, repository: str) -> str:
+        """Return under which name the calls for a repository are counted: `gitlab.com/acme`."""
+        return self._rest.budget_key(self.project_of(repository).partition("/")[0])
+
+    def _owner(self, project: str) -> str:
+        """Return what credentials are bound to: all before the name, as in the canonical name."""
+        return "/".join(filter(None, (self._root, project.rpartition("/")[0])))
+
     async def _pages(self, path: str, project: str, type_: type[list[T]], *, limit: int) -> list[T]:
-        owner = "/".join(filter(None, (self._root, project.rpartition("/")[0])))  # as in the canonical name
+        owner = self._owner(project)
         items: list[T] = []
         page = "1"
         for _ in range(PAGES_LIMIT):
@@ -96,6 +131,7 @@ def _authorize(credential: Credential) -> Mapping[str, str]:
 
 def _project(project: str) -> str:
     names = project.split("/")
-    if len(project) > PROJECT_LIMIT or len(names) < 2 or any(name in ("", ".", "..") for name in names):
+    is_odd = len(project) > PROJECT_LIMIT or len(names) < 2 or not project.isprintable()
+    if is_odd or any(name in ("", ".", "..") for name in names):
         raise WireError(f"{project[:100]!r} is not a GitLab project such as group/subgroup/name", subject="project")
     return f"/projects/{quote(project, safe='')}"
