@@ -1,0 +1,137 @@
+"""Posts records to one subscriber, one by one and in their order, as gitops-connector does: the JSON as it is.
+
+A subscriber is a sink of its own: one that is down, slow or wrong keeps nothing from the others. What it refuses alone
+is a dead letter; while it is away, all waits in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from fluxtrail.model.environments import Grouping
+from fluxtrail.model.errors import WireError
+from fluxtrail.model.report import ClaimedReport
+from fluxtrail.model.telling import DeliveryTelling, TellingKey
+from fluxtrail.reports.dispatcher import Pace
+from fluxtrail.reports.outputs import Ready, Rendering, Taken
+from fluxtrail.reports.phases.records import PhaseRecord
+from fluxtrail.reports.plan import Content, Subject, read_content
+from fluxtrail.reports.ports import Facts
+from fluxtrail.reports.routes import Commits, Route
+from fluxtrail.reports.subscribers.ports import Poster
+from fluxtrail.reports.subscribers.verdicts import verdict_record
+
+HEADERS = {"Content-Type": "application/json"}
+SUBSCRIBER_PACE = Pace(items=1, timeout_seconds=15.0)
+"""A record in a request; 15 s are what the sender allows it."""
+
+_phase = msgspec.json.Decoder(PhaseRecord)
+_encode = msgspec.json.encode
+
+
+class Source(Protocol):
+    """Where a subscriber's records come from."""
+
+    async def render(self, reports: Sequence[ClaimedReport]) -> Rendering: ...
+
+
+class SubscriberOutput:
+    """One subscriber. Hand it to a Dispatcher with `SUBSCRIBER_PACE`.
+
+    Args:
+        address: gives its URL when something is sent: it may stand in a file that changes.
+    """
+
+    def __init__(self, route: Route, source: Source, poster: Poster, *, address: Callable[[], str]) -> None:
+        self._route = route
+        self._source = source
+        self._poster = poster
+        self._address = address
+
+    @property
+    def sink(self) -> str:
+        return self._route.sink
+
+    async def render(self, reports: Sequence[ClaimedReport]) -> Rendering:
+        return await self._source.render(reports)
+
+    async def send(self, items: Sequence[bytes]) -> Taken:
+        """Post these, one request each. Raises FluxtrailError kin, ConfigError where the address cannot be read."""
+        url = self._address()
+        for item in items:
+            await self._poster.post(url, item, HEADERS)
+        return Taken()
+
+
+class PhaseSource:
+    """Records of notices, as they were planned: a report's body is the record."""
+
+    async def render(self, reports: Sequence[ClaimedReport]) -> Rendering:
+        done = Rendering()
+        for report in reports:
+            try:
+                _phase.decode(report.body)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+                done.broken.append((report, f"not a phase's record: {exc}; drop it"))
+            else:
+                done.ready.append(Ready(report, [report.body]))
+        return done
+
+
+class StateSource:
+    """Records of verdicts, as the ledger has them when they are sent.
+
+    Args:
+        link: a commit's sha → where people read more of it.
+    """
+
+    def __init__(self, route: Route, facts: Facts, grouping: Grouping, *, link: Callable[[str], str]) -> None:
+        self._route = route
+        self._facts = facts
+        self._grouping = grouping
+        self._link = link
+
+    async def render(self, reports: Sequence[ClaimedReport]) -> Rendering:
+        """Return what becomes of these. Raises StoreError."""
+        done = Rendering()
+        contents: list[tuple[ClaimedReport, Content]] = []
+        for report in reports:
+            try:
+                contents.append((report, read_content(report.body)))
+            except WireError as exc:
+                done.broken.append((report, str(exc)))
+        known = await self._known([content for _, content in contents])
+        for report, content in contents:
+            told = known.get(key) if (key := _key(content)) is not None else None
+            if told is None or not self._is_wanted(content, told):
+                done.silent.append(report)
+            else:
+                record = verdict_record(content, told, link=self._link)
+                done.ready.append(Ready(report, [_encode(record)]))
+        return done
+
+    async def _known(self, contents: Sequence[Content]) -> dict[TellingKey, DeliveryTelling]:
+        keys = [key for content in contents if (key := _key(content)) is not None]
+        return dict(await self._facts.delivery_tellings(keys)) if keys else {}
+
+    def _is_wanted(self, content: Content, told: DeliveryTelling) -> bool:
+        """A source commit has the verdict of its export, which is told by itself unless only source commits are."""
+        route, target, commit = self._route, told.target, told.commit
+        if told.carrier is not None and route.commits is not Commits.SOURCE:
+            return False
+        full = f"{target.kind}/{target.namespace}/{target.name}"
+        return (
+            route.admits_verdict(content.verdict or told.verdict)
+            and route.admits_commit(commit.repository, is_carrier=commit.is_carrier)
+            and route.admits_target(full)
+            and route.admits_environment(self._grouping.environment_of(target.cluster, full))
+        )
+
+
+def _key(content: Content) -> TellingKey | None:
+    if content.about is not Subject.VERDICT or content.target is None:
+        return None
+    return TellingKey(content.commit, content.target, content.sync)
