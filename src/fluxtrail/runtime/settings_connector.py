@@ -225,9 +225,8 @@ def _azure(environ: Mapping[str, str]) -> _Side:
         check_url(text)
         parts = urlsplit(text)
         parsed = parse_repository(f"{text}/_git/any")
-        inner = parsed.canonical.split("/")[1:]
-        wanted = 3 if parsed.canonical.startswith(f"{AZURE_HOST}/") else 4
-        if len(inner) < wanted:
+        is_named_by_host = parsed.host.endswith(".visualstudio.com")
+        if len(parts.path.strip("/").split("/")) < (1 if is_named_by_host else 2):
             raise ValueError("no project")
     except (ValueError, WireError) as exc:
         raise ConfigError(
@@ -237,7 +236,7 @@ def _azure(environ: Mapping[str, str]) -> _Side:
         ) from exc
     host = parsed.canonical.partition("/")[0]
     if host == AZURE_HOST:
-        return _Side("AZDO", variable, f"{text}/_git/", host, "/".join(inner[:-1]), f"https://{AZURE_HOST}")
+        return _Side("AZDO", variable, f"{text}/_git/", host, parsed.owner, f"https://{AZURE_HOST}")
     above = parts.path.strip("/").split("/")[:-2]  # what a Server has before collection and project: `tfs`
     api_url = "/".join([f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", *above])
     port = f":{parts.port}" if parts.port else ""

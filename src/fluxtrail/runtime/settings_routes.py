@@ -286,7 +286,7 @@ def check_url(text: str) -> None:
 
 def _canonical_pattern(text: str) -> str:
     """Return a pattern as canonical names are written: some forges do not tell letter cases apart."""
-    if "://" in text or "@" in text or any(char.isspace() for char in text) or text.startswith("/"):
+    if "://" in text or "@" in text or text.startswith("/") or not text.isprintable():
         raise ValueError(f"{text[:80]!r} is no pattern; write host/owner/name, with * for any part: github.com/acme/*")
     host, slash, path = text.strip("/").removesuffix(".git").partition("/")
     return f"{host.lower()}{slash}{path.lower() if host.lower() in CASE_BLIND_HOSTS else path}"
