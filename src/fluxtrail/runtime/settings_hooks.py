@@ -6,10 +6,8 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from fluxtrail.model.errors import WireError
 from fluxtrail.model.notices import Hook
-from fluxtrail.model.repository import parse_repository
-from fluxtrail.runtime.settings_routes import NAME, NAME_WANTED
+from fluxtrail.runtime.settings_routes import NAME, NAME_WANTED, canonical_repository
 from fluxtrail.runtime.settings_values import Section
 
 SHORTEST_SECRET = 16
@@ -49,12 +47,7 @@ class SenderSetting(Section):
     @field_validator("repository")
     @classmethod
     def _is_repository(cls, value: str) -> str:
-        if not value:
-            return ""
-        try:
-            return parse_repository(value if "://" in value or "@" in value else f"https://{value}").canonical
-        except WireError as exc:
-            raise ValueError("is no repository; write host/owner/name, such as github.com/acme/manifests") from exc
+        return canonical_repository(value) if value else ""
 
     @field_validator("path")
     @classmethod

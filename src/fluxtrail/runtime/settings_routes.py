@@ -196,10 +196,7 @@ class RouteSetting(Section):
     def _is_repository(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        try:
-            return parse_repository(value if "://" in value or "@" in value else f"https://{value}").canonical
-        except WireError as exc:
-            raise ValueError("is no repository; write host/owner/name, such as github.com/acme/shop") from exc
+        return canonical_repository(value)
 
     @field_validator("event_type")
     @classmethod
@@ -271,6 +268,19 @@ def grouping_of(settings: Sequence[EnvironmentSetting]) -> Grouping:
     """Return the environments, as the model has them."""
     found = (Environment(name=item.name, clusters=item.clusters, targets=item.targets) for item in settings)
     return Grouping(environments=tuple(found))
+
+
+def canonical_repository(text: str) -> str:
+    """Return the canonical name of a repository, given as one or as a URL.
+
+    Raises:
+        ValueError: it is neither; the text is not repeated.
+    """
+    written = text.strip().replace(" ", "%20")  # projects of Azure DevOps may have spaces
+    try:
+        return parse_repository(written if "://" in written or "@" in written else f"https://{written}").canonical
+    except WireError as exc:
+        raise ValueError("is no repository; write host/owner/name, such as github.com/acme/shop") from exc
 
 
 def check_url(text: str) -> None:
