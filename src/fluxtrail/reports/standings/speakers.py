@@ -91,10 +91,17 @@ def status_of(saying: Saying) -> CommitStatus:
 def _is_same(there: CommitStatus, wanted: CommitStatus) -> bool:
     """Forges cut descriptions, and have fewer states than we: a description that begins alike is the same."""
     return (
-        there.state.is_final == wanted.state.is_final
+        _colour(there.state) == _colour(wanted.state)
         and there.url == wanted.url
         and wanted.description.startswith(there.description.rstrip("….").rstrip())
     )
+
+
+def _colour(state: StatusState) -> str:
+    """What the poorest of forges can tell apart."""
+    if not state.is_final:
+        return "yellow"
+    return "green" if state in (StatusState.SUCCESS, StatusState.NEUTRAL) else "red"
 
 
 class DeploymentSpeaker(_OfPlace):

@@ -13,7 +13,7 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryView
 from fluxtrail.reports.standings.example import EXAMPLE
 
-SHORT = 7
+SHORT = 8
 MESSAGE_BYTES = 300
 DEFAULT_CONTEXT = "fluxtrail/{{ environment }}"
 DEFAULT_DESCRIPTION = "{{ summary }}"
@@ -28,14 +28,16 @@ def values_of(standing: Standing, *, public_url: str) -> dict[str, Any]:
     """
     commit, speaker = standing.commit, standing.speaker
     return {
-        "sha": commit.sha,
-        "short_sha": commit.sha[:SHORT],
-        "subject": commit.subject,
-        "author": commit.author,
-        "repository": commit.repository,
-        "branch": standing.branch,
-        "pull_request": commit.pull_request,
-        "commit_url": commit.web_url or "",
+        "commit": {
+            "sha": commit.sha,
+            "short_sha": commit.sha[:SHORT],
+            "subject": commit.subject,
+            "author": commit.author,
+            "repository": commit.repository,
+            "branch": standing.branch,
+            "pull_request": commit.pull_request,
+            "url": commit.web_url or "",
+        },
         "environment": standing.environment,
         "state": standing.state.value,
         "summary": summary(standing),
