@@ -30,43 +30,47 @@ class GitHubForge:
     """One repository on a GitHub."""
 
     def __init__(self, client: GitHubClient, owner: str, repo: str) -> None:
-        self._client = client
+        self.client = client
         self._owner = owner
         self._repo = repo
 
+    @property
+    def path(self) -> str:
+        return f"{self._owner}/{self._repo}"
+
     async def find_pull_requests(self, sha: str) -> Sequence[PullRequest]:
-        return await self._client.find_pull_requests(self._owner, self._repo, sha)
+        return await self.client.find_pull_requests(self._owner, self._repo, sha)
 
     async def pull_request_commits(self, number: int) -> list[str]:
-        return await self._client.pull_request_commits(self._owner, self._repo, number)
+        return await self.client.pull_request_commits(self._owner, self._repo, number)
 
 
 class GitLabForge:
     """One project on a GitLab."""
 
     def __init__(self, client: GitLabClient, project: str) -> None:
-        self._client = client
-        self._project = project
+        self.client = client
+        self.path = project
 
     async def find_pull_requests(self, sha: str) -> Sequence[MergeRequest]:
-        return await self._client.find_merge_requests(self._project, sha)
+        return await self.client.find_merge_requests(self.path, sha)
 
     async def pull_request_commits(self, number: int) -> list[str]:
-        return await self._client.merge_request_commits(self._project, number)
+        return await self.client.merge_request_commits(self.path, number)
 
 
 class AzureDevOpsForge:
     """One repository on an Azure DevOps."""
 
     def __init__(self, client: AzureDevOpsClient, repository: AzureRepository) -> None:
-        self._client = client
-        self._repository = repository
+        self.client = client
+        self.repository = repository
 
     async def find_pull_requests(self, sha: str) -> Sequence[AzurePullRequest]:
-        return await self._client.find_pull_requests(self._repository, sha)
+        return await self.client.find_pull_requests(self.repository, sha)
 
     async def pull_request_commits(self, number: int) -> list[str]:
-        return await self._client.pull_request_commits(self._repository, number)
+        return await self.client.pull_request_commits(self.repository, number)
 
 
 class ForgeHost(Protocol):
