@@ -15,7 +15,7 @@ from fluxtrail.reports.routes import RouteKind
 from fluxtrail.reports.templates import Text
 from fluxtrail.runtime.settings import Settings, load_settings
 from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES, OWN_TOKENS
-from fluxtrail.runtime.settings_templates import EXAMPLE
+from fluxtrail.runtime.settings_templates import template_values
 
 TOKEN = "hunter2-hunter2-hunter2"
 PAGE = "https://ops.example.com/gitops?x={{y}}"
@@ -74,7 +74,7 @@ def test_github_on_both_sides(tmp_path: Path) -> None:
 def test_a_status_links_to_the_stated_page_as_it_stands(tmp_path: Path) -> None:
     url = load(GITHUB, tmp_path).routes[0].url
     assert url is not None
-    assert Text(url, example=EXAMPLE, subject="url").fill(EXAMPLE) == PAGE
+    assert Text(url, example=template_values(), subject="url").fill(template_values()) == PAGE
 
 
 def test_azure_devops_on_both_sides_is_the_default(tmp_path: Path) -> None:

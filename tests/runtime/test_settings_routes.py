@@ -183,6 +183,13 @@ def test_a_wrong_receiver_is_named_and_never_shown(fields: dict[str, Any], said:
     assert "hunter2" not in message
 
 
+def test_a_message_of_a_whole_commit_may_name_all_environments(tmp_path: Path) -> None:
+    text = "{% for one in environments %}{{ one.environment }}: {{ one.summary }} {% endfor %}"
+    chat = {"name": "chat", "to": "slack", "address": SECRET_URL, "text": text}
+    assert load(tmp_path, routes=[chat]).routes[0].templates == {"text": text}
+    assert "'environments' is undefined" in refusal(tmp_path, routes=[route(description=text)])
+
+
 def test_an_address_is_never_shown(tmp_path: Path) -> None:
     found = load(tmp_path, routes=[{"name": "chat", "to": "slack", "address": SECRET_URL}])
     assert "hunter2" not in repr(found)

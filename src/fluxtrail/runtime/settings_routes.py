@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from fluxtrail.model.environments import Environment, Grouping
 from fluxtrail.model.errors import WireError
@@ -165,10 +165,22 @@ class RouteSetting(Section):
     def _are_canonical(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_canonical_pattern(text) for text in value))
 
-    @field_validator("context", "description", "url", "text", "environment_url")
+    @field_validator("context", "description", "environment_url")
     @classmethod
     def _is_template(cls, value: str | None) -> str | None:
-        return check_template(value) if value is not None else None
+        return check_template(value, is_of_all=False) if value is not None else None
+
+    @field_validator("url", "text")
+    @classmethod
+    def _is_template_of_its_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
+        kind = info.data.get("to")
+        return check_template(value, is_of_all=bool(kind and kind.is_per_commit)) if value is not None else None
+
+    @property
+    def templates(self) -> dict[str, str]:
+        """The texts that are stated, by name."""
+        stated = {name: getattr(self, name) for name in ("context", "description", "url", "text", "environment_url")}
+        return {name: text for name, text in stated.items() if text is not None}
 
     @field_validator("context")
     @classmethod
