@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-SUBSCRIBERS_LIMIT = 100
+SUBSCRIBERS_LIMIT = 50
 URL_LIMIT = 4096
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
