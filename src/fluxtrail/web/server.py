@@ -33,6 +33,8 @@ class Listener:
     port: int
     streams: int = 0
     """How many answers may go on for as long as their clients want, beside the requests."""
+    connections: int = MAX_CONCURRENT_REQUESTS
+    """How many clients may be connected, busy or idle, beside those; what comes above it is answered 503."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class WebServer:
         try:
             for listener, bound in zip(self._listeners, sockets, strict=True):
                 app = _told_of_stopping(listener.app, self._stopping)
-                server = _Server(_config(app, self._grace_seconds, streams=listener.streams))
+                server = _Server(_config(app, self._grace_seconds, connections=listener.connections + listener.streams))
                 self._servers.append(server)
                 self._group.create_task(server.serve(sockets=[bound]), name=f"web/{listener.name}")
             for server in self._servers:
@@ -141,7 +143,7 @@ class _Server(uvicorn.Server):
         self.is_up.set()
 
 
-def _config(app: Any, grace_seconds: int, *, streams: int) -> uvicorn.Config:
+def _config(app: Any, grace_seconds: int, *, connections: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -151,8 +153,8 @@ def _config(app: Any, grace_seconds: int, *, streams: int) -> uvicorn.Config:
         date_header=False,
         proxy_headers=False,
         ws="none",
-        backlog=BACKLOG,
-        limit_concurrency=MAX_CONCURRENT_REQUESTS + streams,
+        backlog=max(BACKLOG, connections),
+        limit_concurrency=connections,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace_seconds,
     )
