@@ -127,6 +127,9 @@ class Forge:
             url=f"https://trail.example/commits/{sha}",
         )
 
+    def as_kept(self, status: CommitStatus) -> CommitStatus:
+        return status
+
     @property
     def final(self) -> dict[str, str]:
         return {one.context: one.state for one in self.written}

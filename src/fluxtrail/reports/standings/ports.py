@@ -40,8 +40,11 @@ class StatusWriter(Protocol):
     async def find(self, repository: str, sha: str, context: str) -> CommitStatus | None:
         """Return the newest status of that context."""
 
+    def as_kept(self, status: CommitStatus) -> CommitStatus:
+        """Return how `find` answers once `status` was taken: in the forge's words, cut to its limits."""
 
-class DeploymentWriter(Protocol):
+
+class Deployments(Protocol):
     """A forge's deployments. Raises as StatusWriter."""
 
     async def create(self, repository: str, request: DeploymentRequest) -> str: ...

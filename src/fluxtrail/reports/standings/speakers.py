@@ -8,8 +8,7 @@ from typing import Any, Protocol
 from fluxtrail.model.report import SaidRecord
 from fluxtrail.model.status import CommitStatus, DeploymentRequest, StatusState
 from fluxtrail.reports.standings.budgets import Budget
-from fluxtrail.reports.standings.ports import DeploymentWriter as Deployments
-from fluxtrail.reports.standings.ports import Dispatches, Keep, Place, Spend, StatusWriter
+from fluxtrail.reports.standings.ports import Deployments, Dispatches, Keep, Place, Spend, StatusWriter
 from fluxtrail.reports.standings.saying import Saying
 
 
@@ -71,7 +70,7 @@ class StatusSpeaker(_OfPlace):
         status = status_of(saying)
         if is_unsure:
             there = await writer.find(path, saying.standing.commit.sha, status.context)
-            if there is not None and _is_same(there, status):
+            if there is not None and _is_same(there, writer.as_kept(status)):
                 return ""
         await spend()
         await writer.write(path, saying.standing.commit.sha, status)
@@ -88,20 +87,8 @@ def status_of(saying: Saying) -> CommitStatus:
     )
 
 
-def _is_same(there: CommitStatus, wanted: CommitStatus) -> bool:
-    """Forges cut descriptions, and have fewer states than we: a description that begins alike is the same."""
-    return (
-        _colour(there.state) == _colour(wanted.state)
-        and there.url == wanted.url
-        and wanted.description.startswith(there.description.rstrip("….").rstrip())
-    )
-
-
-def _colour(state: StatusState) -> str:
-    """What the poorest of forges can tell apart."""
-    if not state.is_final:
-        return "yellow"
-    return "green" if state in (StatusState.SUCCESS, StatusState.NEUTRAL) else "red"
+def _is_same(there: CommitStatus, kept: CommitStatus) -> bool:
+    return (there.state, there.description, there.url) == (kept.state, kept.description, kept.url)
 
 
 class DeploymentSpeaker(_OfPlace):
