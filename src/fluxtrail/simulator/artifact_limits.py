@@ -37,12 +37,14 @@ class RefusedError(Exception):
     Args:
         status: of HTTP.
         message: as the body says it.
+        headers: that come with it.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = dict(headers or {})
 
 
 def check_single(body: Any) -> None:
