@@ -103,7 +103,9 @@ class GitLabDeployments:
         url: str = "",
         environment_url: str = "",
     ) -> None:
-        """Write how a deployment stands, once; GitLab keeps no description and no link of it. Where it stands there already, or has ended before it ran, is as good.
+        """Write how a deployment stands, once; where it stands there already, or has ended before it ran, is as good.
+
+        GitLab keeps no description and no link of a deployment.
 
         Raises:
             As `create`. The environment's address is left as it is where the token may not change it.
