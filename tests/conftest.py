@@ -13,6 +13,16 @@ REQUIRED = os.environ.get("FLUXTRAIL_TEST_REQUIRE", "").replace(",", " ").split(
 """Real parts (`prometheus`, `registry`, ...) whose tests fail where they would be skipped for want of them."""
 
 
+FIRST = ("tests/crash/", "tests/simulator/test_demo.py")
+"""What takes a minute a test, most of it waiting for real processes."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first: files are handed out in this order, and none of them shall begin last."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
