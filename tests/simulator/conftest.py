@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,17 @@ QUICK = Pace(interval_seconds=600, retry_seconds=2, dependency_seconds=1, timeou
 Play = Callable[..., object]
 
 
+def quick_options(
+    directory: Path, *steps: Step, clusters: tuple[str, ...] = ("staging",), **more: object
+) -> WorldOptions:
+    plans = [plan for plan in CLUSTERS if plan.name in clusters]
+    settings = {"hold_seconds": 0.05, "time_scale": 20.0, "pace": QUICK, "export_delay_seconds": (0.1, 0.3)} | more
+    return WorldOptions(directory=directory, clusters=plans, script=list(steps), **settings)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def options(tmp_path: Path) -> Callable[..., WorldOptions]:
-    def make(*steps: Step, clusters: tuple[str, ...] = ("staging",), **more: object) -> WorldOptions:
-        plans = [plan for plan in CLUSTERS if plan.name in clusters]
-        settings = {"hold_seconds": 0.05, "time_scale": 20.0, "pace": QUICK, "export_delay_seconds": (0.1, 0.3)} | more
-        return WorldOptions(directory=tmp_path, clusters=plans, script=list(steps), **settings)  # type: ignore[arg-type]
-
-    return make
+    return partial(quick_options, tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.simulator.conftest import Play
+from tests.simulator.conftest import Play, quick_options
 
 from fluxtrail.simulator.script import Action, Step
 from fluxtrail.simulator.workloads.objects import find_controller
@@ -20,10 +20,25 @@ Json = dict[str, Any]
 FEATURE = Step(Action.FEATURE, app="cart", folder="everywhere")
 
 
-@pytest.fixture
-async def world(play: Play) -> AsyncIterator[World]:
-    """One round of everything, and a change that Flux delivers."""
-    async with play(FEATURE, clusters=("prod-us", "staging"), deployment_records=True, rounds=1, seed=2) as world:  # type: ignore[attr-defined]
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One round of everything, and a change that Flux delivers; played once, for nobody here changes what is true."""
+    options = quick_options(
+        tmp_path_factory.mktemp("world"),
+        FEATURE,
+        clusters=("prod-us", "staging"),
+        deployment_records=True,
+        rounds=1,
+        seed=2,
+    )
+    async with World(options) as world:
+        world.begin()
+        await world.until_finished()
         yield world
 
 
