@@ -98,6 +98,15 @@ def planner(outputs: Sequence[Output]) -> Planner:
     return plan
 
 
+def together(planners: Sequence[Planner]) -> Planner:
+    """Return the plan of all of them."""
+
+    def plan(transitions: Sequence[Transition]) -> list[NewReport]:
+        return [report for planner_ in planners for report in planner_(transitions)]
+
+    return plan
+
+
 class _Item(NamedTuple):
     """One thing to tell."""
 

@@ -12,6 +12,7 @@ from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError, WireError
 from fluxtrail.model.sources import CHART_PLACE_KIND, url_to_ask
 from fluxtrail.remotes.allow import AllowList
+from fluxtrail.reports.plan import Planner, together
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.following import Following, build_following, measures_baseline_of, state_repositories
@@ -36,6 +37,7 @@ from fluxtrail.trail.registry import Registry
 
 if TYPE_CHECKING:
     from fluxtrail.runtime.deployment_records import Records
+    from fluxtrail.runtime.statuses import Statuses
 
 
 @asynccontextmanager
@@ -49,7 +51,7 @@ async def open_service(settings: Settings, environ: Mapping[str, str]) -> AsyncI
     async with AsyncExitStack() as stack:
         routes = read_routes(settings, environ)
         store = await SqlLedger.open(
-            settings.ledger.where, clock=clock, synchronous=settings.ledger.synchronous, plan=routes.planner()
+            settings.ledger.where, clock=clock, synchronous=settings.ledger.synchronous, plan=_plan(settings, routes)
         )
         stack.push_async_callback(store.close)
         ledger = FoldedLedger(store)
@@ -90,6 +92,9 @@ class _Assembly:
         if records is not None:
             records.follow(clusters)
             telemetry.dispatchers.append(records.dispatcher)
+        statuses = self._statuses(remotes)
+        if statuses is not None:
+            telemetry.dispatchers += statuses.dispatchers
         report = ProcessReport(
             ledger=self._ledger, clusters=clusters, registry=self._registry, following=following, clock=self._clock
         )
@@ -104,6 +109,7 @@ class _Assembly:
             **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
             **telemetry.jobs,
             **(records.jobs if records is not None else {}),
+            **(statuses.jobs if statuses is not None else {}),
             **(running.jobs if running is not None else {}),
             **(images.jobs if images is not None else {}),
         }
@@ -208,6 +214,13 @@ class _Assembly:
 
         return Records(self._settings, self._environ, remotes, ledger=self._ledger, clock=self._clock)
 
+    def _statuses(self, remotes: Remotes) -> Statuses | None:
+        if not self._settings.routes:
+            return None
+        from fluxtrail.runtime.statuses import Statuses  # noqa: PLC0415 - templates take memory
+
+        return Statuses(self._settings, remotes, ledger=self._ledger, clock=self._clock)
+
     def _clusters(
         self, following: Following, workloads: Callable[[str], WorkloadStreams] | None
     ) -> list[ClusterStreams]:
@@ -242,6 +255,15 @@ class _Assembly:
             clock=self._clock,
             stack=self._stack,
         )
+
+
+def _plan(settings: Settings, routes: Routes) -> Planner:
+    """Return what must be told of new history, by all who tell."""
+    if not settings.routes:
+        return routes.planner()
+    from fluxtrail.runtime.statuses import plan_routes  # noqa: PLC0415
+
+    return together([routes.planner(), plan_routes(settings)])
 
 
 def _admit_known(allow: AllowList, registry: Registry) -> None:

@@ -144,7 +144,8 @@ def _continuation(environ: Mapping[str, str], side: _Side, repository: str) -> d
     """Return the route that lets pipelines go on: a dispatch on GitHub, a task on Azure DevOps."""
     if side.kind == "GITHUB":
         told = side.repository(environ, "GITHUB_GITOPS_REPO_NAME")
-        return {"name": f"{_NAME}-dispatch", "to": "github_dispatch", "repositories": [repository], "repository": told}
+        found = {"name": f"{_NAME}-dispatch", "to": "github_dispatch", "repositories": [repository]}
+        return found | {"repository": told, "deploy_branches": True}
     has_own = bool(environ.get("AZDO_PR_REPO_NAME", "").strip())
     told = side.repository(environ, "AZDO_PR_REPO_NAME" if has_own else "AZDO_GITOPS_REPO_NAME")
     return {"name": f"{_NAME}-task", "to": "azure_devops_task", "repositories": [repository], "repository": told}

@@ -42,7 +42,7 @@ _EVENT = _COMMON | {"verdicts", "address", "address_file", "headers_file"}
 _TAKES: dict[RouteKind, frozenset[str]] = {
     RouteKind.GITHUB_STATUS: _STATUS,
     RouteKind.GITHUB_DEPLOYMENT: _DEPLOYMENT,
-    RouteKind.GITHUB_DISPATCH: _COMMON | {"until", "repository", "event_type", "token_file"},
+    RouteKind.GITHUB_DISPATCH: _COMMON | {"until", "repository", "event_type", "deploy_branches", "token_file"},
     RouteKind.GITLAB_STATUS: _STATUS,
     RouteKind.GITLAB_DEPLOYMENT: _DEPLOYMENT,
     RouteKind.AZURE_DEVOPS_STATUS: _STATUS,
@@ -120,6 +120,8 @@ class RouteSetting(Section):
     repository: str | None = None
     """Canonical: who gets a dispatch; where pull requests with tasks are."""
     event_type: str = "sync-success"
+    deploy_branches: bool = False
+    """Only of commits whose message names a branch `deploy/<run id>/<image tag>/<branch>`."""
     api_url: str | None = None
     production: Names = ()
     """Patterns of the environments that are production."""

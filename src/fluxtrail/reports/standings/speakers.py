@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from fluxtrail.model.report import SaidRecord
@@ -10,6 +11,13 @@ from fluxtrail.model.status import CommitStatus, DeploymentRequest, StatusState
 from fluxtrail.reports.standings.budgets import Budget
 from fluxtrail.reports.standings.ports import Deployments, Dispatches, Keep, Place, Spend, StatusWriter
 from fluxtrail.reports.standings.saying import Saying
+
+
+class DispatchPlace(Place, Protocol):
+    """Where events for pipelines are sent."""
+
+    @property
+    def dispatches(self) -> Dispatches | None: ...
 
 
 class Speaker(Protocol):
@@ -101,8 +109,8 @@ class DeploymentSpeaker(_OfPlace):
         budget_of: BudgetOf,
         *,
         key_of: Callable[[Saying], str],
-        is_production: bool = False,
-        is_transient: bool = False,
+        is_production: Callable[[str], bool] = lambda _: False,
+        is_transient: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Args:
         key_of: names a deployment for ever and everywhere, so that one whose answer got lost is found again.
@@ -144,39 +152,39 @@ class DeploymentSpeaker(_OfPlace):
             ref=standing.branch,
             environment=standing.environment,
             description=saying.texts["description"],
-            is_production=self._is_production,
-            is_transient=self._is_transient,
+            is_production=self._is_production(standing.environment),
+            is_transient=self._is_transient(standing.environment),
             key=self._key_of(saying),
         )
 
 
 class DispatchSpeaker(_OfPlace):
-    """An event for a pipeline, once a commit and environment. What cannot be read back is sent again if in doubt: the
-    payload carries a stable id.
+    """An event for a pipeline, once a commit and environment.
+
+    It cannot be read back, so it is sent again if in doubt: the payload carries a stable id.
     """
 
     def __init__(
         self,
-        dispatches: Dispatches,
-        place: Place,
+        find_place: Callable[[str], DispatchPlace | None],
         budget_of: BudgetOf,
         *,
+        repository: str,
         event_type: str,
         payload_of: Callable[[Saying], Mapping[str, Any] | None],
     ) -> None:
         """Args:
-        place: of the repository that gets the events.
+        repository: the one that gets the events, by its canonical name.
         payload_of: None where a commit is none that a pipeline waits for.
         """
-        super().__init__(lambda _: place, budget_of)
-        self._dispatches = dispatches
-        self._place = place
+        super().__init__(lambda _: find_place(repository), budget_of)
+        self._find = partial(find_place, repository)
         self._event_type = event_type
         self._payload_of = payload_of
 
     async def say(self, saying: Saying, last: SaidRecord | None, *, spend: Spend, keep: Keep, is_unsure: bool) -> str:
-        payload = self._payload_of(saying)
-        if payload is not None:
+        payload, place = self._payload_of(saying), self._find()
+        if payload is not None and place is not None and place.dispatches is not None:
             await spend()
-            await self._dispatches.send(self._place.path, self._event_type, payload)
+            await place.dispatches.send(place.path, self._event_type, payload)
         return ""

@@ -1,0 +1,199 @@
+"""Routes' wiring: who tells forges, pipelines, chats and webhooks how commits stand, and how often it may."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from fluxtrail.model.environments import Grouping
+from fluxtrail.model.report import NewReport
+from fluxtrail.reports.dispatcher import Dispatcher
+from fluxtrail.reports.phases.dispatches import dispatch_of
+from fluxtrail.reports.plan import Output, Planner, planner, together
+from fluxtrail.reports.routes import RouteKind
+from fluxtrail.reports.standings.budgets import Budget, Budgets, Window
+from fluxtrail.reports.standings.output import PACE, StandingOutput
+from fluxtrail.reports.standings.plan import standing_planner
+from fluxtrail.reports.standings.revisiting import Revisitor
+from fluxtrail.reports.standings.saying import Compose, Saying
+from fluxtrail.reports.standings.speakers import DeploymentSpeaker, DispatchSpeaker, Speaker, StatusSpeaker
+from fluxtrail.reports.standings.words import DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, example_values
+from fluxtrail.reports.templates import Text
+from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.remotes import Remotes
+from fluxtrail.runtime.settings import ForgeKind, Settings
+from fluxtrail.runtime.settings_routes import BudgetsSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.telemetry import Job
+from fluxtrail.runtime.writers import Placed, Writers
+from fluxtrail.trail.ports import Clock
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+DEFAULT_URL = "{{ url }}"
+FORGE_OF: dict[RouteKind, ForgeKind] = {
+    RouteKind.GITHUB_STATUS: "github",
+    RouteKind.GITHUB_DEPLOYMENT: "github",
+    RouteKind.GITHUB_DISPATCH: "github",
+    RouteKind.GITLAB_STATUS: "gitlab",
+    RouteKind.GITLAB_DEPLOYMENT: "gitlab",
+    RouteKind.AZURE_DEVOPS_STATUS: "azure_devops",
+    RouteKind.AZURE_DEVOPS_TASK: "azure_devops",
+}
+
+
+def standing_routes(settings: Settings) -> list[RouteSetting]:
+    """Return the routes that tell how commits stand; the others tell every event."""
+    return [item for item in settings.routes if not item.to.is_per_event]
+
+
+def plan_routes(settings: Settings) -> Planner:
+    """Return what of the history must be told by routes."""
+    events = [
+        Output(sink=item.to_route().sink, is_trace=False)
+        for item in settings.routes
+        if item.to.is_per_event and item.source == "state"
+    ]
+    return together([standing_planner([item.to_route() for item in standing_routes(settings)]), planner(events)])
+
+
+class Statuses:
+    """Everything that tells how commits stand. Build it, run its jobs."""
+
+    def __init__(self, settings: Settings, remotes: Remotes, *, ledger: FoldedLedger, clock: Clock) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._clock = clock
+        self._writers = Writers(remotes.forges)
+        self._grouping: Grouping = grouping_of(settings.environments)
+        self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        self.budgets = Budgets(ledger.store.outbox.spend, clock)
+        self.outputs = [self._output(item) for item in standing_routes(settings)]
+        self.dispatchers = [self._dispatcher(output) for output in self.outputs]
+        ledger.on_planned.append(self.wake)
+
+    def wake(self) -> None:
+        """Something may have been planned. Never waits."""
+        for dispatcher in self.dispatchers:
+            dispatcher.wake()
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        revisitor = Revisitor(
+            [output.sink for output in self.outputs],
+            self._ledger.store.said,
+            add_reports=self._add_reports,
+            newest=self._newest,
+            clock=self._clock,
+        )
+        return {"standings": revisitor.run}
+
+    async def _newest(self) -> int:
+        return (await self._ledger.store.feed(after=None, limit=1)).last_id
+
+    async def _add_reports(self, reports: Sequence[NewReport]) -> None:
+        async with self._ledger.unit() as unit:
+            await unit.add_reports(reports)
+
+    def _dispatcher(self, output: StandingOutput) -> Dispatcher:
+        return Dispatcher(output, self._ledger.store.outbox, self._clock, owner=self._owner, pace=PACE)
+
+    def _output(self, item: RouteSetting) -> StandingOutput:
+        route = item.to_route()
+        compose = Compose(route, self._grouping.environment_of, _templates(item), public_url=self._settings.public_url)
+        return StandingOutput(
+            route,
+            self._speaker(item),
+            compose,
+            self._ledger.store,
+            self._ledger.store.said,
+            self.budgets,
+            self._clock,
+            settle_after=timedelta(seconds=self._settings.settle_seconds),
+        )
+
+    def _speaker(self, item: RouteSetting) -> Speaker:
+        kind = FORGE_OF[item.to]
+        find = partial(self._writers.find, kind=kind)
+        budget_of = partial(forge_budget, self._settings.budgets, kind)
+        match item.to:
+            case RouteKind.GITHUB_DEPLOYMENT | RouteKind.GITLAB_DEPLOYMENT:
+                return DeploymentSpeaker(
+                    lambda repository: _known(find(repository)).deployments,
+                    find,
+                    budget_of,
+                    key_of=self._key,
+                    is_production=partial(fits, item.production),
+                    is_transient=partial(fits, item.transient),
+                )
+            case RouteKind.GITHUB_DISPATCH:
+                return DispatchSpeaker(
+                    find,
+                    budget_of,
+                    repository=item.repository or "",
+                    event_type=item.event_type,
+                    payload_of=partial(_payload, self._key, needs_branch=item.deploy_branches),
+                )
+            case _:
+                return StatusSpeaker(lambda repository: _known(find(repository)).statuses, find, budget_of)
+
+    def _key(self, saying: Saying) -> str:
+        """Name a deployment for ever: by the ledger that tells of it, and what it is of."""
+        standing = saying.standing
+        return f"{self._ledger.store.instance_id}/{standing.commit.sha}/{standing.environment}"
+
+
+def fits(patterns: Sequence[str], environment: str) -> bool:
+    """Whether an environment fits one of the patterns; none fits nothing."""
+    return any(fnmatchcase(environment, pattern) for pattern in patterns)
+
+
+def _known(placed: Placed | None) -> Any:
+    assert placed is not None, "asked for its budget before"
+    return placed
+
+
+def _payload(key_of: Callable[[Saying], str], saying: Saying, *, needs_branch: bool) -> Mapping[str, Any] | None:
+    """Return what a pipeline is told: gitops-connector's fields where the commit's message has them, and ours."""
+    commit = saying.standing.commit
+    found = dispatch_of(commit.subject, commit.sha)
+    if found is None and needs_branch:
+        return None
+    stated = msgspec.to_builtins(found) if found else {"sha": commit.sha, "commitmessage": commit.subject}
+    return {
+        **stated,
+        "id": key_of(saying),
+        "environment": saying.standing.environment,
+        "repository": commit.repository,
+    }
+
+
+def _templates(item: RouteSetting) -> dict[str, Text]:
+    """Return what a route's sayings are filled into. Raises ConfigError."""
+    sources = {
+        "context": item.context or DEFAULT_CONTEXT,
+        "description": item.description or DEFAULT_DESCRIPTION,
+        "url": item.url if item.url is not None else DEFAULT_URL,
+        "environment_url": item.environment_url or "",
+    }
+    example = example_values()
+    return {
+        name: Text(source, example=example, subject=f"setting routes.{item.name}.{name}")
+        for name, source in sources.items()
+    }
+
+
+def forge_budget(setting: BudgetsSetting, kind: ForgeKind, whose: str) -> Budget:
+    """Return the allowance of one installation (host and owner)."""
+    windows = {
+        "github": (Window(setting.github_per_minute, MINUTE), Window(setting.github_per_hour, HOUR)),
+        "gitlab": (Window(setting.gitlab_per_minute, MINUTE),),
+        "azure_devops": (Window(setting.azure_devops_per_minute, MINUTE),),
+    }
+    return Budget(f"statuses/{whose}", windows[kind])
