@@ -19,6 +19,7 @@ ALL = (
     ("memory",),
     ("ledger",),
     ("feed",),
+    ("exposition",),
     ("telemetry", "--kills", str(KILLS), "--changes", "22", "--outage", "120", "--time-scale", "4"),
     ("fuzz", "--cases", "50000"),
     ("kill", "--kills", str(KILLS), "--changes", "22", "--time-scale", "4"),

@@ -62,5 +62,6 @@ async def test_every_question_is_answered(answers: Answers, path: str, status: i
 
 async def test_metrics_of_a_new_ledger(answers: Answers) -> None:
     metrics = Metrics(figures=Figures, answers=answers, created_at=NOW, now=lambda: NOW)
-    body, _ = await metrics.render()
+    pieces, _ = await metrics.render()
+    body = b"".join(pieces)
     assert b"fluxtrail_attribution_pending 0.0" in body

@@ -20,6 +20,7 @@ import bisect
 import itertools
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -135,6 +136,16 @@ class HistogramSeries(msgspec.Struct, frozen=True, kw_only=True):
     newest: Sample | None = None
 
 
+class Counted(NamedTuple):
+    """One series as it stands now, for who makes many lines of many: little to take, the rest is for elsewhere."""
+
+    family: Family
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    """In each bucket, not cumulative; the last one is above all bounds."""
+    sum_microseconds: int
+
+
 class CounterSeries(msgspec.Struct, frozen=True, kw_only=True):
     family: Family
     labels: tuple[str, ...]
@@ -176,7 +187,7 @@ _DROP_IN_NAMES = frozenset(family.name for family in DROP_IN)
 
 
 class Figures:
-    """Cumulative since the ledger began. Not for several threads; `histograms` and `counters` are snapshots."""
+    """Cumulative since the ledger began. Not for several threads; what it returns are snapshots."""
 
     def __init__(self) -> None:
         self._histograms: dict[tuple[str, tuple[str, ...]], _Histogram] = {}
@@ -219,6 +230,13 @@ class Figures:
                 exponential=histogram.exponential.ordered() if histogram.exponential is not None else None,
                 newest=histogram.newest,
             )
+
+    def counted(self) -> list[Counted]:
+        """Every series of the histograms, in no order, without exponential buckets and newest samples."""
+        return [
+            Counted(_FAMILIES[name], labels, tuple(histogram.counts), histogram.sum_microseconds)
+            for (name, labels), histogram in self._histograms.items()
+        ]
 
     def counters(self) -> Iterator[CounterSeries]:
         for (name, labels), value in sorted(self._counters.items()):

@@ -1,4 +1,7 @@
-"""Turns figures, counts and self-metrics into prometheus_client's families. Everything is read when it is scraped."""
+"""Turns counters, counts and self-metrics into prometheus_client's families. Everything is read when it is scraped.
+
+Histograms, of which there are most lines by far, are written in `exposition.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,19 @@ from prometheus_client import Metric
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     InfoMetricFamily,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from fluxtrail.model.counts import Counts
-from fluxtrail.model.figures import BUCKETS_SECONDS, COUNTERS, HISTOGRAMS, CounterSeries, Figures, HistogramSeries
+from fluxtrail.model.figures import COUNTERS, CounterSeries, Figures
 from fluxtrail.web.measures import Kind, Measure
 
-_BOUNDS = (*(f"{bound}.0" for bound in BUCKETS_SECONDS), "+Inf")
 _TARGET = ("cluster", "namespace", "name", "kind")
 
 
 class Snapshot(Collector):
-    """Everything `/metrics` says, taken at one instant in the event loop and rendered elsewhere."""
+    """What `/metrics` says besides histograms, taken at one instant in the event loop and rendered elsewhere."""
 
     def __init__(
         self,
@@ -38,7 +38,6 @@ class Snapshot(Collector):
         """Args:
         counts: None where another process tells them.
         """
-        self._histograms = list(figures.histograms())
         self._counters = list(figures.counters())
         self._counts = counts
         self._measures = list(measures)
@@ -46,23 +45,11 @@ class Snapshot(Collector):
         self._now = now
 
     def collect(self) -> Iterator[Metric]:
-        yield from _histograms(self._histograms, self._created)
         yield from _counters(self._counters, self._created)
         if self._counts is not None:
             yield from _counted(self._counts, self._created, self._now)
         for measure in self._measures:
             yield _measured(measure)
-
-
-def _histograms(series: Sequence[HistogramSeries], created: float) -> Iterator[Metric]:
-    families = {f.name: HistogramMetricFamily(f.name, f.help, labels=f.labels) for f in HISTOGRAMS}
-    for one in series:
-        family = families[one.family.name]
-        buckets = list(zip(_BOUNDS, (float(count) for count in one.cumulative), strict=True))
-        family.add_metric(one.labels, buckets, one.sum_seconds)
-        labels = dict(zip(one.family.labels, one.labels, strict=True))
-        family.samples.append(Sample(f"{family.name}_created", labels, created))
-    return iter(families.values())
 
 
 def _counters(series: Sequence[CounterSeries], created: float) -> Iterator[Metric]:

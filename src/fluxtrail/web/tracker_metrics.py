@@ -171,6 +171,6 @@ class TrackerMetrics:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
-    async def render(self, *, accept: str = "") -> tuple[bytes, str]:
+    async def render(self, *, accept: str = "") -> tuple[list[bytes], str]:
         """Return the body and its content type. OpenMetrics was never spoken there: `accept` changes nothing."""
-        return render_tracker(self._counters()) + generate_latest(self._process), CONTENT_TYPE_PLAIN_0_0_4
+        return [render_tracker(self._counters()), generate_latest(self._process)], CONTENT_TYPE_PLAIN_0_0_4
