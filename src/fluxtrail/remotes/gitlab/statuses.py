@@ -54,6 +54,8 @@ class GitLabStatuses:
     async def write(self, repository: str, sha: str, status: CommitStatus) -> None:
         """Write a status, once. One that GitLab has already is taken as written, its description as it was.
 
+        Without an address a job that is moved on keeps the one it has.
+
         Raises:
             NotFoundError: the commit or the project is not known, or not to this token. UpstreamError: `retryable`: it
             may have been taken. ConflictError: `retryable`: another status of the commit is being written, or has just
