@@ -55,7 +55,7 @@ class _Window(Generic[F]):
         if self.fault.every_seconds is not None and self._is_past(now):
             period = timedelta(seconds=max(self.fault.every_seconds, 1.0))
             self.begins_at += (now - self.begins_at) // period * period
-        return now >= self.begins_at and not self.is_over(now)
+        return self.left != 0 and now >= self.begins_at and not self._is_past(now)
 
     def dated(self, now: datetime) -> F:
         """Return the fault with `Retry-After` of what is left worked out."""

@@ -37,6 +37,7 @@ class GitLab(Service):
         self._deployments: dict[str, list[Json]] = defaultdict(list)
         self._environments: dict[str, dict[str, Json]] = defaultdict(dict)
         self._numbers = itertools.count(1)
+        self.per_minute = REQUESTS_PER_MINUTE
         self._windows: dict[str, Window] = {}
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -56,7 +57,7 @@ class GitLab(Service):
         return {"message": message if message[:3].isdigit() or status == 400 else f"{status} {message}"}
 
     def admit(self, asked: Asked) -> None:
-        window = self._windows.setdefault(asked.token, Window(REQUESTS_PER_MINUTE, seconds=60))
+        window = self._windows.setdefault(asked.token, Window(self.per_minute, seconds=60))
         if not window.spend(asked.now):
             self.violate(asked, "per_minute", f"{window.used(asked.now):g} requests in a minute")
             raise RefusedError(429, "Too Many Requests", {"Retry-After": str(int(window.wait_seconds(asked.now)) + 1)})
@@ -64,7 +65,7 @@ class GitLab(Service):
     def settle(self, asked: Asked, answer: Answer) -> Mapping[str, str]:
         del answer
         used = int(self._windows[asked.token].used(asked.now)) if asked.token in self._windows else 0
-        limits = {"Limit": REQUESTS_PER_MINUTE, "Observed": used, "Remaining": max(REQUESTS_PER_MINUTE - used, 0)}
+        limits = {"Limit": self.per_minute, "Observed": used, "Remaining": max(self.per_minute - used, 0)}
         return {f"RateLimit-{name}": str(value) for name, value in limits.items()}
 
     # Statuses.
