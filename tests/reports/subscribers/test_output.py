@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import Mode, NewReport, ReportState
 from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TellingKey
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.reports.dispatcher import Dispatcher
+from fluxtrail.reports.dispatcher import BURY_AFTER, SITTING_SECONDS, Dispatcher
 from fluxtrail.reports.phases.records import plan_phases
 from fluxtrail.reports.plan import Content, Subject
 from fluxtrail.reports.routes import Commits, Route, RouteKind
@@ -33,8 +33,10 @@ class Web:
     def __init__(self) -> None:
         self.posted: list[tuple[str, bytes, dict[str, str]]] = []
         self.down: dict[str, UpstreamError] = {}
+        self.before: Callable[[], None] = lambda: None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        self.before()
         for part, error in self.down.items():
             if part in url or part.encode() in body:
                 raise error
@@ -131,6 +133,56 @@ async def test_7_one_that_fails_keeps_nothing_from_another(room: Room) -> None:
         room.clock.turn(60)
         await first.work()
     assert [body["status_name"] for body in room.web.bodies("https://first")] == names(NOTICE)
+
+
+async def test_later_records_do_not_overtake_in_an_outage(room: Room) -> None:
+    await room.plan(plan_phases(signed(NOTICE), sinks=["route.board"], callback_url=PAGE))
+    room.web.down = {"secret": UpstreamError("timed out")}
+    dispatcher = room.subscriber()
+    await dispatcher.work()
+    room.clock.turn(1)
+    later = flux("ReconciliationSucceeded")
+    await room.plan(plan_phases(signed(later), sinks=["route.board"], callback_url=PAGE))
+    room.web.down = {}
+    while await room.answers(ReportState.WAITING):
+        room.clock.turn(60)
+        await dispatcher.work()
+    assert [body["status_name"] for body in room.web.bodies(SECRET_URL)] == [*names(NOTICE), "Status"]
+    assert room.web.bodies(SECRET_URL)[-1]["state"] == "ReconciliationSucceeded"
+
+
+async def test_who_refuses_everything_is_asked_again_before_anything_is_buried(room: Room) -> None:
+    await room.plan(plan_phases(signed(NOTICE), sinks=["route.board"], callback_url=PAGE))
+    room.web.down = {"board": UpstreamError("bad request", status=400, retryable=False)}
+    dispatcher = room.subscriber()
+    await dispatcher.work()
+    assert dispatcher.numbers.is_down
+    assert (len(await room.answers(ReportState.WAITING)), room.web.posted) == (4, [])
+    room.web.down = {}
+    while await room.answers(ReportState.WAITING):
+        room.clock.turn(60)
+        await dispatcher.work()
+    assert [body["status_name"] for body in room.web.bodies(SECRET_URL)] == names(NOTICE)
+
+
+async def test_who_refuses_everything_for_long_gets_no_more_of_it(room: Room) -> None:
+    await room.plan(plan_phases(signed(flux("info")), sinks=["route.board"], callback_url=PAGE))
+    room.web.down = {"board": UpstreamError("bad request", status=400, retryable=False)}
+    dispatcher = room.subscriber()
+    for _ in range(BURY_AFTER):
+        await dispatcher.work()
+        room.clock.turn(120)
+    assert await room.answers(ReportState.DEAD) == ["bad request"]
+
+
+async def test_a_slow_subscriber_keeps_its_place_for_the_next_claim(room: Room) -> None:
+    await room.plan(plan_phases(signed(NOTICE), sinks=["route.board"], callback_url=PAGE))
+    room.web.before = lambda: room.clock.turn(SITTING_SECONDS)
+    dispatcher = room.subscriber()
+    for sent in (2, 4):
+        await dispatcher.work()
+        assert len(room.web.posted) == sent
+    assert [body["status_name"] for body in room.web.bodies(SECRET_URL)] == names(NOTICE)
 
 
 async def test_what_is_refused_alone_is_a_dead_letter(room: Room) -> None:

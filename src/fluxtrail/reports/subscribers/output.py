@@ -6,17 +6,18 @@ is a dead letter; while it is away, all waits in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from fluxtrail.model.environments import Grouping
-from fluxtrail.model.errors import WireError
+from fluxtrail.model.errors import FluxtrailError, WireError
 from fluxtrail.model.report import ClaimedReport
 from fluxtrail.model.telling import DeliveryTelling, TellingKey
-from fluxtrail.reports.dispatcher import Pace
-from fluxtrail.reports.outputs import Ready, Rendering, Taken
+from fluxtrail.reports.batches import Fault, fault_of
+from fluxtrail.reports.dispatcher import ALIKE, Pace
+from fluxtrail.reports.outputs import Ready, Rendering, Settlement
 from fluxtrail.reports.phases.records import PhaseRecord
 from fluxtrail.reports.plan import Content, Subject, read_content
 from fluxtrail.reports.ports import Facts
@@ -25,8 +26,8 @@ from fluxtrail.reports.subscribers.ports import Poster
 from fluxtrail.reports.subscribers.verdicts import verdict_record
 
 HEADERS = {"Content-Type": "application/json"}
-SUBSCRIBER_PACE = Pace(items=1, timeout_seconds=15.0)
-"""A record in a request; 15 s are what the sender allows it."""
+SUBSCRIBER_PACE = Pace(timeout_seconds=15.0)
+"""15 s are what the sender allows a request."""
 
 _phase = msgspec.json.Decoder(PhaseRecord)
 _encode = msgspec.json.encode
@@ -40,6 +41,9 @@ class Source(Protocol):
 
 class SubscriberOutput:
     """One subscriber. Hand it to a Dispatcher with `SUBSCRIBER_PACE`.
+
+    What waits keeps its place: it is due since it was planned, so that an outage changes no order. Only a process that
+    dies in the middle of a claim may be overtaken by the next one.
 
     Args:
         address: gives its URL when something is sent: it may stand in a file that changes.
@@ -55,15 +59,69 @@ class SubscriberOutput:
     def sink(self) -> str:
         return self._route.sink
 
-    async def render(self, reports: Sequence[ClaimedReport]) -> Rendering:
-        return await self._source.render(reports)
+    async def deliver(self, reports: Sequence[ClaimedReport], settlement: Settlement) -> None:
+        """Post these and settle each. See `SettlingOutput`; ConfigError where the address cannot be read."""
+        rendering = await self._source.render(reports)
+        if rendering.silent:
+            await settlement.drop(rendering.silent)
+        for report, problem in rendering.broken:
+            await settlement.bury([report], problem)
+        if rendering.ready:
+            await _Round(settlement, self._post).send(rendering.ready)
 
-    async def send(self, items: Sequence[bytes]) -> Taken:
-        """Post these, one request each. Raises FluxtrailError kin, ConfigError where the address cannot be read."""
-        url = self._address()
-        for item in items:
-            await self._poster.post(url, item, HEADERS)
-        return Taken()
+    async def _post(self, ready: Ready) -> None:
+        for item in ready.items:
+            await self._poster.post(self._address(), item, HEADERS)
+
+
+class _Round:
+    """What becomes of one claim, as the dispatcher's own rules have it (`reports/batches.py`)."""
+
+    def __init__(self, settlement: Settlement, post: Callable[[Ready], Awaitable[None]]) -> None:
+        self._settlement = settlement
+        self._post = post
+        self._has_taken = False
+        self._refused: list[tuple[ClaimedReport, FluxtrailError]] = []
+
+    async def send(self, ready: Sequence[Ready]) -> None:
+        """Post one after the other; raise where the subscriber is at fault, with everything in its place."""
+        for index, one in enumerate(ready):
+            left = [later.report for later in ready[index:]]
+            if self._settlement.is_late:
+                await self._keep(left, "")
+                break
+            try:
+                await self._post(one)
+            except FluxtrailError as exc:
+                if fault_of(exc) is Fault.RECEIVER:
+                    await self._keep(left, str(exc))
+                    raise
+                self._refused.append((one.report, exc))
+            else:
+                self._has_taken = True
+                await self._settlement.acknowledge([one.report])
+            if len(self._refused) >= ALIKE and not self._has_taken:
+                await self._keep(left[1:], "")
+                break
+        await self._settle_refused()
+
+    async def _settle_refused(self) -> None:
+        """Bury what was refused while others were taken; if all was, the subscriber is at fault."""
+        doubted: list[tuple[ClaimedReport, FluxtrailError]] = []
+        for report, error in self._refused:
+            is_its_own = self._has_taken or fault_of(error) is Fault.SIZE
+            if is_its_own or self._settlement.is_stubborn(report):
+                await self._settlement.bury([report], str(error))
+            else:
+                doubted.append((report, error))
+        if doubted:
+            await self._keep([report for report, _ in doubted], str(doubted[-1][1]))
+            raise doubted[-1][1]
+
+    async def _keep(self, reports: Sequence[ClaimedReport], answer: str) -> None:
+        if reports:
+            since = min(report.created_at for report in reports)
+            await self._settlement.postpone(reports, until=since, answer=answer)
 
 
 class PhaseSource:
