@@ -193,10 +193,18 @@ async def test_every_write_is_audited(keeper: Keeper, client: GitLabClient) -> N
     assert told == [("commit status success fluxtrail/prod", f"gitlab.test/acme/shop/cart@{SHA}")]
 
 
-async def test_a_budget_belongs_to_host_and_top_group(forge: FakeForge, make_client: ClientMaker) -> None:
+async def test_a_budget_belongs_to_host_and_top_group(make_client: ClientMaker) -> None:
     assert GitLabStatuses(make_client()).budget_key("Acme/shop/cart") == "gitlab.test/acme"
-    rooted = make_client(host="g.test:8443", api_url=f"{forge.base_url}/git/api/v4")
-    assert GitLabStatuses(rooted).budget_key("git/acme/shop") == "g.test:8443/acme"
+    assert GitLabStatuses(make_client(host="g.test:8443")).budget_key("acme/shop") == "g.test:8443/acme"
+
+
+async def test_a_group_may_be_named_as_the_root_is(forge: FakeForge, make_client: ClientMaker) -> None:
+    tokens = [{"host": "gitlab.test", "owner": "git/git", "token": SECRET}]
+    client = make_client(api_url=f"{forge.base_url}/git/api/v4", credentials=tokens)
+    forge.says(Says(status=201, json={}))
+    await GitLabStatuses(client).write(client.project_of("git/git/shop"), SHA, status())
+    assert forge.asked[0].path == f"/git/api/v4/projects/git%2Fshop/statuses/{SHA}"
+    assert forge.asked[0].headers["authorization"] == f"Bearer {SECRET}"
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 422, 429, 500])

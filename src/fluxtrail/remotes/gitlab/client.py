@@ -78,33 +78,26 @@ class GitLabClient:
         found = await self._pages(path, project, list[WireCommit], limit=COMMITS_LIMIT)
         return [wire.id for wire in reversed(found)]
 
-    async def read_back(self, repository: str, path: str = "", **query: str | int) -> Answer:
-        """Return the answer at a path below the project; asked conditionally where it is known already.
-
-        Args:
-            repository: the path below the host; GitLab's own root may be a part of it.
-        """
-        project = self.project_of(repository)
+    async def read_back(self, project: str, path: str = "", **query: str | int) -> Answer:
+        """Return the answer at a path below the project; asked conditionally where it is known already."""
         return await self._rest.read_back(f"{_project(project)}{path}", owner=self._owner(project), **query)
 
-    async def write(self, method: str, repository: str, path: str, body: Any) -> Answer:
+    async def write(self, method: str, project: str, path: str, body: Any) -> Answer:
         """Send to a path below the project, once; see `RestClient.write`."""
-        project = self.project_of(repository)
         return await self._rest.write(method, f"{_project(project)}{path}", body, owner=self._owner(project))
 
-    def place(self, repository: str) -> str:
+    def place(self, project: str) -> str:
         """Return a project with its host, for people.
 
         Raises:
             WireError: it is none.
         """
-        project = self.project_of(repository)
         _project(project)
         return f"{self._rest.host}/{project}"
 
-    def budget_key(self, repository: str) -> str:
-        """Return under which name the calls for a repository are counted: `gitlab.com/acme`."""
-        return self._rest.budget_key(self.project_of(repository).partition("/")[0])
+    def budget_key(self, project: str) -> str:
+        """Return under which name the calls for a project are counted: `gitlab.com/acme`."""
+        return self._rest.budget_key(project.partition("/")[0])
 
     def _owner(self, project: str) -> str:
         """Return what credentials are bound to: all before the name, as in the canonical name."""

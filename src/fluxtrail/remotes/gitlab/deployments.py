@@ -50,6 +50,8 @@ class _WireProject(msgspec.Struct, frozen=True, kw_only=True):
 class GitLabDeployments:
     """Makes deployments and notes their states. Safe for concurrent callers.
 
+    `repository` is a project's path without GitLab's own root, see `GitLabClient.project_of`.
+
     Args:
         audit: told of every write before it is sent.
     """

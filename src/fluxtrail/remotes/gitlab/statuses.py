@@ -44,6 +44,8 @@ class _WireStatus(msgspec.Struct, frozen=True, kw_only=True):
 class GitLabStatuses:
     """Writes and reads back the statuses of commits. Safe for concurrent callers.
 
+    `repository` is a project's path without GitLab's own root, see `GitLabClient.project_of`.
+
     Args:
         audit: told of every write before it is sent.
     """
