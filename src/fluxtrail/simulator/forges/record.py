@@ -69,6 +69,8 @@ class FinalStatus(msgspec.Struct, kw_only=True):
     writes: int
     finals: int
     """How many of the writes were final ones."""
+    repeats: int = 0
+    """How many said what the one before them had said."""
     steps: list[str]
     """The states it went through, repeats left out; the last hundred."""
 
@@ -100,6 +102,8 @@ class Recorder:
         before = self._statuses.get(key)
         if before is None:
             before = self._statuses[key] = FinalStatus(last=taken, writes=0, finals=0, steps=[])
+        elif _said(before.last) == _said(taken):
+            before.repeats += 1
         before.last = taken
         before.writes += 1
         before.finals += taken.is_final
@@ -137,8 +141,12 @@ def write_json(write: Write) -> Json:
 
 
 def _final_json(status: FinalStatus) -> Json:
-    more = {"writes": status.writes, "finals": status.finals, "steps": status.steps}
+    more = {"writes": status.writes, "finals": status.finals, "repeats": status.repeats, "steps": status.steps}
     return write_json(status.last) | more
+
+
+def _said(write: Write) -> tuple[str, str, str, str]:
+    return write.id if write.environment else "", write.state, write.description, write.url
 
 
 def _plain(item: Write | Violation) -> Json:
