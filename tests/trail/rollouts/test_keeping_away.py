@@ -13,6 +13,7 @@ from tests.trail.workloads.cluster import DEPLOYMENT
 
 from fluxtrail.model.moment import Precision
 from fluxtrail.model.observation import Unavailable
+from fluxtrail.model.records import SyncId
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.rollouts.keeper import PARK_SECONDS
@@ -138,6 +139,26 @@ async def test_sync_whose_flux_is_not_heard_of_again_is_given_up(world: RunningW
     world.clock.forward(2)
     await world.look()
     assert await world.state() is RunningState.UNKNOWN
+
+
+async def test_missed_sync_that_left_the_manifests_as_they_were_made_nothing(world: RunningWorld) -> None:
+    """All of it within one second: only the manifests tell which sync made the new image."""
+    docs = make(world, "web")
+    await world.begin(*docs)
+    baseline = await world.sync()
+    first, second, third = (world.commit("fleet", f"c{number}", apps__a=str(number)) for number in (1, 2, 3))
+    world.clock.time = world.clock.time.replace(microsecond=0) + timedelta(minutes=10)
+    world.now(world.flux).end_well(f"main@sha1:{first}", "d0")
+    doc = bump(world, "web")
+    world.flux.end_well(f"main@sha1:{second}", "d2")
+    world.clock.forward(5)
+    world.now(world.flux).end_well(f"main@sha1:{third}", "d2")
+    at = roll(world, doc)
+    await come_back(world, third)
+    same, other = await world.sync(SyncId(baseline.id + 1)), await world.sync(SyncId(baseline.id + 2))
+    assert (same.is_unchanged, same.running_state, await world.changed(same)) == (False, RunningState.ABSENT, [])
+    assert (other.running_state, await world.changed(other)) == (RunningState.REACHED, ["web"])
+    assert [row.running.at for row in await world.rows(other) if row.running] == [at]
 
 
 async def test_sync_that_a_later_one_overtook_runs_with_it(world: RunningWorld) -> None:

@@ -38,6 +38,8 @@ replace = msgspec.structs.replace
 BUSY_SHARE = 0.25
 LONGEST_REST_SECONDS = 0.25
 UNREAD_BATCH = 200
+RECENT_SYNCS = 32
+"""Syncs of a target among which the one before a missed one is looked for; without it, less is known."""
 TARGETS_AT_ONCE = 16
 PARK_SECONDS = 1.0
 """After which what could not be read is read again."""
@@ -83,6 +85,7 @@ class RolloutKeeper(WorkloadListener):
             clock=clock,
             generation_of_release=lambda release: self._handed.get(release, 0),
             find_sync=self._find_sync,
+            find_before=self._find_before,
         )
         self._handed: dict[TargetId, int] = {}
         """Up to which generation commits were handed over to each HelmRelease."""
@@ -324,6 +327,11 @@ class RolloutKeeper(WorkloadListener):
     async def _find_sync(self, sync_id: SyncId) -> SyncRecord | None:
         async with self._ledger.unit() as unit:
             return (await unit.syncs([sync_id])).get(sync_id)
+
+    async def _find_before(self, sync: SyncRecord) -> SyncRecord | None:
+        async with self._ledger.unit() as unit:
+            recent = await unit.recent_syncs(sync.target_id, limit=RECENT_SYNCS)
+        return next((item for item in reversed(recent) if item.id < sync.id), None)
 
     def _merge(self, read: WorkloadRecord) -> WorkloadRecord:
         """What was judged while it was read stays; only what a later sync's changes are told from is taken."""

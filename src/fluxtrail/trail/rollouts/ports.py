@@ -28,6 +28,9 @@ class RunningUnit(Protocol):
 
     async def syncs(self, ids: Sequence[SyncId]) -> dict[SyncId, SyncRecord]: ...
 
+    async def recent_syncs(self, target_id: TargetId, *, limit: int) -> list[SyncRecord]:
+        """A target's newest syncs, oldest first."""
+
     async def unread_syncs(self, cluster: ClusterUid, *, limit: int) -> list[SyncRecord]:
         """Applied, and not read again yet; of targets that are there, oldest first."""
 

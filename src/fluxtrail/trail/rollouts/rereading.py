@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from fluxtrail.model.errors import AuthError, FluxtrailError, WireError
 from fluxtrail.model.flux import HELM_GROUP
+from fluxtrail.model.moment import Precision
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId, SyncRecord, TargetId, TargetRecord
@@ -74,6 +76,14 @@ class Reread(msgspec.Struct, frozen=True, kw_only=True):
     handovers: Sequence[HandoverRecord] = ()
 
 
+class Turn(NamedTuple):
+    """A sync that may have changed something."""
+
+    sync: SyncRecord
+    later: SyncRecord | None
+    """The target's next one, as far as it is known."""
+
+
 class Unreadable(Exception):  # noqa: N818 - not an error: a reason to wait
     """Cannot be read now; try again after these seconds."""
 
@@ -86,6 +96,7 @@ class Rereading:
 
     Args:
         generation_of_release: up to which generation of a HelmRelease commits were handed over to it; 0 for none.
+        find_before: the sync of the same target before one.
     """
 
     def __init__(
@@ -99,6 +110,7 @@ class Rereading:
         clock: Clock,
         generation_of_release: Callable[[TargetId], int],
         find_sync: Callable[[SyncId], Awaitable[SyncRecord | None]],
+        find_before: Callable[[SyncRecord], Awaitable[SyncRecord | None]],
     ) -> None:
         self._cluster = cluster
         self._view = view
@@ -108,6 +120,7 @@ class Rereading:
         self._clock = clock
         self._generation_of_release = generation_of_release
         self._find_sync = find_sync
+        self._find_before = find_before
         self._began_at = clock.now()
         """What is waited for since before, may come as after any start."""
 
@@ -121,14 +134,16 @@ class Rereading:
         if target is None or target.deleted_at is not None or target.lands_on != self._cluster:
             # Where manifests land on another cluster, nobody knows which one of ours that is.
             return Reread(syncs=syncs, state=RunningState.UNKNOWN)
-        if all(_changed_nothing(sync) for sync in syncs):
+        following = await self._following(target, syncs)
+        turns = await self._turns(target, syncs, following)
+        if not turns:
             return Reread(syncs=syncs, state=RunningState.ABSENT)
         if (self._cluster, target.key) not in self._registry.inventories:
             if self._is_too_late(syncs, PATIENCE):
                 return Reread(syncs=syncs, state=RunningState.UNKNOWN)
             raise Unreadable  # its own stream is about to bring it, after a start
         try:
-            return await self._read(target, syncs)
+            return await self._read(target, syncs, turns, following)
         except FluxtrailError as exc:
             if self._is_too_late(syncs, PATIENCE):
                 log.warning("workloads not read", target=str(target.key), error=str(exc))
@@ -136,19 +151,24 @@ class Rereading:
             # A right may come, and a token is renewed; it is only not asked for as often.
             raise Unreadable(REFUSED_SECONDS if isinstance(exc, AuthError) else RETRY_SECONDS) from exc
 
-    async def _read(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> Reread:
+    async def _read(
+        self,
+        target: TargetRecord,
+        syncs: Sequence[SyncRecord],
+        turns: Sequence[Turn],
+        following: SyncRecord | None,
+    ) -> Reread:
         keys = self._keys_of(target)
         found = await asyncio.gather(*(self._read_one(key) for key in keys if self._is_seen(key)))
         is_blind = len(found) < len(keys) or _UNDECODABLE in found
-        following = await self._following(target, syncs)
         read: list[WorkloadRecord] = []
         changed: list[Change] = []
         handovers: list[HandoverRecord] = []
         for thing in found:
             if isinstance(thing, HelmRelease):
-                handovers += self._handovers(thing, syncs, following)
+                handovers += self._handovers(thing, turns)
             elif isinstance(thing, Workload | Pod):
-                left, changes = self._changes(target, thing, syncs, following)
+                left, changes = self._changes(target, thing, turns, following)
                 read.append(left)
                 changed += changes
         if is_blind:
@@ -170,6 +190,28 @@ class Rereading:
             if key.kind == "HelmRelease":
                 return None  # releases that may not be read are not followed
             raise
+
+    async def _turns(
+        self, target: TargetRecord, syncs: Sequence[SyncRecord], following: SyncRecord | None
+    ) -> list[Turn]:
+        """Return those of the syncs that may have changed something, each with the one after it."""
+        found = []
+        for index, (sync, later) in enumerate(zip(syncs, [*syncs[1:], following], strict=True)):
+            before = syncs[index - 1] if index else None
+            if not _changed_nothing(sync) and not await self._left_the_same(target, before, sync):
+                found.append(Turn(sync, later))
+        return found
+
+    async def _left_the_same(self, target: TargetRecord, before: SyncRecord | None, sync: SyncRecord) -> bool:
+        """Whether a sync that nobody watched gave the manifests that were there when the one before it had ended.
+
+        Others may have come and gone between the two, so that it is not said to have changed nothing; but what is
+        there since the same second is rather of the sync after it, which has other manifests.
+        """
+        if target.key.kind != "Kustomization" or sync.started.precision is not Precision.ESTIMATED:
+            return False
+        before = before or await self._find_before(sync)
+        return before is not None and _gave(before) is not None and _gave(before) == _gave(sync)
 
     async def _following(self, target: TargetRecord, syncs: Sequence[SyncRecord]) -> SyncRecord | None:
         """Return the newest sync of the target where that is none of these."""
@@ -193,7 +235,7 @@ class Rereading:
         return kind in FAMILIAR or kind == (HELM_GROUP, "HelmRelease") or self._view.is_custom(*kind)
 
     def _changes(
-        self, target: TargetRecord, thing: Thing, syncs: Sequence[SyncRecord], following: SyncRecord | None
+        self, target: TargetRecord, thing: Thing, turns: Sequence[Turn], following: SyncRecord | None
     ) -> tuple[WorkloadRecord, list[Change]]:
         """Return a workload as the last of these syncs left it, and what each of them made of it."""
         if isinstance(thing, Workload) and (thing.key.group, thing.key.kind) not in FAMILIAR:
@@ -203,11 +245,11 @@ class Rereading:
         is_there = kept is not None or not self._census.is_new(thing)
         known = self._census.versions.known_with(thing, self._clock.now())
         changes: list[Change] = []
-        for sync, later in zip(syncs, [*syncs[1:], following], strict=True):
-            found = None if _changed_nothing(sync) else find_version(known, base.generation, sync, later)
+        for sync, later in turns:
+            found = find_version(known, base.generation, sync, later)
             if found is None:
                 continue
-            if not found.is_certain and later is None and not self._is_too_late(syncs, NEXT_PATIENCE):
+            if not found.is_certain and later is None and not self._is_too_late([sync], NEXT_PATIENCE):
                 raise Unreadable  # a sync that is not heard of yet may have made it
             left = _left_at(base, found.version)
             before = base if is_there else None
@@ -219,23 +261,21 @@ class Rereading:
         # What the next sync may have made, is left for it to find; it can tell whether it is too old to be its own.
         return (base if following is not None or left.touched_at is not None else left), changes
 
-    def _handovers(
-        self, release: HelmRelease, syncs: Sequence[SyncRecord], following: SyncRecord | None
-    ) -> list[HandoverRecord]:
+    def _handovers(self, release: HelmRelease, turns: Sequence[Turn]) -> list[HandoverRecord]:
         """Return which of these syncs changed a HelmRelease, and to which generation."""
         target = self._registry.find_target(self._cluster, release.key)
         if target is None or target.uid != release.uid:
-            if self._is_too_late(syncs, RELEASE_PATIENCE):
+            if self._is_too_late([turn.sync for turn in turns], RELEASE_PATIENCE):
                 return []
             raise Unreadable  # its own stream is about to bring it
         base = max(target.first_generation, self._generation_of_release(target.id))
         known = self._versions_of(release)
         handovers = []
-        for sync, later in zip(syncs, [*syncs[1:], following], strict=True):
-            found = None if _changed_nothing(sync) else find_version(known, base, sync, later)
+        for sync, later in turns:
+            found = find_version(known, base, sync, later)
             if found is None:
                 continue
-            if not found.is_certain and later is None and not self._is_too_late(syncs, NEXT_PATIENCE):
+            if not found.is_certain and later is None and not self._is_too_late([sync], NEXT_PATIENCE):
                 raise Unreadable  # a sync that is not heard of yet may have made it
             base = found.version.generation
             handovers.append(HandoverRecord(sync_id=sync.id, release_id=target.id, generation=base))
@@ -257,6 +297,13 @@ class Rereading:
 def _changed_nothing(sync: SyncRecord) -> bool:
     """Whether nothing of a sync is to run: it left things as they were, or was itself taken back."""
     return sync.is_remediated or (sync.is_unchanged and sync.outcome is Outcome.SUCCEEDED)
+
+
+def _gave(sync: SyncRecord) -> tuple[str, int] | None:
+    """Return what a Kustomization's sync left: the digest of its manifests, and of which spec they were made."""
+    if sync.outcome is not Outcome.SUCCEEDED or sync.manifests_digest is None:
+        return None
+    return sync.manifests_digest, sync.generation
 
 
 def _left_at(record: WorkloadRecord, version: Version) -> WorkloadRecord:
