@@ -113,6 +113,12 @@ RUNNING = observed(APPLIED + timedelta(seconds=30), Evidence.PODS_READY)
             [({"a"}, {"b"})],
             False,
         ),
+        (
+            rollout(B, f"{SHOP}:c", digest_before="c", running=RUNNING),
+            [ran("a", A, since=-900, until=9), ran("c", f"{SHOP}:c", since=3)],
+            [({"a"}, {"c"})],
+            False,
+        ),
     ],
     ids=[
         "another tag",
@@ -132,6 +138,7 @@ RUNNING = observed(APPLIED + timedelta(seconds=30), Evidence.PODS_READY)
         "pinned",
         "a node's clock is behind",
         "read only when it had rolled out",
+        "the same, after an image that never ran",
     ],
 )
 def test_changes(

@@ -82,10 +82,12 @@ def _before(
     began = applied_at - CLOCK_SLACK
     ran = [run for run in runs if run.since < began and (run.until is None or run.until >= began)]
     of_image = frozenset(run.digest for run in ran if run.image == image)
+    known = of_image or frozenset(run.digest for run in ran)
     kept = rollout.digests_before.get(container)
-    if kept and (not of_image or kept in of_image):
+    is_late = bool(of_image) or (bool(known) and _has_begun(kept, rollout.images[container], runs))
+    if kept and (kept in known or not is_late):
         return frozenset({kept})
-    return of_image or frozenset(run.digest for run in ran)
+    return known
 
 
 def _after(
@@ -116,6 +118,11 @@ def _after(
     if is_same_image:
         begun -= before
     return frozenset(begun)
+
+
+def _has_begun(digest: str | None, image: str, runs: Sequence[ImageRun]) -> bool:
+    """Whether a digest ran as this image: one that had not run before a sync is what the sync brought."""
+    return any((run.digest, run.image) == (digest, image) for run in runs)
 
 
 def _is_new(run: ImageRun, applied_at: datetime) -> bool:
