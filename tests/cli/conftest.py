@@ -26,7 +26,9 @@ def world() -> World:
 @pytest.fixture
 async def server(world: World) -> AsyncIterator[str]:
     feed = Feed(world, poll_seconds=0.02)
-    app = create_app(answers=world, report=world, now=lambda: NOW, feed=feed, records=world, chains=world)
+    app = create_app(
+        answers=world, report=world, now=lambda: NOW, feed=feed, records=world, chains=world, reports=world
+    )
     async with WebServer([Listener(name="api", app=app, host="127.0.0.1", port=0)]) as running:
         yield running.addresses["api"].url
 

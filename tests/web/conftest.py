@@ -63,7 +63,7 @@ async def server(
         records=world,
         tracker=lambda: tracked,
     )
-    api = create_app(answers=world, report=world, now=lambda: NOW, records=world, chains=world)
+    api = create_app(answers=world, report=world, now=lambda: NOW, records=world, chains=world, reports=world)
     tracker = create_metrics_app(TrackerMetrics(lambda: tracked))
     listeners = [
         Listener(name="api", app=api, host="127.0.0.1", port=0),

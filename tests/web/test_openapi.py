@@ -23,7 +23,15 @@ CHECKS = [not_a_server_error, content_type_conformance, response_schema_conforma
 WORLD = World()
 schema = schemathesis.openapi.from_asgi(
     "/api/v1/openapi.json",
-    create_app(answers=WORLD, report=WORLD, now=lambda: NOW, allowed_hosts=["*"], records=WORLD, chains=WORLD),
+    create_app(
+        answers=WORLD,
+        report=WORLD,
+        now=lambda: NOW,
+        allowed_hosts=["*"],
+        records=WORLD,
+        chains=WORLD,
+        reports=WORLD,
+    ),
 )
 
 
@@ -36,7 +44,7 @@ async def test_the_document_is_as_it_was(ask: Ask, golden: Golden) -> None:
 def test_every_operation_is_described() -> None:
     document: dict[str, Any] = msgspec.json.decode(describe())
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 17
+    assert len(operations) == 22
     for operation in operations:
         assert operation["summary"]
         assert "application/problem+json" in operation["responses"]["400"]["content"]

@@ -15,6 +15,7 @@ from fluxtrail.model.errors import ConfigError, ConflictError, StoreError
 from fluxtrail.model.feed import FeedItem, FeedPage
 from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
 from fluxtrail.model.records import TargetId, Transition, TransitionKind
+from fluxtrail.model.report import Mode, ReportId, ReportState, ReportView
 from fluxtrail.model.views import (
     Candidate,
     ChainView,
@@ -30,7 +31,7 @@ from fluxtrail.model.views import (
     TrailView,
     WorkloadView,
 )
-from fluxtrail.web.shapes import Page, RecordCount, SyncPlan
+from fluxtrail.web.shapes import Page, RecordCount, RouteTest, RouteView, SyncPlan
 from fluxtrail.web.status import AttributionStatus, Check, ClusterStatus, RepositoryProblem, StatusView, StreamView
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
@@ -257,6 +258,26 @@ def trails() -> dict[str, TrailView]:
     return {ON_ITS_WAY: on_its_way, EVERYWHERE: everywhere, FAILED: failed, **twins}
 
 
+def report(number: int, sink: str, state: ReportState, **known: Any) -> ReportView:
+    base = ReportView(
+        id=ReportId(number), sink=sink, key=f"{number}", mode=Mode.LATEST, state=state, attempts=1,
+        created_at=at(number), due_at=at(number + 30),
+    )  # fmt: skip
+    return msgspec.structs.replace(base, **known)
+
+
+MERGE = "route.pull-requests"
+REFUSED = "github.com answers 401: Bad credentials"
+REPORTS = (
+    report(6, MERGE, ReportState.WAITING, answer="no answer within 10 s", attempts=3, due_at=at(1860)),
+    report(5, MERGE, ReportState.DEAD, answer=REFUSED, attempts=8),
+    report(4, MERGE, ReportState.DEAD, answer=REFUSED, attempts=8),
+    report(3, "route.chat", ReportState.SENT, ended_at=at(40)),
+    report(2, "otlp.traces", ReportState.WAITING, mode=Mode.EVERY, key="t" * 64, owner="2f0c1c1e"),
+    report(1, "otlp.traces", ReportState.DROPPED, mode=Mode.EVERY, ended_at=at(50)),
+)
+
+
 @dataclass
 class World:
     """Implements `Answers` and `SelfReport`; tests change its fields while it is served."""
@@ -275,6 +296,9 @@ class World:
     synced: list[str | None] = field(default_factory=list)
     """The clusters that were to be told again."""
     refuses_sync: bool = False
+    reports: list[ReportView] = field(default_factory=lambda: list(REPORTS))
+    tested: list[str] = field(default_factory=list)
+    refuses_test: bool = False
     workloads: list[WorkloadView] = field(default_factory=runs.workloads)
     images: dict[str, ImageDetail] = field(default_factory=runs.details)
     chains: list[ChainView] = field(default_factory=lambda: [runs.chain(), runs.broken_chain()])
@@ -589,6 +613,49 @@ class World:
         for r in chosen:
             self.records[self.records.index(r)] = msgspec.structs.replace(r, told="pending")
         return SyncPlan(planned=len(chosen), clusters=uids)
+
+    # ReportKeeper
+
+    async def list_reports(
+        self, *, state: ReportState | None, sink: str | None, limit: int, cursor: str | None
+    ) -> Page[ReportView]:
+        self._check()
+        found = [r for r in self.reports if state in (None, r.state) and sink in (None, r.sink)]
+        return _page(found, limit, cursor)
+
+    async def replay(self, ids: Sequence[ReportId]) -> int:
+        return self._move(ids, (ReportState.DEAD,), ReportState.WAITING)
+
+    async def drop(self, ids: Sequence[ReportId]) -> int:
+        return self._move(ids, (ReportState.DEAD, ReportState.WAITING), ReportState.DROPPED)
+
+    def _move(self, ids: Sequence[ReportId], states: Sequence[ReportState], to: ReportState) -> int:
+        self._check()
+        moved = [r for r in self.reports if r.id in ids and r.state in states]
+        self.reports = [msgspec.structs.replace(r, state=to) if r in moved else r for r in self.reports]
+        return len(moved)
+
+    async def routes(self) -> list[RouteView]:
+        self._check()
+        chat = RouteView(name="chat", kind="slack", sink="route.chat", sent=12)
+        merge = RouteView(
+            name="pull-requests", kind="github_status", sink="route.pull-requests", waiting=1, dead=2, sent=40,
+            oldest_at=at(60), is_down=True, problem=REFUSED, answer="401", budget_left=71,
+        )  # fmt: skip
+        return [merge, chat, RouteView(name="otlp.traces", kind="otlp.traces", sink="otlp.traces", waiting=1)]
+
+    async def test_route(self, name: str) -> RouteTest | None:
+        self._check()
+        if name not in ("chat", "pull-requests"):
+            return None
+        if self.refuses_test:
+            raise ConflictError("no commit is known yet that it could be about; wait for one")
+        self.tested.append(name)
+        where, is_taken = "hooks.slack.example.com", name == "chat"
+        answer = "200 ok" if is_taken else "401 Bad credentials"
+        return RouteTest(
+            route=name, where=where, is_taken=is_taken, status=int(answer[:3]), answer=answer, seconds=0.25
+        )
 
     # SelfReport
 

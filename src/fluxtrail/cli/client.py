@@ -220,7 +220,7 @@ class Client:
         return UpstreamError(problem.detail, status=status, retryable=status >= 500)
 
 
-def client_of(ctx: click.Context) -> Client:
+def client_of(ctx: click.Context, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Client:
     """Return the client that the global options describe.
 
     Raises:
@@ -236,4 +236,4 @@ def client_of(ctx: click.Context) -> Client:
             raise ConfigError(f"{options['token_file']} cannot be read: {reason}", subject="--token-file") from exc
     if token is not None and not (token.isascii() and token.isprintable()):
         raise ConfigError("the token holds characters that no header may carry", subject="token")
-    return Client(options["server"], token=token)
+    return Client(options["server"], token=token, timeout_seconds=timeout_seconds)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from fluxtrail.cli.client import Client, client_of
+from fluxtrail.cli.get_reports import get_reports, get_routes
 from fluxtrail.cli.get_running import get_images, get_workloads
 from fluxtrail.cli.lists import limit_option, list_options, place_of, place_options, show
 from fluxtrail.cli.output import Column
@@ -26,11 +27,13 @@ VERDICTS = tuple(verdict.value for verdict in Verdict)
 
 @click.group()
 def get() -> None:
-    """List commits, deliveries, targets, clusters, workloads or images."""
+    """List commits, deliveries, targets, clusters, workloads, images, reports or routes."""
 
 
 get.add_command(get_workloads)
 get.add_command(get_images)
+get.add_command(get_reports)
+get.add_command(get_routes)
 
 
 def history_options(function: F) -> F:

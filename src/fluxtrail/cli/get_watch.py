@@ -13,11 +13,11 @@ from fluxtrail.cli.output import ChangePrinter
 from fluxtrail.cli.screen import Screen
 from fluxtrail.cli.watch import Pace, interruptible
 from fluxtrail.model.errors import UpstreamError
-from fluxtrail.model.views import ClusterView, View, WorkloadView
+from fluxtrail.model.views import ClusterView, WorkloadView
 
-V = TypeVar("V", bound=View)
+V = TypeVar("V", bound=msgspec.Struct)
 
-_PASSING = frozenset({"oldest_pending_seconds", "observed_at", "current_at", "checked_at"})
+_PASSING = frozenset({"oldest_pending_seconds", "observed_at", "current_at", "checked_at", "budget_left"})
 """What changes as time passes, without anything having happened."""
 
 

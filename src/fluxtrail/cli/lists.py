@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from fluxtrail.cli.client import Client
 from fluxtrail.cli.output import ChangePrinter, Column, output_option, print_items, watch_option
-from fluxtrail.model.views import View
 
 F = TypeVar("F", bound=Callable[..., Any])
-V = TypeVar("V", bound=View)
+V = TypeVar("V", bound=msgspec.Struct)
 DEFAULT_LIMIT = 100
 
 

@@ -15,8 +15,12 @@ _COMMANDS = {
     "demo": ("fluxtrail.cli.demo:demo", "Follow commits through a simulated fleet."),
     "trace": ("fluxtrail.cli.trace:trace", "Show where a commit, an image or an object is, and what holds it up."),
     "wait": ("fluxtrail.cli.wait:wait", "Wait until a commit is applied, healthy or running."),
-    "get": ("fluxtrail.cli.get:get", "List commits, deliveries, targets, clusters, workloads or images."),
+    "get": (
+        "fluxtrail.cli.get:get",
+        "List commits, deliveries, targets, clusters, workloads, images, reports or routes.",
+    ),
     "records": ("fluxtrail.cli.records:records", "List deployment records, or tell GitHub all of them again."),
+    "reports": ("fluxtrail.cli.reports:reports", "Send dead letters again, give reports up, or try a route."),
     "db": ("fluxtrail.cli.db:db", "Upgrade or back up the ledger."),
     "version": ("fluxtrail.cli.version:version", "Print the versions of client and server."),
     "completion": ("fluxtrail.cli.completion:completion", "Print the completion script of a shell."),

@@ -1,4 +1,4 @@
-"""The JSON API under `/api/v1` (docs/api.md): questions to the ledger. What changes something is in `records.py`."""
+"""The JSON API under `/api/v1` (docs/api.md): questions to the ledger. `records.py` and `reports.py` can change it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, TrailView
 from fluxtrail.web.events import FeedOperation, FeedStream, Wanted, encode_answer, read_event_id, wants_json
 from fluxtrail.web.feed import Batch, Feed
-from fluxtrail.web.ports import Answers, Chains, RecordKeeper, SelfReport
+from fluxtrail.web.ports import Answers, Chains, RecordKeeper, ReportKeeper, SelfReport
 from fluxtrail.web.problems import ambiguous, documented, invalid, not_found
 from fluxtrail.web.shapes import FeedAnswer, Page, TargetDetail
 from fluxtrail.web.status import StatusView
@@ -49,6 +49,8 @@ class Context:
     """None where deployment records are off."""
     chains: Chains | None = None
     """None where no cluster is watched."""
+    reports: ReportKeeper | None = None
+    """None where nothing is told to anybody."""
     has_token: bool = False
 
 

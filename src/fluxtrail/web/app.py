@@ -21,7 +21,7 @@ from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.web.access import BODY_LIMIT_BYTES, AsgiApp, Guard
 from fluxtrail.web.api import HANDLERS, Context, context_of
 from fluxtrail.web.feed import Feed
-from fluxtrail.web.ports import Answers, Chains, RecordKeeper, SelfReport
+from fluxtrail.web.ports import Answers, Chains, RecordKeeper, ReportKeeper, SelfReport
 from fluxtrail.web.problems import (
     ProblemError,
     invalid,
@@ -32,10 +32,11 @@ from fluxtrail.web.problems import (
     on_validation,
 )
 from fluxtrail.web.records import RECORD_HANDLERS
+from fluxtrail.web.reports import REPORT_HANDLERS
 from fluxtrail.web.running import RUNNING_HANDLERS
 from fluxtrail.web.writes import check_write
 
-_HANDLERS = (*HANDLERS, *RECORD_HANDLERS, *RUNNING_HANDLERS)
+_HANDLERS = (*HANDLERS, *RECORD_HANDLERS, *REPORT_HANDLERS, *RUNNING_HANDLERS)
 API_PATH = "/api/v1"
 DEFAULT_SETTLE_AFTER = timedelta(minutes=30)
 
@@ -51,6 +52,7 @@ def create_app(
     feed: Feed | None = None,
     records: RecordKeeper | None = None,
     chains: Chains | None = None,
+    reports: ReportKeeper | None = None,
 ) -> AsgiApp:
     """Return the guarded API.
 
@@ -61,6 +63,7 @@ def create_app(
         feed: what live clients share; one of its own by default, which nobody wakes.
         records: deployment records; None where they are off.
         chains: the way back from objects of clusters; None where none is watched.
+        reports: what is on its way out, and its routes; None where nothing is told to anybody.
     """
     feed = feed or Feed(answers)
     context = Context(
@@ -71,6 +74,7 @@ def create_app(
         feed=feed,
         records=records,
         chains=chains,
+        reports=reports,
         has_token=token is not None,
     )
     return Guard(cast("AsgiApp", create_unguarded(context)), now=now, token=token, allowed_hosts=allowed_hosts)

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from fluxtrail.model.counts import Counts
 from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import Transition
+from fluxtrail.model.report import ReportId, ReportState, ReportView
 from fluxtrail.model.views import (
     Candidate,
     ChainView,
@@ -23,7 +24,7 @@ from fluxtrail.model.views import (
     TrailView,
     WorkloadView,
 )
-from fluxtrail.web.shapes import RecordCount, SyncPlan
+from fluxtrail.web.shapes import RecordCount, RouteTest, RouteView, SyncPlan
 from fluxtrail.web.status import Check, StatusView
 
 T_co = TypeVar("T_co", covariant=True)
@@ -196,6 +197,34 @@ class RecordKeeper(Protocol):
 
         Raises:
             ConflictError: nothing can be told now, for example because the process only tries (`dry_run`).
+        """
+
+
+class ReportKeeper(Protocol):
+    """Reports on their way out, and the routes that they go by. Raises StoreError and its kin."""
+
+    async def list_reports(
+        self, *, state: ReportState | None, sink: str | None, limit: int, cursor: str | None
+    ) -> Listing[ReportView]:
+        """Return reports, the last planned first. A wrong cursor is a ConfigError with the subject `cursor`."""
+
+    async def replay(self, ids: Sequence[ReportId]) -> int:
+        """Let dead letters be sent again, now; returns how many were dead."""
+
+    async def drop(self, ids: Sequence[ReportId]) -> int:
+        """Never send these, dead or waiting; returns how many there were."""
+
+    async def routes(self) -> Sequence[RouteView]:
+        """Return the routes in the order of the settings, then whatever else has reports."""
+
+    async def test_route(self, name: str) -> RouteTest | None:
+        """Send one message that says it is a test, without the outbox; returns what came back.
+
+        Returns:
+            None where no route is named so. A refusal is an answer too, not an exception.
+
+        Raises:
+            ConflictError: it cannot be tested, for example because nothing says which commit it would be about.
         """
 
 

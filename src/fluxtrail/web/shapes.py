@@ -1,5 +1,6 @@
 """The envelopes of the API: pages of lists, and problem details. What is inside them is in `model/views.py`."""
 
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
@@ -57,6 +58,66 @@ class SyncPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The uids of the clusters whose records they are: of those that are followed now."""
     records: list[RecordView] = []
     """Of a dry run: the first thousand of them."""
+
+
+class RouteView(View, frozen=True, kw_only=True):
+    """A route or another output: what has not reached it, and how it is doing."""
+
+    name: str
+    kind: str
+    """`github_status`, …; of what is no route, the name of its sink."""
+    sink: str
+    """What its reports are listed under."""
+    waiting: int = 0
+    """Those that are just being sent too."""
+    dead: int = 0
+    sent: int = 0
+    """Since this process began."""
+    oldest_at: datetime | None = None
+    """When the oldest waiting one was planned."""
+    is_down: bool = False
+    """Nothing gets through now: it is tried again, seldom."""
+    problem: str = ""
+    """Why it is down, or cannot work as it is set; empty where all is well."""
+    answer: str = ""
+    """The last answer that was not a success."""
+    budget_left: int | None = None
+    """Writes that its budget has left now; null where it has none."""
+
+
+class ReportsRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which reports: exactly one of the ways to say it."""
+
+    ids: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]], msgspec.Meta(max_length=1000)] = []
+    route: Annotated[str, msgspec.Meta(min_length=1, max_length=63)] | None = None
+    """All of this route."""
+    sink: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
+    """All of this sink."""
+    all_dead: bool = False
+    """All dead letters."""
+
+
+class ReportsChanged(msgspec.Struct, frozen=True, kw_only=True):
+    changed: int
+    """How many there were that it could be done to."""
+
+
+class RouteTestRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing to say: the route has everything."""
+
+
+class RouteTest(View, frozen=True, kw_only=True):
+    """What came back of one test message."""
+
+    route: str
+    where: str
+    """Whom it went to, without what is secret of the address."""
+    is_taken: bool
+    status: int | None = None
+    """Of HTTP; null where there was no answer, or none of HTTP."""
+    answer: str
+    """In words, redacted."""
+    seconds: float
 
 
 class InvalidParameter(msgspec.Struct, frozen=True, kw_only=True):
