@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from fluxtrail.simulator.artifact_faults import RecordsFault
+from fluxtrail.simulator.control_forges import ForgesControl
 from fluxtrail.simulator.workloads.objects import DEPLOYMENTS
 from fluxtrail.simulator.workloads.troubles import Trouble
 from fluxtrail.simulator.world import World
@@ -62,7 +63,7 @@ class Token(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Control:
-    """Serves `/status`, `/truth`, `/begin`, `/poke`, `/records…` and `/faults/…`."""
+    """Serves `/status`, `/truth`, `/begin`, `/poke`, `/records…`, `/forges…` and `/faults/…`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -89,6 +90,7 @@ class Control:
         app.router.add_post("/records/attestations", self._attest)
         app.router.add_post("/records/token", self._set_token)
         app.router.add_post("/faults/records", self._fail_records)
+        ForgesControl(self._world).add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from fluxtrail.simulator.artifact_metadata import ArtifactMetadata
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
+from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Commit, Repository
 
 _LIMIT_PER_HOUR = 5000
@@ -60,6 +61,8 @@ class GitHub:
     pulls: dict[str, list[PullRequest]] = field(default_factory=dict)
     artifact_metadata: ArtifactMetadata | None = None
     """What it knows of deployments; None: it has no such API."""
+    forges: Forges | None = None
+    """Statuses and all that can be told to forges, GitHub and others; None: nothing can."""
     requests: list[str] = field(default_factory=list)
     """Paths asked for, newest last; the last thousand."""
     _faults: list[_Fault] = field(default_factory=list)
@@ -85,6 +88,8 @@ class GitHub:
             app.router.add_get(base + path, self._answering(handler))
         if self.artifact_metadata is not None:
             self.artifact_metadata.add_routes(app.router)
+        if self.forges is not None:
+            self.forges.add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -98,6 +103,10 @@ class GitHub:
     def fail(self, status: int, *, count: int = 1, retry_after_seconds: int | None = None) -> None:
         """Answer the next `count` requests with `status`."""
         self._faults.append(_Fault(status, count, retry_after_seconds))
+
+    def is_head(self, repository: str, sha: str) -> bool:
+        """Whether a commit is one of a pull request: squashed ones are nowhere else."""
+        return any(sha in pull.head_shas for pull in self.pulls.get(repository, ()))
 
     def add_pull_request(
         self, repository: Repository, merged: Commit, *, number: int, head_shas: tuple[str, ...]

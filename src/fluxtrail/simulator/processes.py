@@ -18,6 +18,7 @@ import yaml
 
 from fluxtrail.model.errors import ConfigError, UpstreamError
 from fluxtrail.simulator.clock import CLOCK_VARIABLE
+from fluxtrail.simulator.forges.settings import route_settings
 from fluxtrail.simulator.images.layout import APPLICATION_REPOSITORY
 from fluxtrail.simulator.layout import MANIFESTS_REPOSITORY, SOURCE_REPOSITORY
 
@@ -49,9 +50,12 @@ class Listeners:
     api: str = "127.0.0.1:0"
     metrics: str = "127.0.0.1:0"
     health: str = "127.0.0.1:0"
+    hooks: str = ""
+    """Empty: nowhere."""
 
     def with_ports(self) -> Listeners:
-        return Listeners(*(_with_port(address) for address in (self.api, self.metrics, self.health)))
+        addresses = (self.api, self.metrics, self.health, self.hooks)
+        return Listeners(*(_with_port(address) if address else "" for address in addresses))
 
 
 class SimulatorProcess:
@@ -117,6 +121,20 @@ class SimulatorProcess:
         answer = await request_json("GET", f"{self.description['control']}/truth")
         commits: list[Json] = answer["commits"]
         return commits
+
+    async def forges(self) -> Json:
+        """Return what the forges were told (`statuses`), and how often they were asked (`calls`, `violations`)."""
+        return await request_json("GET", f"{self.description['control']}/forges")
+
+    async def statuses_differences(self) -> list[str]:
+        """Return where the statuses of commits are not what is true."""
+        answer = await request_json("GET", f"{self.description['control']}/forges/truth")
+        differences: list[str] = answer["differences"]
+        return differences
+
+    async def fail_forges(self, **fault: Any) -> None:
+        """Make trouble; see `ForgeFault`."""
+        await request_json("POST", f"{self.description['control']}/faults/forges", body=fault)
 
     async def records(self) -> Json:
         """Return what GitHub holds of deployments (`records`), and how often it was asked (`counts`)."""
@@ -236,10 +254,15 @@ def write_settings(
     listeners: Listeners,
     settle_seconds: float = 5.0,
     poll_seconds: float = 2.0,
+    has_routes: bool = False,
 ) -> None:
     """Write the settings file of a `run` that watches the described world. Its ledger lies beside it.
 
     Where the world runs pods, it also tells GitHub of them.
+
+    Args:
+        listeners: with a place for hooks, `/gitopsphase` takes there what nobody signed.
+        has_routes: whether it tells GitHub how commits stand.
     """
     repositories = description["repositories"]
     source, manifests = repositories[SOURCE_REPOSITORY], repositories[MANIFESTS_REPOSITORY]
@@ -275,6 +298,10 @@ def write_settings(
         settings["images"] = {"insecure_registries": [registry]}
     if description.get("deployment_records"):
         settings["deployment_records"] = _records_section(path.parent, description)
+    if has_routes:
+        settings |= route_settings(path.parent, description, pages=f"http://{listeners.api}")
+    if listeners.hooks:
+        settings["hooks"] = {"listen": listeners.hooks, "gitopsphase": {"anonymous": True}}
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 

@@ -17,10 +17,14 @@ from fluxtrail.simulator.artifact_metadata import ArtifactMetadata
 from fluxtrail.simulator.checkout import Checkout
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.compare_records import differences_of_records
+from fluxtrail.simulator.compare_statuses import differences_of_statuses
 from fluxtrail.simulator.duty import Duty
 from fluxtrail.simulator.exporter import Exporter
 from fluxtrail.simulator.flux import FluxCluster
 from fluxtrail.simulator.forge import PEOPLE, Forge
+from fluxtrail.simulator.forges.commits import WorldCommits
+from fluxtrail.simulator.forges.server import Forges
+from fluxtrail.simulator.forges.settings import ENVIRONMENTS, told_repositories
 from fluxtrail.simulator.github import GitHub
 from fluxtrail.simulator.helm.layout import first_releases
 from fluxtrail.simulator.images.automation import ImageAutomation
@@ -57,6 +61,7 @@ log = structlog.get_logger(__name__)
 _CHANGES_A_ROUND = 50
 """For so many changes people go once through what they do by hand."""
 _RECORDS_TOKEN = "simulated-token"  # noqa: S105 - of a simulation
+_FORGE_TOKEN = "simulated-forge-token"  # noqa: S105 - of a simulation
 _PLATFORMS = {"prod-us": "linux/arm64"}
 """What the nodes of a cluster are; the others are the usual ones."""
 _WEBHOOK_CHANCE = 0.85
@@ -117,6 +122,9 @@ class World:
             repositories=self.repositories,
             artifact_metadata=self.artifact_metadata if options.deployment_records else None,
         )
+        self.forges = Forges(self.clock, commits=WorldCommits(self.repositories, is_head=self.github.is_head))
+        self.forges.desk.tokens["github"] = _FORGE_TOKEN
+        self.github.forges = self.forges
         self.exporter = Exporter(
             manifests=self.manifests_repository,
             clock=self.clock,
@@ -163,6 +171,7 @@ class World:
         )
         self.application = self._forge(self.application_repository, dice)
         script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
+        self.told_repositories = told_repositories(sum(step.changes for step in script))
         self.player = Player(self, list(script), hold_seconds=options.hold_seconds)
         self.people = [self._people(cluster) for cluster in self.clusters.values() if cluster.has_tenants]
         self.begun = asyncio.Event()
@@ -271,6 +280,11 @@ class World:
         """Return where GitHub's records are not what is true; see `differences_of_records`."""
         return differences_of_records(self.records_truth(), self.artifact_metadata.listed(), was_away=was_away)
 
+    def statuses_differences(self) -> list[str]:
+        """Return where GitHub's statuses of commits are not what is true; see `differences_of_statuses`."""
+        told = self.forges.report()["statuses"]
+        return differences_of_statuses(self.report(), told, ENVIRONMENTS, repositories=self.told_repositories)
+
     def describe(self) -> dict[str, Any]:
         """Return what another process needs to know to watch this world."""
         records = {"organization": ORGANIZATION, "token": self.artifact_metadata.token}
@@ -280,6 +294,11 @@ class World:
             "contexts": list(self.clusters),
             "repositories": {name: repository.url for name, repository in self.repositories.items()},
             "github": self.github.url,
+            "forges": {
+                "token": self.forges.desk.tokens["github"],
+                "environments": list(ENVIRONMENTS),
+                "repositories": list(self.told_repositories),
+            },
             "registry": self.images.host,
             "truth": str(self.truth.path),
             "clock": self.clock.text(),
@@ -296,6 +315,7 @@ class World:
             "is_finished": self.is_finished(),
             "is_quiet": self.is_settled() and self.is_quiet(),
             "records": len(self.artifact_metadata.listed()),
+            "statuses": len(self.forges.final_statuses()),
             "pushed": [{"sha": p.commit.sha, "is_export": p.is_export} for p in self.truth.pushed],
         }
 

@@ -1,0 +1,64 @@
+"""The part of the remote control that is about forges and chats: their record, the truth beside it, trouble."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from fluxtrail.simulator.compare_statuses import repeated_statuses
+from fluxtrail.simulator.forges.faults import ForgeFault
+from fluxtrail.simulator.forges.record import write_json
+from fluxtrail.simulator.forges.server import Forges
+from fluxtrail.simulator.world import World
+
+_MOST_WRITES = 10_000
+
+
+class ForgesControl:
+    """`/forges`, `/forges/writes`, `/forges/truth`, `/faults/forges`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def _forges(self) -> Forges:
+        return self._world.forges
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/forges", self._report)
+        router.add_get("/forges/writes", self._writes)
+        router.add_get("/forges/truth", self._truth)
+        router.add_post("/faults/forges", self._fail)
+
+    async def _report(self, request: web.Request) -> web.Response:
+        del request
+        return _json(self._forges.report())
+
+    async def _writes(self, request: web.Request) -> web.Response:
+        """Writes after `?after=<number>`, oldest first, at most `?limit=` of them."""
+        numbers = [request.query.get(name, default) for name, default in (("after", "0"), ("limit", "1000"))]
+        if not all(text.isdigit() for text in numbers):
+            return _json({"error": "after and limit are numbers"}, status=400)
+        after, limit = map(int, numbers)
+        found = self._forges.recorder.since(after, limit=min(limit, _MOST_WRITES))
+        return _json({"writes": [write_json(write) for write in found]})
+
+    async def _truth(self, request: web.Request) -> web.Response:
+        """Where GitHub's statuses are not what is true, and what was told twice running."""
+        del request
+        repeated = repeated_statuses(self._forges.report()["statuses"])
+        return _json({"differences": self._world.statuses_differences(), "repeated": repeated})
+
+    async def _fail(self, request: web.Request) -> web.Response:
+        try:
+            fault = msgspec.json.decode(await request.read(), type=ForgeFault)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        self._forges.fail(fault)
+        return _json({"waiting": self._forges.desk.faults.waiting(self._world.clock.now())})
+
+
+def _json(value: Any, *, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value) + b"\n", content_type="application/json", status=status)
