@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fluxtrail.model import redaction
 from fluxtrail.model.redaction import MASK, MESSAGE_LIMIT_BYTES, redact, redact_url
 
 WORD = string.ascii_letters + string.digits
@@ -171,3 +172,21 @@ def test_text_without_end_that_is_no_url_takes_linear_time(text: str) -> None:
     """The test's own time limit is what would fail: quadratic time would be minutes."""
     assert redact_url(text) == text
     assert redact_url(f"{text}@host/x") == "host/x"
+
+
+PIECES = [
+    *TOKENS.values(),
+    *("gho_" + "Q" * 16, "XOXB-AAAAAAAAAAAA", "password", "passwd", "PassWd", "ſecret", "toKEN", "\u212aey", "api_key"),
+    *("Authorization", "authorızation", "Bearer ", "basic ", "abcdefgh", "A1b2C3d4", "https://u:p@h/x?y=1", "://"),
+    *(":", "=", '"', "'", " ", "\n", "\x00", "é", "@", "?", "#", "/", "\\", "-", MASK, "\ud800"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_a_pattern_that_is_not_tried_would_have_found_nothing(pieces: list[str]) -> None:
+    text = redaction._CONTROLS.sub("", "".join(pieces))
+    everything = redaction._URL.sub(lambda match: redact_url(match.group(0)), text)
+    everything = redaction._AUTH_SCHEME.sub(MASK, redaction._AUTH_HEADER.sub(MASK, everything))
+    everything = redaction._ASSIGNED.sub(lambda match: match[1] + match[2] + MASK, everything)
+    everything = redaction._TOKENS.sub(MASK, everything)
+    assert redact("".join(pieces), limit_bytes=10_000) == everything.encode("utf-8", "replace").decode()

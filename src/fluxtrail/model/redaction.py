@@ -44,7 +44,6 @@ _ASSIGNED = re.compile(
     r"((?<=\")[^\"\n]+|(?<=')[^'\n]+|[^\s\"']{4,})"
 )
 
-
 _HAS_A_PORT_IF_ANY = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::[0-9]*)?\Z")
 
 
@@ -75,17 +74,14 @@ def redact(text: str | None, *, secrets: tuple[str, ...] = (), limit_bytes: int 
         return ""
     # The cut comes last, so that a credential is never split into something that no longer looks like one;
     # a first, generous cut bounds the work on a hostile input.
-    cleared = _CONTROLS.sub("", text)
+    cleared = text if text.isprintable() else _CONTROLS.sub("", text)
     for secret in secrets:
         if len(secret) >= 4:
             cleared = cleared.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
     is_cut = len(cleared) > 16 * limit_bytes
-    cleared = cleared[: 16 * limit_bytes]
-    cleared = _URL.sub(lambda match: redact_url(match.group(0)), cleared)
-    cleared = _AUTH_HEADER.sub(MASK, cleared)
-    cleared = _AUTH_SCHEME.sub(MASK, cleared)
-    cleared = _ASSIGNED.sub(lambda match: match.group(1) + match.group(2) + MASK, cleared)
-    cleared = _TOKENS.sub(MASK, cleared)
+    cleared = _mask(cleared[: 16 * limit_bytes])
+    if len(cleared) <= limit_bytes and not is_cut and cleared.isascii():
+        return cleared
     encoded = cleared.encode("utf-8", "replace")
     if len(encoded) <= limit_bytes and not is_cut:
         return encoded.decode("utf-8")
@@ -93,3 +89,32 @@ def redact(text: str | None, *, secrets: tuple[str, ...] = (), limit_bytes: int 
         # The masks took so much that the first cut shows: its last word may be half a secret.
         encoded = re.sub(rb"\S*\Z", b"", encoded)
     return encoded[: limit_bytes - 3].decode("utf-8", "ignore") + "…"
+
+
+def _mask(text: str) -> str:
+    """Return `text` with URLs stripped and credentials masked.
+
+    A pattern is only tried where a word is there without which it matches nothing: most texts have none of them. Beyond
+    ASCII, patterns that ignore case match letters that no lower case tells of, so there all are tried.
+    """
+    if "://" in text:
+        text = _URL.sub(lambda match: redact_url(match.group(0)), text)
+    if text.isascii():
+        lowered = text.lower()
+        has_header = "authorization" in lowered
+        has_scheme = "bearer" in lowered or "basic" in lowered
+        has_assigned = "passw" in lowered or "token" in lowered or "secret" in lowered or "key" in lowered
+    else:
+        has_header = has_scheme = has_assigned = True
+    if has_header:
+        text = _AUTH_HEADER.sub(MASK, text)
+    if has_scheme:
+        text = _AUTH_SCHEME.sub(MASK, text)
+    if has_assigned:
+        text = _ASSIGNED.sub(lambda match: match.group(1) + match.group(2) + MASK, text)
+    return _TOKENS.sub(MASK, text) if _may_hold_tokens(text) else text
+
+
+def _may_hold_tokens(text: str) -> bool:
+    is_of_a_forge = "gh" in text or "github_pat_" in text or "glpat-" in text or "xox" in text
+    return is_of_a_forge or "AKIA" in text or "ASIA" in text or "eyJ" in text or "-----BEGIN " in text

@@ -15,6 +15,7 @@ import uvicorn
 
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.web.access import AsgiApp, Receive, Scope, Send
+from fluxtrail.web.connections import Connection
 
 BACKLOG = 128
 KEEP_ALIVE_SECONDS = 30
@@ -152,6 +153,7 @@ def _config(app: Any, grace_seconds: int, *, connections: int) -> uvicorn.Config
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        http=Connection,
         ws="none",
         backlog=max(BACKLOG, connections),
         limit_concurrency=connections,
