@@ -56,7 +56,7 @@ def test_progressing_with_another_message_is_told_as_it_is() -> None:
 
 
 def test_progressing_counts_warnings() -> None:
-    notice = flux("Progressing", "Warning: foo bar\nservice/x configured")
+    notice = flux("Progressing", "Warning: foo bar\n\nservice/x configured")
     assert lines(notice) == [UNDERWAY, ("service", "1 configured"), ("warnings", "Warnings: 1"), UNDERWAY]
 
 
