@@ -11,6 +11,7 @@ from tests.docs.pages import blocks, page, spans, table
 
 from fluxtrail.cli.run import FLAGS, run
 from fluxtrail.runtime.settings import REPLACED_NAMES, Settings, load_settings
+from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES, OWN_TOKENS
 from fluxtrail.runtime.settings_tracker import TRACKER_CREDENTIALS, TRACKER_NAMES
 
 
@@ -66,6 +67,14 @@ def test_the_names_of_deployment_tracker_are_listed() -> None:
     told = {name for row in table(page("migrate-from-deployment-tracker.md"), "variable") for name in spans(row[0])}
     assert told == {*TRACKER_NAMES, *TRACKER_CREDENTIALS, "LOG_LEVEL", "KUBECONFIG"}
     assert set(TRACKER_CREDENTIALS) <= set(spans(page("settings.md")))
+
+
+def test_the_names_of_gitops_connector_are_listed() -> None:
+    rows = table(page("settings.md"), "variable of gitops-connector")
+    assert tuple(name for row in rows for name in spans(row[0])) == CONNECTOR_NAMES
+    told = {name for row in table(page("migrate-from-gitops-connector.md"), "variable") for name in spans(row[0])}
+    assert told == {*CONNECTOR_NAMES, "WORKERS", "THREADS"}
+    assert set(OWN_TOKENS.values()) <= set(spans(page("settings.md")))
 
 
 def test_flags_of_deployment_tracker_lead_to_their_settings() -> None:
