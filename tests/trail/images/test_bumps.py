@@ -376,6 +376,40 @@ async def test_time_is_stated_by_exporters_alone(shop: Shop) -> None:
     assert links == [stated, ExportRecord(carrier_id=carrier.id, source_id=(await world.record(b)).id, stated_at=None)]
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_commit_whose_image_was_replaced_before_it_ran_came_with_its_own_carrier(
+    shop: Shop, is_told: bool
+) -> None:
+    """Where it ran elsewhere, which told the carrier; else it came with the next image as far as anybody knows."""
+    world = shop.world
+    a, b, c = (world.commit("shop", name) for name in ("a", "b", "c"))
+    for name, sha in (("a", a), ("c", c)):
+        await shop.image(name, sha)
+    await world.branches.look()
+    await shop.run_image("a", world.clock.time - timedelta(hours=1))
+    first = await shop.bump("b", made="d1")
+    never_ran = await shop.roll("a", "b", runs=False)
+    second = await shop.bump("c", made="d2")
+    row = await shop.roll("b", "c")
+    await shop.run_image("c", world.clock.time)
+    carriers = [await world.record(sha) for sha in (first, second)]
+    told = ExportRecord(carrier_id=carriers[0].id, source_id=(await world.record(b)).id, stated_at=None)
+    async with world.ledger.unit() as unit:
+        await unit.put_rollouts([replace(row, digests_before={"shop": digest("c")})])  # read when it had rolled out
+        await unit.put_exports([told] if is_told else [])
+    await shop.trace()
+    found = [await shop.find(sha) for sha in (b, c)]
+    with_first = (carriers[0].id, never_ran.sync_id)
+    with_second = (carriers[1].id, row.sync_id)
+    assert [(item.carrier_id, item.applied_sync) for item in found if item is not None] == [
+        with_first if is_told else with_second,
+        with_second,
+    ]
+    async with world.ledger.unit() as unit:
+        links = await unit.exports_of([carriers[1].id])
+    assert len(links) == (1 if is_told else 2)
+
+
 async def test_several_containers_and_workloads_of_one_sync(shop: Shop) -> None:
     world = shop.world
     a, b, c = (world.commit("shop", name) for name in ("a", "b", "c"))

@@ -31,6 +31,10 @@ from fluxtrail.trail.strategies.stated import ExportedCommit
 replace = msgspec.structs.replace
 
 
+EARLIER_SYNCS = 16
+"""Of a target, in which a commit is looked for whose image was replaced before it ran."""
+
+
 class Carrier(NamedTuple):
     """The commit with which an image came, as it stands on the target."""
 
@@ -134,16 +138,51 @@ async def deliver(
     now: datetime,
 ) -> None:
     """Write the deliveries of source commits that a sync brought with an image. Does nothing where it was done."""
-    if carrier is not None:
-        await _link(unit, carrier.commit, sources)
     there = await unit.deliveries(target.id, [commit.id for commit in sources])
+    came = await _came_before(unit, target, sync, [commit for commit in sources if commit.id not in there])
+    if carrier is not None:
+        others = {row.commit_id for row in there.values() if _came_with_another(row, carrier.commit)} | came.keys()
+        await _link(unit, carrier.commit, [commit for commit in sources if commit.id not in others])
     changes = []
     for commit in sources:
         before = there.get(commit.id) or _begun(commit, target, now)
-        after = delivered(before, sync, carrier, now=now)
+        by, with_sync = came.get(commit.id, (carrier, sync))
+        after = delivered(before, with_sync, by, now=now)
         if after is not None and after != before:
-            changes.append(Change(before, after, sync))
+            changes.append(Change(before, after, with_sync))
     await keep_changes(unit, changes, now=now)
+
+
+def _came_with_another(row: DeliveryRecord, carrier: CommitRecord) -> bool:
+    return row.verdict is Verdict.DEPLOYED and row.carrier_id not in (None, carrier.id)
+
+
+async def _came_before(
+    unit: ImageUnit, target: TargetRecord, sync: SyncRecord, sources: Sequence[CommitRecord]
+) -> dict[CommitId, tuple[Carrier, SyncRecord]]:
+    """Return which of these commits came with an earlier sync, whose image never ran here: it ran elsewhere, and told
+    what the commit that set it carries.
+    """
+    if not sources:
+        return {}
+    syncs = {item.id: item for item in await unit.recent_syncs(target.id, limit=EARLIER_SYNCS) if item.id < sync.id}
+    rows = {
+        row.commit_id: row
+        for row in await unit.applied_deliveries(list(syncs))
+        if row.target_id == target.id and row.verdict is Verdict.DEPLOYED and row.carrier_id is None
+    }
+    wanted = {commit.id for commit in sources}
+    links = [link for link in await unit.exports_of(list(rows)) if link.source_id in wanted and link.stated_at is None]
+    commits = await unit.commits_by_id([link.carrier_id for link in links])
+    found: dict[CommitId, tuple[Carrier, SyncRecord]] = {}
+    for link in links:
+        row = rows[link.carrier_id]
+        if row.applied_sync is None or link.carrier_id not in commits:
+            continue
+        there = found.get(link.source_id)
+        if there is None or row.applied_sync < there[1].id:
+            found[link.source_id] = Carrier(commits[link.carrier_id], row), syncs[row.applied_sync]
+    return found
 
 
 async def _link(unit: ImageUnit, carrier: CommitRecord, sources: Sequence[CommitRecord]) -> None:

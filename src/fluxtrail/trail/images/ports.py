@@ -10,7 +10,7 @@ from typing import Protocol
 from fluxtrail.model.image_facts import ImageFacts
 from fluxtrail.model.image_records import ImageRecord, ImageRun, ImageState
 from fluxtrail.model.observation import ClusterUid
-from fluxtrail.model.records import DeliveryRecord, SyncId, TargetId
+from fluxtrail.model.records import DeliveryRecord, SyncId, SyncRecord, TargetId
 from fluxtrail.model.running_records import RolloutRecord, WorkloadId, WorkloadRecord
 from fluxtrail.trail.ports import Unit
 
@@ -53,6 +53,9 @@ class ImageUnit(Unit, Protocol):
 
     async def workloads_of(self, targets: Sequence[TargetId]) -> list[WorkloadRecord]:
         """What is in the inventories of these targets, and there."""
+
+    async def recent_syncs(self, target_id: TargetId, *, limit: int) -> list[SyncRecord]:
+        """A target's newest syncs, oldest first."""
 
     async def applied_deliveries(self, syncs: Sequence[SyncId]) -> list[DeliveryRecord]:
         """Those whose `applied_sync` is one of these."""
