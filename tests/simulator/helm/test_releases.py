@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.simulator.worlds import Json, Play, Record, commits
 
+from fluxtrail.model.revision import version_sha
 from fluxtrail.simulator.script import Action, Step
 
 UPGRADE = Step(Action.RELEASE, folder="staging")
@@ -63,6 +64,9 @@ async def test_an_upgrade_is_written_step_by_step(record: Record) -> None:
         delivered = release(commits(world, "Turn search-index up")[0], "search-index")
         assert delivered["verdict"] == "deployed"
         assert list(delivered["stages"]) == ["merged", "applied", "healthy", "running"]
+        [chart] = delivered["revisions"]
+        assert chart == version_sha("2.11.0")
+        assert delivered["stages"]["merged"] < delivered["charts"][chart] < delivered["stages"]["applied"]
 
 
 async def test_what_a_release_runs_names_the_release_and_its_applier(play: Play) -> None:
@@ -97,6 +101,8 @@ async def test_a_failed_upgrade_is_rolled_back_and_stays_so_until_it_is_repaired
         assert (bad["verdict"], repair["verdict"]) == ("deployed", "deployed")
         assert list(bad["stages"]) == ["merged", "applied", "healthy"]  # what was rolled back never came to run
         assert list(repair["stages"]) == ["merged", "applied", "healthy", "running"]
+        chart = world.clusters["staging"].server.store.get("helmreleases", "mailer", "platform")["status"]
+        assert repair["revisions"] == (chart["lastAttemptedRevisionDigest"].partition(":")[2],)
         assert release(commits(world, "Hurry")[0], "catalogue")["verdict"] == "unaffected"
 
 

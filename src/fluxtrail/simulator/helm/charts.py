@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from fluxtrail.model.revision import followed_sha, version_sha
 from fluxtrail.simulator.building import HEALTH_ANNOTATION, clean_path
 
 Json = dict[str, Any]
@@ -30,6 +31,13 @@ class Chart:
     source_sha: str | None = None
     """The commit it was packaged from."""
     oci_digest: str | None = None
+
+    @property
+    def followed_as(self) -> str:
+        """The name of what its source holds: a commit, an artifact's digest, or, as Helm has it, its version."""
+        name = self.source_sha or followed_sha(self.oci_digest) or version_sha(self.revision)
+        assert name is not None
+        return name
 
 
 def chart_files(name: str, version: str) -> dict[str, str]:

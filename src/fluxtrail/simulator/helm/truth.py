@@ -27,6 +27,8 @@ class ReleaseAttempt:
     chart_version: str
     source_sha: str | None
     """The commit that its chart was packaged from."""
+    followed_as: str
+    """As `Chart.followed_as`."""
     applied_at: datetime | None = None
     succeeded_at: datetime | None = None
     failed_at: datetime | None = None
@@ -53,7 +55,7 @@ class ReleaseTruth:
     rolled_at: RolledAt
     attempts: list[ReleaseAttempt] = field(default_factory=list)
     fetches: dict[str, datetime] = field(default_factory=dict)
-    """What a chart was packaged from -> when its artifact was first there."""
+    """`followed_as` of a chart -> when its artifact was first there."""
 
     @property
     def name(self) -> str:
@@ -65,12 +67,12 @@ class ReleaseTruth:
 
     def fetched(self, chart: Chart) -> None:
         """The chart's source has an artifact of it."""
-        if chart.source_sha is not None and chart.source_sha not in self.fetches:
-            at = self.truth.note("chart_fetched", cluster=self.cluster, target=self.name, sha=chart.source_sha)
-            self.fetches[chart.source_sha] = at
+        if chart.followed_as not in self.fetches:
+            at = self.truth.note("chart_fetched", cluster=self.cluster, target=self.name, sha=chart.followed_as)
+            self.fetches[chart.followed_as] = at
 
     def begin(self, work: WorkLike) -> ReleaseAttempt:
-        attempt = ReleaseAttempt(work.generation, work.chart.version, work.chart.source_sha)
+        attempt = ReleaseAttempt(work.generation, work.chart.version, work.chart.source_sha, work.chart.followed_as)
         self.attempts.append(attempt)
         return attempt
 

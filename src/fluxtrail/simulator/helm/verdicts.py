@@ -26,7 +26,7 @@ class ReleaseOutcome:
     verdict: Verdict
     times: dict[str, datetime] = field(default_factory=dict)
     revisions: tuple[str, ...] = ()
-    """What the charts of the attempts that carry it were packaged from, in order, where they lie in git."""
+    """What the charts of the attempts that carry it are followed as, in order."""
     succeeded_at: datetime | None = None
 
 
@@ -48,7 +48,7 @@ def judge_release(
         outcome = ReleaseOutcome(Verdict.DEPLOYED, succeeded_at=success.succeeded_at)
     else:
         outcome = ReleaseOutcome(Verdict.FAILED if finished else Verdict.PENDING)
-    outcome.revisions = tuple(dict.fromkeys(a.source_sha for a in carrying if a.source_sha is not None))
+    outcome.revisions = tuple(dict.fromkeys(attempt.followed_as for attempt in carrying))
     first = next((attempt for attempt in carrying if attempt.applied_at), None)
     if first is not None and first.applied_at is not None:
         outcome.times["applied"] = first.applied_at
