@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, exists, select
+from sqlalchemy import Row, except_, select
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.commits import commit_views
@@ -109,17 +109,24 @@ class _Trail:
 
     async def _stored(self, carriers: Sequence[CommitId]) -> Rows:
         """Return the commit's own rows, and those of its carriers on targets where it has none of its own."""
-        own = schema.deliveries.alias("of_the_commit")
-        commit = schema.deliveries.c.commit_id
-        has_own = exists().where(own.c.commit_id == self._commit.id, own.c.target_id == schema.deliveries.c.target_id)
+        commit, target = schema.deliveries.c.commit_id, schema.deliveries.c.target_id
         wanted = [stored().where(commit == self._commit.id)]
-        wanted += [stored().where(commit.in_(chunk), ~has_own) for chunk in chunks(carriers)]
+        for chunk in chunks(carriers):
+            others = await self._targets_of(chunk)
+            wanted += [stored().where(commit.in_(chunk), target.in_(some)) for some in chunks(others)]
         found: Rows = {}
         for statement in wanted:
             rows = await self._session.all(statement)
             for row, view in zip(rows, await self._renderer.render(rows), strict=True):
                 found.setdefault(row.commit_id, {})[row.target_id] = view
         return found
+
+    async def _targets_of(self, carriers: Sequence[CommitId]) -> list[TargetId]:
+        """Return where carriers have rows and the commit has none: mostly nowhere, which two indexes tell."""
+        table = schema.deliveries.c
+        theirs = select(table.target_id).where(table.commit_id.in_(carriers))
+        own = select(table.target_id).where(table.commit_id == self._commit.id)
+        return [TargetId(row.target_id) for row in await self._session.all(except_(theirs, own))]
 
     async def _add_own(self, deliveries: dict[TargetId, DeliveryView], places: dict[Branch, int]) -> None:
         """Add the targets that follow a branch the commit stands on."""
