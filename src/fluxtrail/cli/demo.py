@@ -33,6 +33,7 @@ class Options:
     port: int
     metrics_address: str
     health_address: str
+    hooks_address: str
     seed: int
     time_scale: float
     changes: int
@@ -46,6 +47,7 @@ class Options:
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Of the API; 0: any.")
 @click.option("--metrics-addr", default="127.0.0.1:8888", show_default=True, help="host:port of /metrics.")
 @click.option("--health-addr", default="127.0.0.1:9440", show_default=True, help="host:port of /readyz.")
+@click.option("--hooks-addr", default="127.0.0.1:9292", show_default=True, help="host:port of /gitopsphase.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides what happens.")
 @click.option("--time-scale", type=click.FloatRange(0.1, 1000), help="Speed of time. [default: 4 headless, else 1]")
 @click.option("--changes", type=click.IntRange(1, 100_000), help="Commits to push. [default: 50 headless, else 1000]")
@@ -59,6 +61,7 @@ def demo(
     port: int,
     metrics_addr: str,
     health_addr: str,
+    hooks_addr: str,
     seed: int,
     time_scale: float | None,
     changes: int | None,
@@ -80,6 +83,7 @@ def demo(
             port=port,
             metrics_address=metrics_addr,
             health_address=health_addr,
+            hooks_address=hooks_addr,
             seed=seed,
             time_scale=time_scale or (HEADLESS_TIME_SCALE if headless else 1.0),
             changes=changes or (HEADLESS_CHANGES if headless else LIVE_CHANGES),
@@ -137,7 +141,9 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
     from fluxtrail.simulator.processes import Listeners, RunProcess, SimulatorProcess, write_settings
 
     options.directory.mkdir(parents=True, exist_ok=True)
-    listeners = Listeners(f"127.0.0.1:{options.port}", options.metrics_address, options.health_address).with_ports()
+    listeners = Listeners(
+        f"127.0.0.1:{options.port}", options.metrics_address, options.health_address, options.hooks_address
+    ).with_ports()
     arguments = [
         f"--directory={options.directory / 'world'}",
         f"--seed={options.seed}",
@@ -148,7 +154,7 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
     ]
     async with SimulatorProcess(*arguments) as simulator:
         settings = options.directory / "fluxtrail.yaml"
-        write_settings(settings, simulator.description, listeners=listeners)
+        write_settings(settings, simulator.description, listeners=listeners, has_routes=True)
         run = RunProcess(settings, simulator.clock, listeners, log=options.directory / "run.log")
         try:
             await run.start()
@@ -161,6 +167,7 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
 async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_records: bool) -> int:
     from fluxtrail.simulator.observer import as_answer
     from fluxtrail.simulator.recording import until_told
+    from fluxtrail.simulator.telling import said_so_far, until_said
 
     last = ""
 
@@ -173,7 +180,9 @@ async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_reco
     def report(status: dict[str, Any], settled: int) -> None:
         say(f"{status['changes_done']} of {status['changes']} changes pushed, {settled} settled on every cluster")
 
-    answer = as_answer(await observer.until_settled(simulator, progress=report))
+    trails = await observer.until_settled(simulator, progress=report)
+    await until_said(simulator, progress=lambda open_ones: say(f"{open_ones} statuses of commits are still to be told"))
+    answer = as_answer(trails) | await said_so_far(simulator, trails)
     answer |= {"not_running": await observer.not_running(), "images": await observer.images()}
     if has_records:
         answer["records"] = await until_told(

@@ -126,6 +126,12 @@ class SimulatorProcess:
         """Return what the forges were told (`statuses`), and how often they were asked (`calls`, `violations`)."""
         return await request_json("GET", f"{self.description['control']}/forges")
 
+    async def writes(self, *, after: int = 0, limit: int = 10_000) -> list[Json]:
+        """Return what forges and chats took after a number, oldest first."""
+        url = f"{self.description['control']}/forges/writes?after={after}&limit={limit}"
+        writes: list[Json] = (await request_json("GET", url))["writes"]
+        return writes
+
     async def statuses_differences(self) -> list[str]:
         """Return where the statuses of commits are not what is true."""
         answer = await request_json("GET", f"{self.description['control']}/forges/truth")
