@@ -13,7 +13,7 @@ from benchmarks.telemetry import check_telemetry
 async def test_kills_and_an_outage_change_nothing_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
     outcome = await check_telemetry(
-        tmp_path, kills=4, seed=1, changes=12, outage_seconds=60.0, time_scale=4.0, hold_seconds=8.0
+        tmp_path, kills=4, seed=1, changes=12, outage_seconds=60.0, time_scale=4.0, hold_seconds=6.0
     )
     assert outcome.differences == []
     assert outcome.spans > 60

@@ -13,6 +13,8 @@ from fluxtrail.simulator.compare import compare
 
 CHANGES = 20
 """Enough for every episode of the script."""
+HEADLESS = ("--headless", "-o", "json", "--hold=3")
+"""Nobody is killed here: what will be undone need not stay for long."""
 
 
 async def run_demo(*arguments: str) -> tuple[int | None, str, str]:
@@ -35,8 +37,7 @@ async def run_demo(*arguments: str) -> tuple[int | None, str, str]:
 @pytest.mark.process
 @pytest.mark.timeout(240)
 async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
-    arguments = ["--headless", f"--changes={CHANGES}", "-o", "json", "--seed=3", f"--keep={tmp_path}"]
-    code, out, err = await run_demo(*arguments)
+    code, out, err = await run_demo(*HEADLESS, f"--changes={CHANGES}", "--seed=3", f"--keep={tmp_path}")
     assert code == 0, err[-2000:]
     truth = json.loads((tmp_path / "world" / "verdicts.json").read_text(encoding="utf-8"))["commits"]
     answer = json.loads(out)
@@ -58,8 +59,8 @@ async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
 @pytest.mark.process
 @pytest.mark.timeout(240)
 async def test_headless_demo_with_records_ends_with_what_runs(tmp_path: Path) -> None:
-    arguments = ["--headless", "--deployment-records", "--changes=4", "-o", "json", "--seed=4", f"--keep={tmp_path}"]
-    code, out, err = await run_demo(*arguments)
+    arguments = ["--deployment-records", "--changes=4", "--seed=4", f"--keep={tmp_path}"]
+    code, out, err = await run_demo(*HEADLESS, *arguments)
     assert code == 0, err[-2000:]
     answer = json.loads(out)
     truth = json.loads((tmp_path / "world" / "verdicts.json").read_text(encoding="utf-8"))["commits"]
