@@ -132,3 +132,13 @@ def test_no_representation_holds_a_secret() -> None:
     source = CredentialSource.from_settings(SETTINGS)
     found = source.find("github.com")
     assert "host-token" not in f"{found!r}{source!r}{source._bindings!r}"
+
+
+def test_an_allowance_is_that_of_the_credential_and_not_of_the_owner() -> None:
+    source = CredentialSource.from_settings(
+        [{"host": "github.com", "token": "for-all"}, {"host": "github.com", "owner": "acme", "token": "for-acme"}]
+    )
+    assert source.allowance_of("github.com", "other") == source.allowance_of("github.com", "third") == "github.com"
+    assert source.allowance_of("github.com", "acme") == "github.com/acme"
+    assert source.allowance_of("gitlab.com", "Acme/web") == "gitlab.com/acme/web"
+    assert source.allowance_of("git.test", "acme", port=8443) == "git.test:8443/acme"

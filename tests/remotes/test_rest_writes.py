@@ -164,7 +164,7 @@ async def test_what_cannot_be_sent_is_not(forge: FakeForge, make: Maker) -> None
 
 async def test_budgets_are_named_after_host_and_owner(make: Maker) -> None:
     assert make().budget_key("Acme") == "forge.test/acme"
-    assert make(host="forge.test:8443").budget_key("acme/web") == "forge.test:8443/acme/web"
+    assert make(host="other.test:8443").budget_key("acme/web") == "other.test:8443/acme/web"
     assert make().budget_key("") == "forge.test"
 
 

@@ -210,6 +210,19 @@ class CredentialSource:
         found = self._matching(host, owner, port, ("token", "basic"))
         return any(b.app is None or (i in self._issuers and self._issuers[i].may_serve(owner)) for i, b in found)
 
+    def allowance_of(self, host: str, owner: str = "", *, port: int | None = None) -> str:
+        """Return whose allowance a call for the owner uses up, and no secret: a token is one, whoever it is used for.
+
+        An App has one at each owner. Without a credential it is the owner's too.
+        """
+        place = f"{host}:{port}" if port else host
+        for index, binding in self._matching(host, owner, port, ("token", "basic")):
+            if binding.app is None:
+                return "/".join(filter(None, (binding.host, binding.owner)))
+            if index in self._issuers and self._issuers[index].may_serve(owner):
+                break
+        return "/".join(filter(None, (place, owner.strip("/").lower())))
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret known so far, the rotated ones too: what redaction must clear."""

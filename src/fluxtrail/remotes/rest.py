@@ -163,9 +163,8 @@ class RestClient:
             raise UpstreamError(f"it may have been taken, but {exc.message}", subject=exc.subject) from exc
 
     def budget_key(self, owner: str) -> str:
-        """Return under which name the owner's calls are counted: `gitlab.com/acme`, never made of a secret."""
-        host = f"{self.host}:{self._port}" if self._port else self.host
-        return f"{host}/{owner.strip('/').lower()}" if owner else host
+        """Return whose allowance the owner's calls use up: `gitlab.com/acme`, never made of a secret."""
+        return self._credentials.allowance_of(self.host, owner, port=self._port)
 
     # -- inside ----------------------------------------------------------------------------------------------
 

@@ -146,9 +146,8 @@ class GitHubClient:
             raise UpstreamError(f"it may have been taken, but {exc.message}", subject=exc.subject) from exc
 
     def budget_key(self, owner: str) -> str:
-        """Return under which name the owner's calls are counted: `github.com/acme`, never made of a secret."""
-        host = f"{self.host}:{self._port}" if self._port else self.host
-        return f"{host}/{owner.lower()}"
+        """Return whose allowance the owner's calls use up: `github.com/acme` of an App, `github.com` of a token."""
+        return self._credentials.allowance_of(self.host, owner, port=self._port)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
