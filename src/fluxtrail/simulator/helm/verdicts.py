@@ -52,8 +52,9 @@ def judge_release(
     first = next((attempt for attempt in carrying if attempt.applied_at), None)
     if first is not None and first.applied_at is not None:
         outcome.times["applied"] = first.applied_at
-        # What was remedied never came to run; what repaired it is another attempt's.
-        running_at = release.running_at(first) if not first.is_remedied else None
+        # What was remedied never came to run: it runs as the attempt left it that brought it anew.
+        lasting = success if first.is_remedied else first
+        running_at = release.running_at(lasting) if lasting is not None else None
         if running_at is not None:
             outcome.times["running"] = running_at
     if success is not None and success.succeeded_at is not None:
