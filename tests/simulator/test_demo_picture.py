@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from fluxtrail.cli.demo_picture import Event, Picture, draw
+from fluxtrail.cli.demo_statuses import PullRequestStatuses, StatusBook, StatusLine
 
 Json = dict[str, Any]
 
@@ -136,3 +138,62 @@ def test_markup_in_a_subject_is_text() -> None:
 def test_an_event_names_commit_target_and_carrier() -> None:
     event = Event.of(BUSY.trails[0]["commit"], delivery("prod-eu", via="b" * 40))
     assert event.plain().startswith("12:00:09 ✔ aaaaaaa deployed on prod-eu/apps via bbbbbbb · Roll")
+
+
+TOLD = PullRequestStatuses(
+    sha="b" * 40,
+    number=104,
+    subject="Pay by invoice",
+    lines=(
+        StatusLine("fluxtrail/production", "pending", "1/2 there; prod-us apps exported, syncing", ("pending",)),
+        StatusLine("fluxtrail/staging", "success", "deployed on staging in 7s", ("pending", "success")),
+    ),
+)
+
+
+def write(number: int, state: str, context: str = "fluxtrail/staging", sha: str = "b" * 40, **more: Any) -> Json:
+    base = {"number": number, "at": "2026-03-01T12:00:09Z", "system": "github", "call": "status", "sha": sha}
+    return base | {"context": context, "state": state, "description": "d"} | more
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize("height", [20, 24, 40])
+def test_pull_request_fits_the_terminal_too(width: int, height: int) -> None:
+    told = replace(BUSY, trails=BUSY.trails * 30, told=TOLD)
+    lines = rendered(told, width, height)
+    assert len(lines) <= height
+    assert all(len(line.rstrip()) <= width for line in lines)
+    assert any("#104" in line for line in lines) == (height >= 24)
+
+
+def test_pull_request_shows_its_statuses_and_how_they_came() -> None:
+    text = "\n".join(rendered(replace(BUSY, told=TOLD), 100))
+    assert "on its pull request #104 bbbbbbb Pay by invoice" in text
+    assert "● fluxtrail/production 1/2 there" in text
+    assert "●✔ fluxtrail/staging deployed on staging in 7s" in text
+
+
+def test_book_shows_the_pull_request_that_was_written_of_last() -> None:
+    book = StatusBook()
+    assert book.shown() is None
+    book.learn([{"sha": sha * 40, "subject": sha, "pull_request": number} for sha, number in (("b", 104), ("c", None))])
+    changed = book.add(
+        [write(1, "pending"), write(2, "pending"), write(3, "success"), write(4, "pending", "x", "c" * 40)]
+    )
+    assert [(commit["sha"][0], told["state"]) for commit, told in changed] == [
+        ("b", "pending"),
+        ("b", "success"),
+        ("c", "pending"),
+    ]
+    assert book.last_number == 4
+    shown = book.shown()
+    assert shown is not None
+    assert (shown.number, shown.lines[0].steps) == (104, ("pending", "success"))
+    assert book.add([write(5, "pending", call="deployment"), write(6, "ok", system="slack")]) == []
+    assert book.last_number == 6
+
+
+def test_status_is_an_event_with_the_pull_requests_number() -> None:
+    event = Event.status({"sha": "b" * 40, "pull_request": 104}, write(1, "success"))
+    assert event.plain() == "12:00:09 ✔ #104 fluxtrail/staging: success · d"
+    assert "bbbbbbb fluxtrail/staging: failure" in Event.status({"sha": "b" * 40}, write(1, "failure")).plain()

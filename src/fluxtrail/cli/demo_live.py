@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from fluxtrail.cli.demo_picture import Event, Picture, draw
+from fluxtrail.cli.demo_statuses import StatusBook
 from fluxtrail.model.errors import UpstreamError
 from fluxtrail.simulator.observer import Observer
 from fluxtrail.simulator.processes import RunProcess, SimulatorProcess
@@ -74,6 +75,7 @@ class _Reader:
         self._running: set[tuple[str, str, str]] = set()
         self._settled: dict[str, Json] = {}
         self._events: list[Event] = []
+        self._statuses = StatusBook()
         self._last = Picture(url=self.url, seed=seed, clusters=self._clusters)
 
     async def look(self) -> Picture:
@@ -89,6 +91,7 @@ class _Reader:
         # What stood in the repositories before the script began is everybody's baseline, not news.
         news = {item["sha"] for item in status["pushed"] if not item["is_export"]}
         commits = [c for c in await self._observer.commits(limit=SHOWN_COMMITS * 2) if c["sha"] in news]
+        self._statuses.learn(commits)
         commits = commits[:SHOWN_COMMITS]
         open_shas = [commit["sha"] for commit in commits if commit["sha"] not in self._settled]
         fresh = await self._observer.trails(open_shas)
@@ -96,6 +99,7 @@ class _Reader:
         known = [trail for trail in trails if trail is not None]
         for trail in known:
             self._note_events(trail)
+        await self._read_statuses()
         # A settled trail can still change (a rollback): only those that went out of the newest ones are kept as is.
         self._settled = {t["commit"]["sha"]: t for t in known[10:] if t["is_settled"]}
         return Picture(
@@ -106,7 +110,15 @@ class _Reader:
             trails=tuple(known),
             overview=tuple(await self._observer.clusters()),
             events=tuple(self._events),
+            told=self._statuses.shown(),
         )
+
+    async def _read_statuses(self) -> None:
+        writes = await self._simulator.writes(after=self._statuses.last_number)
+        for commit, write in self._statuses.add(writes):
+            self.total_events += 1
+            self._events.insert(0, Event.status(commit, write))
+        del self._events[KEPT_EVENTS:]
 
     def _note_events(self, trail: Json) -> None:
         sha = trail["commit"]["sha"]

@@ -12,6 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fluxtrail.cli.demo_statuses import MARKS, PullRequestStatuses, draw_statuses, rows_of
+
 Json = Mapping[str, Any]
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
@@ -71,6 +73,14 @@ class Event:
         text = f"{commit['sha'][:7]} {verdict} on {target}{via} · {commit['subject']}"
         return cls(at=_clock(delivery.get("since")), mark=mark, style=style, text=text)
 
+    @classmethod
+    def status(cls, commit: Json, write: Json) -> Event:
+        """Return that a commit's status became another one."""
+        mark, style = MARKS.get(write["state"], ("?", ""))
+        number = f"#{commit['pull_request']}" if commit.get("pull_request") else write["sha"][:7]
+        text = f"{number} {write['context']}: {write['state']} · {write['description']}"
+        return cls(at=_clock(write["at"]), mark=mark, style=style, text=text)
+
     def plain(self) -> str:
         return f"{self.at} {self.mark} {self.text}"
 
@@ -87,6 +97,7 @@ class Picture:
     overview: tuple[Json, ...] = ()
     events: tuple[Event, ...] = ()
     problem: str = ""
+    told: PullRequestStatuses | None = None
 
     def with_problem(self, problem: str) -> Picture:
         return replace(self, problem=problem)
@@ -95,13 +106,15 @@ class Picture:
 def draw(picture: Picture, *, width: int, height: int) -> RenderableType:
     """Return the picture for a terminal of this size."""
     held_up = list(_held_up(picture.trails))[:4]
-    rows = max(height - 9 - max(len(held_up), 1) - _event_rows(height), 3)
+    told_rows = rows_of(picture.told, height)
+    rows = max(height - 9 - max(len(held_up), 1) - _event_rows(height) - told_rows, 3)
     return Group(
         _header(picture, width),
         _commits(picture, width, rows),
         Text(""),
         _trouble(held_up, width),
         Text(""),
+        draw_statuses(picture.told, width=width, rows=told_rows),
         _events(picture, width, _event_rows(height)),
         _footer(picture, width),
     )
