@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, exists, literal_column, select
@@ -80,6 +82,7 @@ class Renderer:
 
     async def render(self, found: Sequence[Row[Any]]) -> list[DeliveryView]:
         """Return the views of rows of `stored`, in their order."""
+        found = _quick(found)
         reasons = await self._reasons(found)
         waiting = [row.running_sync for row in found if row.running_state is RunningState.WAITING]
         blockers = await find_blockers(self.situation.session, waiting)
@@ -198,6 +201,16 @@ def stages(
     """Return the moments that are known, in the order of the stages."""
     known = zip(_STAGES, (merged, exported, fetched, applied, healthy, running), strict=True)
     return {name: moment for name, moment in known if moment is not None}
+
+
+def _quick(found: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    """Return rows that are read by name as fast as by number: a `Row` looks each of a view's thirty columns up."""
+    return list(map(_quick_class(found[0]._fields)._make, found)) if found else found
+
+
+@lru_cache(maxsize=16)
+def _quick_class(fields: tuple[str, ...]) -> Any:
+    return namedtuple("_Quick", fields, rename=True)
 
 
 def _running_word(row: Row[Any]) -> str:
