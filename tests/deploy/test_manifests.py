@@ -12,17 +12,19 @@ from tests.deploy.documents import DEPLOY, Document, find, manifests, render
 from fluxtrail import __version__
 from fluxtrail.clusters.lease import LEASE_GROUP, LEASE_PLURAL, LEASE_VERBS
 from fluxtrail.runtime.settings import LeaseSetting, Settings, load_settings
+from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES
 from fluxtrail.runtime.settings_tracker import TRACKER_NAMES
 from fluxtrail.web.access import check_binding
 from fluxtrail.web.server import parse_address
 
-COMPONENTS = ("api", "deployment-records", "network-policy", "pod-monitor")
+COMPONENTS = ("api", "deployment-records", "hooks", "network-policy", "pod-monitor")
 NAMED = {
     "root": ".",
     "namespaced": "overlays/namespaced",
     "namespaced-records": "overlays/namespaced-records",
     "flux-commit-tracker": "overlays/flux-commit-tracker",
     "deployment-tracker": "overlays/deployment-tracker",
+    "gitops-connector": "overlays/gitops-connector",
 }
 RECORDS_SETTINGS = {
     "apiVersion": "apps/v1",
@@ -34,8 +36,10 @@ RECORDS_SETTINGS = {
     ]}]}}},
 }  # fmt: skip
 """What the component deployment-records leaves to its user."""
-SECRETS = {"fluxtrail": True, "fluxtrail-files": True, "fluxtrail-api": False}
+SECRETS = {"fluxtrail": True, "fluxtrail-files": True, "fluxtrail-api": False, "fluxtrail-hooks": False}
 """The Secrets that may be referred to, and whether the pod starts without them."""
+SECRET_VARIABLES = {"PAT": "of-the-secret-fluxtrail"}
+"""What is in the environment by a Secret."""
 
 
 @pytest.fixture
@@ -131,7 +135,7 @@ def settings_of(items: list[Document], folder: Path) -> Settings:
     path = folder / "fluxtrail.yaml"
     path.write_text(config["data"]["fluxtrail.yaml"])
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(items).items():
+        for name, value in (environment(items) | SECRET_VARIABLES).items():
             patch.setenv(name, value)
         return load_settings(path=path, flags={})
 
@@ -145,6 +149,7 @@ def test_api_is_beyond_the_pod_only_with_a_token(rendered: list[Document], tmp_p
     ports = {item["name"]: item["port"] for item in find(rendered, "Service")["spec"]["ports"]}
     if settings.deployment_records.metrics_port:
         assert ports.pop("deptracker") == int(settings.deployment_records.metrics_port)
+    ports.pop("hooks", None)
     assert ports == ({"metrics": 8888, "api": port} if token else {"metrics": 8888})
     if settings.api.token_file:
         mounts = {item["name"]: item["mountPath"] for item in container(rendered)["volumeMounts"]}
@@ -159,7 +164,41 @@ def test_ports_are_the_settings_defaults(rendered: list[Document], tmp_path: Pat
         assert ports.pop(name) == parse_address(address, subject=name)[1]
     if settings.deployment_records.metrics_port:
         assert ports.pop("deptracker") == int(settings.deployment_records.metrics_port)
+    if settings.hooks.listen:
+        assert ports.pop("hooks") == parse_address(settings.hooks.listen, subject="hooks")[1]
     assert set(ports) <= {"api"}
+
+
+@pytest.mark.requires("kubectl")
+def test_hooks_have_senders_whose_secrets_are_mounted_and_a_port(rendered: list[Document], tmp_path: Path) -> None:
+    settings = settings_of(rendered, tmp_path)
+    ports = {item["name"]: item["port"] for item in find(rendered, "Service")["spec"]["ports"]}
+    mounts = {item["name"]: item["mountPath"] for item in container(rendered)["volumeMounts"]}
+    assert (settings.hooks.listen != "") == ("hooks" in ports) == ("hooks" in mounts)
+    if not settings.hooks.listen:
+        return
+    assert ports["hooks"] == parse_address(settings.hooks.listen, subject="hooks")[1]
+    assert (settings.hooks.gitopsphase.anonymous, settings.hooks.flux.anonymous) == (False, False)
+    assert [str(sender.secret_file) for sender in settings.hooks.senders] == [f"{mounts['hooks']}/flux"]
+    policies = [item for item in rendered if item["kind"] == "NetworkPolicy"]
+    for policy in policies:
+        open_ports = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+        assert ports["hooks"] in open_ports
+
+
+@pytest.mark.requires("kubectl")
+def test_gitops_connectors_variables_are_understood(tmp_path: Path) -> None:
+    items = render(DEPLOY / NAMED["gitops-connector"])
+    settings = settings_of(items, tmp_path)
+    assert [route.name for route in settings.routes] == ["gitops-connector", "gitops-connector-dispatch"]
+    assert set(environment(items)) & set(CONNECTOR_NAMES) == {
+        "GITOPS_OPERATOR_TYPE", "GIT_REPOSITORY_TYPE", "CICD_ORCHESTRATOR_TYPE", "GITOPS_APP_URL", "GITHUB_ORG_URL",
+        "GITHUB_GITOPS_MANIFEST_REPO_NAME", "GITHUB_GITOPS_REPO_NAME",
+    }  # fmt: skip
+    mounts = {item["name"]: item["mountPath"] for item in container(items)["volumeMounts"]}
+    assert mounts["subscribers"] == str(settings.gitops_connector.subscribers)
+    (port,) = find(items, "Service", "gitops-connector")["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (8080, "hooks")
 
 
 @pytest.mark.requires("kubectl")

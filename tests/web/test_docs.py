@@ -25,8 +25,8 @@ ELSEWHERE = {
     "fluxtrail_image_bumps_waiting",
 }
 """Given by the runtime."""
-REPORTS = "fluxtrail_reports_"
-"""Given by the dispatchers."""
+REPORTS = ("fluxtrail_reports_", "fluxtrail_hooks_")
+"""Given by the dispatchers, and by the listener of hooks."""
 
 
 async def test_every_metric_is_documented_and_served(ask: Ask) -> None:
@@ -56,11 +56,15 @@ def test_every_command_and_option_is_documented() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     shown = CliRunner().invoke(cli, ["--help"]).output
     commands = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], flags=re.MULTILINE)
-    assert len(commands) == 9
+    assert len(commands) == 10
     for command in commands:
         assert f"fluxtrail {command}" in text
-    lists = (["get", "commits"], ["get", "deliveries"], ["get", "targets"], ["records", "list"])
-    for arguments in (["trace"], ["wait"], *lists, ["records", "sync"], ["version"]):
+    lists = (
+        *(["get", name] for name in ("commits", "deliveries", "targets", "reports", "routes")),
+        ["records", "list"],
+    )
+    changes = (["records", "sync"], ["reports", "replay"], ["reports", "drop"], ["reports", "test"])
+    for arguments in (["trace"], ["wait"], *lists, *changes, ["version"]):
         help_text = CliRunner().invoke(cli, [*arguments, "--help"]).output
         for option in set(re.findall(r"(--[a-z-]+)", help_text)) - {"--help", "--output", "--quiet"}:
             assert option in text or option in ("--namespace", "--all-namespaces"), f"{arguments} {option}"
