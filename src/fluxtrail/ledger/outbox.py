@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, delete, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Integer, bindparam, delete, func, insert, or_, select, text, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.engine import Engine, writing
@@ -159,6 +159,12 @@ class Outbox:
                 return wait
             await session.run(insert(_B), {"budget": budget, "spent_at": now})
             return None
+
+    async def spent(self, budget: str, *, per: timedelta, now: datetime) -> int:
+        """Return how much of a budget was spent within the last `per`."""
+        wanted = select(func.count()).where(_B.c.budget == budget, _B.c.spent_at > now - per)
+        async with self._engine.read() as session:
+            return int(await session.scalar(wanted) or 0)
 
 
 async def _change(

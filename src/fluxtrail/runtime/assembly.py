@@ -20,6 +20,7 @@ from fluxtrail.runtime.images import Images
 from fluxtrail.runtime.leading import Lead
 from fluxtrail.runtime.remotes import Remotes, open_remotes
 from fluxtrail.runtime.report import ProcessReport
+from fluxtrail.runtime.reporting import Reporting
 from fluxtrail.runtime.retention import Retention
 from fluxtrail.runtime.routes import Routes, read_routes
 from fluxtrail.runtime.running import Running, give_up_running
@@ -122,6 +123,13 @@ class _Assembly:
             clock=self._clock,
             measured=[telemetry, *(part for part in (running, images) if part is not None)],
             records=records,
+            reports=Reporting(
+                self._ledger.store,
+                telemetry.dispatchers,
+                self._clock,
+                kinds={item.name: item.to.value for item in self._settings.routes},
+                routes=statuses.tried if statuses is not None else {},
+            ),
             leads=lambda: lead.is_held,
             chains=ChainFinder(lambda: [cluster.lookup for cluster in clusters if cluster.uid], self._registry),
         )

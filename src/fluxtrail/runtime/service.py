@@ -18,6 +18,7 @@ from fluxtrail import __version__
 from fluxtrail.model.errors import ConfigError, FluxtrailError
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.report import ProcessReport
+from fluxtrail.runtime.reporting import Reporting
 from fluxtrail.runtime.settings import Settings
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -54,6 +55,7 @@ class Service:
         clock: Clock,
         measured: Sequence[MetricSource] = (),
         records: Records | None = None,
+        reports: Reporting | None = None,
         leads: Callable[[], bool] = lambda: True,
         chains: Chains | None = None,
     ) -> None:
@@ -66,6 +68,7 @@ class Service:
         self._clock = clock
         self._measured = measured
         self._records = records
+        self._reports = reports
         self._leads = leads
         self._chains = chains
 
@@ -122,6 +125,7 @@ class Service:
             settle_after=timedelta(seconds=settings.settle_seconds),
             feed=feed,
             records=self._records,
+            reports=self._reports,
             chains=self._chains,
         )
         metrics = Metrics(

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from fluxtrail.model.environments import Grouping
+from fluxtrail.model.errors import ConflictError
 from fluxtrail.model.report import NewReport
 from fluxtrail.reports.dispatcher import Dispatcher
 from fluxtrail.reports.phases.dispatches import dispatch_of
@@ -36,6 +37,8 @@ from fluxtrail.runtime.writers import Placed, Writers
 from fluxtrail.trail.ports import Clock
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+LOOKED_THROUGH = 100
+"""Commits, for one that a test can be about."""
 DEFAULT_URL = "{{ url }}"
 FORGE_OF: dict[RouteKind, ForgeKind] = {
     RouteKind.GITHUB_STATUS: "github",
@@ -63,6 +66,31 @@ def plan_routes(settings: Settings) -> Planner:
     return together([standing_planner([item.to_route() for item in standing_routes(settings)]), planner(events)])
 
 
+class StandingRoute:
+    """A route that can be tried. Satisfies `reporting.Tried`."""
+
+    def __init__(self, output: StandingOutput, budgets: Budgets, ledger: FoldedLedger, clock: Clock) -> None:
+        self._output = output
+        self._budgets = budgets
+        self._ledger = ledger
+        self._clock = clock
+
+    async def try_out(self) -> tuple[str, str]:
+        page = await self._ledger.store.list_commits(now=self._clock.now(), limit=LOOKED_THROUGH)
+        commit = next((item for item in page.items if self._output.serves(item)), None)
+        if commit is None:
+            raise ConflictError(
+                f"none of the newest {LOOKED_THROUGH} commits is one that it tells of: its repositories are not "
+                "followed yet, or have no credential",
+                subject=f"route {self._output.route.name}",
+            )
+        return commit.repository, await self._output.try_out(commit)
+
+    async def budget_left(self) -> int | None:
+        left = [await self._budgets.left(budget) for budget in self._output.used.values()]
+        return min(left, default=None)
+
+
 class Statuses:
     """Everything that tells how commits stand. Build it, run its jobs."""
 
@@ -73,7 +101,7 @@ class Statuses:
         self._writers = Writers(remotes.forges)
         self._grouping: Grouping = grouping_of(settings.environments)
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
-        self.budgets = Budgets(ledger.store.outbox.spend, clock)
+        self.budgets = Budgets(ledger.store.outbox, clock)
         self.outputs = [self._output(item) for item in standing_routes(settings)]
         self.dispatchers = [self._dispatcher(output) for output in self.outputs]
         ledger.on_planned.append(self.wake)
@@ -82,6 +110,13 @@ class Statuses:
         """Something may have been planned. Never waits."""
         for dispatcher in self.dispatchers:
             dispatcher.wake()
+
+    @property
+    def tried(self) -> dict[str, StandingRoute]:
+        """Return the routes that can be tried, by name."""
+        return {
+            output.route.name: StandingRoute(output, self.budgets, self._ledger, self._clock) for output in self.outputs
+        }
 
     @property
     def jobs(self) -> dict[str, Job]:

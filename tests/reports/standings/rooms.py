@@ -158,7 +158,7 @@ class Room:
         self.forge = Forge(clock)
         self.trails = StatedTrails()
         self.route = Route(**({"name": "checks", "kind": RouteKind.GITHUB_STATUS} | route))
-        self.budgets = Budgets(ledger.outbox.spend, clock)
+        self.budgets = Budgets(ledger.outbox, clock)
         self._budget = Budget("github.com/acme", (Window(per_minute, timedelta(minutes=1)),))
         self.owner = 0
         self.restart()

@@ -32,10 +32,13 @@ class Budget(NamedTuple):
     windows: tuple[Window, ...]
 
 
-class Spending(Protocol):
-    """The ledger's budgets (`Outbox.spend`)."""
+class Purse(Protocol):
+    """The ledger's budgets. Raises StoreError."""
 
-    def __call__(self, budget: str, *, limit: int, per: timedelta, now: datetime) -> Awaitable[timedelta | None]: ...
+    def spend(self, budget: str, *, limit: int, per: timedelta, now: datetime) -> Awaitable[timedelta | None]:
+        """Spend one; returns None, or how long until there is one."""
+
+    def spent(self, budget: str, *, per: timedelta, now: datetime) -> Awaitable[int]: ...
 
 
 class BudgetSpentError(FluxtrailError):
@@ -49,8 +52,8 @@ class BudgetSpentError(FluxtrailError):
 class Budgets:
     """Asks before each write."""
 
-    def __init__(self, spend: Spending, clock: Clock) -> None:
-        self._spend = spend
+    def __init__(self, purse: Purse, clock: Clock) -> None:
+        self._purse = purse
         self._clock = clock
         self.spent: dict[str, int] = {}
         """Writes that this process was allowed, by budget."""
@@ -65,8 +68,17 @@ class Budgets:
         now = self._clock.now()
         for number, window in enumerate(budget.windows):
             limit = window.limit if is_final else max(int(window.limit * PENDING_SHARE), 1)
-            wait = await self._spend(f"{budget.name}/{number}", limit=limit, per=window.per, now=now)
+            wait = await self._purse.spend(f"{budget.name}/{number}", limit=limit, per=window.per, now=now)
             if wait is not None:
                 self.refused[budget.name] = self.refused.get(budget.name, 0) + 1
                 raise BudgetSpentError(budget.name, now + max(wait, timedelta(seconds=1)))
         self.spent[budget.name] = self.spent.get(budget.name, 0) + 1
+
+    async def left(self, budget: Budget) -> int:
+        """Return how many final writes there may be now. Raises StoreError."""
+        now = self._clock.now()
+        spent = [
+            await self._purse.spent(f"{budget.name}/{number}", per=window.per, now=now)
+            for number, window in enumerate(budget.windows)
+        ]
+        return max(min(window.limit - count for window, count in zip(budget.windows, spent, strict=True)), 0)

@@ -19,12 +19,13 @@ import structlog
 from fluxtrail.model.errors import AuthError, FluxtrailError, RateLimitedError, StoreError, WireError
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ClaimedReport, SaidRecord
+from fluxtrail.model.views import CommitView
 from fluxtrail.reports.at_once import at_once
 from fluxtrail.reports.dispatcher import Pace
 from fluxtrail.reports.outputs import Settlement
 from fluxtrail.reports.ports import Clock
 from fluxtrail.reports.routes import Route
-from fluxtrail.reports.standings.budgets import Budgets, BudgetSpentError
+from fluxtrail.reports.standings.budgets import Budget, Budgets, BudgetSpentError
 from fluxtrail.reports.standings.plan import read_commit
 from fluxtrail.reports.standings.ports import SaidBook, Trails
 from fluxtrail.reports.standings.saying import Compose, Saying, Speech
@@ -64,8 +65,8 @@ class StandingOutput:
         self._budgets = budgets
         self._clock = clock
         self._settle_after = settle_after
-        self.written = 0
-        """Sayings that the receiver has taken since the start."""
+        self.used: dict[str, Budget] = {}
+        """Budgets that were asked for since the start, by name."""
 
     @property
     def sink(self) -> str:
@@ -112,6 +113,7 @@ class StandingOutput:
         budget = self._speaker.budget_of(repository)
         if budget is None:
             return
+        self.used[budget.name] = budget
         times = last.times if last is not None else 0
         if times >= TIMES_LIMIT and not saying.state.is_final:
             return
@@ -123,7 +125,6 @@ class StandingOutput:
             await self._said.note([self._record(saying, remote_id, times=times, content="")])
 
         remote_id = await self._speaker.say(saying, last, spend=spend, keep=keep, is_unsure=is_unsure)
-        self.written += 1
         kept = remote_id or (last.remote_id if last is not None else "")
         audit.info(
             "told",
@@ -135,6 +136,19 @@ class StandingOutput:
             state=saying.state.value,
         )
         await self._said.note([self._record(saying, kept, times=times + 1, content=saying.content)])
+
+    async def try_out(self, commit: CommitView) -> str:
+        """Say something that says it is a test, on a commit; returns in words what was done.
+
+        Raises:
+            FluxtrailError: it was refused. ConflictError: it cannot be tried without doing harm.
+        """
+        return await self._speaker.try_out(self._compose.test(commit))
+
+    def serves(self, commit: CommitView) -> bool:
+        """Whether the route tells of a commit, and can."""
+        is_wanted = self.route.admits_commit(commit.repository, is_carrier=commit.is_carrier)
+        return is_wanted and self._speaker.budget_of(commit.repository) is not None
 
     def _record(self, saying: Saying, remote_id: str, *, times: int, content: str) -> SaidRecord:
         return SaidRecord(

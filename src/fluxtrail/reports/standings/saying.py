@@ -13,11 +13,14 @@ from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import SaidRecord
 from fluxtrail.model.standing import CommitTrail, Judging, Standing, nothing_here, standings
 from fluxtrail.model.status import StatusState
+from fluxtrail.model.views import CommitView
 from fluxtrail.reports.routes import Route, RouteKind, Until
 from fluxtrail.reports.standings.words import values_of
 
 FINALS_ONLY = frozenset({RouteKind.GITHUB_DISPATCH, RouteKind.AZURE_DEVOPS_TASK})
 """What they say cannot be taken back, or is acted on."""
+TEST = "test"
+"""The environment of a test."""
 FIRST_WORDS = {
     RouteKind.GITHUB_DISPATCH: frozenset({StatusState.SUCCESS}),
     RouteKind.AZURE_DEVOPS_TASK: frozenset(state for state in StatusState if state.is_final),
@@ -100,6 +103,22 @@ class Compose:
         last = {record.key: record for record in said}
         new = [saying for saying in sayings if self._is_news(saying, last.get(saying.key), now)]
         return Speech(sayings=tuple(sorted(new, key=_finals_first)), again_at=self._again_at(trail, now))
+
+    def test(self, commit: CommitView) -> Saying:
+        """Return something to say of a commit that says it is a test."""
+        standing = Standing(commit=commit, environment=TEST, state=StatusState.SUCCESS)
+        values = {
+            **values_of(standing, public_url=self._public_url),
+            "summary": f"a test of the route {self._route.name}",
+        }
+        return Saying(
+            key=TEST,
+            commit=CommitId(0),
+            state=standing.state,
+            standings=(standing,),
+            values={**values, "environments": [values]},
+            texts={name: text.fill({**values, "environments": [values]}) for name, text in self._fill.items()},
+        )
 
     def _standings(
         self, id_: CommitId, trail: CommitTrail, said: Sequence[SaidRecord], now: datetime

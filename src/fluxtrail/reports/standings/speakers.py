@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+from fluxtrail.model.errors import ConflictError
 from fluxtrail.model.report import SaidRecord
 from fluxtrail.model.status import CommitStatus, DeploymentRequest, StatusState
 from fluxtrail.reports.standings.budgets import Budget
@@ -34,6 +35,13 @@ class Speaker(Protocol):
 
         Raises:
             FluxtrailError: as the writers; BudgetSpentError of `spend`.
+        """
+
+    async def try_out(self, saying: Saying) -> str:
+        """Say a test, as far as that does no harm; returns in words what was done.
+
+        Raises:
+            FluxtrailError: it was refused. ConflictError: it cannot be tried without doing harm.
         """
 
 
@@ -83,6 +91,11 @@ class StatusSpeaker(_OfPlace):
         await spend()
         await writer.write(path, saying.standing.commit.sha, status)
         return ""
+
+    async def try_out(self, saying: Saying) -> str:
+        commit, status = saying.standing.commit, status_of(saying)
+        await self._writer_of(commit.repository).write(self._path(saying), commit.sha, status)
+        return f"wrote the status {status.context!r} on {commit.repository}@{commit.sha[:8]}"
 
 
 def status_of(saying: Saying) -> CommitStatus:
@@ -145,6 +158,12 @@ class DeploymentSpeaker(_OfPlace):
         )
         return deployment
 
+    async def try_out(self, saying: Saying) -> str:
+        """Only look: what is made can hardly be taken away again."""
+        commit = saying.standing.commit
+        await self._writer_of(commit.repository).find(self._path(saying), self._request(saying))
+        return f"deployments of {commit.repository} can be read; none was made, for environments are hard to delete"
+
     def _request(self, saying: Saying) -> DeploymentRequest:
         standing = saying.standing
         return DeploymentRequest(
@@ -188,3 +207,6 @@ class DispatchSpeaker(_OfPlace):
             await spend()
             await place.dispatches.send(place.path, self._event_type, payload)
         return ""
+
+    async def try_out(self, saying: Saying) -> str:
+        raise ConflictError("an event would start pipelines; watch one with `fluxtrail get reports` instead")

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from fluxtrail.model.errors import FluxtrailError, StoreError
+from fluxtrail.model.errors import ConflictError, FluxtrailError, StoreError
 from fluxtrail.model.report import SaidRecord
 from fluxtrail.model.status import StatusState
 from fluxtrail.reports.phases.dispatches import pull_request_of
@@ -94,6 +94,14 @@ class TaskSpeaker:
         await spend()
         await place.tasks.complete(task, succeeded=saying.state in _WELL)
         return task.task_id
+
+    async def try_out(self, saying: Saying) -> str:
+        """Only look: what is said to a pipeline cannot be taken back."""
+        place = self._find_place()
+        if place is None:
+            raise ConflictError("the repository of its pull requests is on no Azure DevOps that is known")
+        await place.tasks.find_task(place.path, saying.standing.commit.pull_request or 1)
+        return f"pull requests of {place.path} can be read; no task was ended"
 
 
 class AbandonedTasks:
