@@ -151,7 +151,7 @@ def _print_test(found: RouteTest) -> None:
     out = terminal()
     style, verb = ("deployed", "took") if found.is_taken else ("failed", "refused")
     out.echo(
-        f"{out.style(out.glyph(style), style)} {printable(found.where)} {verb} the test message of "
+        f"{out.style(out.glyph(style), style)} {printable(found.where) or 'the receiver'} {verb} the test message of "
         f"{printable(found.route)} after {found.seconds:.2f} s: {printable(found.answer)}"
     )
 
