@@ -1,16 +1,19 @@
 """What Fluxtrail asks Azure DevOps (Services, or a Server of one's own): the pull requests of commits.
 
+What it tells Azure DevOps is in `statuses.py` and `tasks.py`; they go through `read` and `write` here.
 Repositories are `dev.azure.com/{organisation}/{project}/_git/{repository}`, or on a Server
 `{host}/[tfs/]{collection}/{project}/_git/{repository}`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
+from weakref import WeakValueDictionary
 
 import aiohttp
 
@@ -18,13 +21,14 @@ from fluxtrail.credentials.binding import AZURE_HOST, Credential, CredentialSour
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.remotes.azure_devops.facts import PullRequest, WireCommits, WireQuery, read_pull_request
-from fluxtrail.remotes.rest import PAGES_LIMIT, RestClient, Service
+from fluxtrail.remotes.rest import PAGES_LIMIT, Answer, RestClient, Service
 
 NAME = "Azure DevOps"
 API_VERSION = "6.0"
 """Taken by Services, and by Server from 2020 on."""
 COMMITS_LIMIT = 250
 PER_PAGE = 100
+PATH_LIMIT = 1_000
 _JWT_BEGINS = "eyJ"
 
 
@@ -62,6 +66,7 @@ class AzureDevOpsClient:
         api_url = api_url or f"https://{host}"
         self._rest = RestClient(session, service, api_url=api_url, host=host, credentials=credentials, **options)
         self._root = tuple(name for name in urlsplit(api_url).path.split("/") if name)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def find_repository(self, path: str) -> AzureRepository | None:
         """Return what a canonical path names, or None where it is none of the known forms.
@@ -69,6 +74,80 @@ class AzureDevOpsClient:
         On dev.azure.com it is `organisation/project/repository`; a Server's still has its `_git`.
         """
         return parse_names(path.split("/"), root=self._root)
+
+    def repository_of(self, path: str) -> AzureRepository:
+        """Return what a canonical path names.
+
+        Raises:
+            WireError: it is none of the known forms.
+        """
+        found = self.find_repository(path) if path.isprintable() and len(path) <= PATH_LIMIT else None
+        if found is None:
+            text = f"{path[:100]!r} is no repository of Azure DevOps, such as organisation/project/name"
+            raise WireError(text, subject="repository")
+        return found
+
+    def is_of(self, repository: AzureRepository, collection_url: str) -> bool:
+        """Whether an address is that of the repository's own organisation: on this API's host, or of its old form.
+
+        Nothing is ever asked there: it only says whose ids those are that come with it.
+        """
+        try:
+            parts, own = urlsplit(collection_url), urlsplit(self._rest.api_url)
+            place = (parts.scheme, parts.hostname, parts.port)
+            is_own = place == (own.scheme, own.hostname, own.port) or parts.netloc.lower() == self._rest.host
+        except ValueError:
+            return False
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            return False
+        names = [unquote(name).lower() for name in parts.path.split("/") if name]
+        organisation = repository.organisation.lower()
+        if is_own and names == [*(name.lower() for name in self._root), organisation]:
+            return True
+        is_old = self._rest.host == AZURE_HOST and place == ("https", f"{organisation}.visualstudio.com", None)
+        return is_old and names in ([], ["defaultcollection"])
+
+    async def read(self, repository: AzureRepository, path: str = "", **query: str | int) -> Answer:
+        """Return the answer at a path below the repository."""
+        return await self._rest.read_back(f"{_path(repository)}{path}", owner=repository.owner, **query)
+
+    async def read_project(self, repository: AzureRepository, project: str, path: str, **query: str | int) -> Answer:
+        """Return the answer at a path below a project of the repository's organisation, by its id."""
+        place = f"{_project_path(repository, project)}{path}"
+        return await self._rest.read_back(place, owner=repository.owner, **query)
+
+    async def write(self, method: str, repository: AzureRepository, path: str, body: Any, **query: str | int) -> Answer:
+        """Send to a path below the repository, once; see `RestClient.write`."""
+        place = f"{_path(repository)}{path}"
+        return await self._rest.write(method, place, body, owner=repository.owner, **query)
+
+    async def write_project(
+        self, method: str, repository: AzureRepository, project: str, path: str, body: Any, **query: str | int
+    ) -> Answer:
+        """Send to a path below a project of the repository's organisation, once."""
+        place = f"{_project_path(repository, project)}{path}"
+        return await self._rest.write(method, place, body, owner=repository.owner, **query)
+
+    def lock(self, name: str) -> asyncio.Lock:
+        """Return the one lock of that name, for who must not write between another's reading and writing."""
+        found = self._locks.get(name)
+        if found is None:
+            found = self._locks[name] = asyncio.Lock()
+        return found
+
+    def place(self, repository: AzureRepository) -> str:
+        """Return a repository with its host, for people."""
+        return f"{self._rest.host}/{repository.organisation}/{repository.project}/{repository.name}"
+
+    def commit_page(self, repository: AzureRepository, sha: str) -> str:
+        """Return where people see a commit."""
+        organisation, project, name = _quoted(repository)
+        return f"{self._rest.api_url}/{organisation}/{project}/_git/{name}/commit/{sha}"
+
+    @property
+    def budget_key(self) -> str:
+        """Under which name calls are counted: `dev.azure.com`."""
+        return self._rest.budget_key("")
 
     async def find_pull_requests(self, repository: AzureRepository, sha: str) -> list[PullRequest]:
         """Return the pull requests that made or brought a commit, those whose merge it is first.
@@ -135,7 +214,15 @@ def _authorize(credential: Credential) -> Mapping[str, str]:
 
 
 def _path(repository: AzureRepository) -> str:
-    organisation, project, name = (
-        quote(part, safe="") for part in (repository.organisation, repository.project, repository.name)
-    )
+    organisation, project, name = _quoted(repository)
     return f"/{organisation}/{project}/_apis/git/repositories/{name}"
+
+
+def _project_path(repository: AzureRepository, project: str) -> str:
+    return f"/{_quoted(repository)[0]}/{quote(project, safe='')}/_apis"
+
+
+def _quoted(repository: AzureRepository) -> tuple[str, str, str]:
+    names = repository.organisation, repository.project, repository.name
+    organisation, project, name = (quote(part, safe="") for part in names)
+    return organisation, project, name

@@ -24,6 +24,12 @@ class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
     author: str | None
 
 
+class AbandonedPullRequest(msgspec.Struct, frozen=True, kw_only=True):
+    number: int
+    closed_at: datetime | None
+    """Aware UTC."""
+
+
 class WireCommit(msgspec.Struct, rename="camel"):
     commit_id: str | None = None
 
