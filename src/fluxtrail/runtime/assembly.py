@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError, WireError
+from fluxtrail.model.notices import FluxNotice
 from fluxtrail.model.sources import CHART_PLACE_KIND, url_to_ask
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.reports.plan import Planner, together
@@ -38,6 +39,7 @@ from fluxtrail.trail.registry import Registry
 
 if TYPE_CHECKING:
     from fluxtrail.runtime.deployment_records import Records
+    from fluxtrail.runtime.hooks import Hooks
     from fluxtrail.runtime.statuses import Statuses
 
 
@@ -96,6 +98,7 @@ class _Assembly:
         statuses = self._statuses(remotes)
         if statuses is not None:
             telemetry.dispatchers += statuses.dispatchers
+        hooks = self._hooks(following, clusters)
         report = ProcessReport(
             ledger=self._ledger, clusters=clusters, registry=self._registry, following=following, clock=self._clock
         )
@@ -111,6 +114,7 @@ class _Assembly:
             **telemetry.jobs,
             **(records.jobs if records is not None else {}),
             **(statuses.jobs if statuses is not None else {}),
+            **(hooks.jobs if hooks is not None else {}),
             **(running.jobs if running is not None else {}),
             **(images.jobs if images is not None else {}),
         }
@@ -121,7 +125,7 @@ class _Assembly:
             jobs=jobs,
             settings=self._settings,
             clock=self._clock,
-            measured=[telemetry, *(part for part in (running, images) if part is not None)],
+            measured=[telemetry, *(part for part in (running, images, hooks) if part is not None)],
             records=records,
             reports=Reporting(
                 self._ledger.store,
@@ -130,6 +134,7 @@ class _Assembly:
                 kinds={item.name: item.to.value for item in self._settings.routes},
                 routes=statuses.tried if statuses is not None else {},
             ),
+            hooks=hooks.app if hooks is not None else None,
             leads=lambda: lead.is_held,
             chains=ChainFinder(lambda: [cluster.lookup for cluster in clusters if cluster.uid], self._registry),
         )
@@ -221,6 +226,24 @@ class _Assembly:
         from fluxtrail.runtime.deployment_records import Records  # noqa: PLC0415
 
         return Records(self._settings, self._environ, remotes, ledger=self._ledger, clock=self._clock)
+
+    def _hooks(self, following: Following, clusters: Sequence[ClusterStreams]) -> Hooks | None:
+        if not self._settings.hooks.listen:
+            return None
+        from fluxtrail.runtime.hooks import Hooks  # noqa: PLC0415
+
+        def look(_: FluxNotice) -> None:
+            for cluster in clusters:
+                cluster.nudge()
+
+        return Hooks(
+            self._settings,
+            ledger=self._ledger,
+            registry=self._registry,
+            poke=following.branches.poke,
+            look=look,
+            clock=self._clock,
+        )
 
     def _statuses(self, remotes: Remotes) -> Statuses | None:
         if not self._settings.routes:

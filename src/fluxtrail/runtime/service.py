@@ -22,7 +22,7 @@ from fluxtrail.runtime.reporting import Reporting
 from fluxtrail.runtime.settings import Settings
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
-from fluxtrail.web.access import check_binding
+from fluxtrail.web.access import AsgiApp, check_binding
 from fluxtrail.web.app import create_app
 from fluxtrail.web.feed import Feed
 from fluxtrail.web.health import create_health_app
@@ -34,6 +34,7 @@ from fluxtrail.web.tracker_metrics import TrackerMetrics
 
 if TYPE_CHECKING:  # it takes memory of those who keep no records
     from fluxtrail.runtime.deployment_records import Records
+    from fluxtrail.web.hooks.app import HooksApp
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ class Service:
         measured: Sequence[MetricSource] = (),
         records: Records | None = None,
         reports: Reporting | None = None,
+        hooks: HooksApp | None = None,
         leads: Callable[[], bool] = lambda: True,
         chains: Chains | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Service:
         self._measured = measured
         self._records = records
         self._reports = reports
+        self._hooks = hooks
         self._leads = leads
         self._chains = chains
 
@@ -138,13 +141,15 @@ class Service:
             records=self._records,
             tracker=self._records.tracker if self._records is not None else None,
         )
-        apps = {
+        apps: dict[str, tuple[AsgiApp, str]] = {
             "metrics": (create_metrics_app(metrics), settings.metrics.listen),
             "health": (create_health_app(self.report), settings.health.listen),
         }
         if self._records is not None and settings.deployment_records.metrics_port:
             tracker = create_metrics_app(TrackerMetrics(self._records.tracker))
             apps["deployment_records"] = (tracker, f":{settings.deployment_records.metrics_port}")
+        if self._hooks is not None:
+            apps["hooks"] = (self._hooks, settings.hooks.listen)
         listeners = [Listener(name="api", app=api, host=host, port=port, streams=settings.api.feed_clients)]
         for name, (app, where) in apps.items():
             host, port = parse_address(where, subject=f"setting {name}.listen")

@@ -82,6 +82,7 @@ class ClusterStreams:
         self._streams = {item.kind: StreamState(kind=item.kind) for item in KINDS}
         self._workloads = workloads(self.name) if workloads is not None else None
         self._connection: Connection | None = None
+        self._hinted = asyncio.Event()
         self.lookup = ObjectLookup(lambda: self.uid, self.name, lambda: self._connection)
         """Reads single objects when somebody asks about them."""
 
@@ -104,8 +105,24 @@ class ClusterStreams:
                 log.warning("cluster unreachable", cluster=self.name, error=str(exc), retry_in_seconds=wait)
                 self._connection = None
                 self._note_failure("unauthorized" if isinstance(exc, AuthError) else "unreachable", str(exc))
-                await self._clock.sleep(max(wait, exc.retry_after_seconds or 0.0))
+                await self._rest(max(wait, exc.retry_after_seconds or 0.0), is_asked_for=bool(exc.retry_after_seconds))
                 wait = min(wait * 2, longest)
+
+    def nudge(self) -> None:
+        """Somebody says that something has changed: a cluster that is away is tried now, and not later."""
+        self._hinted.set()
+
+    async def _rest(self, seconds: float, *, is_asked_for: bool) -> None:
+        """Wait; a hint ends it sooner, unless it is the server that asked to be left alone."""
+        if is_asked_for:
+            await self._clock.sleep(seconds)
+            return
+        self._hinted.clear()
+        async with asyncio.TaskGroup() as group:
+            waits = {group.create_task(self._clock.sleep(seconds)), group.create_task(self._hinted.wait())}
+            _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in pending:
+                wait.cancel()
 
     def _note_failure(self, reason: str, message: str) -> None:
         for stream in self.streams.values():
