@@ -142,6 +142,7 @@ def test_an_event_names_commit_target_and_carrier() -> None:
 
 TOLD = PullRequestStatuses(
     sha="b" * 40,
+    repository="shop",
     number=104,
     subject="Pay by invoice",
     lines=(
@@ -153,6 +154,7 @@ TOLD = PullRequestStatuses(
 
 def write(number: int, state: str, context: str = "fluxtrail/staging", sha: str = "b" * 40, **more: Any) -> Json:
     base = {"number": number, "at": "2026-03-01T12:00:09Z", "system": "github", "call": "status", "sha": sha}
+    base |= {"repository": "acme/shop"}
     return base | {"context": context, "state": state, "description": "d"} | more
 
 
@@ -168,7 +170,7 @@ def test_pull_request_fits_the_terminal_too(width: int, height: int) -> None:
 
 def test_pull_request_shows_its_statuses_and_how_they_came() -> None:
     text = "\n".join(rendered(replace(BUSY, told=TOLD), 100))
-    assert "on its pull request #104 bbbbbbb Pay by invoice" in text
+    assert "on its pull request shop#104 bbbbbbb Pay by invoice" in text
     assert "● fluxtrail/production 1/2 there" in text
     assert "●✔ fluxtrail/staging deployed on staging in 7s" in text
 
@@ -195,5 +197,5 @@ def test_book_shows_the_pull_request_that_was_written_of_last() -> None:
 
 def test_status_is_an_event_with_the_pull_requests_number() -> None:
     event = Event.status({"sha": "b" * 40, "pull_request": 104}, write(1, "success"))
-    assert event.plain() == "12:00:09 ✔ #104 fluxtrail/staging: success · d"
+    assert event.plain() == "12:00:09 ✔ shop#104 fluxtrail/staging: success · d"
     assert "bbbbbbb fluxtrail/staging: failure" in Event.status({"sha": "b" * 40}, write(1, "failure")).plain()

@@ -77,8 +77,9 @@ class Event:
     def status(cls, commit: Json, write: Json) -> Event:
         """Return that a commit's status became another one."""
         mark, style = MARKS.get(write["state"], ("?", ""))
-        number = f"#{commit['pull_request']}" if commit.get("pull_request") else write["sha"][:7]
-        text = f"{number} {write['context']}: {write['state']} · {write['description']}"
+        number = commit.get("pull_request")
+        name = f"{write['repository'].rpartition('/')[2]}#{number}" if number else write["sha"][:7]
+        text = f"{name} {write['context']}: {write['state']} · {write['description']}"
         return cls(at=_clock(write["at"]), mark=mark, style=style, text=text)
 
     def plain(self) -> str:

@@ -37,6 +37,7 @@ class PullRequestStatuses:
     """One commit's statuses, and the pull request that brought it."""
 
     sha: str
+    repository: str
     number: int | None
     subject: str
     lines: tuple[StatusLine, ...]
@@ -86,6 +87,7 @@ class StatusBook:
         commit, lines = self._commit(sha), self._lines[sha]
         return PullRequestStatuses(
             sha=sha,
+            repository=commit.get("repository", "").rpartition("/")[2],
             number=commit.get("pull_request"),
             subject=commit.get("subject", ""),
             lines=tuple(lines[context] for context in sorted(lines)),
@@ -107,7 +109,7 @@ def draw_statuses(shown: PullRequestStatuses | None, *, width: int, rows: int) -
     if shown is None or rows == 0:
         return Group()
     title = Text("on its pull request", style="dim") if shown.number else Text("on the commit", style="dim")
-    title.append(f" #{shown.number}" if shown.number else "", style="cyan")
+    title.append(f" {shown.repository}#{shown.number}" if shown.number else "", style="cyan")
     title.append(f" {shown.sha[:7]}", style="cyan")
     title.append(f" {shown.subject}")
     lines = [title, *(_line(line) for line in shown.lines[: rows - 2])]
