@@ -323,3 +323,21 @@ async def test_each_delivery_is_told_once_to_run_whenever_it_is_attributed(world
     await world.follow()
     commit = await world.record(sha)
     assert [item.commit_id for item in await world.told()] == [commit.id]
+
+
+async def test_each_of_several_roll_outs_before_there_was_time_to_judge_counts(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    syncs, moments = [], []
+    for image in (2, 3, 4):
+        doc = bump(world, "web", image)
+        await world.applied(f"d{image}")
+        syncs.append(world.target(world.flux).sync_id)
+        moments.append(roll(world, doc))
+        await world.hear()
+        world.clock.forward(60)
+    await world.look()
+    world.clock.forward(6)
+    await world.look()
+    found = [(await world.sync(number)).running for number in syncs]
+    assert [moment.at.replace(microsecond=0) for moment in found if moment is not None] == moments

@@ -62,8 +62,9 @@ class WorkloadCensus:
         """When that object had been seen."""
         self._judged_before: dict[ObjectUid, tuple[bool, datetime | None]] = {}
         """What that was (and whether it was at all) before judgements that are not kept yet."""
-        self._glimpses: dict[ObjectUid, tuple[Sight, Rollout]] = {}
-        """When a generation that is not latched yet was first seen to have rolled out, and what was told of it."""
+        self._glimpses: dict[ObjectUid, list[tuple[Sight, Rollout]]] = {}
+        """When generations that are not latched yet were first seen to have rolled out, oldest first, and what was told
+        of each."""
         self._latches: dict[ObjectUid, dict[int, Moment]] = {}
         """When generations were first seen to have rolled out: records have the newest only."""
         self._homeless: set[ObjectUid] = set()
@@ -98,9 +99,11 @@ class WorkloadCensus:
     def confirm(self) -> None:
         """What was judged is in the ledger."""
         for uid in self._judged_before:
-            glimpse, record = self._glimpses.get(uid), self._records.get(uid)
-            if glimpse is not None and record is not None and glimpse[0].generation <= record.rolled_generation:
-                del self._glimpses[uid]
+            record = self._records.get(uid)
+            if record is not None and uid in self._glimpses:
+                self._glimpses[uid] = [
+                    item for item in self._glimpses[uid] if item[0].generation > record.rolled_generation
+                ]
         self._judged_before.clear()
 
     def undo(self) -> None:
@@ -192,8 +195,8 @@ class WorkloadCensus:
                 self.versions.note(thing, look.observed_at, was_held=look.was_held)
             if thing.progress is None or not look.was_held:
                 continue
-            record, seen = self._records.get(thing.uid), self._glimpses.get(thing.uid)
-            known = max(record.rolled_generation if record else 0, seen[0].generation if seen else 0)
+            record, seen = self._records.get(thing.uid), self._glimpses.get(thing.uid, [])
+            known = max(record.rolled_generation if record else 0, seen[-1][0].generation if seen else 0)
             if known >= generation_of(thing) or (record is None and thing.applied_by is None):
                 continue
             rollout = judge_rollout(thing, [], self._index.owned_by(thing.uid))
@@ -205,7 +208,7 @@ class WorkloadCensus:
                     not_before=look.not_before if is_own else None,
                     generation=generation_of(thing),
                 )
-                self._glimpses[thing.uid] = sight, rollout
+                self._glimpses[thing.uid] = [*seen, (sight, rollout)][-REMEMBERED:]
 
     def judge(self, thing: Thing) -> WorkloadRecord | None:
         """Return the record of a workload as it stands now, if that is another than the one kept."""
@@ -220,21 +223,22 @@ class WorkloadCensus:
         self.versions.note(thing, seen_at, was_held=was_held)
         rollout, digests = self.look(thing)
         self._generations[thing.uid] = generation_of(thing)
-        sight, glimpse = self._sight(thing, digests), self._glimpses.get(thing.uid)
+        sight = self._sight(thing, digests)
         latched = before
-        if glimpse is not None:
-            is_now = glimpse[0].generation == sight.generation and rollout.state is RolloutState.ROLLED_OUT
-            latched = latch_glimpse(before, rollout if is_now else glimpse[1], glimpse[0])
+        for glimpse, told in self._glimpses.get(thing.uid, ()):
+            is_now = glimpse.generation == sight.generation and rollout.state is RolloutState.ROLLED_OUT
+            latched = latch_glimpse(latched, rollout if is_now else told, glimpse)
             self._note_latch(latched)
         after = next_record(latched, rollout, sight)
         return after if after != before or after.id == UNSAVED else None
 
     def end(self, uid: ObjectUid, at: datetime) -> WorkloadRecord | None:
         """Return the record of a workload that is gone: what it came to last counts, though nobody had time to look."""
-        record, glimpse = self._records.get(uid), self._glimpses.get(uid)
-        if record is None:
+        latched = self._records.get(uid)
+        if latched is None:
             return None
-        latched = record if glimpse is None else latch_glimpse(record, glimpse[1], glimpse[0])
+        for glimpse, told in self._glimpses.get(uid, ()):
+            latched = latch_glimpse(latched, told, glimpse)
         return replace(latched, deleted_at=at, observed_at=at)
 
     def look(self, thing: Thing) -> tuple[Rollout, dict[str, str]]:
