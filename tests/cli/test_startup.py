@@ -17,6 +17,7 @@ HEAVY = {
     "uvicorn",
     "rich",
     "prometheus_client",
+    "jinja2",
 }
 PROBE = """
 import sys
@@ -52,6 +53,10 @@ def modules_after(*arguments: str, server: str) -> tuple[int, set[str]]:
         ["get", "commits"],
         ["records", "list"],
         ["records", "sync"],
+        ["get", "reports"],
+        ["get", "routes"],
+        ["reports", "replay", "--all-dead"],
+        ["reports", "test", "chat"],
         ["version"],
         ["completion", "bash"],
         ["--help"],

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.notices import Hook
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.routes import Commits, RouteKind, Until
 from fluxtrail.runtime.settings import Settings, load_settings
-from fluxtrail.runtime.settings_routes import _TAKES, RouteSetting, grouping_of
+from fluxtrail.runtime.settings_hooks import SenderSetting
+from fluxtrail.runtime.settings_routes import _TAKES, EnvironmentSetting, RouteSetting, grouping_of
 
 SECRET_URL = "https://hooks.slack.example.com/services/T0/B0/hunter2hunter2"
 LEAST: dict[RouteKind, dict[str, Any]] = {
@@ -73,7 +76,7 @@ def test_the_least_of_a_kind_is_a_route(kind: RouteKind, tmp_path: Path) -> None
     made = found.to_route()
     assert (made.name, made.kind, made.sink) == ("one", kind, "route.one")
     assert (made.until, made.commits, made.says_pending, made.says_unaffected) == (
-        Until.DEPLOYED, Commits.ALL, True, False,
+        Until.DEPLOYED, Commits.ALL, True, kind is RouteKind.AZURE_DEVOPS_TASK,
     )  # fmt: skip
 
 
@@ -175,6 +178,12 @@ def test_a_wrong_field_is_named_with_its_remedy(fields: dict[str, Any], said: st
             "routes.0.event_type: must be letters, digits",
         ),
         ({"to": "gitea_status", "repositories": ["x.org/*"], "api_url": "x.org"}, "routes.0.api_url: is no URL"),
+        ({"to": "gitea_status", "repositories": ["*/acme"]}, r"repositories has '\*/acme', which names no host"),
+        ({"to": "bitbucket_status", "repositories": ["b.org/*", "git[12].x/y"]}, "'git.12..x/y', which names no host"),
+        (
+            {"to": "gitea_status", "repositories": ["x.org/*", "y.org/*"], "api_url": "https://x.org/api/v1"},
+            "api_url is that of one host, and repositories names x.org, y.org",
+        ),
     ],
 )
 def test_a_wrong_receiver_is_named_and_never_shown(fields: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -306,3 +315,34 @@ def test_a_sender_is_read_as_it_is_meant(tmp_path: Path) -> None:
 
 def test_a_page_has_no_slash_at_its_end(tmp_path: Path) -> None:
     assert load(tmp_path, public_url="https://fluxtrail.example.com/x/").public_url == "https://fluxtrail.example.com/x"
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+SECTIONS: dict[str, list[str]] = {
+    "routes": [*RouteSetting.model_fields],
+    "environments": [*EnvironmentSetting.model_fields],
+    "senders": [*SenderSetting.model_fields],
+}
+KINDS = st.sampled_from([kind.value for kind in RouteKind])
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_stated_is_read_or_refused_by_name(section: str, data: st.DataObject) -> None:
+    entry = data.draw(st.dictionaries(st.sampled_from(SECTIONS[section]), JUNK, max_size=5))
+    if section == "routes":
+        entry = {"name": "one", "to": data.draw(KINDS), **entry}
+    stated = data.draw(st.just([entry]) | JUNK)
+    flag = "hooks.senders" if section == "senders" else section
+    try:
+        load_settings(path=None, flags={flag: stated}, environ={})
+    except ConfigError as exc:
+        subject = exc.subject or ""
+    else:
+        return
+    assert subject.startswith(f"setting {flag}")
