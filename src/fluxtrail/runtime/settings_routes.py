@@ -64,6 +64,8 @@ _NEEDS: dict[RouteKind, tuple[tuple[str, str], ...]] = {
     RouteKind.BITBUCKET_STATUS: (("repositories", "[bitbucket.org/acme/*]"),),
 }
 """What a kind cannot do without, and an example of it. Who may have any host must say which."""
+_ON_NAMED_HOSTS = (RouteKind.GITEA_STATUS, RouteKind.BITBUCKET_STATUS)
+_ANY = re.compile(r"[*?\[]")
 _ADDRESSED = (RouteKind.TEAMS, RouteKind.WEBHOOK, RouteKind.CDEVENTS, RouteKind.SUBSCRIBER)
 
 
@@ -231,6 +233,28 @@ class RouteSetting(Section):
     def _all_or_none(cls, value: Any) -> Any:
         return ("*",) if value is True else () if value is False else value
 
+    @model_validator(mode="after")
+    def _names_its_hosts(self) -> RouteSetting:
+        if self.to not in _ON_NAMED_HOSTS:
+            return self
+        odd = next((text for text in self.repositories if _ANY.search(text.partition("/")[0])), None)
+        if odd is not None:
+            raise ValueError(
+                f"repositories has {odd[:80]!r}, which names no host, and none is asked on a guess; write it out, such "
+                "as codeberg.org/acme/*"
+            )
+        if self.api_url and len(self.hosts) > 1:
+            raise ValueError(
+                f"api_url is that of one host, and repositories names {', '.join(sorted(self.hosts))[:200]}; make a "
+                "route for each"
+            )
+        return self
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts that its repositories are on, as the patterns have them."""
+        return frozenset(text.partition("/")[0] for text in self.repositories)
+
     def to_route(self) -> Route:
         """Return its rules, as the reports side has them."""
         return Route(
@@ -244,7 +268,8 @@ class RouteSetting(Section):
             until=self.until,
             fail_after=timedelta(seconds=self.fail_after_seconds),
             says_pending=self.pending,
-            says_unaffected=self.unaffected,
+            # A pipeline waits for an answer also where nothing had to be done.
+            says_unaffected=self.unaffected or self.to is RouteKind.AZURE_DEVOPS_TASK,
             refresh=timedelta(seconds=self.refresh_seconds),
         )
 

@@ -26,6 +26,7 @@ from fluxtrail.reports.standings.plan import standing_planner
 from fluxtrail.reports.standings.revisiting import Revisitor
 from fluxtrail.reports.standings.saying import Compose, Saying
 from fluxtrail.reports.standings.speakers import DeploymentSpeaker, DispatchSpeaker, Speaker, StatusSpeaker
+from fluxtrail.reports.standings.tasks import AbandonedTasks, TaskSpeaker
 from fluxtrail.reports.standings.words import DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, example_values
 from fluxtrail.reports.templates import Text
 from fluxtrail.runtime.figures import FoldedLedger
@@ -33,14 +34,14 @@ from fluxtrail.runtime.remotes import Remotes
 from fluxtrail.runtime.settings import ForgeKind, Settings
 from fluxtrail.runtime.settings_routes import BudgetsSetting, RouteSetting, grouping_of
 from fluxtrail.runtime.telemetry import Job
-from fluxtrail.runtime.writers import Placed, Writers
+from fluxtrail.runtime.writers import NamedHost, NamedKind, Placed, PlacedTasks, Writers
 from fluxtrail.trail.ports import Clock
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 LOOKED_THROUGH = 100
 """Commits, for one that a test can be about."""
 DEFAULT_URL = "{{ url }}"
-FORGE_OF: dict[RouteKind, ForgeKind] = {
+FORGE_OF: dict[RouteKind, ForgeKind | NamedKind] = {
     RouteKind.GITHUB_STATUS: "github",
     RouteKind.GITHUB_DEPLOYMENT: "github",
     RouteKind.GITHUB_DISPATCH: "github",
@@ -48,6 +49,8 @@ FORGE_OF: dict[RouteKind, ForgeKind] = {
     RouteKind.GITLAB_DEPLOYMENT: "gitlab",
     RouteKind.AZURE_DEVOPS_STATUS: "azure_devops",
     RouteKind.AZURE_DEVOPS_TASK: "azure_devops",
+    RouteKind.GITEA_STATUS: "gitea",
+    RouteKind.BITBUCKET_STATUS: "bitbucket",
 }
 
 
@@ -98,7 +101,7 @@ class Statuses:
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
-        self._writers = Writers(remotes.forges)
+        self._writers = Writers(remotes, settings)
         self._grouping: Grouping = grouping_of(settings.environments)
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self.budgets = Budgets(ledger.store.outbox, clock)
@@ -127,7 +130,8 @@ class Statuses:
             newest=self._newest,
             clock=self._clock,
         )
-        return {"standings": revisitor.run}
+        tasks = [item for item in standing_routes(self._settings) if item.to is RouteKind.AZURE_DEVOPS_TASK]
+        return {"standings": revisitor.run, **{f"abandoned/{item.name}": self._abandoned(item).run for item in tasks}}
 
     async def _newest(self) -> int:
         return (await self._ledger.store.feed(after=None, limit=1)).last_id
@@ -155,7 +159,7 @@ class Statuses:
 
     def _speaker(self, item: RouteSetting) -> Speaker:
         kind = FORGE_OF[item.to]
-        find = partial(self._writers.find, kind=kind)
+        find = self._finder(item)
         budget_of = partial(forge_budget, self._settings.budgets, kind)
         match item.to:
             case RouteKind.GITHUB_DEPLOYMENT | RouteKind.GITLAB_DEPLOYMENT:
@@ -175,8 +179,33 @@ class Statuses:
                     event_type=item.event_type,
                     payload_of=partial(_payload, self._key, needs_branch=item.deploy_branches),
                 )
+            case RouteKind.AZURE_DEVOPS_TASK:
+                return TaskSpeaker(self._find_tasks(item), budget_of)
             case _:
                 return StatusSpeaker(lambda repository: _known(find(repository)).statuses, find, budget_of)
+
+    def _finder(self, item: RouteSetting) -> Callable[[str], Placed | None]:
+        match FORGE_OF[item.to]:
+            case "gitea" | "bitbucket" as kind:
+                hosts = {name: NamedHost(kind=kind, host=name, api_url=item.api_url) for name in item.hosts}
+                return lambda repository: self._writers.find_named(repository, hosts.get(repository.partition("/")[0]))
+            case kind:
+                return partial(self._writers.find, kind=kind)
+
+    def _find_tasks(self, item: RouteSetting) -> Callable[[], PlacedTasks | None]:
+        return partial(self._writers.find_tasks, item.repository or "", item.token_file)
+
+    def _abandoned(self, item: RouteSetting) -> AbandonedTasks:
+        return AbandonedTasks(
+            item.to_route().sink,
+            self._find_tasks(item),
+            partial(forge_budget, self._settings.budgets, FORGE_OF[item.to]),
+            self._ledger.store.said,
+            self.budgets,
+            self._clock,
+            interval=timedelta(seconds=item.interval_seconds),
+            cutoff=timedelta(hours=item.abandoned_hours),
+        )
 
     def _key(self, saying: Saying) -> str:
         """Name a deployment for ever: by the ledger that tells of it, and what it is of."""
@@ -224,11 +253,13 @@ def _templates(item: RouteSetting) -> dict[str, Text]:
     }
 
 
-def forge_budget(setting: BudgetsSetting, kind: ForgeKind, whose: str) -> Budget:
-    """Return the allowance of one installation (host and owner)."""
+def forge_budget(setting: BudgetsSetting, kind: ForgeKind | NamedKind, whose: str) -> Budget:
+    """Return the allowance of one installation (host and owner), or of one host."""
     windows = {
         "github": (Window(setting.github_per_minute, MINUTE), Window(setting.github_per_hour, HOUR)),
         "gitlab": (Window(setting.gitlab_per_minute, MINUTE),),
         "azure_devops": (Window(setting.azure_devops_per_minute, MINUTE),),
+        "gitea": (Window(setting.gitea_per_minute, MINUTE),),
+        "bitbucket": (Window(setting.bitbucket_per_hour, HOUR),),
     }
     return Budget(f"statuses/{whose}", windows[kind])

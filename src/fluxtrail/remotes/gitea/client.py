@@ -18,6 +18,11 @@ API_ROOT = "api/v1"
 PATH_LIMIT = 1_000
 
 
+def gitea_api_url(host: str) -> str:
+    """Return where the Gitea at `host`, which may name a port, has its API."""
+    return f"https://{host}/{API_ROOT}"
+
+
 class GiteaClient:
     """One Gitea or Forgejo. Safe for concurrent callers.
 
@@ -42,7 +47,7 @@ class GiteaClient:
         **options: Any,
     ) -> None:
         service = Service(name=NAME, authorize=_authorize)
-        api_url = api_url or f"https://{host}/{API_ROOT}"
+        api_url = api_url or gitea_api_url(host)
         self._rest = RestClient(session, service, api_url=api_url, host=host, credentials=credentials, **options)
         self._root = urlsplit(api_url).path.strip("/").removesuffix(API_ROOT).strip("/")
 
