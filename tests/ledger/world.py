@@ -6,8 +6,9 @@ Tests speak to the ledger through its public methods only, so that another engin
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -197,10 +198,15 @@ _template: list[bytes] = []
 
 
 async def fresh_place(place: Path) -> Path:
-    """Make a ledger from a copy of an empty one: migrating takes twenty times longer than a test."""
+    """Make a ledger from a copy of an empty one: migrating takes twenty times longer than a test.
+
+    What a ledger is given when it is first opened, its id and its time, is left to who opens this one.
+    """
     if not _template:
         first = await SqlLedger.open(place, clock=StillClock())
         await first.close()
+        with closing(sqlite3.connect(place)) as connection, connection:
+            connection.execute("DELETE FROM meta")
         _template.append(place.read_bytes())
     place.parent.mkdir(mode=0o700, exist_ok=True)
     place.touch(mode=0o600)

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from tests.ledger.world import fresh_place
 
 from fluxtrail.runtime.assembly import open_service
 from fluxtrail.runtime.service import Service
@@ -316,6 +317,9 @@ class Running:
 @asynccontextmanager
 async def running(settings: Settings, environ: dict[str, str]) -> AsyncIterator[Running]:
     """Run the service in this loop, and stop it as a signal does: the jobs, the listeners, the ledger."""
+    place = settings.ledger.path
+    if isinstance(place, Path) and not place.exists() and place.parent.parent.is_dir():
+        await fresh_place(place)
     async with open_service(settings, environ) as service, aiohttp.ClientSession() as session:
         serving: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as group:

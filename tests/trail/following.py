@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+from tests.ledger.world import fresh_place
 from tests.remotes.worlds import BEGIN, Origin
 from tests.trail.transcripts import CLUSTER, Controller
 
@@ -121,7 +122,10 @@ class World:
     async def start(self) -> None:
         """Build everything anew over the same ledger and clones, as a restart does."""
         self._stack = AsyncExitStack()
-        self.ledger = await SqlLedger.open(self.folder / "ledger.sqlite", clock=self.clock)
+        place = self.folder / "ledger.sqlite"
+        if not place.exists():
+            await fresh_place(place)
+        self.ledger = await SqlLedger.open(place, clock=self.clock)
         self._stack.push_async_callback(self.ledger.close)
         self.registry = Registry()
         await self.registry.load(self.ledger)
