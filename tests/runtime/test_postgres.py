@@ -9,7 +9,7 @@ import pytest
 from tests.ledger.postgres import PostgresServer, running_server
 from tests.runtime.worlds import Cluster, make_environ, make_repository, make_settings, push, running
 
-pytestmark = pytest.mark.requires("postgres")
+pytestmark = [pytest.mark.requires("postgres"), pytest.mark.timeout(60)]
 
 
 @pytest.fixture(scope="module")
