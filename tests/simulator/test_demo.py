@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fluxtrail.simulator.compare import compare
+from fluxtrail.simulator.compare_statuses import differences_of_statuses
 
 CHANGES = 20
 """Enough for every episode of the script."""
@@ -19,7 +20,7 @@ HEADLESS = ("--headless", "-o", "json", "--hold=3")
 
 async def run_demo(*arguments: str) -> tuple[int | None, str, str]:
     """Run it to its end; return its exit code and what it printed."""
-    anywhere = ["--port=0", "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0"]
+    anywhere = ["--port=0", *(f"--{name}-addr=127.0.0.1:0" for name in ("metrics", "health", "hooks"))]
     demo = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -54,6 +55,14 @@ async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
     assert (stuck["cluster"], stuck["cause"]) == ("prod-us", "image_pull")
     assert {"known", "private"} <= {image["state"] for image in answer["images"]}
     assert any(delivery["via"] for commit in told for delivery in commit["deliveries"])
+    statuses = answer["statuses"]
+    told_of = answer["told_repositories"]
+    assert differences_of_statuses(truth, statuses, answer["environments"], repositories=told_of) == []
+    assert answer["calls"]["violations"] == 0
+    steps = [step["state"] for step in answer["pull_request"]["steps"]]
+    assert steps[0] == "pending"
+    assert steps[-1] in ("success", "failure", "error")
+    assert {"pending", "success", "failure"} <= {state for status in statuses for state in status["steps"]}
 
 
 @pytest.mark.process

@@ -176,7 +176,9 @@ def _names(truth: Sequence[Json], environments: Sequence[Json]) -> set[str]:
 def main() -> int:
     """`python -m fluxtrail.simulator.compare_statuses verdicts.json demo.json`: the truth, what the demo printed."""
     truth, told = (json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:3])
-    differences = differences_of_statuses(truth["commits"], told["statuses"], told["environments"])
+    differences = differences_of_statuses(
+        truth["commits"], told["statuses"], told["environments"], repositories=told["told_repositories"]
+    )
     for line in differences:
         sys.stdout.write(line + "\n")
     return 1 if differences else 0

@@ -13,7 +13,7 @@ from fluxtrail.simulator.processes import SimulatorProcess
 Json = dict[str, Any]
 
 _SHOWN = 5
-_OF_STATUSES = ("repository", "sha", "context", "state", "description", "url", "steps", "writes")
+_OF_STATUSES = ("system", "repository", "sha", "context", "state", "description", "url", "steps", "writes")
 _OF_STEPS = ("at", "context", "state", "description")
 
 
@@ -63,6 +63,7 @@ async def said_so_far(simulator: SimulatorProcess, trails: Iterable[Json]) -> Js
     statuses = [item for item in record["statuses"] if item["system"] == "github"]
     return {
         "environments": simulator.description["forges"]["environments"],
+        "told_repositories": simulator.description["forges"]["repositories"],
         "statuses": [_short(item, numbers) for item in statuses],
         "pull_request": await _busiest(simulator, statuses, numbers),
         "calls": {
