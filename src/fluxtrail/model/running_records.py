@@ -55,6 +55,7 @@ class RolloutRecord(Record, frozen=True, kw_only=True):
     images_before: dict[str, str] = {}
     """By container, as its template had it before the sync; empty of a new workload."""
     images: dict[str, str] = {}
+    """As the sync made them; empty where later ones changed them before anybody looked."""
     digests_before: dict[str, str] = {}
     running: Moment | None = None
     is_dropped: bool = False

@@ -161,6 +161,19 @@ async def test_missed_sync_that_left_the_manifests_as_they_were_made_nothing(wor
     assert [row.running.at for row in await world.rows(other) if row.running] == [at]
 
 
+async def test_what_a_later_sync_made_is_not_said_to_be_a_missed_ones_images(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    baseline = await world.sync()
+    for image in (2, 3, 4):
+        doc = bump(world, "web", image)
+        sha = await unseen(world, f"d{image}")
+    roll(world, doc)
+    await come_back(world, sha)
+    rows = [(await world.rows(await world.sync(SyncId(baseline.id + number))))[0] for number in (1, 2, 3)]
+    assert [row.images for row in rows] == [{}, {}, {"app": "ghcr.io/acme/app:4"}]
+
+
 async def test_sync_that_a_later_one_overtook_runs_with_it(world: RunningWorld) -> None:
     docs = make(world, "web")
     await world.begin(*docs)

@@ -29,7 +29,7 @@ from fluxtrail.trail.registry import Registry, SeenRelease
 from fluxtrail.trail.rollouts.census import WorkloadCensus, images_of
 from fluxtrail.trail.rollouts.ports import Rereader
 from fluxtrail.trail.rollouts.rules import is_changed
-from fluxtrail.trail.rollouts.versions import Thing, Version, find_version, touched_at
+from fluxtrail.trail.rollouts.versions import CLOCK_SLACK, Thing, Version, find_version, touched_at
 from fluxtrail.trail.workloads.anchors import FAMILIAR
 from fluxtrail.trail.workloads.view import WorkloadView
 
@@ -60,6 +60,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     before: WorkloadRecord | None
     """As the sync before left it; None of one that this sync made."""
     after: WorkloadRecord
+    """Without images where nobody saw what the sync made."""
     generation: int
     """What the sync made it: where nobody saw that, the first one that it may have been."""
 
@@ -255,7 +256,10 @@ class Rereading:
             before = base if is_there else None
             if is_changed(before, found.version.thing):
                 generation = left.generation if found.is_certain else base.generation + 1
-                changes.append(Change(sync_id=sync.id, uid=thing.uid, before=before, after=left, generation=generation))
+                after = replace(left, images={}) if _is_made_later(found.version, sync) else left
+                changes.append(
+                    Change(sync_id=sync.id, uid=thing.uid, before=before, after=after, generation=generation)
+                )
             if found.is_certain:
                 base, is_there = left, True
         # What the next sync may have made, is left for it to find; it can tell whether it is too old to be its own.
@@ -297,6 +301,12 @@ class Rereading:
 def _changed_nothing(sync: SyncRecord) -> bool:
     """Whether nothing of a sync is to run: it left things as they were, or was itself taken back."""
     return sync.is_remediated or (sync.is_unchanged and sync.outcome is Outcome.SUCCEEDED)
+
+
+def _is_made_later(version: Version, sync: SyncRecord) -> bool:
+    """Whether a version is not what a sync made: what that was, a later sync has changed before anybody saw it."""
+    touched = version.touched_at
+    return touched is not None and sync.applied is not None and touched > sync.applied.latest + CLOCK_SLACK
 
 
 def _gave(sync: SyncRecord) -> tuple[str, int] | None:
