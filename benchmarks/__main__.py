@@ -22,6 +22,8 @@ ALL = (
     ("exposition",),
     ("telemetry", "--kills", str(KILLS), "--changes", "22", "--outage", "120", "--time-scale", "4"),
     ("fuzz", "--cases", "50000"),
+    ("hooks",),
+    ("fuzz_web", "--cases", "1000"),
     ("kill", "--kills", str(KILLS), "--changes", "22", "--time-scale", "4"),
     ("records",),
     ("records_kill", "--kills", str(KILLS)),

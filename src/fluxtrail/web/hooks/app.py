@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 CONNECTIONS: Final = 1024
 """For the listener: what comes above it is told to come again. Each cluster's Flux holds a few open."""
 LOG_SECONDS = 60.0
-THREADED_BYTES = 256 * 1024
+THREADED_BYTES = 1024 * 1024
 """Bytes of body times senders from which digests are made beside the event loop."""
 THREADS = 2
 NO_LIMITS: Final = Limits()

@@ -30,9 +30,9 @@ class Sender:
     """In its place: a file that may be rotated."""
     hooks: frozenset[Hook] = frozenset(Hook)
     cluster: str = ""
-    """The only cluster that it may speak of; see who deals with its notices."""
+    """The one cluster that it speaks of; see who deals with its notices."""
     repository: str = ""
-    """The only repository that it may speak of."""
+    """Whose commits it names, where its notices do not say."""
 
 
 class Senders:
