@@ -123,3 +123,12 @@ class CommitTelling(Telling, frozen=True, kw_only=True):
     last_at: datetime | None
     """When the last verdict other than pending and unaffected came to be."""
     build_links: tuple[str, ...] = ()
+
+
+class BuiltImage(Telling, frozen=True, kw_only=True):
+    """The image that was built from a commit."""
+
+    repository: str
+    """`ghcr.io/acme/shop`."""
+    digest: str
+    """Of its index, where it has one."""

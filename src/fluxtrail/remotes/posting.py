@@ -142,7 +142,7 @@ class Sender:
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """Return what comes of a body: its status has said already what counts, so that one which breaks off is no error."""
+    """Return what comes of a body: its status has told what counts already, so one that breaks off is no error."""
     content = bytearray()
     try:
         async for chunk in response.content.iter_chunked(ANSWER_LIMIT_BYTES):

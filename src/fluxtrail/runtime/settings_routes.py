@@ -50,7 +50,7 @@ _TAKES: dict[RouteKind, frozenset[str]] = {
     | {"until", "fail_after_seconds", "repository", "token_file", "interval_seconds", "abandoned_hours"},
     RouteKind.GITEA_STATUS: _STATUS | {"api_url"},
     RouteKind.BITBUCKET_STATUS: _STATUS | {"api_url"},
-    RouteKind.SLACK: _CHAT | {"channel", "token_file"},
+    RouteKind.SLACK: _CHAT | {"channel", "token_file", "api_url"},
     RouteKind.TEAMS: _CHAT,
     RouteKind.WEBHOOK: _EVENT | {"secret_file"},
     RouteKind.CDEVENTS: _EVENT | {"secret_file"},

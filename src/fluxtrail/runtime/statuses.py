@@ -12,12 +12,13 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import structlog
 
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import ConflictError
 from fluxtrail.model.report import NewReport
 from fluxtrail.reports.dispatcher import Dispatcher
-from fluxtrail.reports.phases.dispatches import dispatch_of
+from fluxtrail.reports.phases.dispatches import dispatch_of, why_silent
 from fluxtrail.reports.plan import Output, Planner, planner, together
 from fluxtrail.reports.routes import RouteKind
 from fluxtrail.reports.standings.budgets import Budget, Budgets, Window
@@ -29,6 +30,8 @@ from fluxtrail.reports.standings.speakers import DeploymentSpeaker, DispatchSpea
 from fluxtrail.reports.standings.tasks import AbandonedTasks, TaskSpeaker
 from fluxtrail.reports.standings.words import DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, example_values
 from fluxtrail.reports.templates import Text
+from fluxtrail.runtime.chats import chat_speaker, chat_templates, is_once
+from fluxtrail.runtime.event_routes import EventRoute, EventRoutes
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.remotes import Remotes
 from fluxtrail.runtime.settings import ForgeKind, Settings
@@ -36,6 +39,8 @@ from fluxtrail.runtime.settings_routes import BudgetsSetting, RouteSetting, grou
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.runtime.writers import NamedHost, NamedKind, Placed, PlacedTasks, Writers
 from fluxtrail.trail.ports import Clock
+
+log = structlog.get_logger(__name__)
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 LOOKED_THROUGH = 100
@@ -101,12 +106,16 @@ class Statuses:
         self._settings = settings
         self._ledger = ledger
         self._clock = clock
+        self._sessions = remotes.sessions
         self._writers = Writers(remotes, settings)
         self._grouping: Grouping = grouping_of(settings.environments)
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self.budgets = Budgets(ledger.store.outbox, clock)
         self.outputs = [self._output(item) for item in standing_routes(settings)]
-        self.dispatchers = [self._dispatcher(output) for output in self.outputs]
+        self._events = EventRoutes(
+            settings, remotes.sessions, grouping=self._grouping, ledger=ledger, clock=clock, owner=self._owner
+        )
+        self.dispatchers = [*(self._dispatcher(output) for output in self.outputs), *self._events.dispatchers]
         ledger.on_planned.append(self.wake)
 
     def wake(self) -> None:
@@ -115,11 +124,12 @@ class Statuses:
             dispatcher.wake()
 
     @property
-    def tried(self) -> dict[str, StandingRoute]:
+    def tried(self) -> dict[str, StandingRoute | EventRoute]:
         """Return the routes that can be tried, by name."""
-        return {
+        standing = {
             output.route.name: StandingRoute(output, self.budgets, self._ledger, self._clock) for output in self.outputs
         }
+        return {**standing, **self._events.tried}
 
     @property
     def jobs(self) -> dict[str, Job]:
@@ -145,7 +155,13 @@ class Statuses:
 
     def _output(self, item: RouteSetting) -> StandingOutput:
         route = item.to_route()
-        compose = Compose(route, self._grouping.environment_of, _templates(item), public_url=self._settings.public_url)
+        compose = Compose(
+            route,
+            self._grouping.environment_of,
+            chat_templates(item) if route.kind.is_per_commit else _templates(item),
+            public_url=self._settings.public_url,
+            is_once=is_once(item),
+        )
         return StandingOutput(
             route,
             self._speaker(item),
@@ -158,6 +174,8 @@ class Statuses:
         )
 
     def _speaker(self, item: RouteSetting) -> Speaker:
+        if item.to.is_per_commit:
+            return chat_speaker(item, self._sessions, self._settings.budgets)
         kind = FORGE_OF[item.to]
         find = self._finder(item)
         budget_of = partial(forge_budget, self._settings.budgets, kind)
@@ -228,6 +246,7 @@ def _payload(key_of: Callable[[Saying], str], saying: Saying, *, needs_branch: b
     commit = saying.standing.commit
     found = dispatch_of(commit.subject, commit.sha)
     if found is None and needs_branch:
+        log.info("dispatch_not_sent", repository=commit.repository, sha=commit.sha, reason=why_silent(commit.subject))
         return None
     stated = msgspec.to_builtins(found) if found else {"sha": commit.sha, "commitmessage": commit.subject}
     return {

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from fluxtrail.ledger import rows, schema
-from fluxtrail.ledger.queries import commits, deliveries, targets, telling, trails
+from fluxtrail.ledger.queries import commits, deliveries, events, targets, telling, trails
 from fluxtrail.ledger.queries.asking import LIMIT
 from fluxtrail.ledger.queries.counts import count
 from fluxtrail.ledger.queries.deliveries import DeliveryFilter
@@ -21,9 +21,9 @@ from fluxtrail.ledger.queries.running_answers import RunningAnswers
 from fluxtrail.model.counts import Counts
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.feed import FeedPage
-from fluxtrail.model.records import CommitId, Transition
+from fluxtrail.model.records import CommitId, SyncId, Transition
 from fluxtrail.model.standing import CommitTrail
-from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TellingKey
+from fluxtrail.model.telling import BuiltImage, CommitTelling, DeliveryTelling, TellingKey
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryView, SyncView, TargetView, TrailView
 
@@ -191,6 +191,16 @@ class Answers(RecordAnswers, RunningAnswers):
         """Return what telemetry tells of whole commits; those that are gone are left out."""
         async with self._engine.read() as session:
             return await telling.read_commits(session, ids, now=now, settle_after=settle_after)
+
+    async def first_syncs(self, ids: Sequence[SyncId]) -> set[SyncId]:
+        """Return those of them before which nothing was applied on their target, as far as anybody knows."""
+        async with self._engine.read() as session:
+            return await events.first_syncs(session, ids)
+
+    async def built_images(self, ids: Sequence[CommitId]) -> dict[CommitId, BuiltImage]:
+        """Return the image that was built from each commit, where there is one and not several."""
+        async with self._engine.read() as session:
+            return await events.built_images(session, ids)
 
 
 def _verdict(text: str | None) -> Verdict | None:

@@ -42,3 +42,8 @@ class ChatSpeaker:
                 return known
         await spend()
         return await self._messenger.post(message)
+
+    async def try_out(self, saying: Saying) -> str:
+        """Post a message that says it is a test."""
+        await self._messenger.post(self._render(saying))
+        return "posted a message that says it is a test"

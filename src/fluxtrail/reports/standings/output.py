@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from fluxtrail.model.errors import AuthError, FluxtrailError, RateLimitedError, StoreError, WireError
+from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, RateLimitedError, StoreError, WireError
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ClaimedReport, SaidRecord
 from fluxtrail.model.views import CommitView
@@ -218,8 +218,8 @@ class _Telling:
             await self._settlement.acknowledge([self.report])
 
     async def _settle_refused(self, problem: FluxtrailError) -> None:
-        """What credentials lack may be given to them: that is waited for. Anything else is given up in the end."""
-        if not isinstance(problem, AuthError) and self._settlement.is_stubborn(self.report):
+        """What credentials and files lack may be given to them: that is waited for. All else is given up in the end."""
+        if not isinstance(problem, AuthError | ConfigError) and self._settlement.is_stubborn(self.report):
             await self._settlement.bury([self.report], str(problem))
             return
         wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(self.report.attempts, 12), LONGEST_RETRY_SECONDS)

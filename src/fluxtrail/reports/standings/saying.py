@@ -13,6 +13,7 @@ from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import SaidRecord
 from fluxtrail.model.standing import CommitTrail, Judging, Standing, nothing_here, standings
 from fluxtrail.model.status import StatusState
+from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import CommitView
 from fluxtrail.reports.routes import Route, RouteKind, Until
 from fluxtrail.reports.standings.words import values_of
@@ -28,6 +29,9 @@ FIRST_WORDS = {
 """What a route of this kind says at all, where that is not everything."""
 
 
+TROUBLES = frozenset({StatusState.FAILURE, StatusState.ERROR})
+
+
 class Saying(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be said under one key."""
 
@@ -41,6 +45,8 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True):
     """What templates are filled in with."""
     texts: Mapping[str, str]
     """The route's templates by name, filled in."""
+    is_once: bool = False
+    """It cannot be changed once it is said: only what it comes to makes another one new, not how it is put."""
 
     @property
     def standing(self) -> Standing:
@@ -49,9 +55,15 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def content(self) -> str:
-        """A digest of all that a receiver would see."""
-        seen = [self.state.value, sorted(self.texts.items()), self.values["url"]]
+        """A digest of all that a receiver would see, or of what that comes to."""
+        seen: list[Any] = [self.state.value, sorted(self.texts.items()), self.values["url"]]
+        if self.is_once:
+            seen = [self.state.value, sorted((one.environment, one.state.value) for one in self._troubles)]
         return hashlib.sha256(msgspec.json.encode(seen)).hexdigest()[:32]
+
+    @property
+    def _troubles(self) -> list[Standing]:
+        return [one for one in self.standings if one.state in TROUBLES]
 
 
 class Speech(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,15 +84,19 @@ class Compose:
         fill: Mapping[str, Any],
         *,
         public_url: str,
+        is_once: bool = False,
     ) -> None:
         """Args:
         environment_of: (cluster, target) -> environment.
         fill: the route's templates (`reports.templates.Text`) by name.
+        is_once: what is said cannot be changed, so that little is said: where a commit has come to, and when that
+            becomes something else.
         """
         self._route = route
         self._environment_of = environment_of
         self._fill = fill
         self._public_url = public_url
+        self._is_once = is_once
         self._judging = Judging(until_running=route.until is Until.RUNNING, fail_after=route.fail_after)
 
     def speech(self, id_: CommitId, trail: CommitTrail, said: Sequence[SaidRecord], now: datetime) -> Speech:
@@ -156,12 +172,15 @@ class Compose:
             standings=ordered,
             values=values,
             texts={name: text.fill(values) for name, text in self._fill.items()},
+            is_once=self._is_once,
         )
 
     def _is_news(self, saying: Saying, last: SaidRecord | None, now: datetime) -> bool:
         """Say what changes something for who reads it; what is still under way is repeated seldom."""
         route, state = self._route, saying.state
         if state not in FIRST_WORDS.get(route.kind, frozenset(StatusState)):
+            return False
+        if not self._is_wanted(saying, last) or (self._is_once and not state.is_final):
             return False
         if last is None:
             if state is StatusState.NEUTRAL:
@@ -172,7 +191,21 @@ class Compose:
         was_final = StatusState(last.state).is_final if last.state else False
         if state.is_final or was_final or not last.content:
             return True
+        if len(saying.standings) > 1 and any(one.state.is_final for one in saying.standings):
+            return True  # some environments have arrived; the others are still under way
         return now - last.said_at >= route.refresh
+
+    def _is_wanted(self, saying: Saying, last: SaidRecord | None) -> bool:
+        """Whether the route's verdicts admit it. What was said once is kept true, and recovery is told in any case."""
+        if not self._route.verdicts:
+            return True
+        if last is not None:
+            is_mended = last.state in TROUBLES and saying.state not in TROUBLES
+            if is_mended or not self._is_once:
+                return True
+        deciding = [one for one in saying.standings if one.state is saying.state or one.state in TROUBLES]
+        verdicts = {one.speaker.verdict for one in deciding if one.speaker is not None}
+        return any(self._route.admits_verdict(Verdict(verdict)) for verdict in verdicts)
 
     def _again_at(self, trail: CommitTrail, now: datetime) -> datetime | None:
         """Return when the youngest failure that is not told yet is old enough."""

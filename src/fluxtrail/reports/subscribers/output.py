@@ -6,20 +6,22 @@ is a dead letter; while it is away, all waits in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from fluxtrail.model.environments import Grouping
-from fluxtrail.model.errors import FluxtrailError, WireError
+from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.report import ClaimedReport
 from fluxtrail.model.telling import DeliveryTelling, TellingKey
 from fluxtrail.reports.batches import Fault, fault_of
 from fluxtrail.reports.dispatcher import ALIKE, Pace
+from fluxtrail.reports.events.choosing import is_wanted
+from fluxtrail.reports.events.known import key_of, read_contents
 from fluxtrail.reports.outputs import Ready, Rendering, Settlement
 from fluxtrail.reports.phases.records import PhaseRecord
-from fluxtrail.reports.plan import Content, Subject, read_content
+from fluxtrail.reports.plan import Content
 from fluxtrail.reports.ports import Facts
 from fluxtrail.reports.routes import Commits, Route
 from fluxtrail.reports.subscribers.ports import Poster
@@ -47,13 +49,23 @@ class SubscriberOutput:
 
     Args:
         address: gives its URL when something is sent: it may stand in a file that changes.
+        headers: of every request.
     """
 
-    def __init__(self, route: Route, source: Source, poster: Poster, *, address: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        route: Route,
+        source: Source,
+        poster: Poster,
+        *,
+        address: Callable[[], str],
+        headers: Mapping[str, str] = HEADERS,
+    ) -> None:
         self._route = route
         self._source = source
         self._poster = poster
         self._address = address
+        self._headers = headers
 
     @property
     def sink(self) -> str:
@@ -71,7 +83,7 @@ class SubscriberOutput:
 
     async def _post(self, ready: Ready) -> None:
         for item in ready.items:
-            await self._poster.post(self._address(), item, HEADERS)
+            await self._poster.post(self._address(), item, self._headers)
 
 
 class _Round:
@@ -155,15 +167,10 @@ class StateSource:
     async def render(self, reports: Sequence[ClaimedReport]) -> Rendering:
         """Return what becomes of these. Raises StoreError."""
         done = Rendering()
-        contents: list[tuple[ClaimedReport, Content]] = []
-        for report in reports:
-            try:
-                contents.append((report, read_content(report.body)))
-            except WireError as exc:
-                done.broken.append((report, str(exc)))
+        contents = read_contents(reports, done)
         known = await self._known([content for _, content in contents])
         for report, content in contents:
-            told = known.get(key) if (key := _key(content)) is not None else None
+            told = known.get(key) if (key := key_of(content)) is not None else None
             if told is None or not self._is_wanted(content, told):
                 done.silent.append(report)
             else:
@@ -172,24 +179,11 @@ class StateSource:
         return done
 
     async def _known(self, contents: Sequence[Content]) -> dict[TellingKey, DeliveryTelling]:
-        keys = [key for content in contents if (key := _key(content)) is not None]
+        keys = [key for content in contents if (key := key_of(content)) is not None]
         return dict(await self._facts.delivery_tellings(keys)) if keys else {}
 
     def _is_wanted(self, content: Content, told: DeliveryTelling) -> bool:
         """A source commit has the verdict of its export, which is told by itself unless only source commits are."""
-        route, target, commit = self._route, told.target, told.commit
-        if told.carrier is not None and route.commits is not Commits.SOURCE:
+        if told.carrier is not None and self._route.commits is not Commits.SOURCE:
             return False
-        full = f"{target.kind}/{target.namespace}/{target.name}"
-        return (
-            route.admits_verdict(content.verdict or told.verdict)
-            and route.admits_commit(commit.repository, is_carrier=commit.is_carrier)
-            and route.admits_target(full)
-            and route.admits_environment(self._grouping.environment_of(target.cluster, full))
-        )
-
-
-def _key(content: Content) -> TellingKey | None:
-    if content.about is not Subject.VERDICT or content.target is None:
-        return None
-    return TellingKey(content.commit, content.target, content.sync)
+        return is_wanted(self._route, self._grouping, content, told)
