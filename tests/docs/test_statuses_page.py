@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,14 @@ from tests.docs.pages import ROOT, blocks, page, prose, spans, table
 
 from fluxtrail.model.notices import Hook
 from fluxtrail.model.status import StatusState
+from fluxtrail.remotes.azure_devops import statuses as azure_devops
+from fluxtrail.remotes.bitbucket import cloud, server
+from fluxtrail.remotes.gitea import statuses as gitea
 from fluxtrail.remotes.github import statuses as github
 from fluxtrail.remotes.gitlab import statuses as gitlab
+from fluxtrail.remotes.webhooks import signing
+from fluxtrail.reports.events import cdevents, document
+from fluxtrail.reports.messages.parts import DEFAULT_TEXT
 from fluxtrail.reports.routes import Commits, RouteKind, Until
 from fluxtrail.reports.standings.budgets import PENDING_SHARE
 from fluxtrail.reports.standings.words import DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, MESSAGE_BYTES
@@ -79,7 +86,10 @@ def test_the_table_of_states_is_complete() -> None:
 def test_the_table_of_states_has_the_words_of_the_forges() -> None:
     for row in table(STATUSES, "state"):
         state = StatusState(spans(row[0])[0])
-        assert [spans(cell)[0] for cell in row[2:4]] == [words[state] for words in (github._WORDS, gitlab._WORDS)]
+        tables = (github._WORDS, gitlab._WORDS, azure_devops._WORDS, cloud._WORDS)
+        assert [spans(cell)[0] for cell in row[2:]] == [words[state] for words in tables]
+        assert gitea._WORDS[state] == github._WORDS[state]
+        assert spans(row[-1])[-1] == server._WORDS[state]
 
 
 def test_names_of_templates_are_those_that_are_filled_in() -> None:
@@ -95,6 +105,29 @@ def test_examples_are_settings(example: str, tmp_path: Path) -> None:
     assert found.routes or found.environments
     for route in found.routes:
         route.to_route()
+
+
+def test_the_default_message_is_that_of_the_code() -> None:
+    assert blocks(STATUSES, "jinja") == [DEFAULT_TEXT]
+
+
+def test_every_field_of_a_webhook_is_explained() -> None:
+    shown = {name for row in table(STATUSES, "part") for cell in row for name in spans(cell)}
+    parts = (document.CommitPart, document.ClusterPart, document.TargetPart, document.StagePart, document.LinksPart)
+    for part in (document.EventDocument, *parts):
+        assert set(part.__struct_fields__) <= shown
+    assert {document.SEEN, document.TEST} <= shown
+
+
+def test_every_type_of_event_is_explained() -> None:
+    types = {
+        value for name, value in vars(cdevents).items() if name.isupper() and str(value).startswith("dev.cdevents.")
+    }
+    assert {spans(row[0])[0] for row in table(STATUSES, "type")} == types
+
+
+def test_the_signatures_are_those_of_the_code() -> None:
+    assert {signing.SIGNATURE, signing.TIMED_SIGNATURE, signing.TIMESTAMP} <= set(re.findall(r"X-[A-Za-z-]+", STATUSES))
 
 
 def test_numbers_are_those_of_the_code() -> None:
