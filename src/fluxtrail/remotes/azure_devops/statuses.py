@@ -83,7 +83,8 @@ class AzureStatuses:
             it may have been taken. RateLimitedError, AuthError, WireError.
         """
         place, told = self._client.repository_of(repository), self.as_kept(status)
-        page = told.url or marked_address(self._client.commit_page(place, checked_sha(sha)), told.context)
+        page = told.url or marked_address(self._client.commit_page(place, sha), told.context)
+        checked_sha(sha)
         word = _WORDS[told.state]
         async with self._client.lock(f"{self._client.place(place)}@{sha}"):
             with naming_right(STATUS_RIGHT):

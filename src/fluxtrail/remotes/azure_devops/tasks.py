@@ -70,7 +70,7 @@ class _WireTimeline(msgspec.Struct, frozen=True, kw_only=True):
 class _WireAbandoned(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pull_request_id: int
     status: str | None = None
-    closed_date: datetime | None = None
+    closed_date: Any = None
 
 
 class _WirePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +171,7 @@ class AzureTasks:
                 answer = await self._client.read(place, "/pullRequests", **query, **{"$skip": number * PER_PAGE})
             found = answer.read(_WirePage, name=NAME).value
             for wire in found:
-                closed_at = as_utc(wire.closed_date)
+                closed_at = _moment(wire.closed_date)
                 if wire.status in (None, "abandoned") and (closed_at is None or closed_at >= closed_after):
                     yield AbandonedPullRequest(number=wire.pull_request_id, closed_at=closed_at)
             if len(found) < PER_PAGE:
@@ -222,6 +222,15 @@ def _own(task: object) -> AzureTask:
     if not isinstance(task, AzureTask):
         raise TypeError(f"{type(task).__name__} is no task that was found here")
     return task
+
+
+def _moment(value: Any) -> datetime | None:
+    """Return when one was closed; None where that cannot be read, and for .NET's first day, which means none."""
+    try:
+        found = as_utc(msgspec.convert(value, type=datetime | None))
+    except msgspec.ValidationError:
+        return None
+    return found if found is not None and found.year > 1 else None
 
 
 def _plan(task: AzureTask) -> str:
