@@ -69,6 +69,7 @@ def test_github_on_both_sides(tmp_path: Path) -> None:
     assert found.routes[1].event_type == "sync-success"
     assert found.credentials == ({"host": "github.com", "owner": "acme", "token": TOKEN},)
     assert (found.forges, found.hooks.listen) == ((), ":9292")
+    assert (found.gitops_connector.app_url, found.public_url) == (PAGE, "")
 
 
 def test_a_status_links_to_the_stated_page_as_it_stands(tmp_path: Path) -> None:

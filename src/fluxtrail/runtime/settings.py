@@ -166,6 +166,15 @@ class ConnectorSetting(Section):
 
     subscribers: Path = Path("/subscribers")
     """The folder with a file for each subscriber."""
+    app_url: str = ""
+    """`callback_url` of what subscribers are told; GITOPS_APP_URL."""
+
+    @field_validator("app_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value:
+            check_url(value)
+        return value
 
 
 class TelemetrySetting(Section):
@@ -305,6 +314,8 @@ def _add_connector(settings: Settings, connector: Connector) -> Settings:
         "credentials": (*settings.credentials, *connector.credentials),
         "forges": (*settings.forges, *forges),
     }
+    if not settings.gitops_connector.app_url:
+        update["gitops_connector"] = settings.gitops_connector.model_copy(update={"app_url": connector.app_url})
     if "listen" not in settings.hooks.model_fields_set:
         update["hooks"] = settings.hooks.model_copy(update={"listen": connector.listen})
     return settings.model_copy(update=update)

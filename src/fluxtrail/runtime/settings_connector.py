@@ -61,6 +61,7 @@ class Connector:
     forges: tuple[dict[str, str], ...] = ()
     """Entries of `forges`: hosts that are not the public ones."""
     listen: str = DEFAULT_LISTEN
+    app_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ def read_connector(
         credentials=tuple(found for side in sides if (found := _credential(environ, side, covered_hosts))),
         forges=tuple(side.forge for side in sides if side.forge is not None),
         listen=_listen(environ),
+        app_url=page,
     )
 
 
