@@ -149,7 +149,7 @@ def _may_be_of(version: Made, sync: SyncRecord, following: SyncRecord | None) ->
     if sync.applied is None:
         return False
     touched, applied = version.touched_at, sync.applied.latest
-    is_first = following is None or _began_after(version, following)
+    is_first = following is None or _began_after(version, following) or _ended_long_after(version, following)
     if touched is None:
         return is_first
     if touched > applied:
@@ -161,6 +161,14 @@ def _may_be_of(version: Made, sync: SyncRecord, following: SyncRecord | None) ->
 def _began_after(version: Made, following: SyncRecord) -> bool:
     """Whether a sync was watched to begin after a version had been seen."""
     return following.started.precision is Precision.OBSERVED and version.seen_at <= following.started.at
+
+
+def _ended_long_after(version: Made, following: SyncRecord) -> bool:
+    """Whether a sync that nobody watched can only have applied what it did well after a version had been made."""
+    touched, applied = version.touched_at, following.applied
+    if touched is None or applied is None or following.started.precision is not Precision.ESTIMATED:
+        return False
+    return applied.earliest > touched + RESOLUTION + CLOCK_SLACK
 
 
 def _is_older(version: Made, sync: SyncRecord) -> bool:
