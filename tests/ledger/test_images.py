@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.ledger.deployments import content, digest, record, told, unknown
@@ -163,6 +163,7 @@ _PUTS = st.lists(
     ),
     max_size=14,
 )
+_LEFT_ITS_INDEX = [("image", 1, None), ("begin", 2, 0), ("image", 2, 1), ("image", 2, None)]
 _PROPERTY: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
@@ -170,6 +171,7 @@ _PROPERTY: dict[str, Any] = {"deadline": None, "suppress_health_check": list(Hea
 @pytest.mark.timeout(90)
 @settings(max_examples=60, **_PROPERTY)
 @given(puts=_PUTS)
+@example(puts=_LEFT_ITS_INDEX)
 async def test_list_follows_from_the_rows_whatever_came_first(new_place: NewPlace, puts: list[Any]) -> None:
     async with new_place() as place, opened(place) as ledger:
         await _check_list(ledger, puts)
@@ -180,6 +182,7 @@ async def test_list_follows_from_the_rows_whatever_came_first(new_place: NewPlac
 @pytest.mark.requires("postgres")
 @settings(max_examples=12, **_PROPERTY)
 @given(puts=_PUTS)
+@example(puts=_LEFT_ITS_INDEX)
 async def test_list_of_a_database_follows_from_the_rows(new_place: NewPlace, puts: list[Any]) -> None:
     async with new_place() as place, opened(place) as ledger:
         await _check_list(ledger, puts)

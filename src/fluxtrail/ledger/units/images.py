@@ -105,8 +105,9 @@ class ImagePart(UnitPart):
             record.digest: rows.values_of(record) | {"head": record.digest, "is_running": False, "noted_at": now}
             for record in records
         }
+        left = await self._heads(list(stated))  # an image that is of another index now, or of none, leaves its head
         await self._session.run(_put_image(self._session.dialect), [stated[digest] for digest in sorted(stated)])
-        await self._relate(stated)
+        await self._relate({*stated, *left.values()})
 
     async def images(self, digests: Sequence[str]) -> dict[str, ImageRecord]:
         """Return what is known of digests, by digest."""
@@ -194,8 +195,9 @@ class ImagePart(UnitPart):
 
     async def _relate(self, digests: Iterable[str]) -> None:
         """Set what follows for these digests, their indexes and their platforms."""
-        for chunk in chunks(sorted(digests)):
-            for statement in (_SET_HEADS, _SET_RUN_HEADS, _SET_LISTED):
+        given = sorted(digests)
+        for statement in (_SET_HEADS, _SET_RUN_HEADS, _SET_LISTED):
+            for chunk in chunks(given):
                 await self._session.run(statement, {"digests": chunk})
 
 
