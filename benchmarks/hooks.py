@@ -261,7 +261,7 @@ async def main(options: argparse.Namespace) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20_000, help="of each measurement")
+    parser.add_argument("--count", type=int, default=10_000, help="of each measurement; 50,000 in all are taken in")
     parser.add_argument("--connections", type=int, nargs="*", default=[16, 64, 256, 1000])
     parser.add_argument("--senders", type=int, default=1, help="how many the hook has; the last one signs")
     parser.add_argument("--profile", type=Path, help="where the server writes its profile; no kill then")
