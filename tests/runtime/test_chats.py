@@ -10,7 +10,6 @@ import pytest
 from tests.runtime.worlds import (
     NAMESPACE,
     Cluster,
-    Repository,
     Running,
     ago,
     make_environ,
@@ -24,7 +23,7 @@ from tests.runtime.worlds import (
 
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.forges.server import Forges
-from fluxtrail.simulator.repositories import Commit
+from fluxtrail.simulator.repositories import Commit, Repository
 from fluxtrail.simulator.statuses import Conditions
 
 CLUSTERS = ("prod-eu", "staging")

@@ -6,6 +6,7 @@ stands for it. It goes where the settings say, to loopback too, and never on to 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -132,13 +133,18 @@ class Sender:
             case TimeoutError():
                 return f"no answer within {self._timeout_seconds:.0f} s"
             case aiohttp.ClientConnectorError():
-                return f"cannot be reached: {exc.os_error.strerror or type(exc.os_error).__name__}"
+                return f"cannot be reached: {_words_of(exc.os_error)}"
             case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
                 return "cannot be reached through the proxy"
             case aiohttp.ServerDisconnectedError():
                 return "closed the connection without an answer"
             case _:
                 return f"no answer: {type(exc).__name__}"
+
+
+def _words_of(error: OSError) -> str:
+    """Return the system's words for an error; asyncio's have the address in them."""
+    return os.strerror(error.errno).lower() if error.errno else type(error).__name__
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
