@@ -40,7 +40,8 @@ EVERYTHING: list[tuple[Hook, AnyNotice]] = [
 
 def notice(name: str = "apps", **given: Any) -> NewNotice:
     said = FluxNotice(kind="Kustomization", namespace="flux-system", name=name)
-    return NewNotice(**({"hook": Hook.FLUX, "received_at": at(), "said": said} | given))
+    values: dict[str, Any] = {"hook": Hook.FLUX, "received_at": at(), "said": said}
+    return NewNotice(**(values | given))
 
 
 def names(found: list[KeptNotice]) -> list[str]:
