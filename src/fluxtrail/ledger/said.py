@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, delete, or_, select
+from sqlalchemy import delete, select
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.engine import Engine, writing
@@ -21,7 +21,6 @@ _COLUMNS = [_S.c[name] for name in _FIELDS]
 _KEPT = ("content", "state", "remote_id", "times", "said_at")
 BELOW = "/"
 """Parts a key: what is before it names a commit."""
-_AFTER = chr(ord(BELOW) + 1)
 
 
 class Said:
@@ -34,15 +33,16 @@ class Said:
         """Return what was said under `<parent>` and `<parent>/…`, by parent; none where nothing was."""
         found: dict[str, list[SaidRecord]] = {}
         async with self._engine.read() as session:
-            for some in chunks(list(dict.fromkeys(parents)), 200):
-                places = [or_(_S.c.key == one, and_(_S.c.key >= one + BELOW, _S.c.key < one + _AFTER)) for one in some]
-                for row in await session.all(select(*_COLUMNS).where(_S.c.sink == sink, or_(*places))):
-                    found.setdefault(row.key.partition(BELOW)[0], []).append(_record_of(row))
+            for some in chunks(list(dict.fromkeys(parents))):
+                for row in await session.all(select(*_COLUMNS).where(_S.c.sink == sink, _S.c.parent.in_(some))):
+                    found.setdefault(_parent(row.key), []).append(_record_of(row))
         return found
 
     async def note(self, records: Sequence[SaidRecord]) -> None:
         """Remember the last that was said under each key."""
-        values = [{name: getattr(record, name) for name in _FIELDS} for record in records]
+        values = [
+            {name: getattr(record, name) for name in _FIELDS} | {"parent": _parent(record.key)} for record in records
+        ]
         await self._write(values)
 
     @again
@@ -56,10 +56,10 @@ class Said:
 
     async def open_parents(self, sink: str, states: Sequence[str], *, limit: int) -> list[str]:
         """Return what stands before the `/` of keys whose state is one of `states`, the longest unchanged first."""
-        wanted = select(_S.c.key).where(_S.c.sink == sink, _S.c.state.in_(list(states)))
+        wanted = select(_S.c.parent).where(_S.c.sink == sink, _S.c.state.in_(list(states)))
         async with self._engine.read() as session:
             rows = await session.all(wanted.order_by(_S.c.said_at, _S.c.id).limit(limit))
-        return list(dict.fromkeys(row.key.partition(BELOW)[0] for row in rows))
+        return list(dict.fromkeys(row.parent for row in rows))
 
     @again
     async def forget(self, before: datetime, *, limit: int = 1000) -> int:
@@ -67,6 +67,10 @@ class Said:
         old = select(_S.c.id).where(_S.c.said_at < before).order_by(_S.c.said_at).limit(limit)
         async with writing(self._engine, gives_way=True) as session:
             return await session.run(delete(_S).where(_S.c.id.in_(old)))
+
+
+def _parent(key: str) -> str:
+    return key.partition(BELOW)[0]
 
 
 def _record_of(row: Any) -> SaidRecord:

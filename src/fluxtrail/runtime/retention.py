@@ -50,3 +50,5 @@ class Retention:
                     transitions=pruned.transitions,
                     deployment_records=pruned.records,
                 )
+        while await self._ledger.said.forget(before, limit=BATCH) == BATCH:
+            pass

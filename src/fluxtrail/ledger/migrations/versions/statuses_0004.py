@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("id", ID, nullable=False),
         sa.Column("sink", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("parent", sa.Text(), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("remote_id", sa.Text(), nullable=False),
@@ -24,6 +25,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("sink", "key", name="uq_said_sink_key"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_said_sink_parent", "said", ["sink", "parent"])
     op.create_index("ix_said_said_at", "said", ["said_at"])
     op.create_table(
         "notices",
