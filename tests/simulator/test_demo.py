@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from fluxtrail.simulator.compare import compare
@@ -18,9 +20,9 @@ HEADLESS = ("--headless", "-o", "json", "--hold=3")
 """Nobody is killed here: what will be undone need not stay for long."""
 
 
-async def run_demo(*arguments: str) -> tuple[int | None, str, str]:
+async def run_demo(*arguments: str, hooks: str = "127.0.0.1:0") -> tuple[int | None, str, str]:
     """Run it to its end; return its exit code and what it printed."""
-    anywhere = ["--port=0", *(f"--{name}-addr=127.0.0.1:0" for name in ("metrics", "health", "hooks"))]
+    anywhere = ["--port=0", *(f"--{name}-addr=127.0.0.1:0" for name in ("metrics", "health")), f"--hooks-addr={hooks}"]
     demo = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -33,6 +35,30 @@ async def run_demo(*arguments: str) -> tuple[int | None, str, str]:
     )
     out, err = await demo.communicate()
     return demo.returncode, out.decode(), err.decode()
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+async def post_unsigned(url: str, *, unless: asyncio.Task[object]) -> int:
+    """Post what Flux posts to gitops-connector, as soon as somebody listens; 0: nobody did until `unless` was done."""
+    body = {
+        "involvedObject": {"kind": "Kustomization", "namespace": "flux-system", "name": "apps"},
+        "reason": "ReconciliationSucceeded",
+        "message": "",
+        "metadata": {"revision": f"main@sha1:{'a' * 40}"},
+    }
+    async with aiohttp.ClientSession() as session:
+        while not unless.done():
+            try:
+                async with session.post(url, json=body) as answer:
+                    return answer.status
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
+    return 0
 
 
 @pytest.mark.process
@@ -69,8 +95,13 @@ async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
 @pytest.mark.timeout(240)
 async def test_headless_demo_with_records_ends_with_what_runs(tmp_path: Path) -> None:
     arguments = ["--deployment-records", "--changes=4", "--seed=4", f"--keep={tmp_path}"]
-    code, out, err = await run_demo(*HEADLESS, *arguments)
+    hooks = free_address()
+    async with asyncio.TaskGroup() as group:
+        demo = group.create_task(run_demo(*HEADLESS, *arguments, hooks=hooks))
+        hint = group.create_task(post_unsigned(f"http://{hooks}/gitopsphase", unless=demo))
+    code, out, err = demo.result()
     assert code == 0, err[-2000:]
+    assert hint.result() == 200
     answer = json.loads(out)
     truth = json.loads((tmp_path / "world" / "verdicts.json").read_text(encoding="utf-8"))["commits"]
     assert compare(truth, answer["commits"]) == []

@@ -14,8 +14,10 @@ from fluxtrail.model.errors import ConfigError, UpstreamError
 from fluxtrail.runtime.settings import load_settings
 from fluxtrail.runtime.settings_records import destinations
 from fluxtrail.simulator.clock import parse_clock
+from fluxtrail.simulator.forges.settings import ENVIRONMENTS
 from fluxtrail.simulator.processes import Listeners, SimulatorProcess, request_json, write_settings
 from fluxtrail.simulator.recording import until_told
+from fluxtrail.simulator.telling import until_said
 
 pytestmark = pytest.mark.process
 
@@ -111,6 +113,35 @@ async def test_records_and_their_trouble_are_in_reach_from_outside(tmp_path: Pat
             await until_told(simulator, patience_seconds=0)
 
 
+async def test_forges_of_the_world_are_asked_and_troubled_from_outside() -> None:
+    async with SimulatorProcess("--changes=1", "--time-scale=20") as simulator:
+        described = simulator.description["forges"]
+        assert [item["name"] for item in described["environments"]] == ["staging", "production"]
+        assert described["repositories"] == ["acme/shop", "acme/assistant"]
+        await simulator.trust(tokens={"gitea": "key"}, webhooks={"ours": "secret"})
+        await simulator.fail_forges(action="status", status=503, count=1, systems=["github"])
+        sha, body = "a" * 40, {"state": "success", "context": "fluxtrail/staging"}
+        base = simulator.description["github"]
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {described['token']}"}) as session:
+            paths = [f"/repos/acme/shop/statuses/{sha}"] * 2
+            paths += [f"/gitea/api/v1/repos/acme/shop/statuses/{sha}", "/webhooks/ours", "/webhooks/theirs"]
+            answers = []
+            for path in paths:
+                async with session.post(base + path, json=body) as answer:
+                    answers.append(answer.status)
+        # Nobody has that commit, and neither of the secrets was shown.
+        assert answers == [503, 422, 401, 401, 200]
+        report = await simulator.forges()
+        assert report["calls"]["github"] == {"status": {"422": 1, "503": 1}}
+        assert report["violations"] == {"total": 1, "by_kind": {"webhook signature": 1}}
+        assert [(write["system"], write["state"]) for write in await simulator.writes()] == [("webhook", "success")]
+        assert await simulator.writes(after=1) == []
+        assert await simulator.statuses_differences() == []
+        with pytest.raises(UpstreamError, match="400"):
+            await simulator.fail_forges(action="explode")
+        await until_said(simulator, patience_seconds=0)
+
+
 async def test_a_simulator_that_cannot_start_is_an_error() -> None:
     with pytest.raises(UpstreamError, match="ended before it was ready"):
         async with SimulatorProcess("--time-scale=0"):
@@ -155,6 +186,27 @@ def test_the_settings_of_a_world_with_pods_tell_github_of_them(tmp_path: Path) -
     assert setting.token_file is not None
     assert setting.token_file.read_text() == "secret"
     assert setting.token_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_settings_of_a_world_with_forges_tell_them_how_commits_stand(tmp_path: Path) -> None:
+    description = {
+        "kubeconfig": "/world/kubeconfig",
+        "contexts": ["one"],
+        "repositories": {"acme/shop": "file:///acme/shop.git", "acme/manifests": "file:///acme/manifests.git"},
+        "github": "http://127.0.0.1:1",
+        "forges": {"token": "key", "environments": list(ENVIRONMENTS), "repositories": ["acme/shop"]},
+    }
+    listeners = Listeners(hooks="127.0.0.1:0").with_ports()
+    write_settings(tmp_path / "fluxtrail.yaml", description, listeners=listeners, has_routes=True)
+    settings = load_settings(path=tmp_path / "fluxtrail.yaml", flags={}, environ={})
+    [route] = settings.routes
+    assert (route.to.value, route.repositories) == ("github_status", ("*/acme/shop",))
+    assert [item.name for item in settings.environments] == ["staging", "production"]
+    assert settings.public_url == f"http://{listeners.api}"
+    assert settings.hooks.listen == listeners.hooks
+    assert not listeners.hooks.endswith(":0")
+    assert settings.hooks.gitopsphase.anonymous
+    assert (tmp_path / "forge-token").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_settings_of_a_world_with_images_follow_the_application_and_ask_its_registry(tmp_path: Path) -> None:

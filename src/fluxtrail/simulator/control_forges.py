@@ -16,8 +16,17 @@ from fluxtrail.simulator.world import World
 _MOST_WRITES = 10_000
 
 
+class Trust(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /forges/trust`: what callers must show from now on; empty texts let everybody in."""
+
+    tokens: dict[str, str] = {}
+    """By system: `github`, `gitlab`, …"""
+    webhooks: dict[str, str] = {}
+    """Secrets by the name of a receiver."""
+
+
 class ForgesControl:
-    """`/forges`, `/forges/writes`, `/forges/truth`, `/faults/forges`."""
+    """`/forges`, `/forges/writes`, `/forges/truth`, `/forges/trust`, `/faults/forges`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -30,6 +39,7 @@ class ForgesControl:
         router.add_get("/forges", self._report)
         router.add_get("/forges/writes", self._writes)
         router.add_get("/forges/truth", self._truth)
+        router.add_post("/forges/trust", self._trust)
         router.add_post("/faults/forges", self._fail)
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -50,6 +60,14 @@ class ForgesControl:
         del request
         repeated = repeated_statuses(self._forges.report()["statuses"])
         return _json({"differences": self._world.statuses_differences(), "repeated": repeated})
+
+    async def _trust(self, request: web.Request) -> web.Response:
+        try:
+            given = msgspec.json.decode(await request.read(), type=Trust)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        self._forges.trust(tokens=given.tokens, webhooks=given.webhooks)
+        return _json({})
 
     async def _fail(self, request: web.Request) -> web.Response:
         try:

@@ -138,6 +138,10 @@ class SimulatorProcess:
         differences: list[str] = answer["differences"]
         return differences
 
+    async def trust(self, **given: dict[str, str]) -> None:
+        """Say what the forges want to be shown: `tokens` by system, `webhooks` by name."""
+        await request_json("POST", f"{self.description['control']}/forges/trust", body=given)
+
     async def fail_forges(self, **fault: Any) -> None:
         """Make trouble; see `ForgeFault`."""
         await request_json("POST", f"{self.description['control']}/faults/forges", body=fault)

@@ -35,6 +35,21 @@ async def test_webhook_with_a_secret_wants_a_signature(forge: Caller) -> None:
     assert (write.context, write.sha, write.state) == ("ours", "a" * 40, "success")
 
 
+async def test_signature_with_a_time_is_checked_where_it_is_there(forge: Caller) -> None:
+    forge.forges.trust(tokens={}, webhooks={"ours": "secret"})
+
+    async def send(moment: str, secret: str) -> int:
+        wanted = hmac.new(secret.encode(), moment.encode() + b"." + BODY, hashlib.sha256).hexdigest()
+        timed = {"X-Fluxtrail-Timestamp": moment, "X-Fluxtrail-Signature": f"sha256={wanted}"}
+        return await forge.send("/webhooks/ours", BODY, **{"X-Signature": signature("secret")}, **timed)
+
+    now = int(forge.clock.now().timestamp())
+    assert await send(str(now), "secret") == 200
+    assert await send(str(now - 301), "secret") == 401
+    assert await send(str(now), "another") == 401
+    assert forge.violations() == {"signature": 2}
+
+
 async def test_cdevents_are_taken_in_both_forms(forge: Caller) -> None:
     assert (await forge.post("/cdevents", event()))[0] == 202
     named = {name: value for name, value in event().items() if name != "data"}

@@ -15,7 +15,11 @@ from fluxtrail.simulator.forges.service import Answer, Asked, Desk, Json, Servic
 
 SIGNATURES = ("X-Signature", "X-Hub-Signature-256")
 """Where a signature may be, `sha256=<hex>` over the raw body."""
+TIMESTAMP = "X-Fluxtrail-Timestamp"
+TIMED_SIGNATURE = "X-Fluxtrail-Signature"
+"""Over `<timestamp>.<body>`; it need not be there, and is checked where it is."""
 _KEPT = 20_000
+_OLDEST_SECONDS = 300.0
 
 
 class Webhooks(Service):
@@ -42,7 +46,7 @@ class Webhooks(Service):
     def _take(self, asked: Asked) -> Answer:
         name = asked.part("name")
         secret = self.secrets.get(name)
-        if secret and not _is_signed(asked, secret):
+        if secret and not (_is_signed(asked, secret) and _is_fresh(asked, secret)):
             self.violate(asked, "signature", f"a body for {name} was signed wrongly, or not at all")
             raise RefusedError(401, "The signature is missing or wrong")
         self.bodies.append((name, asked.body, precise_time(asked.now)))
@@ -114,6 +118,19 @@ def _structured(asked: Asked) -> Json:
 
 
 def _is_signed(asked: Asked, secret: str) -> bool:
-    wanted = "sha256=" + hmac.new(secret.encode(), asked.raw, hashlib.sha256).hexdigest()
     shown = [asked.request.headers.get(name, "") for name in SIGNATURES]
-    return any(hmac.compare_digest(wanted, text) for text in shown)
+    return any(hmac.compare_digest(_signature(secret, asked.raw), text) for text in shown)
+
+
+def _is_fresh(asked: Asked, secret: str) -> bool:
+    """Whether a signature with a time, where there is one, is right and not of a body that was sent long ago."""
+    moment = asked.request.headers.get(TIMESTAMP)
+    if moment is None:
+        return True
+    wanted = _signature(secret, moment.encode() + b"." + asked.raw)
+    is_right = hmac.compare_digest(wanted, asked.request.headers.get(TIMED_SIGNATURE, ""))
+    return is_right and moment.isdigit() and abs(asked.now.timestamp() - int(moment)) <= _OLDEST_SECONDS
+
+
+def _signature(secret: str, content: bytes) -> str:
+    return "sha256=" + hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -95,13 +96,19 @@ class Forges:
     def fail(self, fault: ForgeFault) -> None:
         self.desk.fail(fault)
 
+    def trust(self, *, tokens: Mapping[str, str], webhooks: Mapping[str, str]) -> None:
+        """Say what callers must show from now on: tokens by system, secrets of webhooks by name; empty: nothing."""
+        self.desk.tokens |= tokens
+        self.webhooks.secrets |= webhooks
+
     def final_statuses(self, system: str = "") -> dict[StatusKey, FinalStatus]:
         """Return what stands on every (system, repository, sha, context)."""
         return self.recorder.final_statuses(system)
 
     def report(self) -> Json:
         """Return the record, and how near anybody came to GitHub's limits."""
-        return self.recorder.report() | {"github_peaks": self.github_limits.peaks()}
+        copies = {"webhooks": self.webhooks.copies, "cdevents": self.cdevents.copies}
+        return self.recorder.report() | {"github_peaks": self.github_limits.peaks(), "copies": copies}
 
     async def __aenter__(self) -> Forges:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
