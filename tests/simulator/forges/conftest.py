@@ -26,6 +26,8 @@ class HandClock(SimulatedClock):
     def __init__(self) -> None:
         super().__init__(origin=datetime(2026, 1, 1, tzinfo=UTC))
         self._passed = timedelta(0)
+        self.gate: asyncio.Event | None = None
+        """Where there is one, whoever sleeps waits for it."""
 
     def now(self) -> datetime:
         return self.origin + self._passed
@@ -35,6 +37,8 @@ class HandClock(SimulatedClock):
 
     async def sleep(self, seconds: float) -> None:
         self.advance(seconds)
+        if self.gate is not None:
+            await self.gate.wait()
         await asyncio.sleep(0)
 
 

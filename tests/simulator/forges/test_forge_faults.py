@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -88,3 +89,40 @@ async def test_record_names_every_write(forge: Caller) -> None:
     assert report["violations"] == {"total": 0, "by_kind": {}}
     [standing] = report["statuses"]
     assert (standing["state"], standing["steps"], standing["writes"]) == ("success", ["pending", "success"], 2)
+
+
+async def until_under_way(forge: Caller, count: int) -> None:
+    while True:
+        if forge.forges.desk.under_way.total() >= count:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def test_more_than_a_hundred_requests_at_once_are_too_many(forge: Caller) -> None:
+    forge.clock.gate = asyncio.Event()
+    forge.fail(action="delay", count=101)
+    url = f"{forge.forges.url}/repos/acme/shop/commits/{SHA}/status"
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=forge.headers) as session:
+
+        async def ask() -> int:
+            async with session.get(url) as answer:
+                return answer.status
+
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            asked = [group.create_task(ask()) for _ in range(101)]
+            await until_under_way(forge, len(asked))
+            forge.clock.gate.set()
+    codes = [task.result() for task in asked]
+    assert codes.count(200) == 100
+    assert forge.violations() == {"concurrency": 1}
+
+
+async def test_writes_are_read_on_from_a_number(forge: Caller) -> None:
+    for _ in range(5):
+        await forge.post(GITEA, BODY)
+    record = forge.forges.recorder
+    assert [write.number for write in record.since(2)] == [3, 4, 5]
+    assert [write.number for write in record.since(0, limit=2)] == [1, 2]
+    record.writes.popleft()
+    assert [write.number for write in record.since(0, limit=2)] == [2, 3]
+    assert record.since(5) == []

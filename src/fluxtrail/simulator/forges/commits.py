@@ -40,8 +40,8 @@ class WorldCommits:
         return "" if found and self._is_head(found.name, sha) else None
 
     def _find(self, name: str) -> Repository | None:
-        owner, *_, repository = name.split("/")
-        return self._repositories.get(f"{owner}/{repository}")
+        owner, _, path = name.partition("/")
+        return self._repositories.get(f"{owner}/{path.rpartition('/')[2]}")
 
 
 class AnyCommits:

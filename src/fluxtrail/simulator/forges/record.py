@@ -6,6 +6,7 @@ It lives as long as the simulator, whoever is killed beside it.
 from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -122,7 +123,9 @@ class Recorder:
 
     def since(self, number: int, *, limit: int = 1_000) -> list[Write]:
         """Return writes after a number, oldest first."""
-        return [write for write in self.writes if write.number > number][:limit]
+        first = self.writes[0].number if self.writes else 1
+        start = max(number + 1 - first, 0)
+        return list(islice(self.writes, start, start + limit))
 
     def report(self) -> Json:
         """Return all but the single writes for somebody outside this process."""
