@@ -50,6 +50,7 @@ from fluxtrail.simulator.compare_figures import (
 )
 from fluxtrail.simulator.compare_figures import Told as Figure
 from fluxtrail.simulator.observer import Observer, as_answer
+from fluxtrail.simulator.ports import choose_addresses
 from fluxtrail.simulator.processes import Listeners, RunProcess, SimulatorProcess, write_settings
 
 LATE_SECONDS = (0.3, 3.0)
@@ -94,7 +95,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.receiver = Receiver()
-        self.address = "127.0.0.1:0"
+        [self.address] = choose_addresses(["127.0.0.1:0"])
         self._stack: Any = None
 
     async def open(self) -> None:

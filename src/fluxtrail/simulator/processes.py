@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +15,12 @@ from typing import IO, Any
 import aiohttp
 import yaml
 
-from fluxtrail.model.errors import ConfigError, UpstreamError
+from fluxtrail.model.errors import UpstreamError
 from fluxtrail.simulator.clock import CLOCK_VARIABLE
 from fluxtrail.simulator.forges.settings import route_settings
 from fluxtrail.simulator.images.layout import APPLICATION_REPOSITORY
 from fluxtrail.simulator.layout import MANIFESTS_REPOSITORY, SOURCE_REPOSITORY
+from fluxtrail.simulator.ports import choose_addresses
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 15.0
@@ -45,7 +45,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Where `run` serves; port 0 is replaced by a free one before it starts, so that restarts keep it."""
+    """Where `run` serves; port 0 is replaced by one that is its own before it starts, so that restarts keep it."""
 
     api: str = "127.0.0.1:0"
     metrics: str = "127.0.0.1:0"
@@ -54,8 +54,7 @@ class Listeners:
     """Empty: nowhere."""
 
     def with_ports(self) -> Listeners:
-        addresses = (self.api, self.metrics, self.health, self.hooks)
-        return Listeners(*(_with_port(address) if address else "" for address in addresses))
+        return Listeners(*choose_addresses((self.api, self.metrics, self.health, self.hooks)))
 
 
 class SimulatorProcess:
@@ -369,14 +368,3 @@ def _environment(clock: str) -> dict[str, str]:
     """Nothing that a person set for another Fluxtrail, or for their own clusters, reaches the demo's."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN) and k not in _FOREIGN_NAMES}
     return kept | {CLOCK_VARIABLE: clock}
-
-
-def _with_port(address: str) -> str:
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit():
-        raise ConfigError(f"{address!r} is not host:port", subject="listen")
-    if port != "0":
-        return address
-    with socket.socket() as probe:
-        probe.bind((host or "127.0.0.1", 0))
-        return f"{host or '127.0.0.1'}:{probe.getsockname()[1]}"
