@@ -180,7 +180,7 @@ async def test_an_unknown_commit_and_a_weak_token(forge: FakeForge, placed: tupl
     assert "token that may" not in str(caught.value)
     for code in (401, 403):
         forge.says(Says(status=code, json={"error": {"message": "no"}}))
-        with pytest.raises(AuthError, match="build statuses need a token that may write"):
+        with pytest.raises(AuthError, match="build statuses need a token that may read"):
             await statuses.write(repository, SHA, status())
 
 

@@ -22,8 +22,8 @@ STATES = {
 }
 """All others (INPROGRESS, UNKNOWN) are not there yet."""
 _RIGHT = (
-    "build statuses need a token that may write to the repository (Cloud: repository:write, or "
-    "write:repository:bitbucket; Server: project read is enough, repository write where builds are restricted)"
+    "build statuses need a token that may read the repository (Cloud: scope repository, or read:repository:bitbucket; "
+    "Server: repository read), and only whoever made one may change it"
 )
 
 
