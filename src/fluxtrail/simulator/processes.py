@@ -26,6 +26,7 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 15.0
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 _LINE_LIMIT = 1024 * 1024
+_LAST_WORDS = 6_000
 _FOREIGN = (
     *("FLUXTRAIL_", "KUBE", "METRICS_ADDR", "HEALTH_ADDR", "TELEMETRY_", "LOG_LEVEL", "RUNTIME_NAMESPACE"),
     *("GITHUB_", "GH_", "LOGICAL_ENVIRONMENT", "PHYSICAL_ENVIRONMENT", "DN_TEMPLATE", "BULK_CLUSTER_SYNC"),
@@ -251,9 +252,10 @@ class RunProcess:
             await stop_process(self._process)
 
     def last_words(self) -> str:
+        """Return the end of the log: as much as the stacks of a crash take."""
         if self.log is None or not self.log.exists():
             return ""
-        return self.log.read_text(errors="replace")[-1500:]
+        return self.log.read_text(errors="replace")[-_LAST_WORDS:]
 
 
 def write_settings(
