@@ -170,12 +170,13 @@ class Fuzz:
         self._schema = schemathesis.openapi.from_dict(document)
 
     def run(self, cases: int) -> Tally:
-        """Send about so many cases, shared by the operations."""
+        """Send at least so many cases, shared by the operations: one without parameters has few."""
         operations = [result.ok() for result in self._schema.get_all_operations() if isinstance(result, Ok)]
-        each = -(-cases // (2 * len(operations)))
-        for operation in operations:
-            for mode in GenerationMode:
-                self._run(operation, mode, each)
+        while (left := cases - self.tally.cases) > 0 and not self.tally.failed:
+            for operation in operations:
+                for mode in GenerationMode:
+                    self._run(operation, mode, -(-left // (2 * len(operations))))
+            self._seed += 1
         return self.tally
 
     def _run(self, operation: Any, mode: GenerationMode, cases: int) -> None:

@@ -97,6 +97,8 @@ async def test_lists_are_paged_by_cursor(ask: Ask) -> None:
         ("/commits?verdict=failed", 1),
         ("/commits?repository=github.com/acme/other", 0),
         ("/commits?since=2026-11-20T11:05:00%2B01:00", 3),
+        ("/commits?since=0001-01-01T00:00:00%2B01:00", 5),
+        ("/commits?since=9999-12-31T23:59:59-01:00", 0),
         ("/deliveries?cluster=prod-us", 3),
         ("/deliveries?verdict=deployed&cluster=staging", 1),
         (f"/deliveries?target={TARGET}&namespace=flux-system&repository={SHOP}", 9),

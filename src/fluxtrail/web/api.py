@@ -268,4 +268,7 @@ async def _find_trail(context: Context, query: str) -> TrailView:
 def _aware(since: datetime | None) -> datetime | None:
     if since is not None and since.tzinfo is None:
         raise invalid("since", since.isoformat(), "a time with an offset, such as 2026-11-20T10:00:00Z")
-    return since.astimezone(UTC) if since is not None else None
+    try:
+        return since.astimezone(UTC) if since is not None else None
+    except OverflowError:  # in the first hours of year 1, or the last of 9999, somewhere else than in UTC
+        return since.replace(tzinfo=UTC) if since is not None else None
