@@ -171,6 +171,15 @@ async def test_the_old_name_of_an_organisation_is_its_own(address: str, is_own: 
     assert client.is_of(client.repository_of("acme/shop/cart"), address) is is_own
 
 
+async def test_a_server_behind_another_address_has_its_own_name(make_client: Any) -> None:
+    client: AzureDevOpsClient = make_client(host="ado.test:8443")
+    repository = client.repository_of("acme/shop/cart")
+    assert client.is_of(repository, "https://ado.test:8443/tfs/acme/")
+    assert client.is_of(repository, "https://ADO.test/tfs/acme/")
+    assert not client.is_of(repository, "ftp://ado.test:8443/tfs/acme/")
+    assert not client.is_of(repository, "https://ado.test.evil.example/tfs/acme/")
+
+
 async def test_keys_may_be_written_in_capitals(forge: FakeForge, keeper: Keeper, tasks: AzureTasks) -> None:
     ids = f'"taskId": "t1", "JobID": "j1", "planId": "plan 1", "projectId": "{PROJECT}"'
     keeper.note(12, f'{{{ids}, "planUrl": "{forge.base_url}/tfs/acme/"}}')
@@ -268,7 +277,7 @@ async def test_abandoned_pull_requests_come_in_pages(forge: FakeForge, keeper: K
     assert len(forge.asked) == 3
     assert forge.asked[2].path.startswith(f"{ROOT}/pullRequests?api-version=6.0&searchCriteria.status=abandoned&")
     assert "&%24top=100&%24skip=200" in forge.asked[2].path
-    assert "searchCriteria.minTime=2026-03-01T12%3A00%3A00%2B00%3A00" in forge.asked[2].path
+    assert "searchCriteria.minTime=2026-03-01T12%3A00%3A00Z" in forge.asked[2].path
 
 
 async def test_old_ones_are_left_out_and_those_without_a_date_are_not(keeper: Keeper, tasks: AzureTasks) -> None:

@@ -95,7 +95,8 @@ class AzureDevOpsClient:
         try:
             parts, own = urlsplit(collection_url), urlsplit(self._rest.api_url)
             place = (parts.scheme, parts.hostname, parts.port)
-            is_own = place == (own.scheme, own.hostname, own.port) or parts.netloc.lower() == self._rest.host
+            is_named = parts.scheme in ("https", "http") and parts.hostname == self._rest.host
+            is_own = is_named or place == (own.scheme, own.hostname, own.port)
         except ValueError:
             return False
         if parts.query or parts.fragment or "@" in parts.netloc:

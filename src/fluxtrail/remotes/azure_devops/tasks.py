@@ -9,7 +9,7 @@ Source: learn.microsoft.com, "Invoke Azure Function or REST API task" (callback)
 """
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -163,7 +163,7 @@ class AzureTasks:
             "api-version": API_VERSION,
             "searchCriteria.status": "abandoned",
             "searchCriteria.queryTimeRangeType": "closed",
-            "searchCriteria.minTime": closed_after.isoformat(),
+            "searchCriteria.minTime": closed_after.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "$top": PER_PAGE,
         }
         for number in range(PAGES_LIMIT):
