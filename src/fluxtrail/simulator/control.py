@@ -90,7 +90,7 @@ class Control:
         app.router.add_post("/records/attestations", self._attest)
         app.router.add_post("/records/token", self._set_token)
         app.router.add_post("/faults/records", self._fail_records)
-        ForgesControl(self._world).add_routes(app.router)
+        ForgesControl(self._world.forges, self._world.statuses_differences).add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()

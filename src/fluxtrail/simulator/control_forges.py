@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,7 +12,6 @@ from fluxtrail.simulator.compare_statuses import repeated_statuses
 from fluxtrail.simulator.forges.faults import ForgeFault
 from fluxtrail.simulator.forges.record import write_json
 from fluxtrail.simulator.forges.server import Forges
-from fluxtrail.simulator.world import World
 
 _MOST_WRITES = 10_000
 
@@ -26,14 +26,15 @@ class Trust(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ForgesControl:
-    """`/forges`, `/forges/writes`, `/forges/truth`, `/forges/trust`, `/faults/forges`."""
+    """`/forges`, `/forges/writes`, `/forges/truth`, `/forges/trust`, `/faults/forges`.
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    Args:
+        differences: says where statuses are not what is true; None: there is no world, and nobody knows.
+    """
 
-    @property
-    def _forges(self) -> Forges:
-        return self._world.forges
+    def __init__(self, forges: Forges, differences: Callable[[], list[str]] | None = None) -> None:
+        self._forges = forges
+        self._differences = differences
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get("/forges", self._report)
@@ -58,8 +59,10 @@ class ForgesControl:
     async def _truth(self, request: web.Request) -> web.Response:
         """Where GitHub's statuses are not what is true, and what was told twice running."""
         del request
+        if self._differences is None:
+            return _json({"error": "no world stands behind these forges"}, status=404)
         repeated = repeated_statuses(self._forges.report()["statuses"])
-        return _json({"differences": self._world.statuses_differences(), "repeated": repeated})
+        return _json({"differences": self._differences(), "repeated": repeated})
 
     async def _trust(self, request: web.Request) -> web.Response:
         try:
@@ -75,7 +78,7 @@ class ForgesControl:
         except msgspec.MsgspecError as exc:
             return _json({"error": str(exc)}, status=400)
         self._forges.fail(fault)
-        return _json({"waiting": self._forges.desk.faults.waiting(self._world.clock.now())})
+        return _json({"waiting": self._forges.desk.faults.waiting(self._forges.desk.clock.now())})
 
 
 def _json(value: Any, *, status: int = 200) -> web.Response:

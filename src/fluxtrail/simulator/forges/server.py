@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -78,6 +78,8 @@ class Forges:
             self.webhooks,
             self.cdevents,
         )
+        self.mounts: list[Callable[[web.UrlDispatcher], None]] = []
+        """Add more routes to a server of its own."""
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -112,7 +114,8 @@ class Forges:
 
     async def __aenter__(self) -> Forges:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        self.add_routes(app.router)
+        for mount in (self.add_routes, *self.mounts):
+            mount(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
