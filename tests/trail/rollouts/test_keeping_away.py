@@ -174,7 +174,10 @@ async def test_what_a_later_sync_made_is_not_said_to_be_a_missed_ones_images(wor
     assert [row.images for row in rows] == [{}, {}, {"app": "ghcr.io/acme/app:4"}]
 
 
-async def test_what_a_missed_sync_made_in_its_last_second_is_not_of_one_long_after(world: RunningWorld) -> None:
+@pytest.mark.parametrize("seconds", [3, 6])
+async def test_what_a_missed_sync_made_in_its_last_second_is_not_of_one_long_after(
+    world: RunningWorld, seconds: int
+) -> None:
     docs = make(world, "web")
     await world.begin(*docs)
     baseline = await world.sync()
@@ -182,7 +185,7 @@ async def test_what_a_missed_sync_made_in_its_last_second_is_not_of_one_long_aft
     world.clock.time = world.clock.time.replace(microsecond=0) + timedelta(minutes=10)
     doc = bump(world, "web")
     world.now(world.flux).end_well(f"main@sha1:{first}", "d1")
-    world.clock.forward(6)
+    world.clock.forward(seconds)
     world.now(world.flux).end_well(f"main@sha1:{second}", "d2")
     roll(world, doc)
     await come_back(world, second)

@@ -164,11 +164,14 @@ def _began_after(version: Made, following: SyncRecord) -> bool:
 
 
 def _ended_long_after(version: Made, following: SyncRecord) -> bool:
-    """Whether a sync that nobody watched can only have applied what it did well after a version had been made."""
+    """Whether a sync that nobody watched can only have applied what it did well after a version had been made.
+
+    That was made before its second ended.
+    """
     touched, applied = version.touched_at, following.applied
     if touched is None or applied is None or following.started.precision is not Precision.ESTIMATED:
         return False
-    return applied.earliest > touched + RESOLUTION + CLOCK_SLACK
+    return applied.earliest >= touched + RESOLUTION + CLOCK_SLACK
 
 
 def _is_older(version: Made, sync: SyncRecord) -> bool:
