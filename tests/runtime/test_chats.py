@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.runtime.worlds import (
     NAMESPACE,
@@ -224,3 +225,45 @@ async def test_webhooks_are_signed_and_cdevents_tell_an_incident_and_its_end(
         await until(lambda: "change.merged" in kinds(again.sha), "the next one is told")
     assert not [b for _, b, _ in list(forges.webhooks.bodies)[counts[0] :] if commit.sha in str(b)]
     assert not [e for e in list(forges.cdevents.events)[counts[1] :] if commit.sha in str(e)]
+
+
+async def test_routes_can_be_tried(
+    tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
+) -> None:
+    await begin(clusters, repository)
+    secret = tmp_path / "audit-secret"
+    secret.write_text(SECRET)
+    routes = [
+        bot(tmp_path, forges),
+        {"name": "teams", "to": "teams", "address": f"{forges.url}/teams/workflows/w1/triggers/manual/paths/invoke"},
+        {"name": "audit", "to": "webhook", "address": f"{forges.url}/webhooks/audit", "secret_file": str(secret)},
+        {"name": "unsigned", "to": "webhook", "address": f"{forges.url}/webhooks/audit"},
+        {"name": "events", "to": "cdevents", "address": f"{forges.url}/cdevents"},
+        {"name": "board", "to": "subscriber", "address": f"{forges.url}/webhooks/board"},
+    ]
+    async with (
+        running(make(tmp_path, clusters, repository, *routes), make_environ(tmp_path)) as here,
+        aiohttp.ClientSession() as session,
+    ):
+        await here.until_ready()
+        commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
+        await here.until_verdict(commit, "pending")
+        answers = {}
+        for route in routes:
+            url = f"{here.addresses['api']}/api/v1/routes/{route['name']}/test"
+            async with session.post(url, json={}) as response:
+                answers[route["name"]] = (response.status, await response.json())
+    taken = {name: (status, body.get("is_taken")) for name, (status, body) in answers.items()}
+    assert taken == {
+        "deploys": (200, True),
+        "teams": (200, True),
+        "audit": (200, True),
+        "unsigned": (200, False),
+        "events": (200, True),
+        "board": (409, None),
+    }
+    assert "signature is missing or wrong" in answers["unsigned"][1]["answer"]
+    assert forges.url not in str(answers)
+    assert [body["type"] for name, body, _ in forges.webhooks.bodies if body.get("type") == "test"] == ["test"]
+    assert "dev.cdeventsx.fluxtrail-route.tested.0.1.0" in [event["type"] for event in forges.cdevents.events]
+    assert any("a test of the route deploys" in text_of(message) for message in forges.slack.messages.values())

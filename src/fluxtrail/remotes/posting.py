@@ -26,6 +26,8 @@ SAID_LIMIT_BYTES = 300
 SHORTEST_SECRET = 6
 """Characters; what is shorter is in many a word."""
 _TRY_AGAIN = frozenset({408, 425})
+_PLAIN = {"User-Agent": "fluxtrail", "Accept-Encoding": "identity"}
+"""A packed answer may be a thousand times as large as it looks."""
 
 SessionOf = Callable[[str], aiohttp.ClientSession]
 """An address → the session for it: without cookies, through the right proxy."""
@@ -72,7 +74,7 @@ class Sender:
         timeout = aiohttp.ClientTimeout(total=self._timeout_seconds)
         try:
             async with self._session_of(url).post(
-                URL(url), data=body, headers=headers, allow_redirects=False, timeout=timeout
+                _as_written(url), data=body, headers={**_PLAIN, **headers}, allow_redirects=False, timeout=timeout
             ) as response:
                 content = await _beginning(response)
                 return Posted(response.status, {k.lower(): text for k, text in response.headers.items()}, content)
@@ -140,6 +142,11 @@ class Sender:
                 return "closed the connection without an answer"
             case _:
                 return f"no answer: {type(exc).__name__}"
+
+
+def _as_written(url: str) -> URL:
+    """Return the URL with each `%2F` where it was: some are signed as a whole. Raises ValueError."""
+    return URL(url, encoded=True) if url.isascii() else URL(url)
 
 
 def _words_of(error: OSError) -> str:

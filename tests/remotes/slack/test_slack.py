@@ -116,7 +116,7 @@ async def test_an_incoming_webhook_answers_ok(slack: FakeForge, incoming: SlackI
     slack.says(Says(200, body=b"ok", content_type="text/html"))
     assert await incoming.post(MESSAGE) == ""
     assert slack.asked[0].path == "/services/T0001/B0002/secretsecretsecret"
-    assert bodies(slack) == [MESSAGE]
+    assert bodies(slack) == [{**MESSAGE, "unfurl_links": False, "unfurl_media": False}]
     assert not await incoming.update("anything", MESSAGE)
 
 

@@ -67,6 +67,13 @@ async def test_the_body_arrives_as_it_is_with_its_headers(receiver: FakeForge) -
     assert len(receiver.asked) == 5
 
 
+async def test_an_address_is_asked_as_it_is_written(receiver: FakeForge) -> None:
+    path = "/a%2Fb/triggers?sp=%2Ftriggers%2Fmanual&sig=a%2Bb%3D"
+    await post(receiver.base_url + path)
+    await post(receiver.base_url + "/größe")
+    assert [asked.path for asked in receiver.asked] == [path, "/gr%C3%B6%C3%9Fe"]
+
+
 async def test_a_secret_signs_the_body_and_the_moment(receiver: FakeForge, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("first\n")

@@ -294,6 +294,13 @@ async def test_an_incident_ends_once(room: Room) -> None:
     assert short(await room.events(later)) == ["service.upgraded"]
 
 
+async def test_the_end_of_an_incident_is_told_whatever_verdicts_are(room: Room) -> None:
+    only = {"verdicts": frozenset({Verdict.FAILED})}
+    assert await room.events(DEPLOYED, **only) == []
+    assert short(await room.events(FAILED, DEPLOYED, **only)) == ["incident.detected", "incident.resolved"]
+    assert await room.events(FAILED, verdicts=frozenset({Verdict.DEPLOYED})) == []
+
+
 @pytest.mark.parametrize("verdict", [Verdict.LOST, Verdict.ABANDONED])
 async def test_what_will_not_come_ends_an_incident_and_is_nothing_else(room: Room, verdict: Verdict) -> None:
     over = content(verdict, sync=None)

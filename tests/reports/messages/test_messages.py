@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.reports.messages.rooms import EXAMPLE, text_of
-from tests.reports.standings.rooms import GROUPING, ONE, deployed, failed, trail
-from tests.reports.worlds import SHA, at
+from tests.reports.standings.rooms import GROUPING, ONE, delivery, deployed, failed, trail
+from tests.reports.worlds import SHA, at, moment
 
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.views import DeliveryView
@@ -22,6 +23,7 @@ from fluxtrail.reports.routes import Route, RouteKind
 from fluxtrail.reports.standings.saying import Compose, Saying
 from fluxtrail.reports.templates import Text
 
+FETCHED = {"merged": moment(0), "fetched": moment(20)}
 TRAIL = f"https://trail.example/commits/{SHA}"
 
 
@@ -78,6 +80,18 @@ def test_a_card() -> None:
         "https://github.com/acme/shop/pull/12",
     ]
     assert (card["type"], card["version"]) == ("AdaptiveCard", "1.4")
+
+
+def test_the_examples_of_the_docs_are_what_is_said() -> None:
+    broken = saying(deployed(), failed("prod-us"), delivery("staging", reason="syncing", stages=FETCHED))
+    mended = saying(deployed(), deployed("prod-us", at=90), deployed("staging"))
+    over = saying(deployed(), failed("prod-us"), deployed("staging"))
+    texts = [text_of(slack_message(one, has_own_text=False)) for one in (broken, mended)]
+    texts.append(text_of(adaptive_card(over, has_own_text=False)))
+    docs = (Path(__file__).parents[3] / "docs" / "statuses.md").read_text("utf-8")
+    for text in texts:
+        shown = text.replace(SHA, "a1a1…").replace("https://trail.example", "https://fluxtrail.example.com")
+        assert shown in docs
 
 
 def test_words_of_people_stay_words_in_slack() -> None:

@@ -14,6 +14,8 @@ from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.posting import Posted
 from fluxtrail.remotes.waits import find_wait_seconds
 
+NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False}
+"""Slack would fetch what a message links to, and show it below."""
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 """A message that cannot be changed (any more): deleted, somebody else's, or too old for the workspace's rules."""
 _ITS_BOT = "check token_file: the bot's token is"

@@ -11,7 +11,7 @@ from typing import Any
 
 from fluxtrail.model.errors import UpstreamError, WireError
 from fluxtrail.remotes.posting import Posted, Sender
-from fluxtrail.remotes.slack.answers import GONE, SlackAnswer, read_answer, refusal
+from fluxtrail.remotes.slack.answers import GONE, NO_PREVIEWS, SlackAnswer, read_answer, refusal
 from fluxtrail.remotes.writing import Audit, encode_body, no_audit
 
 API_URL = "https://slack.com/api"
@@ -55,7 +55,7 @@ class SlackBot:
             ConfigError: the token cannot be read.
         """
         self._audit("message", f"{self._sender.name} {self._channel}")
-        said = await self._call("chat.postMessage", {**message, "channel": self._channel, "unfurl_links": False})
+        said = await self._call("chat.postMessage", {**message, **NO_PREVIEWS, "channel": self._channel})
         if not isinstance(said.channel, str) or not isinstance(said.ts, str):
             raise UpstreamError(
                 "it was posted, but Slack does not say where", retryable=False, subject=self._sender.name
@@ -78,7 +78,6 @@ class SlackBot:
         headers = {
             "Authorization": f"Bearer {token}",
             "Content-Type": "application/json; charset=utf-8",
-            "User-Agent": "fluxtrail",
         }
         answer = await self._sender.post(url, encode_body(body), headers)
         said = self._read(answer, url, token)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fluxtrail.remotes.posting import Sender
-from fluxtrail.remotes.slack.answers import refusal
+from fluxtrail.remotes.slack.answers import NO_PREVIEWS, refusal
 from fluxtrail.remotes.writing import Audit, encode_body, no_audit
 
 _WORD_LIMIT_BYTES = 64
@@ -42,8 +42,8 @@ class SlackIncoming:
         """Post a message; it has no name by which it could be changed. Raises as `SlackBot.post`."""
         url = self._address()
         self._audit("message", self._sender.name)
-        headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "fluxtrail"}
-        answer = await self._sender.post(url, encode_body(message), headers)
+        headers = {"Content-Type": "application/json; charset=utf-8"}
+        answer = await self._sender.post(url, encode_body({**message, **NO_PREVIEWS}), headers)
         if 200 <= answer.status < 300:
             return ""
         word = answer.body[:_WORD_LIMIT_BYTES].decode("utf-8", "replace").strip()

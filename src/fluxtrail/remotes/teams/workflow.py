@@ -43,7 +43,7 @@ class TeamsWorkflow:
         url = self._address()
         body = {"type": "message", "attachments": [{"contentType": CARD, "contentUrl": None, "content": message}]}
         self._audit("card", self._sender.name)
-        headers = {"Content-Type": "application/json", "User-Agent": "fluxtrail"}
+        headers = {"Content-Type": "application/json"}
         answer = await self._sender.post(url, encode_body(body), headers)
         if not 200 <= answer.status < 300:
             raise self._sender.refusal(answer, url)

@@ -46,7 +46,7 @@ class WebhookPoster:
             ConfigError: a file or the address cannot be used; nothing was sent.
         """
         extra = self._headers.load() if self._headers is not None else {}
-        shown = _merged({"User-Agent": "fluxtrail", **headers}, extra)
+        shown = _merged(headers, extra)
         if self._secret_file is not None:
             secret = self._files.read(self._secret_file)
             shown = _merged(shown, signature_headers(secret, body, now=self._clock()))

@@ -18,10 +18,14 @@ def environment_of(target: TrackedTarget, grouping: Grouping) -> str:
 
 def is_wanted(route: Route, grouping: Grouping, content: Content, told: DeliveryTelling) -> bool:
     """Whether a route tells of a delivery's verdict."""
+    return route.admits_verdict(content.verdict or told.verdict) and is_its_own(route, grouping, told)
+
+
+def is_its_own(route: Route, grouping: Grouping, told: DeliveryTelling) -> bool:
+    """Whether a route is about a delivery, whatever comes of it."""
     target, commit = told.target, told.commit
     return (
-        route.admits_verdict(content.verdict or told.verdict)
-        and route.admits_commit(commit.repository, is_carrier=commit.is_carrier)
+        route.admits_commit(commit.repository, is_carrier=commit.is_carrier)
         and route.admits_target(target_name(target))
         and route.admits_environment(environment_of(target, grouping))
     )

@@ -13,7 +13,7 @@ from fluxtrail.model.report import ClaimedReport
 from fluxtrail.model.telling import BuiltImage, DeliveryTelling, TrackedCommit
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.events import cdevents
-from fluxtrail.reports.events.choosing import environment_of, is_commit_wanted, is_wanted
+from fluxtrail.reports.events.choosing import environment_of, is_commit_wanted, is_its_own, is_wanted
 from fluxtrail.reports.events.document import EventDocument, Link, seen_document, verdict_document
 from fluxtrail.reports.events.ids import event_id
 from fluxtrail.reports.events.incidents import Incidents
@@ -43,8 +43,14 @@ class Teller:
     instance: str
     link: Link
 
-    def document(self, report: ClaimedReport, content: Content, known: Known) -> EventDocument | None:
-        """Return what there is to tell; None where that is gone, or nothing of this route."""
+    def document(
+        self, report: ClaimedReport, content: Content, known: Known, *, has_all_verdicts: bool = False
+    ) -> EventDocument | None:
+        """Return what there is to tell; None where that is gone, or nothing of this route.
+
+        Args:
+            has_all_verdicts: of verdicts that the route does not tell, too.
+        """
         id_ = event_id(self.instance, report.key, "webhook")
         if content.about is Subject.SEEN:
             whole = known.commits.get(content.commit)
@@ -52,7 +58,11 @@ class Teller:
                 return None
             return seen_document(id_, content, whole.commit, link=self.link)
         told = known.delivery(content)
-        if told is None or not is_wanted(self.route, self.grouping, content, told):
+        if told is None or not (
+            is_its_own(self.route, self.grouping, told)
+            if has_all_verdicts
+            else is_wanted(self.route, self.grouping, content, told)
+        ):
             return None
         environment = environment_of(told.target, self.grouping)
         return verdict_document(id_, content, told, environment=environment, link=self.link)
@@ -131,7 +141,8 @@ class _Telling:
     incidents: Incidents
 
     def events(self, report: ClaimedReport, content: Content) -> list[cdevents.Json]:
-        document = self.teller.document(report, content, self.known)
+        # A failure that was told must be seen to end, also where nobody wants to know of deployments.
+        document = self.teller.document(report, content, self.known, has_all_verdicts=True)
         if document is None:
             return []
         if content.about is Subject.SEEN:
@@ -147,13 +158,15 @@ class _Telling:
         key, chain, artifact = key_of(content), self._chain(told.commit), self._artifact(told.commit)
         assert key is not None
         verdict = content.verdict or told.verdict
+        is_told, found = self.teller.route.admits_verdict(verdict), list[cdevents.Json]()
         if verdict is Verdict.FAILED:
-            id_ = self._id(report, cdevents.DETECTED)
-            self.incidents.detect(key, id_)
-            return [cdevents.incident_event(chain, cdevents.DETECTED, id_, document, artifact=artifact)]
-        found: list[cdevents.Json] = []
+            if is_told:
+                id_ = self._id(report, cdevents.DETECTED)
+                self.incidents.detect(key, id_)
+                found.append(cdevents.incident_event(chain, cdevents.DETECTED, id_, document, artifact=artifact))
+            return found
         type_ = self._service_type(verdict, content)
-        if type_:
+        if type_ and is_told:
             found.append(cdevents.service_event(chain, type_, self._id(report, type_), document, artifact=artifact))
         detected = self.incidents.resolve(key, report.key)
         if detected:
