@@ -269,6 +269,14 @@ def test_running_is_told_under_the_attempt_that_applied_it() -> None:
     assert found["cicd.pipeline.task.run.id"] == f"5/{SHA}/running"
 
 
+def test_running_is_told_under_the_attempt_that_brought_anew_what_was_taken_back() -> None:
+    told = delivery(running=moment(170), applied_sync=SyncId(4))
+    (span,) = running_spans(told)
+    (attempt, *_) = attempt_spans(content(), told)
+    assert times([span]) == {"running": (130, 170)}
+    assert (span.parent_span_id, attempt.name) == (attempt.span_id, "SYNC kustomization/flux-system/apps")
+
+
 def test_what_was_told_before_running_is_told_alike_after_it() -> None:
     before, after = delivery(), delivery(running=moment(170))
     assert attempt_spans(content(has_stages=True), before) == attempt_spans(content(has_stages=True), after)
@@ -277,7 +285,12 @@ def test_what_was_told_before_running_is_told_alike_after_it() -> None:
 
 @pytest.mark.parametrize(
     "known",
-    [{"applied_sync": SyncId(4)}, {"sync": None}, {"running": moment(100)}, {"applied": None, "fetched": None}],
+    [
+        {"applied_sync": SyncId(4), "healthy_sync": SyncId(6)},
+        {"sync": None},
+        {"running": moment(100)},
+        {"applied": None, "fetched": None},
+    ],
     ids=["of another attempt", "no attempt", "inverted", "not applied"],
 )
 def test_running_without_its_attempt_is_not_told(known: dict[str, Any]) -> None:
