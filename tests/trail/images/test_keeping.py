@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.ledger.world import fresh_place
 from tests.trail.workloads.cluster import CRON_JOB, DEPLOYMENT, JOB, Cluster, Json, digest, kind_of
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -62,7 +63,7 @@ class Watched:
 @pytest.fixture
 async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
     cluster = Cluster()
-    ledger = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=cluster.clock)
+    ledger = await SqlLedger.open(await fresh_place(tmp_path / "ledger.sqlite"), clock=cluster.clock)
     yield Watched(cluster, ledger)
     await ledger.close()
 
@@ -210,6 +211,7 @@ _STEPS = st.lists(
 )
 
 
+@pytest.mark.timeout(90)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
 def test_what_is_live_is_what_runs_whatever_happened(
@@ -220,7 +222,7 @@ def test_what_is_live_is_what_runs_whatever_happened(
 
 async def _live_is_what_runs(steps: list[Step], folder: Path) -> None:
     cluster = Cluster()
-    ledger = await SqlLedger.open(folder / "ledger.sqlite", clock=cluster.clock)
+    ledger = await SqlLedger.open(await fresh_place(folder / "ledger.sqlite"), clock=cluster.clock)
     try:
         watched = Watched(cluster, ledger)
         owners = [cluster.make(DEPLOYMENT, name) for name in ("web", "worker")]
