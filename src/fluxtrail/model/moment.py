@@ -48,6 +48,8 @@ class Evidence(StrEnum):
     """`Progressing` of a Deployment, with NewReplicaSetAvailable."""
     JOB_COMPLETED = "job_completed"
     ROLLOUT_OBSERVED = "rollout_observed"
+    EVENT = "event"
+    """An event of Flux's that a known sender has signed, of a cluster that nobody watches."""
     BRACKET = "bracket"
 
 

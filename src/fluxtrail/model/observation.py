@@ -43,6 +43,8 @@ class Seen(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     observed_at: datetime
     """Aware UTC, our clock, when the bytes arrived."""
     was_held: bool
+    is_told: bool = False
+    """Nobody read it: it is put together from what a known sender has told of it (`trail/notices`)."""
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True):

@@ -232,9 +232,13 @@ class _Assembly:
             return None
         from fluxtrail.runtime.hooks import Hooks  # noqa: PLC0415
 
-        def look(_: FluxNotice) -> None:
+        def look(notice: FluxNotice, name: str) -> None:
             for cluster in clusters:
-                cluster.nudge()
+                if name in ("", cluster.name, cluster.uid):
+                    cluster.nudge()
+
+        def is_watched(name: str) -> bool:
+            return any(name in (cluster.name, cluster.uid) for cluster in clusters)
 
         return Hooks(
             self._settings,
@@ -242,6 +246,8 @@ class _Assembly:
             registry=self._registry,
             poke=following.branches.poke,
             look=look,
+            follower=following.follower,
+            is_watched=is_watched,
             clock=self._clock,
         )
 

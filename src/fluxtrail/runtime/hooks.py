@@ -12,6 +12,8 @@ from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.settings import Settings
 from fluxtrail.runtime.settings_hooks import AnonymousSetting, SenderSetting
 from fluxtrail.runtime.telemetry import Job
+from fluxtrail.trail.follower import Follower
+from fluxtrail.trail.notices.evidence import HOLD_SECONDS, EvidenceTaker, Speaker
 from fluxtrail.trail.notices.hints import Hinter
 from fluxtrail.trail.notices.worker import Handler, NoticeWorker
 from fluxtrail.trail.ports import Clock
@@ -31,16 +33,37 @@ class Hooks:
         ledger: FoldedLedger,
         registry: Registry,
         poke: Callable[[RepositoryId], None],
-        look: Callable[[FluxNotice], None],
+        look: Callable[[FluxNotice, str], None],
+        follower: Follower,
+        is_watched: Callable[[str], bool],
         clock: Clock,
     ) -> None:
-        """Raises ConfigError: a sender cannot be used."""
+        """Args:
+        poke: look at a repository's branches now.
+        look: see that the watch over an object is alive, in one cluster or, without a name, in all.
+        is_watched: whether the cluster of this name is watched: then what is told of it is no evidence.
+
+        Raises:
+            ConfigError: a sender cannot be used.
+        """
         self._settings = settings
         self._ledger = ledger
-        handlers: list[Handler] = [Hinter(registry, poke=poke, look=look).handle]
+        senders = settings.hooks.senders
+        hinter = Hinter(registry, poke=poke, look=look, clusters={item.name: item.cluster for item in senders})
+        handlers: list[Handler] = [hinter.handle]
         if self._phase_sinks():
             handlers.append(self._plan_phases)
-        self.worker = NoticeWorker(ledger.store.inbox, handlers)
+        self._evidence = EvidenceTaker(
+            registry, ledger, follower.observe, speakers=map(_speaker, senders), is_watched=is_watched
+        )
+        self.worker = NoticeWorker(
+            ledger.store.inbox,
+            handlers,
+            clock=clock,
+            ordered=[self._evidence.handle],
+            needs_order=self._evidence.is_concerned,
+            hold_seconds=HOLD_SECONDS,
+        )
         self.app: HooksApp = create_hooks_app(
             [_sender(item) for item in settings.hooks.senders],
             ledger.store.inbox,
@@ -52,7 +75,11 @@ class Hooks:
 
     @property
     def jobs(self) -> dict[str, Job]:
-        return {"hooks": self.app.run, "notices": self.worker.run}
+        return {"hooks": self.app.run, "notices": self._deal}
+
+    async def _deal(self) -> None:
+        await self._evidence.retire()
+        await self.worker.run()
 
     def measures(self) -> Iterable[Measure]:
         yield from self.app.measures()
@@ -86,6 +113,10 @@ def _sender(item: SenderSetting) -> Sender:
         cluster=item.cluster,
         repository=item.repository,
     )
+
+
+def _speaker(item: SenderSetting) -> Speaker:
+    return Speaker(name=item.name, cluster=item.cluster, repository=item.repository, path=item.path)
 
 
 def _anonymous(settings: Settings) -> Iterable[tuple[Hook, int]]:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, NotFoundError
+from fluxtrail.model.moment import Evidence
 from fluxtrail.model.records import (
     UNSAVED,
     Attribution,
@@ -195,6 +196,8 @@ class Attributor:
             return SOURCE_PATIENCE_SECONDS if age < GIVE_UP_AFTER else None
         if target.branch is None and age < BRANCH_PATIENCE:
             return SOURCE_PATIENCE_SECONDS
+        if sync.started.evidence is Evidence.EVENT:
+            return None  # no stream tells of its source
         source = self._registry.source_of(target)
         if source is None or age > FETCH_PATIENCE or self._is_replaced(source, sync):
             return None

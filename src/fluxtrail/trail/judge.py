@@ -160,6 +160,8 @@ def _succeed(
 def _success_moment(sync: SyncRecord, before: TargetRecord, seen: Kustomization, look: Look) -> Moment:
     ready = seen.find_condition("Ready")
     ready_at = ready.changed_at if ready and ready.status == "True" else None
+    if look.is_told and ready_at is not None:
+        return exact(ready_at, Evidence.EVENT)
     if look.was_held:
         # Ready turns True one write before `lastAppliedRevision`, so it need not have moved just now.
         if ready_at is not None and (ready_at != before.phase_since or names_success_of(ready, seen.last_applied)):
@@ -231,11 +233,6 @@ def _judge_attempt(
 
 
 def _begin(target: TargetRecord, revision: str, seen: Kustomization, look: Look, cause: Cause) -> SyncRecord:
-    started = (
-        observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
-        if look.was_held
-        else bracket(look.not_before, look.observed_at)
-    )
     return SyncRecord(
         id=SyncId(UNSAVED),
         target_id=target.id,
@@ -247,9 +244,18 @@ def _begin(target: TargetRecord, revision: str, seen: Kustomization, look: Look,
         generation=seen.generation,
         outcome=Outcome.RUNNING,
         artifact_digest=look.source.digest if look.source and same_content(look.source.revision, revision) else None,
-        started=started,
+        started=_start_moment(seen, look),
         attribution=Attribution.PENDING,
     )
+
+
+def _start_moment(seen: Kustomization, look: Look) -> Moment:
+    ready = seen.find_condition("Ready")
+    if look.is_told and ready is not None and ready.changed_at is not None:
+        return exact(ready.changed_at, Evidence.EVENT)
+    if look.was_held:
+        return observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
+    return bracket(look.not_before, look.observed_at)
 
 
 def _note_checks(sync: SyncRecord, work: Work, look: Look) -> SyncRecord:
@@ -268,11 +274,7 @@ def _fail(sync: SyncRecord, ready: Condition, look: Look) -> SyncRecord:
     """A failed attempt stays failed through Flux's retries of it; a retry may change the reason, never the moment."""
     failed = sync.failed
     if failed is None:
-        failed = (
-            exact(ready.changed_at, Evidence.READY_CONDITION)
-            if look.was_held and _is_watched(sync) and ready.changed_at
-            else bracket(_unseen_since(sync, look), min(filter(None, (ready.changed_at, look.observed_at))))
-        )
+        failed = _failure_moment(sync, ready, look)
     applied = sync.applied
     if applied is None and ready.reason == "HealthCheckFailed":
         applied = bracket(sync.started.not_before, failed.latest)
@@ -285,6 +287,14 @@ def _fail(sync: SyncRecord, ready: Condition, look: Look) -> SyncRecord:
         failed=failed,
         applied=applied,
     )
+
+
+def _failure_moment(sync: SyncRecord, ready: Condition, look: Look) -> Moment:
+    if look.is_told and ready.changed_at is not None:
+        return exact(ready.changed_at, Evidence.EVENT)
+    if look.was_held and _is_watched(sync) and ready.changed_at:
+        return exact(ready.changed_at, Evidence.READY_CONDITION)
+    return bracket(_unseen_since(sync, look), min(filter(None, (ready.changed_at, look.observed_at))))
 
 
 def _is_watched(sync: SyncRecord) -> bool:

@@ -20,6 +20,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     was_held: bool
     not_before: datetime | None
     """What changed since the last look changed after this; None if there was no last look."""
+    is_told: bool = False
+    """A known sender told of it, and that only what happened, each with its own time."""
     source: SourceRecord | None = None
     shas: Mapping[str, str] = {}
     """What revisions that name no commit themselves are followed as."""

@@ -91,7 +91,7 @@ class Pointer:
         origin = commit_of(item)
         repository = self._origin_repository(draft, item, inputs) if origin is not None else None
         if origin is not None and repository is not None:
-            branch, follows_tags = _branch_of(origin.pointer)
+            branch, follows_tags = branch_of(origin.pointer)
             return Pointing(repository=repository, branch=branch, follows_tags=follows_tags, origin=origin.text)
         place = item.url or f"artifact://{draft.cluster}/{item.key.namespace}/{item.key.name}"
         repository = await self._put_repository(unit, draft, canonical_place(place), "")
@@ -206,7 +206,7 @@ def _canonical(url: str) -> str | None:
         return None
 
 
-def _branch_of(pointer: str | None) -> tuple[str | None, bool]:
+def branch_of(pointer: str | None) -> tuple[str | None, bool]:
     """Return (branch, whether tags are followed) of a revision's pointer: `main`, `refs/heads/x`, `v1.2.3`."""
     if pointer in (None, "HEAD"):
         return None, False

@@ -197,6 +197,8 @@ class Sourcing:
         updated_at: datetime,
     ) -> Moment:
         """Date a fetch. What was fetched while nobody watched may have been stored again since: only a bracket."""
+        if seen.is_told:
+            return exact(updated_at, Evidence.EVENT)
         mark = self._registry.stream_marks.get((draft.cluster, seen.key.kind))
         if seen.was_held or before is None or before.revision == seen.object.revision or mark is None:
             return exact(updated_at, Evidence.ARTIFACT)

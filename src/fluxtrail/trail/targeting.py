@@ -74,6 +74,7 @@ class Targeting:
         return Look(
             observed_at=seen.observed_at,
             was_held=seen.was_held and before is not None,
+            is_told=seen.is_told,
             not_before=draft.not_before(seen.key.kind, kept) if before is not None else None,
             source=self._registry.source_of(kept),
             shas=names,
@@ -90,8 +91,9 @@ class Targeting:
     ) -> None:
         self._registry.inventories[draft.cluster, seen.key] = seen.object.inventory
         target = judgement.target
+        begun_as = RunningState.UNKNOWN if seen.is_told else self._begun_as  # events tell nothing of workloads
         for sync in judgement.syncs:
-            saved = await unit.put_sync(replace(sync, running_state=self._begun_as) if sync.id == UNSAVED else sync)
+            saved = await unit.put_sync(replace(sync, running_state=begun_as) if sync.id == UNSAVED else sync)
             draft.syncs[saved.id] = saved
             draft.note_sync(target, last if last and last.id == saved.id else None, saved, seen.observed_at)
             target = replace(target, sync_id=saved.id)

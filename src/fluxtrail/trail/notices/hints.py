@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from fluxtrail.model.errors import WireError
@@ -27,22 +27,30 @@ class Hinter:
         registry: Registry,
         *,
         poke: Callable[[RepositoryId], None],
-        look: Callable[[FluxNotice], None],
+        look: Callable[[FluxNotice, str], None],
+        clusters: Mapping[str, str] = {},
     ) -> None:
         """Args:
         poke: look at a repository's branches now.
-        look: see that the watch over an object is alive.
+        look: see that the watch over an object is alive, in the cluster of this name; in all where it is empty.
+        clusters: by sender, the one cluster that it speaks of.
         """
         self._registry = registry
         self._poke = poke
         self._look = look
+        self._clusters = clusters
 
     async def handle(self, notices: Sequence[KeptNotice]) -> None:
         for repository in dict.fromkeys(item for notice in notices for item in self._repositories(notice.said)):
             self._poke(repository)
-        objects = {(said.kind, said.namespace, said.name): said for said in _flux(notices)}
-        for said in objects.values():
-            self._look(said)
+        objects: dict[tuple[str, ...], tuple[FluxNotice, str]] = {}
+        for notice in notices:
+            said = notice.said
+            if isinstance(said, FluxNotice):
+                cluster = self._clusters.get(notice.sender, "")
+                objects[cluster, said.kind, said.namespace, said.name] = said, cluster
+        for said, cluster in objects.values():
+            self._look(said, cluster)
 
     def _repositories(self, said: AnyNotice) -> Iterable[RepositoryId]:
         """Return the followed repositories that a notice says have changed."""
@@ -70,7 +78,3 @@ class Hinter:
             and source.deleted_at is None
             and (source.key.kind, source.key.namespace, source.key.name) == (said.kind, said.namespace, said.name)
         ]
-
-
-def _flux(notices: Sequence[KeptNotice]) -> Iterable[FluxNotice]:
-    return (notice.said for notice in notices if isinstance(notice.said, FluxNotice))
