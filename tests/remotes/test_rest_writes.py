@@ -227,3 +227,18 @@ async def test_reading_back_is_tried_five_times(forge: FakeForge, make: Maker) -
     with pytest.raises(UpstreamError):
         await make().read_back("/x", owner="acme")
     assert len(forge.asked) == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": {"message": "no such commit"}}, "no such commit"),
+        ({"errors": [{"message": "one"}, {"context": None, "message": "two"}]}, "one; two"),
+        ({"error": "denied"}, "denied"),
+        ({"errors": []}, "no message"),
+    ],
+)
+async def test_words_of_every_forge_are_found(forge: FakeForge, make: Maker, body: object, said: str) -> None:
+    forge.says(Says(status=400, json=body))
+    with pytest.raises(UpstreamError, match=f"answered 400: {said}$"):
+        await make().get("/x", owner="acme")

@@ -302,15 +302,28 @@ class _ErrorBody(msgspec.Struct):
     message: Any = None
     error: Any = None
     error_description: Any = None
+    errors: Any = None
 
 
 def _message(body: bytes) -> str:
-    """Return what the answer says; GitLab's message may be a mapping, Azure DevOps' begins with a code (TF…)."""
+    """Return what the answer says.
+
+    GitLab's message may be a mapping, Azure DevOps' begins with a code (TF…); Bitbucket's is in `error.message`, its
+    Server's in `errors[].message`.
+    """
     try:
         said = msgspec.json.decode(body[: 64 * 1024], type=_ErrorBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body[:300].decode("utf-8", "replace")
-    return str(said.message or said.error_description or said.error or "")
+    found = said.message or said.error_description or _inner(said.error) or _inner(said.errors)
+    return str(found or "")
+
+
+def _inner(value: Any) -> Any:
+    """Return the message in an error, or the messages in several."""
+    items = value[:10] if isinstance(value, list) else [value]
+    said = [item.get("message") or item if isinstance(item, dict) else item for item in items]
+    return "; ".join(str(item) for item in said if item)
 
 
 async def _read(response: aiohttp.ClientResponse, subject: str) -> bytes:

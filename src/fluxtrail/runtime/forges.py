@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fluxtrail.credentials.binding import AZURE_HOST, CredentialSource, repository_host
 from fluxtrail.credentials.github_app import github_api_url
@@ -144,7 +144,7 @@ class ConfiguredForges:
     def _is_allowed(self, canonical: str) -> bool:
         for scheme in ("https", "http"):
             try:
-                self._allow.check(f"{scheme}://{canonical}")
+                self._allow.check(f"{scheme}://{quote(canonical, safe='/:[]')}")
             except FluxtrailError:
                 continue
             return True

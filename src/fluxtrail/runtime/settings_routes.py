@@ -42,7 +42,7 @@ _EVENT = _COMMON | {"verdicts", "address", "address_file", "headers_file"}
 _TAKES: dict[RouteKind, frozenset[str]] = {
     RouteKind.GITHUB_STATUS: _STATUS,
     RouteKind.GITHUB_DEPLOYMENT: _DEPLOYMENT,
-    RouteKind.GITHUB_DISPATCH: _COMMON | {"until", "repository", "event_type", "deploy_branches", "token_file"},
+    RouteKind.GITHUB_DISPATCH: _COMMON | {"until", "repository", "event_type", "deploy_branches"},
     RouteKind.GITLAB_STATUS: _STATUS,
     RouteKind.GITLAB_DEPLOYMENT: _DEPLOYMENT,
     RouteKind.AZURE_DEVOPS_STATUS: _STATUS,

@@ -25,6 +25,10 @@ from fluxtrail.reports.standings.speakers import BudgetOf
 log = structlog.get_logger(__name__)
 
 ABANDONED = "abandoned"
+UNKNOWN_PLACE = (
+    "the repository of its pull requests is on no Azure DevOps that is known and has a credential; see `forges` and "
+    "`credentials`"
+)
 _WELL = frozenset({StatusState.SUCCESS, StatusState.NEUTRAL})
 
 
@@ -99,7 +103,7 @@ class TaskSpeaker:
         """Only look: what is said to a pipeline cannot be taken back."""
         place = self._find_place()
         if place is None:
-            raise ConflictError("the repository of its pull requests is on no Azure DevOps that is known")
+            raise ConflictError(UNKNOWN_PLACE)
         await place.tasks.find_task(place.path, saying.standing.commit.pull_request or 1)
         return f"pull requests of {place.path} can be read; no task was ended"
 
@@ -145,6 +149,7 @@ class AbandonedTasks:
     async def look(self) -> None:
         place = self._find_place()
         if place is None:
+            log.warning("abandoned_not_read", sink=self._sink, error=UNKNOWN_PLACE)
             return
         done = {record.key for record in (await self._said.below(self._sink, [ABANDONED])).get(ABANDONED, ())}
         closed_after = self._clock.now() - self._cutoff
