@@ -9,9 +9,9 @@ import msgspec
 
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import ConflictError
-from fluxtrail.remotes.posting import Sender
+from fluxtrail.remotes.posting import TIMEOUT_SECONDS, Sender
 from fluxtrail.remotes.webhooks.poster import WebhookPoster
-from fluxtrail.reports.dispatcher import Dispatcher
+from fluxtrail.reports.dispatcher import Dispatcher, Pace
 from fluxtrail.reports.events.cdevents import CONTENT_TYPE, tested_event
 from fluxtrail.reports.events.document import TEST, EventDocument
 from fluxtrail.reports.events.sources import CDEventSource, Teller, WebhookSource
@@ -33,6 +33,8 @@ from fluxtrail.runtime.settings_routes import RouteSetting
 from fluxtrail.runtime.writers import audit
 from fluxtrail.trail.ports import Clock
 
+_PACES: Mapping[RouteKind, Pace] = {RouteKind.CDEVENTS: Pace(timeout_seconds=2 * TIMEOUT_SECONDS)}
+"""One report may be two events."""
 _HEADERS: Mapping[RouteKind, Mapping[str, str]] = {RouteKind.CDEVENTS: {"Content-Type": CONTENT_TYPE}}
 
 
@@ -58,7 +60,9 @@ class EventRoutes:
         self.tried: dict[str, EventRoute] = {item.name: self._tried(item) for item in routes}
         """By name."""
         self.dispatchers = [
-            Dispatcher(self._output(item), ledger.store.outbox, clock, owner=owner, pace=SUBSCRIBER_PACE)
+            Dispatcher(
+                self._output(item), ledger.store.outbox, clock, owner=owner, pace=_PACES.get(item.to, SUBSCRIBER_PACE)
+            )
             for item in routes
         ]
 
@@ -82,9 +86,9 @@ class EventRoutes:
     def _source(self, item: RouteSetting) -> Source:
         store, route = self._ledger.store, item.to_route()
         if item.to is RouteKind.SUBSCRIBER:
-            return (
-                PhaseSource() if item.source == "phases" else StateSource(route, store, self._grouping, link=self._link)
-            )
+            if item.source == "phases":
+                return PhaseSource()
+            return StateSource(route, store, self._grouping, link=self._subscribers_link)
         teller = Teller(route=route, grouping=self._grouping, instance=store.instance_id, link=self._link)
         if item.to is RouteKind.WEBHOOK:
             return WebhookSource(teller, store, self._clock)
@@ -97,6 +101,10 @@ class EventRoutes:
 
     def _link(self, sha: str) -> str:
         return link(self._settings.public_url, sha)
+
+    def _subscribers_link(self, sha: str) -> str:
+        """Return where gitops-connector's records led, which is the same for all commits; else the commit's page."""
+        return self._settings.gitops_connector.app_url or self._link(sha)
 
     def _tried(self, item: RouteSetting) -> EventRoute:
         return EventRoute(item, self._poster(item), self._clock, source=self._events_source)
