@@ -97,7 +97,7 @@ class Hooks:
         return [item.to_route().sink for item in routes if item.source == "phases"]
 
     async def _plan_phases(self, notices: Sequence[KeptNotice]) -> None:
-        sinks, url = self._phase_sinks(), self._settings.public_url
+        sinks, url = self._phase_sinks(), self._settings.gitops_connector.app_url or self._settings.public_url
         reports = [report for notice in notices for report in plan_phases(notice, sinks=sinks, callback_url=url)]
         if reports:
             async with self._ledger.unit() as unit:
