@@ -110,8 +110,6 @@ def _sender(item: SenderSetting) -> Sender:
         secret=item.secret.get_secret_value() if item.secret else "",
         secret_file=item.secret_file,
         hooks=frozenset(item.hooks or Hook),
-        cluster=item.cluster,
-        repository=item.repository,
     )
 
 

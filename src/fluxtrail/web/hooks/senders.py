@@ -29,10 +29,6 @@ class Sender:
     secret_file: Path | None = None
     """In its place: a file that may be rotated."""
     hooks: frozenset[Hook] = frozenset(Hook)
-    cluster: str = ""
-    """The one cluster that it speaks of; see who deals with its notices."""
-    repository: str = ""
-    """Whose commits it names, where its notices do not say."""
 
 
 class Senders:
