@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.reports.standings.rooms import ONE, Room, delivery, deployed, failed
-from tests.reports.worlds import FakeClock
+from tests.reports.worlds import FakeClock, moment
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import AuthError, NotFoundError, RateLimitedError, UpstreamError
@@ -252,3 +252,24 @@ async def test_nothing_but_what_is_final_is_said_near_the_limit_of_a_context(roo
 
 def _fields(record: Any) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+async def test_other_words_for_what_is_well_are_no_news(room: Room, clock: FakeClock) -> None:
+    await room.tell(deployed())
+    clock.turn(3600)
+    later = deployed(at=60)
+    await room.tell(delivery_that_runs(later))
+    assert len(room.said) == 1
+
+
+async def test_other_words_for_a_failure_are_told_in_a_while(room: Room, clock: FakeClock) -> None:
+    await room.tell(failed())
+    await room.tell(failed(), failed("prod-us", since=40))
+    assert len(room.said) == 1
+    clock.turn(300)
+    await room.tell(failed(), failed("prod-us", since=40))
+    assert len(room.said) == 2
+
+
+def delivery_that_runs(item: Any) -> Any:
+    return type(item)(**{**_fields(item), "stages": {**item.stages, "running": moment(90)}})

@@ -20,6 +20,7 @@ from fluxtrail.reports.standings.words import values_of
 
 FINALS_ONLY = frozenset({RouteKind.GITHUB_DISPATCH, RouteKind.AZURE_DEVOPS_TASK})
 """What they say cannot be taken back, or is acted on."""
+DONE = frozenset({StatusState.SUCCESS, StatusState.NEUTRAL})
 TEST = "test"
 """The environment of a test."""
 FIRST_WORDS = {
@@ -55,11 +56,16 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def content(self) -> str:
-        """A digest of all that a receiver would see, or of what that comes to."""
-        seen: list[Any] = [self.state.value, sorted(self.texts.items()), self.values["url"]]
+        """Two digests, `<marks>.<words>`: of how far each environment is, and of all that a receiver would see."""
         if self.is_once:
-            seen = [self.state.value, sorted((one.environment, one.state.value) for one in self._troubles)]
-        return hashlib.sha256(msgspec.json.encode(seen)).hexdigest()[:32]
+            troubles = sorted((one.environment, one.state.value) for one in self._troubles)
+            return f"{_digest([self.state.value, troubles])}."
+        marks = sorted((one.environment, one.state.value if one.state.is_final else "") for one in self.standings)
+        return f"{_digest(marks)}.{_digest([self.state.value, sorted(self.texts.items()), self.values['url']])}"
+
+    def is_as_far_as(self, content: str) -> bool:
+        """Whether another content's environments are where these are, whatever is said of them."""
+        return self.content.partition(".")[0] == content.partition(".")[0]
 
     @property
     def _troubles(self) -> list[Standing]:
@@ -188,11 +194,10 @@ class Compose:
             return state.is_final or route.says_pending
         if last.content == saying.content or (route.kind in FINALS_ONLY and last.content):
             return False
-        was_final = StatusState(last.state).is_final if last.state else False
-        if state.is_final or was_final or not last.content:
+        if not last.content or not saying.is_as_far_as(last.content):
             return True
-        if len(saying.standings) > 1 and any(one.state.is_final for one in saying.standings):
-            return True  # some environments have arrived; the others are still under way
+        if all(one.state in DONE for one in saying.standings):
+            return False  # well is well: other words for it are no news
         return now - last.said_at >= route.refresh
 
     def _is_wanted(self, saying: Saying, last: SaidRecord | None) -> bool:
@@ -225,6 +230,10 @@ _URGENCY = (
     StatusState.SUCCESS,
     StatusState.NEUTRAL,
 )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
 
 
 def _finals_first(saying: Saying) -> bool:
