@@ -22,7 +22,7 @@ from fluxtrail.runtime.reporting import Reporting
 from fluxtrail.runtime.settings import Settings
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
-from fluxtrail.web.access import AsgiApp, check_binding
+from fluxtrail.web.access import check_binding
 from fluxtrail.web.app import create_app
 from fluxtrail.web.feed import Feed
 from fluxtrail.web.health import create_health_app
@@ -141,19 +141,21 @@ class Service:
             records=self._records,
             tracker=self._records.tracker if self._records is not None else None,
         )
-        apps: dict[str, tuple[AsgiApp, str]] = {
+        apps = {
             "metrics": (create_metrics_app(metrics), settings.metrics.listen),
             "health": (create_health_app(self.report), settings.health.listen),
         }
         if self._records is not None and settings.deployment_records.metrics_port:
             tracker = create_metrics_app(TrackerMetrics(self._records.tracker))
             apps["deployment_records"] = (tracker, f":{settings.deployment_records.metrics_port}")
-        if self._hooks is not None:
-            apps["hooks"] = (self._hooks, settings.hooks.listen)
         listeners = [Listener(name="api", app=api, host=host, port=port, streams=settings.api.feed_clients)]
         for name, (app, where) in apps.items():
             host, port = parse_address(where, subject=f"setting {name}.listen")
             listeners.append(Listener(name=name, app=app, host=host, port=port))
+        if self._hooks is not None:
+            host, port = parse_address(settings.hooks.listen, subject="setting hooks.listen")
+            app = self._hooks
+            listeners.append(Listener(name="hooks", app=app, host=host, port=port, connections=app.connections))
         return listeners
 
 

@@ -59,6 +59,8 @@ class _Request:
 class HooksApp:
     """An ASGI application, with the job `run` that must run while it serves, and a `MetricSource`."""
 
+    connections = CONNECTIONS
+
     def __init__(
         self,
         senders: Senders,
