@@ -13,6 +13,7 @@ import asyncio
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,9 @@ async def kill_repeatedly(
         write_settings(settings, simulator.description, listeners=listeners, settle_seconds=2.0, poll_seconds=0.5)
         run = RunProcess(settings, simulator.clock, listeners, log=directory / "run.log")
         try:
-            await _start(run, outcome)
+            await start_ready(run, outcome.ready_seconds)
             await simulator.begin()
-            await _kill(run, outcome, random.Random(seed))
+            await kill_again_and_again(run, random.Random(seed), kills=kills, ready_seconds=outcome.ready_seconds)
             trails = await Observer(run).until_settled(simulator, patience_seconds=patience_seconds)
             truth = await simulator.truth()
             told = as_answer(trails)["commits"]
@@ -107,24 +108,33 @@ async def kill_repeatedly(
     return outcome
 
 
-async def _start(run: RunProcess, outcome: Outcome) -> None:
+async def start_ready(run: RunProcess, ready_seconds: list[float]) -> None:
+    """Start it and wait until it is ready; how long that took is added to `ready_seconds`."""
     began = time.monotonic()
     await run.start()
     await run.until_ready()
-    outcome.ready_seconds.append(time.monotonic() - began)
+    ready_seconds.append(time.monotonic() - began)
 
 
-async def _kill(run: RunProcess, outcome: Outcome, dice: random.Random) -> None:
+async def kill_again_and_again(
+    run: RunProcess,
+    dice: random.Random,
+    *,
+    kills: int,
+    ready_seconds: list[float],
+    on_kill: Callable[[], None] = lambda: None,
+) -> None:
     """Kill and start again: while it follows, or early in its new life; never early twice in a row."""
     is_early = False
-    for remaining in range(outcome.kills, 0, -1):
+    for remaining in range(kills, 0, -1):
         await asyncio.sleep(dice.uniform(*(EARLY_SECONDS if is_early else LATE_SECONDS)))
+        on_kill()
         await run.kill()
         is_early = not is_early and remaining > 1 and dice.random() < EARLY_CHANCE
         if is_early:
             await run.start()
         else:
-            await _start(run, outcome)
+            await start_ready(run, ready_seconds)
 
 
 def main() -> int:

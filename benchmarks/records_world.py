@@ -170,8 +170,8 @@ async def list_records(run: RunProcess) -> list[Json]:
         cursor = f"&cursor={page['next']}"
 
 
-async def sink_metrics(run: RunProcess) -> Mapping[str, float]:
-    """Return what `run` says of the sink: metric -> value.
+async def sink_metrics(run: RunProcess, *, sink: str = SINK) -> Mapping[str, float]:
+    """Return what `run` says of a sink: metric -> value.
 
     Raises:
         UpstreamError: it does not answer.
@@ -188,7 +188,7 @@ async def sink_metrics(run: RunProcess) -> Mapping[str, float]:
         sample.name: sample.value
         for found in text_string_to_metric_families(text)
         for sample in found.samples
-        if sample.labels.get("sink") == SINK
+        if sample.labels.get("sink") == sink
     }
 
 

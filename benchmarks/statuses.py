@@ -34,6 +34,7 @@ from benchmarks.statuses_world import (
     wrong_statuses,
 )
 
+from fluxtrail.model.errors import UpstreamError
 from fluxtrail.simulator.compare_statuses import repeated_statuses
 from fluxtrail.simulator.forges.record import write_json
 from fluxtrail.simulator.processes import Listeners, RunProcess
@@ -47,6 +48,7 @@ LOOK_SECONDS = 0.1
 COMPARE_EVERY = 20
 """Looks."""
 STEADY_SECONDS = 5.0
+READY_SECONDS = 600.0
 SHOWN = 20
 
 Json = dict[str, Any]
@@ -121,9 +123,7 @@ async def play_fleet(folder: Path, shared: Path, plan: FleetPlan, *, patience_se
         history = History(folder / "ledger.sqlite")
         try:
             await run.start()
-            began = time.monotonic()
-            await run.until_ready(timeout_seconds=600)
-            print(f"ready after {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+            await _until_ready(run)
             watching = Watching(world, run, history)
             await _play(world, run, watching, outcome)
             await _until_right(world, watching, outcome, patience_seconds=patience_seconds)
@@ -133,6 +133,22 @@ async def play_fleet(folder: Path, shared: Path, plan: FleetPlan, *, patience_se
             history.close()
             await run.stop()
     return outcome
+
+
+async def _until_ready(run: RunProcess) -> None:
+    """Wait for it as long as it takes to list so many clusters: meanwhile it may answer late."""
+    began = time.monotonic()
+    while True:
+        try:
+            await run.until_ready(timeout_seconds=READY_SECONDS)
+            break
+        except UpstreamError:
+            if run.returncode is not None or time.monotonic() - began > READY_SECONDS:
+                raise
+    assert run.pid is not None
+    print(
+        f"ready after {time.monotonic() - began:.1f} s, {cpu_seconds(run.pid):.1f} CPU s", file=sys.stderr, flush=True
+    )
 
 
 async def _play(world: FleetWorld, run: RunProcess, watching: Watching, outcome: Outcome) -> None:
