@@ -16,7 +16,7 @@ from tests.reports.phases.events import NOON, PAGE, SHA, argo, flux, lines, name
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.notice_parsing import read_gitopsphase
-from fluxtrail.model.notices import NewNotice
+from fluxtrail.model.notices import Hook, NewNotice
 from fluxtrail.model.report import NewReport
 from fluxtrail.reports.phases.dispatches import dispatch_of, pull_request_of
 from fluxtrail.reports.phases.maps import azure_word, github_word
@@ -32,6 +32,12 @@ def plan(notice: NewNotice) -> list[NewReport]:
 def test_2_nothing_unsigned_is_passed_on() -> None:
     assert plan(signed(flux("ReconciliationSucceeded"), sender="")) == []
     assert len(plan(signed(flux("ReconciliationSucceeded")))) == 1
+
+
+@pytest.mark.parametrize("hook", [hook for hook in Hook if hook not in (Hook.GITOPSPHASE, Hook.ARGOCD)])
+def test_what_comes_by_another_hook_is_not_told_once_more(hook: Hook) -> None:
+    """Flux may have two providers, one that makes us look and one that is passed on: the same event comes by both."""
+    assert plan(signed(flux("ReconciliationSucceeded"), hook=hook)) == []
 
 
 def test_2_an_error_does_not_give_the_payload_back() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from fluxtrail.model.notice_commits import commit_of
-from fluxtrail.model.notices import ArgoNotice, FluxNotice, NewNotice
+from fluxtrail.model.notices import ArgoNotice, FluxNotice, Hook, NewNotice
 from fluxtrail.model.report import Mode, NewReport
 from fluxtrail.model.status import StatusState
 from fluxtrail.reports.phases.maps import state_of
@@ -27,6 +27,7 @@ _TEXTS = {
 """Said instead of what Flux says."""
 _APPLYING = frozenset({"Kustomization", "HelmRelease"})
 """Kinds that bring something to a cluster; the others fetch, or push."""
+_HOOKS = (Hook.GITOPSPHASE, Hook.ARGOCD)
 _UNFINISHED_PHASES = frozenset({"Inconclusive", "Running"})
 
 
@@ -74,10 +75,12 @@ def phase_records(notice: Phase, *, callback_url: str) -> list[PhaseRecord]:
 def plan_phases(notice: NewNotice, *, sinks: Sequence[str], callback_url: str) -> list[NewReport]:
     """Return the reports of a notice: every record to every subscriber.
 
-    Only what a sender's secret signed is passed on. The same notice again has the same keys, and is not said twice.
+    Only what a sender's secret signed is passed on, and only by the hooks that gitops-connector's notices come by:
+    who has Flux post to both has it make us look with the other. The same notice again has the same keys, and is not
+    said twice.
     """
     said = notice.said
-    if not notice.is_signed or not isinstance(said, FluxNotice | ArgoNotice):
+    if not notice.is_signed or notice.hook not in _HOOKS or not isinstance(said, FluxNotice | ArgoNotice):
         return []
     identity = _identity(notice)
     bodies = [_encode(record) for record in phase_records(said, callback_url=callback_url)]
