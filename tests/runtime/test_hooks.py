@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,15 @@ from tests.runtime.worlds import (
     make_repository,
     make_settings,
     push,
+    revision,
     running,
     until,
 )
+
+from fluxtrail.model.errors import ConfigError
+from fluxtrail.runtime import hinted
+from fluxtrail.runtime.settings import Settings, load_settings
+from fluxtrail.simulator.repositories import Commit, Repository
 
 SECRET = "a secret of a sender, long enough"
 SENDERS = [{"name": "github", "secret": SECRET}]
@@ -41,11 +48,12 @@ def signed(body: bytes) -> str:
 
 async def post(here: Running, path: str, body: Any, **headers: str) -> int:
     data = json.dumps(body).encode()
+    return await send(here, path, data, **{"X-Hub-Signature-256": signed(data), **headers})
+
+
+async def send(here: Running, path: str, data: bytes, **headers: str) -> int:
     url = here.addresses["hooks"] + path
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(url, data=data, headers={"X-Hub-Signature-256": signed(data), **headers}) as response,
-    ):
+    async with aiohttp.ClientSession() as session, session.post(url, data=data, headers=headers) as response:
         return response.status
 
 
@@ -84,3 +92,140 @@ async def test_what_nobody_signed_is_refused(tmp_path: Path, cluster: Cluster, p
         assert await post(here, path, body, **{"X-Hub-Signature-256": ""}) == 401
         assert await post(here, path, body, **{"X-Hub-Signature-256": signed(b"another body")}) == 401
         assert await here.sample("fluxtrail_hooks_accepted_total") == 0
+
+
+# -- a cluster that nobody watches -----------------------------------------------------------------------------------
+
+
+def edge(folder: Path, repository: Repository, **changes: Any) -> Settings:
+    """Settings without a cluster, with a sender that speaks of `edge`."""
+    sender = {"name": "flux-edge", "secret": SECRET, "cluster": "edge", "repository": repository.url, "path": "apps"}
+    given: dict[str, Any] = {
+        "watch": False,
+        "hooks": {"listen": FREE, "senders": [sender], "flux": {"anonymous": True}},
+        "repositories": [{"url": repository.url, "branch": "main"}],
+        **changes,
+    }
+    return make_settings(folder, **given)
+
+
+def event(commit: Commit, reason: str = "ReconciliationSucceeded", **metadata: str) -> dict[str, Any]:
+    involved = {"kind": "Kustomization", "namespace": "flux-system", "name": "apps", "uid": "u1"}
+    return {
+        "involvedObject": {**involved, "apiVersion": "kustomize.toolkit.fluxcd.io/v1"},
+        "severity": "error" if "Failed" in reason else "info",
+        "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": reason,
+        "message": reason,
+        "metadata": {"revision": revision(commit), **metadata},
+    }
+
+
+async def test_signed_events_deliver_a_commit_where_nobody_watches(tmp_path: Path) -> None:
+    repository = await make_repository(tmp_path / "repositories")
+    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "One")
+    async with running(edge(tmp_path, repository), make_environ(tmp_path)) as here:
+        await here.until_ready()
+        assert await post(here, "/hooks/flux", event(first)) == 202
+        await here.until_applied(first)
+        second = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
+        await here.until_verdict(second, "pending")
+        sent = event(second)
+        assert await post(here, "/hooks/flux", sent) == 202
+        delivery = await here.until_verdict(second, "deployed")
+        assert delivery["cluster"] == "edge"
+        applied = delivery["stages"]["applied"]
+        assert (applied["at"], applied["evidence"], applied["precision"]) == (sent["timestamp"], "event", "exact")
+        assert delivery["running"] == "unknown"
+        (cluster,) = (await here.ask("/clusters"))["items"]
+        assert (cluster["name"], cluster["uid"], cluster["known_by"]) == ("edge", "hooks/edge", "events")
+
+
+async def test_what_nobody_signed_and_what_is_of_another_cluster_changes_nothing(tmp_path: Path) -> None:
+    repository = await make_repository(tmp_path / "repositories")
+    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "One")
+    async with running(edge(tmp_path, repository), make_environ(tmp_path)) as here:
+        await here.until_ready()
+        assert await send(here, "/hooks/flux", json.dumps(event(first)).encode()) == 202
+        assert await post(here, "/hooks/flux", event(first, cluster="prod")) == 202
+
+        async def are_dealt_with() -> bool:
+            return await here.sample("fluxtrail_hooks_dealt_with_total", hook="flux") == 2
+
+        await until(are_dealt_with, "both notices")
+        assert await here.targets() == []
+        assert (await here.ask("/clusters"))["items"] == []
+
+
+async def test_what_was_answered_survives_the_process(tmp_path: Path) -> None:
+    """Stopped between the answer and the dealing: an event is held back for a while, so it was not dealt with yet."""
+    repository = await make_repository(tmp_path / "repositories")
+    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "One")
+    settings, environ = edge(tmp_path, repository), make_environ(tmp_path)
+    async with running(settings, environ) as here:
+        assert await post(here, "/hooks/flux", event(first)) == 202
+        assert await here.sample("fluxtrail_hooks_dealt_with_total") == 0
+    async with running(settings, environ) as here:
+        await here.until_applied(first)
+
+
+async def test_a_cluster_that_is_watched_again_is_believed_itself(tmp_path: Path) -> None:
+    repository = await make_repository(tmp_path / "repositories")
+    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "One")
+    async with running(edge(tmp_path, repository), make_environ(tmp_path)) as here:
+        assert await post(here, "/hooks/flux", event(first)) == 202
+        await here.until_applied(first)
+    made = Cluster("edge")
+    await made.server.start()
+    try:
+        watching = make_settings(tmp_path, made, hooks=edge(tmp_path, repository).hooks.model_dump())
+        async with running(watching, make_environ(tmp_path)) as here:
+
+            async def are_gone() -> bool:
+                return await here.targets() == []
+
+            await until(are_gone, "the target that was told goes")
+            made.fetch(first, url=repository.url)
+            made.apply(first)
+            await here.until_applied(first)
+            assert [item["cluster_uid"].startswith("hooks/") for item in await here.targets()] == [False]
+    finally:
+        await made.server.stop()
+
+
+@pytest.mark.parametrize("changes", [{}, {"hooks": {"listen": ":0"}, "deployment_records": {"enabled": True}}])
+def test_without_clusters_somebody_has_to_tell(tmp_path: Path, changes: dict[str, Any]) -> None:
+    path = tmp_path / "fluxtrail.yaml"
+    path.write_text(json.dumps({"watch": False, **changes}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="watch"):
+        load_settings(path=path, flags={}, environ={"LOGICAL_ENVIRONMENT": "prod", "CLUSTER": "edge", "ORG": "acme"})
+
+
+# -- a watch that is dead though its connection is open --------------------------------------------------------------
+
+
+async def test_a_hint_finds_a_dead_watch(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hinted, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(hinted, "SILENCE_SECONDS", 0.0)
+    repository = await make_repository(tmp_path / "repositories")
+    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "One")
+    cluster.fetch(first, url=repository.url)
+    cluster.apply(first)
+    settings = make_settings(tmp_path, cluster, hooks={"listen": FREE, "senders": SENDERS})
+    async with running(settings, make_environ(tmp_path)) as here:
+        await here.until_applied(first)
+        assert cluster.server.faults.freeze_watches("kustomizations") == 1
+        second = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
+        cluster.apply(second)
+        assert await post(here, "/hooks/flux", event(second)) == 202
+        await here.until_applied(second)
+        resumes = await here.sample("fluxtrail_watch_resumes_total", kind="Kustomization")
+        assert resumes == 1
+        # One that is alive, and brought everything, is left alone.
+        assert await post(here, "/hooks/flux", event(second, again="1")) == 202
+
+        async def are_dealt_with() -> bool:
+            return await here.sample("fluxtrail_hooks_dealt_with_total", hook="flux") == 2
+
+        await until(are_dealt_with, "both notices")
+        assert await here.sample("fluxtrail_watch_resumes_total", kind="Kustomization") == resumes

@@ -169,7 +169,7 @@ def get_clusters(ctx: click.Context, *, output: str, no_header: bool, is_watched
         Column("TARGETS", lambda c: str(c.targets)),
         Column("PENDING", lambda c: str(c.pending), lambda c: "pending" if c.pending else None),
         Column("FAILED", lambda c: str(c.failed), lambda c: "failed" if c.failed else None),
-        Column("SEEN", lambda c: age(c.current_at, client.now)),
+        Column("SEEN", lambda c: age(c.current_at, client.now) + (" by events" if c.known_by == "events" else "")),
     ]
     show(
         client,

@@ -49,6 +49,11 @@ class HeldObjects(Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def held_version(self, key: ObjectKey) -> str | None:
+        """Return the resourceVersion that was shown of an object; None where it is not held."""
+        entry = self._entries.get(key)
+        return entry.version if entry is not None else None
+
     def begin_round(self) -> None:
         self._round += 1
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from random import Random
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 import structlog
 
@@ -18,9 +19,11 @@ from fluxtrail.clusters.discovery import Resource, find_resource
 from fluxtrail.clusters.held import HeldObjects
 from fluxtrail.clusters.listing import is_older, list_pages, metadata_only, newest_version
 from fluxtrail.clusters.subjects import Emit, OnProblem, Subject, WatchOptions, WatchStats
+from fluxtrail.clusters.transport import ByteStream
 from fluxtrail.clusters.watchpass import Fence, Position, RelistError, WatchPass
+from fluxtrail.clusters.wire import Identified
 from fluxtrail.model.errors import ConfigError, FluxtrailError, NotFoundError, UpstreamError, WireError
-from fluxtrail.model.observation import Listed, Observation, Unavailable
+from fluxtrail.model.observation import Listed, ObjectKey, Observation, Unavailable
 
 T = TypeVar("T")
 
@@ -28,6 +31,10 @@ _BRIEF_SECONDS = 1.0
 """A stream that ends sooner did not work: the next one waits."""
 _NAMESPACE_FIELD = "metadata.namespace"
 _WATCH_LIST_REFUSALS = frozenset({400, 405, 422, 501})
+_ON_ITS_WAY_SECONDS = 1.0
+"""What the server has just said may be on its way in the stream."""
+NO_NAMES = frozenset({"", ".", ".."})
+"""No object is named so, and the path would be another's."""
 _log = structlog.get_logger(__name__)
 
 
@@ -57,7 +64,7 @@ class Tracker(Generic[T]):
     ) -> None:
         self._connection = connection
         self._subject = subject
-        self._namespace = namespace
+        self.namespace = namespace
         self._options = options
         self._clock = clock
         self._random = random
@@ -65,6 +72,7 @@ class Tracker(Generic[T]):
         self._receive = emit
         self._held: HeldObjects[T] = HeldObjects(subject, stats, on_problem)
         self._position = Position()
+        self._stream: ByteStream | None = None
         self._resource: Resource | None = None
         self._uses_watch_list = options.uses_watch_list
         self._is_paged_next = False
@@ -87,6 +95,35 @@ class Tracker(Generic[T]):
                 await self._step()
             except (UpstreamError, WireError, ConfigError) as error:
                 await self._recover(error)
+
+    async def is_behind(self, namespace: str, name: str) -> bool:
+        """See `Watcher.is_behind`. Whoever is about to list is not behind: that brings everything."""
+        resource = self._resource
+        if resource is None or self._position.version is None or name in NO_NAMES or namespace in NO_NAMES:
+            return False
+        key = ObjectKey(self._subject.group, self._subject.kind, namespace, name)
+        before = self._held.held_version(key)
+        found = await self._read_version(resource, namespace, name)
+        if found == before:
+            return False
+        await self._clock.sleep(_ON_ITS_WAY_SECONDS)
+        held = self._held.held_version(key)
+        if found is None or held is None:
+            return held == before
+        return is_older(held, found)
+
+    async def _read_version(self, resource: Resource, namespace: str, name: str) -> str | None:
+        path = f"{resource.path(quote(namespace, safe=''))}/{quote(name, safe='')}"
+        try:
+            found = await self._connection.get(path, Identified, accept=metadata_only(is_list=False))
+        except NotFoundError:
+            return None
+        return found.metadata.resource_version if found.metadata is not None else None
+
+    def renew(self) -> None:
+        """Take the present connection for dead."""
+        if self._stream is not None:
+            self._stream.give_up()
 
     async def _step(self) -> None:
         resource = self._resource or await self._discover()
@@ -120,7 +157,7 @@ class Tracker(Generic[T]):
         self._held.begin_round()
         pages = list_pages(
             self._connection,
-            resource.path(self._namespace),
+            resource.path(self.namespace),
             self._selectors(resource),
             accept=self._accept(is_list=True),
             limit=self._options.page_limit,
@@ -150,7 +187,7 @@ class Tracker(Generic[T]):
         self._availability.alive()
 
     async def _watch(self, resource: Resource, *, is_initial: bool) -> None:
-        path = resource.path(self._namespace)
+        path = resource.path(self.namespace)
         fence = None if is_initial else await self._fence(resource)
         if is_initial:
             self._held.begin_round()
@@ -171,6 +208,7 @@ class Tracker(Generic[T]):
             async with self._connection.stream(path, params, accept=self._accept(is_list=False)) as stream:
                 self._stats.resumes += self._is_resume and not is_initial
                 self._is_resume = True
+                self._stream = stream
                 await watch.run(stream, self._emit)
         except SilenceError as error:
             self._after_silence(watch, error)
@@ -180,6 +218,7 @@ class Tracker(Generic[T]):
             self._give_up_watch_list(str(error))
             return
         finally:
+            self._stream = None
             is_brief = self._clock.monotonic() - opened < _BRIEF_SECONDS
             if not is_brief:
                 self._backoff.reset()
@@ -199,7 +238,7 @@ class Tracker(Generic[T]):
         asked_at = self._clock.now()
         newest = await newest_version(
             self._connection,
-            resource.path(self._namespace),
+            resource.path(self.namespace),
             self._selectors(resource),
             accept=self._accept(is_list=True),
         )

@@ -71,6 +71,8 @@ class ByteStream:
     def __init__(self, response: aiohttp.ClientResponse, *, subject: str) -> None:
         self._response = response
         self._subject = subject
+        self._deadline: asyncio.Timeout | None = None
+        self._is_given_up = False
         self.has_waited = False
         """Whether the last read found nothing and waited: what it then got is fresh, nothing older is queued."""
 
@@ -78,7 +80,7 @@ class ByteStream:
         """Return what has arrived, waiting for the next byte; b"" at the end of the stream.
 
         Raises:
-            SilenceError: nothing came within `idle_seconds`.
+            SilenceError: nothing came within `idle_seconds`, or it was given up meanwhile.
             UpstreamError: the connection broke.
         """
         async with translated(self._subject):
@@ -90,8 +92,18 @@ class ByteStream:
                 await asyncio.sleep(0)
                 return chunk
             try:
-                async with asyncio.timeout(idle_seconds):
+                async with asyncio.timeout(0 if self._is_given_up else idle_seconds) as self._deadline:
                     return await content.readany()
             except TimeoutError as error:
                 message = f"nothing arrived for {idle_seconds:g} s, not even a bookmark"
+                if self._is_given_up:
+                    message = "it does not bring what the server has"
                 raise SilenceError(message, subject=self._subject) from error
+            finally:
+                self._deadline = None
+
+    def give_up(self) -> None:
+        """Wait no longer: the next read that finds nothing, or the present one, ends in SilenceError."""
+        self._is_given_up = True
+        if self._deadline is not None and not self._deadline.expired():
+            self._deadline.reschedule(asyncio.get_running_loop().time())

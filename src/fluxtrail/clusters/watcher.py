@@ -52,6 +52,29 @@ class Watcher(Generic[T]):
         self._clock = clock or SystemClock()
         self._random = random or Random()  # noqa: S311 jitter is no secret
         self._on_problem = on_problem
+        self._trackers: list[Tracker[T]] = []
+
+    async def is_behind(self, namespace: str, name: str) -> bool:
+        """Return whether the server has an object otherwise than it was shown, and still has so a moment later.
+
+        Nothing of what is read is shown: that stays the stream's.
+
+        Raises:
+            UpstreamError: and its subclasses; the server could not say, or may not be asked.
+            WireError: what it said is no object.
+        """
+        for tracker in self._covering(namespace):
+            if await tracker.is_behind(namespace, name):
+                return True
+        return False
+
+    def renew(self, namespace: str) -> None:
+        """Take the connection that covers a namespace for dead: go on from where it was, over a new one."""
+        for tracker in self._covering(namespace):
+            tracker.renew()
+
+    def _covering(self, namespace: str) -> list[Tracker[T]]:
+        return [tracker for tracker in self._trackers if tracker.namespace in (None, namespace)]
 
     async def run(self, emit: Emit[T]) -> None:
         """Watch until cancelled. A second run starts from nothing: everything is first sight again.
@@ -59,6 +82,7 @@ class Watcher(Generic[T]):
         Raises:
             Exception: whatever `emit` raised, unchanged. Nothing the server does ends the run.
         """
+        self._trackers.clear()
         try:
             namespaces = self._subject.namespaces
             if len(namespaces) <= 1:
@@ -79,7 +103,7 @@ class Watcher(Generic[T]):
             raise failures.exceptions[0] from None
 
     def _tracker(self, namespace: str | None, emit: Emit[T]) -> Tracker[T]:
-        return Tracker(
+        tracker = Tracker(
             self._connection,
             self._subject,
             namespace,
@@ -90,6 +114,8 @@ class Watcher(Generic[T]):
             on_problem=self._on_problem,
             emit=emit,
         )
+        self._trackers.append(tracker)
+        return tracker
 
 
 class _Merger(Generic[T]):

@@ -12,6 +12,9 @@ import msgspec
 ClusterUid = NewType("ClusterUid", str)
 """The uid of a cluster's `kube-system` namespace: what a cluster is, whatever people call it."""
 
+TOLD_PREFIX = "hooks/"
+"""Of the uids of clusters that are known by signed events only: no `kube-system` has such a uid."""
+
 ObjectUid = NewType("ObjectUid", str)
 
 
@@ -89,3 +92,12 @@ class Unavailable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Observation = Seen[T] | Gone | Listed | Current | Unavailable
+
+
+def told_cluster(name: str) -> ClusterUid:
+    """Return the uid of a cluster that is known by signed events only."""
+    return ClusterUid(f"{TOLD_PREFIX}{name}")
+
+
+def is_told_cluster(uid: str) -> bool:
+    return uid.startswith(TOLD_PREFIX)

@@ -172,6 +172,8 @@ class ClusterView(View, frozen=True, kw_only=True):
     failed: int
     current_at: datetime | None
     """Everything up to here has been seen."""
+    known_by: str = "watch"
+    """`watch`, or `events`: nobody watches it, and signed notifications tell of it."""
 
 
 class RecordView(View, frozen=True, kw_only=True):

@@ -173,12 +173,13 @@ class _Assembly:
         )
 
     def _running(self) -> Running | None:
-        if not self._settings.workloads.enabled:
+        if not self._settings.workloads.enabled or not self._settings.watch:
             return None
         return Running(registry=self._registry, ledger=self._ledger, clock=self._clock)
 
     def _images(self, remotes: Remotes) -> Images | None:
-        if not self._settings.workloads.enabled or not self._settings.images.enabled:
+        settings = self._settings
+        if not settings.workloads.enabled or not settings.images.enabled or not settings.watch:
             return None
         return Images(
             self._settings,
@@ -235,7 +236,7 @@ class _Assembly:
         def look(notice: FluxNotice, name: str) -> None:
             for cluster in clusters:
                 if name in ("", cluster.name, cluster.uid):
-                    cluster.nudge()
+                    cluster.nudge(notice)
 
         def is_watched(name: str) -> bool:
             return any(name in (cluster.name, cluster.uid) for cluster in clusters)

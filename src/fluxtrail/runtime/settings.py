@@ -196,6 +196,8 @@ class Settings(BaseSettings):
     """The clusters to follow, one context each; none means the pod's own cluster, else the current context."""
     cluster_names: dict[str, str] = {}
     """What to call the cluster of a context."""
+    watch: bool = True
+    """Whether clusters are watched; else what hooks are told is all there is, and no kubeconfig is needed."""
     namespaces: Names = ()
     """Watch these only; all by default."""
     runtime_namespace: str | None = None
@@ -259,6 +261,8 @@ class Settings(BaseSettings):
     @property
     def contexts(self) -> tuple[str | None, ...]:
         """The contexts to watch; None is the pod's own cluster, or the current context."""
+        if not self.watch:
+            return ()
         return tuple(dict.fromkeys(self.kube_contexts)) or (None,)
 
 
@@ -301,7 +305,25 @@ def load_settings(*, path: Path | None, flags: Mapping[str, Any], environ: Mappi
         has_phases=any(not sender.hooks or Hook.GITOPSPHASE in sender.hooks for sender in settings.hooks.senders),
         covered_hosts=[str(entry.get("host", "")).lower() for entry in settings.credentials],
     )
-    return _add_connector(settings, connector) if connector is not None else settings
+    settings = _add_connector(settings, connector) if connector is not None else settings
+    _check_watch(settings)
+    return settings
+
+
+def _check_watch(settings: Settings) -> None:
+    """Raises ConfigError: no cluster is watched, and nothing else could tell anything, or something needs one."""
+    if settings.watch:
+        return
+    if not settings.hooks.listen:
+        raise ConfigError(
+            "no cluster is watched, and no hook is taken: nobody would tell anything; state hooks.listen, or leave "
+            "watch out",
+            subject="setting watch",
+        )
+    if settings.deployment_records.enabled:
+        raise ConfigError(
+            "deployment records are of what runs in watched clusters; switch one of the two", subject="setting watch"
+        )
 
 
 def _add_connector(settings: Settings, connector: Connector) -> Settings:

@@ -44,7 +44,7 @@ async def run_as_only_writer(
     if not settings.lease.enabled:
         await work()
         return
-    context = None if is_in_cluster(environ) else settings.contexts[0]
+    context = None if is_in_cluster(environ) else next(iter(settings.kube_contexts), None)
     async with open_connection(context, kube_environ(environ, settings.kubeconfig)) as connection:
         lease = Lease(
             connection,

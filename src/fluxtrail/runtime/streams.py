@@ -19,7 +19,9 @@ from fluxtrail.clusters.subjects import Problem
 from fluxtrail.clusters.watcher import Watcher, log_problem
 from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, UpstreamError, WireError
 from fluxtrail.model.flux import KUSTOMIZE_GROUP, KUSTOMIZE_VERSIONS
+from fluxtrail.model.notices import FluxNotice
 from fluxtrail.model.observation import ClusterUid, Observation, Unavailable
+from fluxtrail.runtime.hinted import HintedLooks
 from fluxtrail.runtime.stream_state import StreamState
 from fluxtrail.runtime.subjects import KINDS, RELEASE_KIND, TARGET_KIND, Kind
 from fluxtrail.runtime.workload_streams import WorkloadStreams
@@ -83,6 +85,7 @@ class ClusterStreams:
         self._workloads = workloads(self.name) if workloads is not None else None
         self._connection: Connection | None = None
         self._hinted = asyncio.Event()
+        self._looks = HintedLooks(self.name, clock)
         self.lookup = ObjectLookup(lambda: self.uid, self.name, lambda: self._connection)
         """Reads single objects when somebody asks about them."""
 
@@ -108,9 +111,13 @@ class ClusterStreams:
                 await self._rest(max(wait, exc.retry_after_seconds or 0.0), is_asked_for=bool(exc.retry_after_seconds))
                 wait = min(wait * 2, longest)
 
-    def nudge(self) -> None:
-        """Somebody says that something has changed: a cluster that is away is tried now, and not later."""
+    def nudge(self, notice: FluxNotice | None = None) -> None:
+        """Somebody says that something has changed: a cluster that is away is tried now, and not later; of one that is
+        there it is seen whether the watch over the object is alive.
+        """
         self._hinted.set()
+        if notice is not None:
+            self._looks.hint(notice)
 
     async def _rest(self, seconds: float, *, is_asked_for: bool) -> None:
         """Wait; a hint ends it sooner, unless it is the server that asked to be left alone."""
@@ -141,6 +148,7 @@ class ClusterStreams:
             await unit.put_cluster(self.uid, self.name, self._clock.now())
         namespaces, name = await self._narrow(connection)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._looks.run(), name=f"{self.name}/hinted")
             if self._workloads is not None:
                 group.create_task(self._workloads.follow(connection, self.uid), name=f"{self.name}/workloads")
             for item in KINDS:
@@ -162,6 +170,7 @@ class ClusterStreams:
                 connection, chosen, clock=self._clock, on_problem=partial(_note_problem, census)
             )
             stream.stats = watcher.stats
+            self._looks.watches(chosen.kind, watcher)
             try:
                 await watcher.run(self._emitter(stream, census, fall_back=not namespaces))
             except _ForbiddenError:

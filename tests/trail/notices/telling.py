@@ -9,10 +9,10 @@ from pathlib import Path
 from tests.trail.following import World
 
 from fluxtrail.model.notices import FluxNotice, Hook, KeptNotice, NoticeId
-from fluxtrail.model.observation import ObjectKey
+from fluxtrail.model.observation import ObjectKey, told_cluster
 from fluxtrail.model.records import DeliveryRecord, TargetRecord
 from fluxtrail.model.repository import parse_repository
-from fluxtrail.trail.notices.evidence import EvidenceTaker, Speaker, uid_of
+from fluxtrail.trail.notices.evidence import EvidenceTaker, Speaker
 
 SENDER, CLUSTER = "flux-edge", "edge"
 GROUP = "kustomize.toolkit.fluxcd.io"
@@ -74,7 +74,7 @@ class ToldWorld(World):
         )
 
     def told_target(self, key: ObjectKey = APPS) -> TargetRecord | None:
-        return self.registry.find_target(uid_of(CLUSTER), key)
+        return self.registry.find_target(told_cluster(CLUSTER), key)
 
     async def told_rows(self, shas: Sequence[str], key: ObjectKey = APPS) -> list[DeliveryRecord | None]:
         target = self.told_target(key)

@@ -13,9 +13,10 @@ from tests.trail.notices.telling import APPS, CLUSTER, ToldWorld
 
 from fluxtrail.model.moment import Evidence, exact
 from fluxtrail.model.notices import KeptNotice
+from fluxtrail.model.observation import told_cluster
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.rollout import RunningState
-from fluxtrail.trail.notices.evidence import EvidenceTaker, Speaker, uid_of
+from fluxtrail.trail.notices.evidence import EvidenceTaker, Speaker
 
 GOOD, UNDER_WAY = "ReconciliationSucceeded", "Progressing"
 replace = msgspec.structs.replace
@@ -64,7 +65,7 @@ async def test_a_commit_goes_from_pending_to_deployed_at_the_time_of_the_event(w
     assert target is not None
     assert (await world.sync(target.sync_id)).running_state is RunningState.UNKNOWN
     async with world.ledger.unit() as unit:
-        assert [item.cluster for item in await unit.targets()] == [uid_of(CLUSTER)]
+        assert [item.cluster for item in await unit.targets()] == [told_cluster(CLUSTER)]
 
 
 async def test_a_failure_is_told_with_its_reason_and_what_was_applied_stays(world: ToldWorld) -> None:

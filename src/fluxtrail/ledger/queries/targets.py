@@ -13,6 +13,7 @@ from fluxtrail.ledger.queries.resolving import find_targets
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.model.derive import not_ready_text
+from fluxtrail.model.observation import is_told_cluster
 from fluxtrail.model.records import SyncRecord, TargetId, TargetRecord
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import OPEN, Verdict
@@ -235,6 +236,7 @@ async def list_clusters(session: Session, situation: Situation) -> list[ClusterV
                 pending=sum(entry.pending for entry in open_there),
                 failed=sum(entry.failed for entry in open_there),
                 current_at=current.get(uid),
+                known_by="events" if is_told_cluster(uid) else "watch",
             )
         )
     return sorted(views, key=lambda view: (view.name, view.uid))

@@ -18,7 +18,17 @@ import structlog
 from fluxtrail.model.flux import SOURCE_GROUP, Kustomization
 from fluxtrail.model.notice_commits import metadata_value
 from fluxtrail.model.notices import FluxNotice, KeptNotice
-from fluxtrail.model.observation import ClusterUid, Gone, ObjectKey, ObjectUid, Observation, Seen
+from fluxtrail.model.observation import (
+    TOLD_PREFIX,
+    ClusterUid,
+    Gone,
+    ObjectKey,
+    ObjectUid,
+    Observation,
+    Seen,
+    is_told_cluster,
+    told_cluster,
+)
 from fluxtrail.model.records import SourceRecord, TargetRecord
 from fluxtrail.model.revision import Revision, find_revision
 from fluxtrail.model.sources import GitRef, GitRepository
@@ -40,8 +50,6 @@ from fluxtrail.trail.scope import normal_path
 
 log = structlog.get_logger(__name__)
 
-UID_PREFIX = "hooks/"
-"""Of the clusters that are known by events only: no `kube-system` has such a uid."""
 SOURCE_NAMESPACE = "hooks"
 HOLD_SECONDS = 2.0
 """How long an event waits for those before it: Flux posts each on its own, and in no order."""
@@ -78,7 +86,7 @@ class _Statement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster(self) -> ClusterUid:
-        return uid_of(self.speaker.cluster)
+        return told_cluster(self.speaker.cluster)
 
     @property
     def place(self) -> tuple[Any, ...]:
@@ -129,8 +137,8 @@ class EvidenceTaker:
         gone: defaultdict[ClusterUid, list[Gone]] = defaultdict(list)
         held: list[TargetRecord | SourceRecord] = [*self._registry.targets, *self._registry.sources.values()]
         for record in held:
-            name = record.cluster.removeprefix(UID_PREFIX)
-            if record.cluster.startswith(UID_PREFIX) and record.deleted_at is None and self._is_watched(name):
+            name = record.cluster.removeprefix(TOLD_PREFIX)
+            if is_told_cluster(record.cluster) and record.deleted_at is None and self._is_watched(name):
                 gone[record.cluster].append(Gone(key=record.key, uid=record.uid, observed_at=record.observed_at))
         for cluster, lost in gone.items():
             log.info("cluster is watched now, and not told of any more", cluster=cluster, objects=len(lost))
@@ -307,11 +315,6 @@ def _revision_of(told: Told) -> Revision | None:
     return find_revision(told.newest.revision) if told.newest is not None else None
 
 
-def uid_of(cluster: str) -> ClusterUid:
-    """Return the uid of a cluster that is known by events only."""
-    return ClusterUid(f"{UID_PREFIX}{cluster}")
-
-
 def source_key(speaker: Speaker, revision: Revision) -> ObjectKey:
     """Return the source that a revision was fetched by: events do not name it, so it is one for each line."""
     branch, follows_tags = branch_of(revision.pointer)
@@ -332,8 +335,3 @@ def _ref_of(revision: Revision) -> GitRef:
     if follows_tags:
         return GitRef(semver="*")
     return GitRef(commit=revision.hash)  # which branch that is on, is for the repository to say
-
-
-def is_told(cluster: str) -> bool:
-    """True of the uid of a cluster that is known by events only."""
-    return cluster.startswith(UID_PREFIX)
