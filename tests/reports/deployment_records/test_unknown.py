@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -113,6 +114,19 @@ async def test_the_waits_are_the_schedule_s(room: Room) -> None:
     assert room.clock.now() - begun <= UNKNOWN_LIMIT
     room.clock.turn(timedelta(days=30).total_seconds())
     assert await room.late.look() == 0
+
+
+async def test_digest_that_two_clusters_ask_about_at_once_was_asked_about_once(room: Room) -> None:
+    await room.settle("first", cluster=STAGING)
+    room.github.meeting = asyncio.Barrier(2)
+    await room.record({"web": UNATTESTED})
+    await room.record({"web": UNATTESTED}, cluster=STAGING)
+    room.github.forget_calls()
+    await room.go_on()
+    assert room.github.kinds == ["single", "single"]
+    rows = [await room.row("web"), await room.row("web", STAGING)]
+    assert [row.tries for row in rows] == [1, 1]
+    assert rows[0].retry_at == rows[1].retry_at == room.clock.now() + timedelta(minutes=1)
 
 
 async def test_when_one_is_accepted_all_of_its_digest_are_told(room: Room) -> None:

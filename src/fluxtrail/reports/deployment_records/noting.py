@@ -99,6 +99,8 @@ class Notes:
         known = [*others, *(one.record for one in tellings)]
         by_digest = grouped(known, lambda item: item.content.digest)
         for digest in digests:
+            if digest in schedules:  # another cluster's answer, which came at once with this one, is the same
+                continue
             answer, last = answers.get(digest, UNKNOWN), self._unknowns.last(digest)
             schedules[digest] = Schedule.after(by_digest[digest], now, answer, last=last)
             self._unknowns.note(digest, schedules[digest], now)
