@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests.trail.following import World
@@ -88,3 +88,16 @@ class ToldWorld(World):
 
     async def told_verdicts(self, shas: Sequence[str]) -> list[str]:
         return [row.verdict.value if row is not None else "-" for row in await self.told_rows(shas)]
+
+    @staticmethod
+    def after(begin: datetime, seconds: float) -> datetime:
+        return begin + timedelta(seconds=seconds)
+
+    async def summary(self, shas: Sequence[str]) -> tuple[list[str], list[object], object]:
+        """Verdicts, the moments of what was delivered, and how the target stands."""
+        target = self.told_target()
+        assert target is not None
+        facts = sorted(await self.facts(), key=lambda item: item.commit_id)
+        moments: list[object] = [(item.fetched, item.applied, item.succeeded) for item in facts]
+        sync = await self.sync(target.sync_id)
+        return await self.told_verdicts(shas), moments, (target.applied, target.phase, sync.outcome, sync.failed)

@@ -146,6 +146,9 @@ async def test_a_success_that_comes_late_counts_beside_what_is_under_way(world: 
     await tell(world, world.event(UNDER_WAY, three, begun_at), taker=taker)
     await tell(world, world.event(GOOD, two, applied_at), taker=taker)
     assert await world.told_verdicts([two, three]) == ["deployed", "pending"]
+    target = world.told_target()
+    assert target is not None
+    assert (target.phase, target.attempted) == (Outcome.RUNNING, f"main@sha1:{three}")
     assert [item.applied for item in await world.facts()] == [exact(applied_at, Evidence.EVENT)]
 
 

@@ -91,7 +91,7 @@ class _Statement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def place(self) -> tuple[Any, ...]:
         """The order in which statements are heard, whatever order they came in: what was fetched, then applied."""
-        rest = self.heard.place[1:] if self.heard is not None else (-1, self.revision.text)
+        rest = self.heard.place[1:] if self.heard is not None else (-1, self.revision.text, "")
         return self.at, *rest, self.said.namespace, self.said.name
 
 

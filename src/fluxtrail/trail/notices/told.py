@@ -28,7 +28,7 @@ SOURCE_KINDS = ("GitRepository", "OCIRepository")
 NEW_ARTIFACT = "NewArtifact"
 
 _SECOND = timedelta(seconds=1)
-_RANKS = {Outcome.SUCCEEDED: 2, Outcome.FAILED: 1}
+_RANKS = {Outcome.SUCCEEDED: 3, Outcome.FAILED: 2, Outcome.RUNNING: 1}
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +43,9 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Redacted, at most 1 KiB."""
 
     @property
-    def place(self) -> tuple[datetime, int, str]:
+    def place(self) -> tuple[datetime, int, str, str]:
         """Where it stands among the events of its object: the same for everybody, whenever it came."""
-        return self.at, _RANKS.get(self.outcome, 0), self.revision
+        return self.at, _RANKS.get(self.outcome, 0), self.revision, self.reason
 
     def says_as(self, other: Heard | None) -> bool:
         """True if it says no more than the other: Flux repeats itself in each interval."""
@@ -80,7 +80,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         success, newest = self.success, self.newest
         if success is not None and success is not newest and not success.says_as(before.success):
             steps.append(Told(success=success))
-        if newest is not None and not (newest.says_as(before.newest) and newest.outcome is _outcome(before.newest)):
+        if newest is not None and (steps or not newest.says_as(before.newest)):
             steps.append(self)
         return steps
 
@@ -184,7 +184,3 @@ def _ready(newest: Heard) -> Condition:
 
 def _newer(known: Heard | None, event: Heard) -> Heard:
     return event if known is None or event.place > known.place else known
-
-
-def _outcome(heard: Heard | None) -> Outcome:
-    return heard.outcome if heard is not None else Outcome.UNKNOWN
