@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +35,18 @@ class Floor(Shop):
         super().__init__(cluster)
         self._cluster = cluster
 
-    def apply(self, commit: Commit, *names: str) -> None:
+    def apply(self, commit: Commit, *names: str, at: datetime | None = None) -> None:
         """Flux says that it has applied a commit, and these Deployments with it."""
         self._cluster.target("apps")
         entries = [{"id": f"shop_{name}_apps_Deployment", "v": "v1"} for name in names]
         self._store.patch_status("kustomizations", "apps", NAMESPACE, {"inventory": {"entries": entries}})
-        self._cluster.apply(commit)
+        self._cluster.apply(commit, at=at)
 
-    def change(self, name: str, version: int) -> None:
+    def change(self, name: str, version: int, *, at: datetime | None = None) -> None:
         """Flux writes a Deployment."""
         template = {"spec": {"containers": [{"name": "app", "image": f"ghcr.io/acme/{name}:v{version}"}]}}
         labels = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": NAMESPACE}
-        touched = {"manager": "kustomize-controller", "operation": "Apply", "time": wire_time(ago(0))}
+        touched = {"manager": "kustomize-controller", "operation": "Apply", "time": wire_time(at or ago(0))}
         if self._store.find("namespaces", "shop") is None:
             self._store.insert_namespace("shop")
         if self._store.find("deployments", name, "shop") is None:
@@ -92,8 +93,8 @@ class Floor(Shop):
         }
         self._store.patch_status("deployments", name, "shop", status)
 
-    def run_at_once(self, name: str, version: int) -> None:
-        self.change(name, version)
+    def run_at_once(self, name: str, version: int, *, at: datetime | None = None) -> None:
+        self.change(name, version, at=at)
         self.begin(name, version)
         self.finish(name, version)
 
@@ -115,12 +116,13 @@ async def fleet(tmp_path: Path) -> Repository:
 
 
 async def begun(cluster: Cluster, fleet: Repository, *names: str) -> Floor:
+    """Let a first commit run since long: of what two syncs do within one second, nobody can say whose it is."""
     floor = Floor(cluster)
     first = await push(fleet, {"apps/web.yaml": "replicas: 1\n"}, at=ago(600))
     cluster.fetch(first, url=fleet.url, at=ago(500))
     for name in names:
-        floor.run_at_once(name, 1)
-    floor.apply(first, *names)
+        floor.run_at_once(name, 1, at=ago(400))
+    floor.apply(first, *names, at=ago(400))
     return floor
 
 
