@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,14 @@ from fluxtrail.runtime.settings import REPLACED_NAMES
 
 FOREIGN = (*REPLACED_NAMES, "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 OURS = ("FLUXTRAIL_", "GITHUB_")
+TIMEOUT_SECONDS = 90
+"""Each of these starts whole services, and waits for them several times."""
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 @pytest.fixture(autouse=True)

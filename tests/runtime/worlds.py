@@ -24,7 +24,7 @@ from fluxtrail.simulator.repositories import Commit, Person, Repository
 from fluxtrail.simulator.statuses import Conditions, upsert_snapshot
 
 ADA = Person("Ada", "ada@example.com")
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 30.0
 NAMESPACE = "flux-system"
 FREE = "127.0.0.1:0"
 
