@@ -28,6 +28,8 @@ from tests.runtime.worlds import (
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.runtime import hinted
 from fluxtrail.runtime.settings import Settings, load_settings
+from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Commit, Repository
 
 SECRET = "a secret of a sender, long enough"
@@ -139,6 +141,36 @@ async def test_signed_events_deliver_a_commit_where_nobody_watches(tmp_path: Pat
         assert delivery["running"] == "unknown"
         (cluster,) = (await here.ask("/clusters"))["items"]
         assert (cluster["name"], cluster["uid"], cluster["known_by"]) == ("edge", "hooks/edge", "events")
+
+
+async def test_a_status_is_told_of_what_only_events_told(tmp_path: Path) -> None:
+    """gitops-connector's own case: statuses, and no right in any cluster."""
+    repository = await make_repository(tmp_path / "repositories")
+    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "One")
+    forge = {"kind": "github", "owner": "acme", "repo": "fleet"}
+    async with Forges(SimulatedClock()) as forges:
+
+        def states(commit: Commit) -> list[str]:
+            found = forges.final_statuses("github").items()
+            return [status.last.state for key, status in found if key[2:4] == (commit.sha, "fluxtrail/edge")]
+
+        settings = edge(
+            tmp_path,
+            repository,
+            github={"base_url": forges.url},
+            repositories=[{"url": repository.url, "branch": "main", "forge": forge}],
+            routes=[{"name": "checks", "to": "github_status"}],
+        )
+        environ = make_environ(tmp_path, GITHUB_TOKEN="ghp_0123456789abcdefghijABCDEFGHIJ012345")
+        async with running(settings, environ) as here:
+            assert await post(here, "/hooks/flux", event(first)) == 202
+            await here.until_applied(first)
+            second = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
+            await until(lambda: states(second) == ["pending"], "pending")
+            assert await post(here, "/hooks/flux", event(second, "HealthCheckFailed")) == 202
+            await until(lambda: states(second) == ["failure"], "red")
+            assert await post(here, "/hooks/flux", event(second)) == 202
+            await until(lambda: states(second) == ["success"], "green")
 
 
 async def test_what_nobody_signed_and_what_is_of_another_cluster_changes_nothing(tmp_path: Path) -> None:

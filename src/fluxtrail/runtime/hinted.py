@@ -62,7 +62,8 @@ class HintedLooks:
         self._wake.set()
 
     async def run(self) -> None:
-        """Look for ever, at one object at a time."""
+        """Look for ever, at one object at a time. Start it before the watchers: those of before are gone."""
+        self._watchers.clear()
         while True:
             self._wake.clear()
             if not self._hinted:
