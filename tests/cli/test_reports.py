@@ -103,6 +103,12 @@ async def test_a_test_message_says_what_came_back(invoke: Invoke, world: World) 
     assert world.tested == ["chat", "pull-requests"]
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(0.0004, "1 ms"), (0.0036, "4 ms"), (0.0994, "99 ms"), (0.1, "0.10 s")])
+async def test_a_quick_answer_has_a_time_too(invoke: Invoke, world: World, seconds: float, said: str) -> None:
+    world.test_seconds = seconds
+    assert f" of chat after {said}: " in (await invoke("reports", "test", "chat")).stdout
+
+
 async def test_a_test_message_as_data(invoke: Invoke) -> None:
     result = await invoke("reports", "test", "pull-requests", "-o", "json")
     assert (result.exit_code, json.loads(result.stdout)["status"]) == (1, 401)

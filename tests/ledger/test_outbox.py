@@ -275,6 +275,17 @@ async def test_dead_letters_keep_their_answer_and_are_replayed_or_dropped(ledger
     assert [shown.key for shown in (await ledger.outbox.list(state=ReportState.DROPPED)).items] == ["2"]
 
 
+async def test_what_was_sent_in_the_end_shows_no_refusal(ledger: SqlLedger, clock: StillClock) -> None:
+    await plan(ledger, span("a"), span("b"))
+    first, second = await claim(ledger)
+    await ledger.outbox.postpone([first], until=at(0), answer="503")
+    await ledger.outbox.bury([second], answer="400")
+    assert await ledger.outbox.replay([second.id]) == 1
+    clock.time = at(1)
+    await ledger.outbox.acknowledge(await claim(ledger))
+    assert {(item.state, item.answer) for item in (await ledger.outbox.list()).items} == {(ReportState.SENT, None)}
+
+
 async def test_drop_of_what_is_in_flight_wins_over_its_answer(ledger: SqlLedger) -> None:
     await plan(ledger, span("k"), status("k", "s"))
     held = await claim(ledger)

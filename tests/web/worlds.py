@@ -298,6 +298,7 @@ class World:
     refuses_sync: bool = False
     reports: list[ReportView] = field(default_factory=lambda: list(REPORTS))
     tested: list[str] = field(default_factory=list)
+    test_seconds: float = 0.25
     refuses_test: bool = False
     workloads: list[WorkloadView] = field(default_factory=runs.workloads)
     images: dict[str, ImageDetail] = field(default_factory=runs.details)
@@ -654,7 +655,7 @@ class World:
         where, is_taken = "hooks.slack.example.com", name == "chat"
         answer = "200 ok" if is_taken else "401 Bad credentials"
         return RouteTest(
-            route=name, where=where, is_taken=is_taken, status=int(answer[:3]), answer=answer, seconds=0.25
+            route=name, where=where, is_taken=is_taken, status=int(answer[:3]), answer=answer, seconds=self.test_seconds
         )
 
     # SelfReport

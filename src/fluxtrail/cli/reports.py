@@ -19,6 +19,7 @@ from fluxtrail.web.shapes import ReportsChanged, ReportsRequest, RouteTest, Rout
 
 F = TypeVar("F", bound=Callable[..., Any])
 MOST_IDS = 1000
+SHORT_SECONDS = 0.1
 TEST_SECONDS = 120.0
 """A receiver that answers late is still waited for."""
 _COUNTED = 100
@@ -152,8 +153,12 @@ def _print_test(found: RouteTest) -> None:
     style, verb = ("deployed", "took") if found.is_taken else ("failed", "refused")
     out.echo(
         f"{out.style(out.glyph(style), style)} {printable(found.where) or 'the receiver'} {verb} the test message of "
-        f"{printable(found.route)} after {found.seconds:.2f} s: {printable(found.answer)}"
+        f"{printable(found.route)} after {_seconds(found.seconds)}: {printable(found.answer)}"
     )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= SHORT_SECONDS else f"{max(round(seconds * 1000), 1)} ms"
 
 
 def _reports(count: int) -> str:

@@ -32,7 +32,13 @@ _FORGET = delete(_R).where(*_HELD, _IS_SAME)
 _REMEMBER = (
     update(_R)
     .where(*_HELD, _IS_SAME)
-    .values(**_FREE, state=ReportState.SENT, body=b"", ended_at=bindparam("now_", type_=_R.c.ended_at.type))
+    .values(
+        **_FREE,
+        state=ReportState.SENT,
+        body=b"",
+        answer=None,
+        ended_at=bindparam("now_", type_=_R.c.ended_at.type),
+    )
 )
 _GIVE_BACK = update(_R).where(*_HELD).values(**_FREE)
 _POSTPONE = update(_R).where(*_HELD).values(**_FREE, due_at=bindparam("until_", type_=_R.c.due_at.type))
