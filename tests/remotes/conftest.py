@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.remotes.forges import FakeForge, Times, serve
 from tests.remotes.worlds import FakeClock, GitServer, Origin, StoreMaker
 
 from fluxtrail.credentials.binding import CredentialSource
@@ -22,6 +23,17 @@ def origin(tmp_path: Path) -> Origin:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture
+def times() -> Times:
+    return Times()
+
+
+@pytest.fixture
+async def forge() -> AsyncIterator[FakeForge]:
+    async with serve(FakeForge()) as fake:
+        yield fake
 
 
 @pytest.fixture

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import aiohttp
 from aiohttp import web
 from tests.remotes.github.forge import SHA, FakeForge, Says, Times
 
+from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.remotes.waits import RetryWaits
 
-__all__ = ["NO_WAITS", "SECRET", "SHA", "Asking", "FakeForge", "Says", "Times", "serve"]
+__all__ = ["NO_WAITS", "SECRET", "SHA", "Asking", "FakeForge", "Says", "Times", "making", "serve"]
 
+Client = TypeVar("Client")
 SECRET = "0123456789secret0123456789"
 NO_WAITS = RetryWaits(initial_seconds=0, longest_seconds=0, jitter_seconds=0)
 
@@ -22,7 +25,7 @@ Asking = Callable[..., Awaitable[Any]]
 
 @asynccontextmanager
 async def serve(fake: FakeForge) -> AsyncIterator[FakeForge]:
-    app = web.Application()
+    app = web.Application(client_max_size=64 * 1024**2)
     app.router.add_route("*", "/{path:.*}", fake.handle)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
@@ -32,3 +35,19 @@ async def serve(fake: FakeForge) -> AsyncIterator[FakeForge]:
         yield fake
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def making(
+    kind: Callable[..., Client], times: Times, *, credentials: list[dict[str, Any]], **defaults: Any
+) -> AsyncIterator[Callable[..., Client]]:
+    """Give a maker of clients of one session, which show `credentials` unless told otherwise and never really wait."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        shown = credentials
+        always = {"retry_waits": NO_WAITS, "clock": times.clock, "sleep": times.sleep, **defaults}
+
+        def make(*, credentials: list[dict[str, Any]] | None = None, **options: Any) -> Client:
+            source = CredentialSource.from_settings(shown if credentials is None else credentials)
+            return kind(session, credentials=source, **{**always, **options})
+
+        yield make

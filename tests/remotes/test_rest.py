@@ -9,16 +9,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from tests.remotes.forges import NO_WAITS, SECRET, SHA, Asking, FakeForge, Says, Times, serve
+from tests.remotes.forges import SECRET, SHA, Asking, FakeForge, Says, Times, making, serve
 
-from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.model.errors import (
     AuthError,
     ConfigError,
@@ -45,34 +43,20 @@ LEAST = {"iid": 1, "pullRequestId": 1}
 BASIC = base64.b64encode(f":{SECRET}".encode()).decode()
 
 
-@pytest.fixture
-def times() -> Times:
-    return Times()
-
-
-@pytest.fixture
-async def forge() -> AsyncIterator[FakeForge]:
-    async with serve(FakeForge()) as fake:
-        yield fake
-
-
 @pytest.fixture(params=["gitlab", "azure_devops"])
 async def ask(request: pytest.FixtureRequest, forge: FakeForge, times: Times) -> AsyncIterator[Asking]:
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+    tokens = [{"host": "forge.test", "owner": "acme", "token": SECRET}]
+    where = {"host": "forge.test", "api_url": forge.base_url}
+    async with (
+        making(GitLabClient, times, credentials=tokens, **where) as gitlab,
+        making(AzureDevOpsClient, times, credentials=tokens, **where) as azure,
+    ):
 
-        async def asking(*, owner: str = "acme", credentials: list[dict[str, Any]] | None = None, **more: Any) -> Any:
-            default = [{"host": "forge.test", "owner": "acme", "token": SECRET}]
-            source = CredentialSource.from_settings(default if credentials is None else credentials)
-            clocks = {"clock": times.clock, "sleep": times.sleep}
-            defaults = {"host": "forge.test", "api_url": forge.base_url, "retry_waits": NO_WAITS}
-            options: dict[str, Any] = {**clocks, **defaults, **more}
+        async def asking(*, owner: str = "acme", **options: Any) -> Any:
             if request.param == "gitlab":
-                return await GitLabClient(session, credentials=source, **options).find_merge_requests(
-                    f"{owner}/shop", SHA
-                )
+                return await gitlab(**options).find_merge_requests(f"{owner}/shop", SHA)
             repository = AzureRepository(organisation=owner, project="web", name="shop", owner=f"{owner}/web")
-            client = AzureDevOpsClient(session, credentials=source, **options)
-            return await client.find_pull_requests(repository, SHA)
+            return await azure(**options).find_pull_requests(repository, SHA)
 
         yield asking
 

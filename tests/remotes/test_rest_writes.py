@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
-from tests.remotes.forges import NO_WAITS, SECRET, FakeForge, Says, Times, serve
+from tests.remotes.forges import SECRET, FakeForge, Says, Times, making
 
-from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.model.errors import AuthError, NotFoundError, RateLimitedError, UpstreamError, WireError
 from fluxtrail.remotes import rest
 from fluxtrail.remotes.rest import RestClient, Service
@@ -20,29 +17,12 @@ Maker = Callable[..., RestClient]
 
 
 @pytest.fixture
-def times() -> Times:
-    return Times()
-
-
-@pytest.fixture
-async def forge() -> AsyncIterator[FakeForge]:
-    async with serve(FakeForge()) as fake:
-        yield fake
-
-
-@pytest.fixture
 async def make(forge: FakeForge, times: Times) -> AsyncIterator[Maker]:
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-
-        def making(*, credentials: list[dict[str, Any]] | None = None, **more: Any) -> RestClient:
-            service = Service(name="Forge", authorize=lambda shown: {"Authorization": f"Bearer {shown.secret}"})
-            default = [{"host": "forge.test", "owner": "acme", "token": SECRET}]
-            source = CredentialSource.from_settings(default if credentials is None else credentials)
-            options: dict[str, Any] = {"host": "forge.test", "api_url": forge.base_url, "retry_waits": NO_WAITS}
-            clocks = {"clock": times.clock, "sleep": times.sleep}
-            return RestClient(session, service, credentials=source, **{**options, **clocks, **more})
-
-        yield making
+    service = Service(name="Forge", authorize=lambda shown: {"Authorization": f"Bearer {shown.secret}"})
+    tokens = [{"host": "forge.test", "owner": "acme", "token": SECRET}]
+    where = {"host": "forge.test", "api_url": forge.base_url}
+    async with making(RestClient, times, credentials=tokens, service=service, **where) as maker:
+        yield maker
 
 
 # -- writing --------------------------------------------------------------------------------------------------

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
-import aiohttp
 import pytest
-from tests.remotes.forges import NO_WAITS, SECRET, FakeForge, Times, serve
+from tests.remotes.forges import SECRET, FakeForge, Times, making
 
-from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.remotes.gitea.client import GiteaClient
 
 ClientMaker = Callable[..., GiteaClient]
@@ -15,26 +12,9 @@ CREDENTIALS = [{"host": "git.test", "owner": "acme", "token": SECRET}]
 
 
 @pytest.fixture
-def times() -> Times:
-    return Times()
-
-
-@pytest.fixture
-async def forge() -> AsyncIterator[FakeForge]:
-    async with serve(FakeForge()) as fake:
-        yield fake
-
-
-@pytest.fixture
 async def make_client(forge: FakeForge, times: Times) -> AsyncIterator[ClientMaker]:
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-
-        def make(*, credentials: list[dict[str, Any]] | None = None, **options: Any) -> GiteaClient:
-            source = CredentialSource.from_settings(CREDENTIALS if credentials is None else credentials)
-            defaults = {"host": "git.test", "api_url": f"{forge.base_url}/api/v1", "retry_waits": NO_WAITS}
-            clocks = {"clock": times.clock, "sleep": times.sleep}
-            return GiteaClient(session, credentials=source, **{**defaults, **clocks, **options})
-
+    where = {"host": "git.test", "api_url": f"{forge.base_url}/api/v1"}
+    async with making(GiteaClient, times, credentials=CREDENTIALS, **where) as make:
         yield make
 
 
