@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.ledger.world import fresh_place
+from tests.runtime.worlds import until
 from tests.trail.following import HandClock
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -150,11 +151,13 @@ async def test_a_crowd_is_not_held_back(desk: Desk, monkeypatch: pytest.MonkeyPa
 
 
 async def test_it_sleeps_until_it_is_woken(desk: Desk) -> None:
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async def is_empty() -> bool:
+        return await desk.inbox.count() == 0
+
+    async with asyncio.TaskGroup() as group:
         running = group.create_task(desk.worker.run())
         await desk.post("hint", sender="")
         desk.worker.wake()
-        while await desk.inbox.count():
-            await asyncio.sleep(0.01)
+        await until(is_empty, "all is settled")
         running.cancel()
     assert desk.swift.names == ["hint"]
