@@ -252,6 +252,11 @@ class _Assembly:
             clock=self._clock,
         )
 
+    def _told_names(self) -> list[str]:
+        """Return the clusters that senders speak of, where hooks are taken."""
+        hooks = self._settings.hooks
+        return [sender.cluster for sender in hooks.senders if sender.cluster] if hooks.listen else []
+
     def _statuses(self, remotes: Remotes) -> Statuses | None:
         if not self._settings.routes:
             return None
@@ -289,7 +294,7 @@ class _Assembly:
             self._environ,
             ledger=self._ledger,
             source_kinds=lambda: source_kinds(self._registry, {cluster.uid: cluster.name for cluster in clusters}),
-            cluster_names=[cluster.name for cluster in clusters],
+            cluster_names=list(dict.fromkeys([*(cluster.name for cluster in clusters), *self._told_names()])),
             clock=self._clock,
             stack=self._stack,
         )
