@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ledger.world import NOON, StillClock, at
+from tests.ledger.world import NOON, StillClock, World, at
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError
@@ -233,6 +233,39 @@ async def test_pause_that_was_asked_for_holds_for_what_is_planned_meanwhile(
     assert bodies(await claim(ledger)) == ["new"]
 
 
+async def test_pause_that_was_asked_for_holds_however_often_something_is_planned(
+    ledger: SqlLedger, clock: StillClock
+) -> None:
+    await plan(ledger, status("k", "old"))
+    held = await claim(ledger)
+    await plan(ledger, status("k", "while it was sent"))
+    await ledger.outbox.postpone(held, until=at(60), answer="429")
+    for body in ("new", "newer", "newest"):
+        await plan(ledger, status("k", body))
+    clock.time = at(59)
+    assert await claim(ledger) == []
+    [shown] = (await ledger.outbox.list()).items
+    assert shown.answer == "429"
+    clock.time = at(60)
+    assert bodies(await claim(ledger)) == ["newest"]
+
+
+async def test_what_was_put_off_for_our_own_reasons_is_sent_when_something_is_planned(ledger: SqlLedger) -> None:
+    await plan(ledger, status("k", "old"))
+    await ledger.outbox.postpone(await claim(ledger), until=at(60), answer="")
+    assert await claim(ledger) == []
+    await plan(ledger, status("k", "new"))
+    assert bodies(await claim(ledger)) == ["new"]
+
+
+async def test_what_is_planned_while_another_is_put_off_for_our_own_reasons_is_sent(ledger: SqlLedger) -> None:
+    await plan(ledger, status("k", "old"))
+    held = await claim(ledger)
+    await plan(ledger, status("k", "new"))
+    await ledger.outbox.postpone(held, until=at(60), answer="")
+    assert bodies(await claim(ledger)) == ["new"]
+
+
 # what failed
 
 
@@ -370,3 +403,24 @@ async def test_one_leads_until_it_stops_renewing(ledger: SqlLedger, clock: Still
     assert not await lead.acquire("figures", "a", LEASE)
     await lead.release("figures", "b")
     assert await lead.acquire("figures", "a", LEASE)
+
+
+async def test_a_report_says_which_commit_it_is_about(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        first, second = await world.commits(await world.repository(), range(1, 3))
+        await unit.add_transitions([Transition(at=NOON, kind=TransitionKind.COMMIT_SEEN, commit_id=second.id)])
+    [line] = await ledger.transitions(after_id=0)
+    assert line.id != second.id
+    about = {
+        str(first.id): first.sha,
+        f"{second.id}.7.9.deployed": second.sha,
+        f"t{line.id}": second.sha,
+        f"t{line.id + 1}": None,
+        "999": None,
+        f"{first.id}e.0": None,
+        "9" * 40: None,
+        "cluster/name": None,
+    }
+    await plan(ledger, *(span(key) for key in about))
+    assert {item.key: item.sha for item in (await ledger.outbox.list()).items} == about

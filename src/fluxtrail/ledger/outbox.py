@@ -41,8 +41,9 @@ _REMEMBER = (
     )
 )
 _GIVE_BACK = update(_R).where(*_HELD).values(**_FREE)
-_POSTPONE = update(_R).where(*_HELD).values(**_FREE, due_at=bindparam("until_", type_=_R.c.due_at.type))
-_ANSWERED = update(_R).where(*_HELD, _IS_SAME).values(answer=bindparam("answer_"))
+_UNTIL: dict[str, Any] = {"due_at": bindparam("until_", type_=_R.c.due_at.type)}
+_REFUSED = update(_R).where(*_HELD).values(**_FREE, **_UNTIL, answer=bindparam("answer_"))
+_POSTPONE = update(_R).where(*_HELD, _IS_SAME).values(**_FREE, **_UNTIL, answer=bindparam("answer_"))
 _BURY = update(_R).where(*_HELD, _IS_SAME).values(**_FREE, state=ReportState.DEAD, answer=bindparam("answer_"))
 _IS_FREE = or_(_R.c.leased_until.is_(None), _R.c.leased_until <= bindparam("now_"))
 _CLAIM = (
@@ -97,11 +98,19 @@ class Outbox:
 
     @again
     async def postpone(self, reports: Sequence[ClaimedReport], *, until: datetime, answer: str) -> None:
-        """Give them back, not to be tried before `until`."""
-        said = redact(answer)
+        """Give them back, not to be tried before `until`.
+
+        Args:
+            answer: why the receiver wants that; it holds for what was planned under the key meanwhile, too. Empty where
+                the reason is our own, and this report's: what was planned meanwhile does not wait.
+        """
+        said = {"until_": until, "answer_": redact(answer)}
         async with writing(self._engine, gives_way=True) as session:
-            await session.run(_ANSWERED, [_versioned(report) | {"answer_": said} for report in _in_order(reports)])
-            await session.run(_POSTPONE, [_held(report) | {"until_": until} for report in _in_order(reports)])
+            if answer:
+                await session.run(_REFUSED, [_held(report) | said for report in _in_order(reports)])
+                return
+            await session.run(_POSTPONE, [_versioned(report) | said for report in _in_order(reports)])
+            await session.run(_GIVE_BACK, [_held(report) for report in _in_order(reports)])
 
     @again
     async def bury(self, reports: Sequence[ClaimedReport], *, answer: str) -> None:

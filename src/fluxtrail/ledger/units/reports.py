@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, case
+from sqlalchemy import and_, case, null
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.dialect import Dialect, Upsert
@@ -56,7 +56,7 @@ def _newest(dialect: Dialect) -> Upsert:
     statement = dialect.upsert(_R)
     new = statement.excluded
     is_unheard = and_(_R.c.state == ReportState.WAITING, _R.c.owner.is_(None))
-    is_put_off = and_(is_unheard, _R.c.attempts > 0, _R.c.due_at > new.due_at)
+    is_put_off = and_(is_unheard, _R.c.answer != "", _R.c.due_at > new.due_at)
     return statement.on_conflict_do_update(
         index_elements=["sink", "key"],
         set_={
@@ -65,10 +65,11 @@ def _newest(dialect: Dialect) -> Upsert:
             "body": new.body,
             "version": _R.c.version + 1,
             "attempts": 0,
-            # What nobody has heard of yet is as old as it is; a receiver that asked for a pause gets it.
+            # What nobody has heard of yet is as old as it is; a receiver that asked for a pause gets it, however often
+            # something is planned meanwhile. What waits for our own reasons (it has no answer) waits no more.
             "created_at": case((is_unheard, _R.c.created_at), else_=new.created_at),
             "due_at": case((is_put_off, _R.c.due_at), else_=new.due_at),
-            "answer": None,
+            "answer": case((is_put_off, _R.c.answer), else_=null()),
             "ended_at": None,
         },
     )
