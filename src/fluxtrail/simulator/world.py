@@ -24,7 +24,7 @@ from fluxtrail.simulator.flux import FluxCluster
 from fluxtrail.simulator.forge import PEOPLE, Forge
 from fluxtrail.simulator.forges.commits import WorldCommits
 from fluxtrail.simulator.forges.server import Forges
-from fluxtrail.simulator.forges.settings import ENVIRONMENTS, told_repositories
+from fluxtrail.simulator.forges.settings import ENVIRONMENTS, TOLD_REPOSITORIES
 from fluxtrail.simulator.github import GitHub
 from fluxtrail.simulator.helm.layout import first_releases
 from fluxtrail.simulator.images.automation import ImageAutomation
@@ -171,7 +171,6 @@ class World:
         )
         self.application = self._forge(self.application_repository, dice)
         script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
-        self.told_repositories = told_repositories(sum(step.changes for step in script))
         self.player = Player(self, list(script), hold_seconds=options.hold_seconds)
         self.people = [self._people(cluster) for cluster in self.clusters.values() if cluster.has_tenants]
         self.begun = asyncio.Event()
@@ -283,7 +282,7 @@ class World:
     def statuses_differences(self) -> list[str]:
         """Return where GitHub's statuses of commits are not what is true; see `differences_of_statuses`."""
         told = self.forges.report()["statuses"]
-        return differences_of_statuses(self.report(), told, ENVIRONMENTS, repositories=self.told_repositories)
+        return differences_of_statuses(self.report(), told, ENVIRONMENTS, repositories=TOLD_REPOSITORIES)
 
     def describe(self) -> dict[str, Any]:
         """Return what another process needs to know to watch this world."""
@@ -297,7 +296,7 @@ class World:
             "forges": {
                 "token": self.forges.desk.tokens["github"],
                 "environments": list(ENVIRONMENTS),
-                "repositories": list(self.told_repositories),
+                "repositories": list(TOLD_REPOSITORIES),
             },
             "registry": self.images.host,
             "truth": str(self.truth.path),

@@ -10,18 +10,14 @@ from urllib.parse import urlsplit
 from fluxtrail.simulator.images.layout import APPLICATION_REPOSITORY
 from fluxtrail.simulator.layout import SOURCE_REPOSITORY
 
-_FEW_CHANGES = 100
+TOLD_REPOSITORIES = (SOURCE_REPOSITORY, APPLICATION_REPOSITORY)
+"""Whose commits get statuses: those with pull requests."""
 ENVIRONMENTS: tuple[dict[str, Any], ...] = (
     {"name": "staging", "clusters": ["staging"]},
     {"name": "production", "clusters": ["prod-*"]},
 )
 
 Json = dict[str, Any]
-
-
-def told_repositories(changes: int) -> tuple[str, ...]:
-    """Return whose commits get statuses: those with pull requests, as far as GitHub takes so many in an hour."""
-    return (SOURCE_REPOSITORY, APPLICATION_REPOSITORY) if changes <= _FEW_CHANGES else (APPLICATION_REPOSITORY,)
 
 
 def route_settings(directory: Path, description: Mapping[str, Any], *, pages: str) -> Json:
