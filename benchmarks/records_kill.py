@@ -38,8 +38,8 @@ CALL_PATIENCE_SECONDS = 30.0
 FIRST_PATIENCE_SECONDS = 120.0
 JOB_SECONDS = 80.0
 """How much longer the first jobs take, in simulated time."""
-LOST_JOB_SECONDS = 400.0
-"""As long as it takes to play a short script, and less than `run` waits before it tells everything once more."""
+LOST_JOB_SECONDS = 560.0
+"""Longer than it takes to play a short script, and less than `run` waits before it tells everything once more."""
 JOB_PATIENCE_SECONDS = 60.0
 TROUBLE_SECONDS = (0.2, 1.2)
 UNATTESTED_SECONDS = (0.5, 3.0)

@@ -29,6 +29,7 @@ from benchmarks.statuses_world import (
     FleetPlan,
     FleetWorld,
     calls_by_kind,
+    parse_kubeconfig_once,
     routes_of,
     write_fleet_settings,
     wrong_statuses,
@@ -115,6 +116,7 @@ async def play_fleet(folder: Path, shared: Path, plan: FleetPlan, *, patience_se
     """
     outcome = Outcome()
     listeners = Listeners().with_ports()
+    parse_kubeconfig_once()
     world = FleetWorld(shared / "world", plan)
     async with world:
         settings = folder / "fluxtrail.yaml"

@@ -240,7 +240,7 @@ def _hidden_answers(forges: Json, writes: Sequence[Json]) -> int:
     """Return how many writes were taken whose answers said nothing of it: more of them than answers with 201."""
     calls = ("status", "deployment", "deployment_status")
     said = sum(int(forges["calls"].get("github", {}).get(call, {}).get("201", 0)) for call in calls)
-    return sum(write["call"] in calls and write["system"].startswith("github") for write in writes) - said
+    return sum(1 for w in writes if w["call"] in calls and w["system"].startswith("github")) - said
 
 
 async def all_writes(world: SimulatorProcess) -> list[Json]:

@@ -12,7 +12,7 @@ from fluxtrail.ledger.unit import SqlUnit
 from fluxtrail.model.moment import Evidence
 from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.reasons import Outcome
-from fluxtrail.model.records import AliasKind, CommitRecord, ExportRecord, RepositoryRecord
+from fluxtrail.model.records import AliasKind, CommitId, CommitRecord, ExportRecord, RepositoryRecord
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import Candidate, DeliveryView, TrailView
 
@@ -348,3 +348,24 @@ async def test_limit_shows_less_and_settles_by_all(ledger: SqlLedger) -> None:
     assert [delivery.verdict for delivery in trail.deliveries] == ["deployed", "deployed"]
     assert not trail.is_settled
     assert trail.commit.verdicts == {"deployed": 2, "pending": 1}
+
+
+async def test_outlines_have_the_verdicts_that_are_kept_and_name_what_only_carriers_have(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop, manifests = await world.repository("shop"), await world.repository("manifests")
+        [commit] = await world.commits(shop, range(1, 2))
+        [carrier] = await world.commits(manifests, range(11, 12), is_carrier=True)
+        await unit.put_exports([ExportRecord(carrier_id=carrier.id, source_id=commit.id, stated_at=None)])
+        own, other = [await world.target(manifests, name=name) for name in ("own", "other")]
+        for one, target in ((commit, own), (carrier, own), (carrier, other)):
+            await world.delivery(one, target, Verdict.FAILED)
+    found = await ledger.outlines([commit.id, carrier.id, CommitId(99)])
+    assert {(item[1].rpartition("/")[2], item[2]) for item in found[commit.id].verdicts} == {
+        ("own", "failed"),
+        ("other", ""),
+    }
+    assert {item[2] for item in found[carrier.id].verdicts} == {"failed"}
+    assert (found[commit.id].repository, found[commit.id].is_carrier) == ("github.com/acme/shop", False)
+    assert found[carrier.id].is_carrier
+    assert set(found) == {commit.id, carrier.id}

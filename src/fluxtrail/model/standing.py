@@ -30,6 +30,15 @@ class CommitTrail(msgspec.Struct, frozen=True, kw_only=True):
     """The one that was followed first, where there are several; empty where none is."""
 
 
+class Outline(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a trail tells cheaply whether anything may have changed for who follows it."""
+
+    repository: str
+    is_carrier: bool
+    verdicts: tuple[tuple[str, str, str], ...] = ()
+    """(cluster, target, verdict) of every delivery that is kept; the last is empty where it takes more to say."""
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One commit in one environment."""
 

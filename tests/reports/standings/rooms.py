@@ -13,7 +13,7 @@ from fluxtrail.model.environments import Environment, Grouping
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ReportState
-from fluxtrail.model.standing import CommitTrail
+from fluxtrail.model.standing import CommitTrail, Outline
 from fluxtrail.model.status import CommitStatus, StatusState
 from fluxtrail.model.views import CommitView, DeliveryView, TrailView
 from fluxtrail.reports.dispatcher import Dispatcher
@@ -143,11 +143,27 @@ class ForgePlace(NamedTuple):
 class StatedTrails:
     def __init__(self) -> None:
         self.known: dict[CommitId, CommitTrail] = {}
+        self.read: list[CommitId] = []
+        """Whose trails were read as a whole."""
 
     async def trails(
         self, ids: Sequence[CommitId], *, now: datetime, settle_after: timedelta, is_whole: bool
     ) -> Mapping[CommitId, CommitTrail]:
+        self.read += ids
         return {id_: self.known[id_] for id_ in ids if id_ in self.known}
+
+    async def outlines(self, ids: Sequence[CommitId]) -> Mapping[CommitId, Outline]:
+        return {id_: outline_of(self.known[id_]) for id_ in ids if id_ in self.known}
+
+
+def outline_of(trail: CommitTrail) -> Outline:
+    """What is kept of a trail: no more than where it affects something."""
+    kept = [item for item in trail.view.deliveries if item.verdict != "unaffected"]
+    return Outline(
+        repository=trail.view.commit.repository,
+        is_carrier=trail.view.commit.is_carrier,
+        verdicts=tuple((item.cluster, item.target, item.verdict) for item in kept),
+    )
 
 
 class Room:

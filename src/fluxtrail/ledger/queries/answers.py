@@ -22,7 +22,7 @@ from fluxtrail.model.counts import Counts
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import CommitId, SyncId, Transition
-from fluxtrail.model.standing import CommitTrail
+from fluxtrail.model.standing import CommitTrail, Outline
 from fluxtrail.model.telling import BuiltImage, CommitTelling, DeliveryTelling, TellingKey
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryView, SyncView, TargetView, TrailView
@@ -60,6 +60,11 @@ class Answers(RecordAnswers, RunningAnswers):
         async with self._situation() as (session, situation):
             renderer = Renderer(situation, now=now, settle_after=settle_after)
             return await trails.read_trails(session, renderer, ids, now=now, is_whole=is_whole)
+
+    async def outlines(self, ids: Sequence[CommitId]) -> dict[CommitId, Outline]:
+        """Return what of the trails of these commits costs little; those that are gone are left out."""
+        async with self._situation() as (session, situation):
+            return await trails.read_outlines(session, situation, ids)
 
     async def list_commits(
         self,

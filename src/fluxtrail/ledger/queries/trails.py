@@ -16,12 +16,12 @@ from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.commits import commit_views
 from fluxtrail.ledger.queries.rendering import Renderer, stages, stored
 from fluxtrail.ledger.queries.resolving import CANDIDATES, Match, resolve
-from fluxtrail.ledger.queries.situation import Branch
+from fluxtrail.ledger.queries.situation import Branch, Situation
 from fluxtrail.ledger.queries.telling import find_branches
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.model.derive import absent_verdict
 from fluxtrail.model.records import CommitId, RepositoryId, TargetId, TargetRecord
-from fluxtrail.model.standing import CommitTrail
+from fluxtrail.model.standing import CommitTrail, Outline
 from fluxtrail.model.verdict import PendingReason, Verdict, union
 from fluxtrail.model.views import Candidate, DeliveryView, ExportView, TrailView
 
@@ -60,6 +60,47 @@ async def read_trails(
             view = await trail.make(Match(row.id), row.sha, now=now, limit_targets=None)
             found[row.id] = CommitTrail(view=view, branch=branches.get(row.id, ""))
     return found
+
+
+async def read_outlines(session: Session, situation: Situation, ids: Sequence[CommitId]) -> dict[CommitId, Outline]:
+    """Return the verdicts of these commits, without what it takes to show them: a tenth of what a trail costs.
+
+    Of targets where only their carriers have rows nothing is worked out: those have an empty verdict.
+    """
+    table, exports = schema.deliveries.c, schema.exports.c
+    verdicts: dict[CommitId, list[tuple[str, str, str]]] = {}
+    carriers: dict[CommitId, list[CommitId]] = {}
+    found: dict[CommitId, Outline] = {}
+    for chunk in chunks(list(dict.fromkeys(ids))):
+        own = select(table.commit_id, table.target_id, table.verdict).where(table.commit_id.in_(chunk))
+        for row in await session.all(own):
+            verdicts.setdefault(row.commit_id, []).append(_outlined(situation, row.target_id, row.verdict.value))
+        for row in await session.all(select(exports.source_id, exports.carrier_id).where(exports.source_id.in_(chunk))):
+            carriers.setdefault(row.source_id, []).append(row.carrier_id)
+        for id_, theirs in carriers.items():
+            only = await only_theirs(session, id_, theirs)
+            verdicts.setdefault(id_, []).extend(_outlined(situation, target, "") for target in only)
+        carriers.clear()
+        for row in await session.all(select(_C.c.id, _C.c.repository_id, _C.c.is_carrier).where(_C.c.id.in_(chunk))):
+            found[row.id] = Outline(
+                repository=situation.canonical(row.repository_id),
+                is_carrier=row.is_carrier,
+                verdicts=tuple(verdicts.get(row.id, ())),
+            )
+    return found
+
+
+def _outlined(situation: Situation, target_id: TargetId, verdict: str) -> tuple[str, str, str]:
+    target = situation.targets[target_id]
+    return situation.cluster_name(target.cluster), str(target.key), verdict
+
+
+async def only_theirs(session: Session, commit: CommitId, carriers: Sequence[CommitId]) -> list[TargetId]:
+    """Return where carriers have rows and the commit has none: mostly nowhere, which two indexes tell."""
+    table = schema.deliveries.c
+    theirs = select(table.target_id).where(table.commit_id.in_(carriers))
+    own = select(table.target_id).where(table.commit_id == commit)
+    return [TargetId(row.target_id) for row in await session.all(except_(theirs, own))]
 
 
 class _Trail:
@@ -112,7 +153,7 @@ class _Trail:
         commit, target = schema.deliveries.c.commit_id, schema.deliveries.c.target_id
         wanted = [stored().where(commit == self._commit.id)]
         for chunk in chunks(carriers):
-            others = await self._targets_of(chunk)
+            others = await only_theirs(self._session, self._commit.id, chunk)
             wanted += [stored().where(commit.in_(chunk), target.in_(some)) for some in chunks(others)]
         found: Rows = {}
         for statement in wanted:
@@ -120,13 +161,6 @@ class _Trail:
             for row, view in zip(rows, await self._renderer.render(rows), strict=True):
                 found.setdefault(row.commit_id, {})[row.target_id] = view
         return found
-
-    async def _targets_of(self, carriers: Sequence[CommitId]) -> list[TargetId]:
-        """Return where carriers have rows and the commit has none: mostly nowhere, which two indexes tell."""
-        table = schema.deliveries.c
-        theirs = select(table.target_id).where(table.commit_id.in_(carriers))
-        own = select(table.target_id).where(table.commit_id == self._commit.id)
-        return [TargetId(row.target_id) for row in await self._session.all(except_(theirs, own))]
 
     async def _add_own(self, deliveries: dict[TargetId, DeliveryView], places: dict[Branch, int]) -> None:
         """Add the targets that follow a branch the commit stands on."""

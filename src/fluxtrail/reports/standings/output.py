@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -26,6 +26,7 @@ from fluxtrail.reports.outputs import Settlement
 from fluxtrail.reports.ports import Clock
 from fluxtrail.reports.routes import Route
 from fluxtrail.reports.standings.budgets import Budget, Budgets, BudgetSpentError
+from fluxtrail.reports.standings.glancing import Glance
 from fluxtrail.reports.standings.plan import read_commit
 from fluxtrail.reports.standings.ports import SaidBook, Trails
 from fluxtrail.reports.standings.saying import Compose, Saying, Speech
@@ -65,6 +66,7 @@ class StandingOutput:
         self._budgets = budgets
         self._clock = clock
         self._settle_after = settle_after
+        self._glance = Glance(route, compose.environment_of)
         self.used: dict[str, Budget] = {}
         """Budgets that were asked for since the start, by name."""
 
@@ -85,13 +87,14 @@ class StandingOutput:
             except WireError as exc:
                 await settlement.bury([report], str(exc))
         now = self._clock.now()
+        said = await self._said.below(self.sink, [str(id_) for _, id_ in commits])
+        commits = await self._without_news(commits, said, now, settlement)
         trails = await self._trails.trails(
             [id_ for _, id_ in commits],
             now=now,
             settle_after=self._settle_after,
             is_whole=self.route.says_unaffected,
         )
-        said = await self._said.below(self.sink, [str(id_) for _, id_ in commits])
         found: list[_Telling] = []
         for report, id_ in commits:
             known = said.get(str(id_), ())
@@ -106,6 +109,24 @@ class StandingOutput:
             else:
                 found.append(_Telling(self, report, speech, known, settlement))
         return sorted(found, key=lambda one: (not one.has_final, one.report.created_at))
+
+    async def _without_news(
+        self,
+        commits: list[tuple[ClaimedReport, CommitId]],
+        said: Mapping[str, Sequence[SaidRecord]],
+        now: datetime,
+        settlement: Settlement,
+    ) -> list[tuple[ClaimedReport, CommitId]]:
+        """Drop the reports of commits that a glance shows to be as they were told; return the others."""
+        outlines = await self._trails.outlines([id_ for _, id_ in commits])
+        known = [
+            report
+            for report, id_ in commits
+            if id_ in outlines and self._glance.has_nothing_new(outlines[id_], said.get(str(id_), ()), now)
+        ]
+        await settlement.drop(known)
+        passed = {report.id for report in known}
+        return [(report, id_) for report, id_ in commits if report.id not in passed]
 
     async def say(self, saying: Saying, last: SaidRecord | None, *, is_unsure: bool) -> None:
         """Say one thing, and remember that it was said. Raises as `Speaker.say`, and StoreError."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import SaidRecord
-from fluxtrail.model.standing import CommitTrail
+from fluxtrail.model.standing import CommitTrail, Outline
 from fluxtrail.model.status import CommitStatus, DeploymentRequest, StatusState
 
 
@@ -18,6 +18,9 @@ class Trails(Protocol):
     async def trails(
         self, ids: Sequence[CommitId], *, now: datetime, settle_after: timedelta, is_whole: bool
     ) -> Mapping[CommitId, CommitTrail]: ...
+
+    async def outlines(self, ids: Sequence[CommitId]) -> Mapping[CommitId, Outline]:
+        """Return what of the trails costs little."""
 
 
 class SaidBook(Protocol):

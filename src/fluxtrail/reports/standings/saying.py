@@ -99,7 +99,7 @@ class Compose:
             becomes something else.
         """
         self._route = route
-        self._environment_of = environment_of
+        self.environment_of = environment_of
         self._fill = fill
         self._public_url = public_url
         self._is_once = is_once
@@ -146,9 +146,7 @@ class Compose:
         self, id_: CommitId, trail: CommitTrail, said: Sequence[SaidRecord], now: datetime
     ) -> list[Standing]:
         route = self._route
-        found = standings(
-            trail, self._environment_of, judging=self._judging, now=now, admits_target=route.admits_target
-        )
+        found = standings(trail, self.environment_of, judging=self._judging, now=now, admits_target=route.admits_target)
         found = [one for one in found if route.admits_environment(one.environment)]
         told = {record.key.partition("/")[2] for record in said if "/" in record.key}
         missing = told - {one.environment for one in found}
