@@ -1,20 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
-from tests.remotes.forges import SECRET, FakeForge, Times, making
+from tests.remotes.azure_devops.keeping import ClientMaker, Keeper, clients
+from tests.remotes.forges import FakeForge, Times
 
 from fluxtrail.remotes.azure_devops.client import AzureDevOpsClient
 
-ClientMaker = Callable[..., AzureDevOpsClient]
-CREDENTIALS = [{"host": "ado.test", "owner": "tfs/acme", "token": SECRET}]
+
+@pytest.fixture
+def keeper(forge: FakeForge) -> Keeper:
+    keeper = Keeper(forge)
+    forge.says(keeper)
+    return keeper
 
 
 @pytest.fixture
 async def make_client(forge: FakeForge, times: Times) -> AsyncIterator[ClientMaker]:
-    where = {"host": "ado.test", "api_url": f"{forge.base_url}/tfs"}
-    async with making(AzureDevOpsClient, times, credentials=CREDENTIALS, **where) as make:
+    async with clients(forge, times) as make:
         yield make
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 from aiohttp import web
-from tests.remotes.forges import SHA, FakeForge, Says
+from tests.remotes.forges import SECRET, SHA, FakeForge, Says, Times, making
+
+from fluxtrail.remotes.azure_devops.client import AzureDevOpsClient
 
 REPOSITORY = "acme/Web Shop/cart&co#1"
 ROOT = "/tfs/acme/Web%20Shop/_apis/git/repositories/cart%26co%231"
 PROJECT = "6ce954b1-ce1f-45d1-b94d-e6bf2464ba2c"
 PLANS = f"/tfs/acme/{PROJECT}/_apis/distributedtask/hubs/build/plans/"
 TIMELINES = f"/tfs/acme/{PROJECT}/_apis/build/builds/"
+ClientMaker = Callable[..., AzureDevOpsClient]
 
 
 @dataclass
@@ -104,3 +109,9 @@ class Keeper:
 
 def refusal(status: int, message: str) -> Says:
     return Says(status=status, json={"$id": "1", "message": message, "typeKey": "X", "errorCode": 0})
+
+
+def clients(forge: FakeForge, times: Times) -> AbstractAsyncContextManager[ClientMaker]:
+    """Make clients that ask `forge`, with a token of acme's unless told otherwise."""
+    tokens = [{"host": "ado.test", "owner": "tfs/acme", "token": SECRET}]
+    return making(AzureDevOpsClient, times, credentials=tokens, host="ado.test", api_url=f"{forge.base_url}/tfs")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.remotes.azure_devops.keeping import ClientMaker
 from tests.remotes.forges import SECRET, SHA, FakeForge, Says
 
 from fluxtrail.model.errors import AuthError, UpstreamError, WireError
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.remotes.azure_devops.client import AzureDevOpsClient, AzureRepository, parse_names
 
-ClientMaker = Callable[..., AzureDevOpsClient]
 SHOP = AzureRepository(organisation="acme", project="Web Shop", name="cart", owner="tfs/acme/Web Shop/_git")
 PULL: dict[str, Any] = {
     "pullRequestId": 12,

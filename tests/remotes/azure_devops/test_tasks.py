@@ -18,11 +18,10 @@ NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def keeper(forge: FakeForge) -> Keeper:
-    keeper = Keeper(forge)
+def keeper(keeper: Keeper) -> Keeper:
+    """One whose pull request 12 has a pipeline that waits."""
     keeper.plans["plan 1"] = {"state": "inProgress"}
     keeper.note(12)
-    forge.says(keeper)
     return keeper
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 from aiohttp import web
-from tests.remotes.forges import SHA, FakeForge, Says
+from tests.remotes.forges import SECRET, SHA, FakeForge, Says, Times, making
+
+from fluxtrail.remotes.bitbucket.client import BitbucketClient
 
 LENGTHS = {"name": 255, "description": 255, "url": 450}
 CLOUD = f"/2.0/repositories/acme/shop/commit/{SHA}/statuses/build"
 SERVER = f"/rest/api/latest/projects/ACME/repos/shop/commits/{SHA}/builds"
 OLD_SERVER = f"/rest/build-status/1.0/commits/{SHA}"
 PROPERTIES = "/rest/api/1.0/application-properties"
+ClientMaker = Callable[..., BitbucketClient]
 
 
 @dataclass
@@ -61,3 +66,9 @@ class Keeper:
         return (
             Says(json=found) if found else Says(status=404, json={"type": "error", "error": {"message": "Not found"}})
         )
+
+
+def clients(forge: FakeForge, times: Times) -> AbstractAsyncContextManager[ClientMaker]:
+    """Make clients that ask `forge`, with a token of acme's unless told otherwise."""
+    tokens = [{"host": "bit.test", "token": SECRET}]
+    return making(BitbucketClient, times, credentials=tokens, host="bit.test", api_url=f"{forge.base_url}/2.0")

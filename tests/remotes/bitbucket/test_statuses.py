@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from structlog.testing import capture_logs
-from tests.remotes.bitbucket.keeping import CLOUD, OLD_SERVER, PROPERTIES, SERVER, Keeper
+from tests.remotes.bitbucket.keeping import CLOUD, OLD_SERVER, PROPERTIES, SERVER, ClientMaker, Keeper
 from tests.remotes.forges import SECRET, SHA, FakeForge, Says
+from tests.remotes.stating import PAGE, E, F, N, P, R, S, status
 
-from fluxtrail.model.errors import AuthError, FluxtrailError, NotFoundError, RateLimitedError, UpstreamError, WireError
+from fluxtrail.model.errors import AuthError, NotFoundError, UpstreamError, WireError
 from fluxtrail.model.status import CommitStatus, StatusState
 from fluxtrail.remotes.bitbucket.client import BitbucketClient, bitbucket_api_url
 from fluxtrail.remotes.bitbucket.cloud import BitbucketCloudStatuses, key_of
 from fluxtrail.remotes.bitbucket.server import BitbucketServerStatuses
 
-ClientMaker = Callable[..., BitbucketClient]
 Statuses = BitbucketCloudStatuses | BitbucketServerStatuses
-PAGE = "https://trail.example.com/commits/0123"
-P, R, S, F, E, N = StatusState  # in their order: pending, running, success, failure, error, neutral
-
-
-@pytest.fixture
-def keeper(forge: FakeForge) -> Keeper:
-    keeper = Keeper(forge)
-    forge.says(keeper)
-    return keeper
 
 
 @pytest.fixture
@@ -43,10 +32,6 @@ def placed(request: pytest.FixtureRequest, client: BitbucketClient, server: Bitb
     if request.param == "cloud":
         return BitbucketCloudStatuses(client), "acme/shop"
     return BitbucketServerStatuses(server), "scm/ACME/shop"
-
-
-def status(state: StatusState = S, **more: Any) -> CommitStatus:
-    return CommitStatus(**{"state": state, "context": "fluxtrail/prod", "description": "deployed", "url": PAGE, **more})
 
 
 async def test_a_status_is_posted_as_cloud_wants_it(
@@ -197,25 +182,6 @@ async def test_a_write_whose_answer_is_lost_is_not_repeated_and_can_be_read_back
     assert await statuses.find(repository, SHA, "fluxtrail/prod") == statuses.as_kept(status())
 
 
-async def test_a_limit_says_when(forge: FakeForge, cloud: BitbucketCloudStatuses) -> None:
-    forge.says(Says(status=429, headers={"Retry-After": "30"}, json={}))
-    with pytest.raises(RateLimitedError) as caught:
-        await cloud.write("acme/shop", SHA, status())
-    assert (caught.value.retry_after_seconds, len(forge.asked)) == (30, 1)
-
-
-@pytest.mark.parametrize("repository", ["acme", "acme/", "acme/..", "a/b/c", "a/b\nc", "x/" + "y" * 2_000])
-async def test_what_is_no_repository_is_not_asked_about(
-    repository: str, placed: tuple[Statuses, str], forge: FakeForge
-) -> None:
-    statuses, _ = placed
-    with pytest.raises(WireError, match="not a repository such as"):
-        await statuses.write(repository, SHA, status())
-    with pytest.raises(WireError, match="not a full commit id"):
-        await statuses.write("acme/shop", "main", status())
-    assert forge.asked == []
-
-
 async def test_names_of_a_server(make_client: ClientMaker, forge: FakeForge) -> None:
     rooted = make_client(api_url=f"{forge.base_url}/git/rest")
     assert rooted.names_of("git/scm/ACME/shop") == ("ACME", "shop")
@@ -227,30 +193,6 @@ async def test_names_of_a_server(make_client: ClientMaker, forge: FakeForge) -> 
 def test_where_the_api_is() -> None:
     assert bitbucket_api_url("bitbucket.org") == "https://api.bitbucket.org/2.0"
     assert bitbucket_api_url("git.example.com:8443") == "https://git.example.com:8443/rest"
-
-
-async def test_every_write_is_audited(keeper: Keeper, client: BitbucketClient, server: BitbucketClient) -> None:
-    told: list[tuple[str, str]] = []
-
-    def audit(what: str, where: str) -> None:
-        told.append((what, where))
-
-    await BitbucketCloudStatuses(client, audit=audit).write("acme/shop", SHA, status())
-    await BitbucketServerStatuses(server, audit=audit).write("ACME/shop", SHA, status(F))
-    assert told == [
-        ("build status SUCCESSFUL fluxtrail/prod", f"bit.test/acme/shop@{SHA}"),
-        ("build status FAILED fluxtrail/prod", f"bit.test/ACME/shop@{SHA}"),
-    ]
-
-
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 429, 500])
-async def test_no_error_and_no_log_repeats_the_token(
-    code: int, forge: FakeForge, cloud: BitbucketCloudStatuses
-) -> None:
-    forge.says(lambda request: Says(status=code, json={"error": {"message": request.headers["Authorization"]}}))
-    with capture_logs() as logs, pytest.raises(FluxtrailError) as caught:
-        await cloud.write("acme/shop", SHA, status())
-    assert SECRET not in f"{caught.value} {caught.value!r} {logs}"
 
 
 async def test_odd_answers_are_wire_errors(forge: FakeForge, placed: tuple[Statuses, str]) -> None:

@@ -1,23 +1,28 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.remotes.forges import making
 from tests.remotes.github.artifacts import ArtifactClientMaker, VirtualClock
 from tests.remotes.github.forge import FakeForge, Times
+from tests.remotes.github.keeping import ClientMaker, Keeper, clients
 
 from fluxtrail.remotes.github.artifact_metadata import ArtifactMetadataClient
 from fluxtrail.remotes.github.client import GitHubClient
 
-ClientMaker = Callable[..., GitHubClient]
+
+@pytest.fixture
+def keeper(forge: FakeForge) -> Keeper:
+    keeper = Keeper(forge)
+    forge.says(keeper)
+    return keeper
 
 
 @pytest.fixture
 async def make_client(forge: FakeForge, times: Times) -> AsyncIterator[ClientMaker]:
-    async with making(GitHubClient, times, credentials=[], base_url=forge.base_url) as make:
+    async with clients(forge, times) as make:
         yield make
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from aiohttp import web
-from tests.remotes.github.forge import SHA, Asked, FakeForge, Says
+from tests.remotes.forges import making
+from tests.remotes.github.forge import SHA, Asked, FakeForge, Says, Times
+
+from fluxtrail.remotes.github.client import GitHubClient
 
 STATES = ("error", "failure", "pending", "success")
 DEPLOYMENT_STATES = ("error", "failure", "inactive", "in_progress", "queued", "pending", "success")
-Answers = Callable[[web.Request], Says]
+ClientMaker = Callable[..., GitHubClient]
 
 
 @dataclass
@@ -111,3 +115,8 @@ class Keeper:
 def refused(message: str, *, field: str | None = "description") -> Says:
     error = {"resource": "Status", "code": "custom", "field": field, "message": message}
     return Says(status=422, json={"message": "Validation Failed", "errors": [error]})
+
+
+def clients(forge: FakeForge, times: Times) -> AbstractAsyncContextManager[ClientMaker]:
+    """Make clients that ask `forge`, without a token unless told otherwise."""
+    return making(GitHubClient, times, credentials=[], base_url=forge.base_url)

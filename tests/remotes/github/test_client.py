@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from tests.remotes.github.forge import SHA, FakeForge, Says, Times, file_answer
+from tests.remotes.github.keeping import ClientMaker
 
 from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.model.errors import (
@@ -21,8 +21,6 @@ from fluxtrail.model.errors import (
     WireError,
 )
 from fluxtrail.remotes.github.client import GitHubClient
-
-ClientMaker = Callable[..., GitHubClient]
 
 PULL = {
     "number": 12,

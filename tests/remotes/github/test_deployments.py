@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -23,15 +22,7 @@ from fluxtrail.remotes.github.client import GitHubClient
 from fluxtrail.remotes.github.deployments import GitHubDeployments
 from fluxtrail.remotes.github.dispatches import GitHubDispatches
 
-ClientMaker = Callable[..., GitHubClient]
 REPOSITORY = "acme/shop"
-
-
-@pytest.fixture
-def keeper(forge: FakeForge) -> Keeper:
-    keeper = Keeper(forge)
-    forge.says(keeper)
-    return keeper
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.remotes.github.forge import NOW, SHA, FakeForge, Says, Times, file_answer
+from tests.remotes.github.keeping import ClientMaker
 
 from fluxtrail.model.errors import AuthError, RateLimitedError
 from fluxtrail.remotes.cache import AnswerCache
 from fluxtrail.remotes.github.client import GitHubClient
 from fluxtrail.remotes.github.limits import find_wait_seconds
-
-ClientMaker = Callable[..., GitHubClient]
 
 COMMIT = {"sha": SHA, "commit": {"message": "x", "committer": {"date": "2026-01-12T10:00:00Z"}}}
 EXHAUSTED = {"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(NOW) + 600)}

@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
-from structlog.testing import capture_logs
 from tests.remotes.github.forge import SHA, FakeForge, Says, Times
-from tests.remotes.github.keeping import Keeper, refused
+from tests.remotes.github.keeping import ClientMaker, Keeper, refused
+from tests.remotes.stating import PAGE, status
 
 from fluxtrail.model.errors import (
-    AuthError,
     ConflictError,
-    FluxtrailError,
     NotFoundError,
     RateLimitedError,
     UpstreamError,
-    WireError,
 )
-from fluxtrail.model.status import CommitStatus, StatusState
+from fluxtrail.model.status import StatusState
 from fluxtrail.remotes.github import transport
-from fluxtrail.remotes.github.client import GitHubClient
 from fluxtrail.remotes.github.statuses import PAGES_LIMIT, GitHubStatuses
 
-ClientMaker = Callable[..., GitHubClient]
 REPOSITORY = "acme/shop"
 SECRET = "0123456789secret0123456789"
 TOKEN: list[dict[str, Any]] = [{"host": "github.test", "owner": "acme", "token": SECRET}]
-PAGE = "https://trail.example.com/commits/0123"
-
-
-@pytest.fixture
-def keeper(forge: FakeForge) -> Keeper:
-    keeper = Keeper(forge)
-    forge.says(keeper)
-    return keeper
 
 
 @pytest.fixture
 def statuses(make_client: ClientMaker) -> GitHubStatuses:
     return GitHubStatuses(make_client(credentials=TOKEN, host="github.test"))
-
-
-def status(state: StatusState = StatusState.SUCCESS, **more: Any) -> CommitStatus:
-    return CommitStatus(**{"state": state, "context": "fluxtrail/prod", "description": "deployed", "url": PAGE, **more})
 
 
 # -- what is sent ---------------------------------------------------------------------------------------------
@@ -122,31 +104,6 @@ async def test_what_is_no_link_is_left_out(url: str, keeper: Keeper, statuses: G
     assert keeper.statuses[0]["target_url"] is None
 
 
-@pytest.mark.parametrize("sha", ["main", "0123", SHA.upper(), f"{SHA}/../x", f"{SHA}\n", "", f"{SHA}?x=1"])
-async def test_what_is_no_commit_is_not_asked_about(sha: str, forge: FakeForge, statuses: GitHubStatuses) -> None:
-    with pytest.raises(WireError, match="not a full commit id"):
-        await statuses.write(REPOSITORY, sha, status())
-    with pytest.raises(WireError, match="not a full commit id"):
-        await statuses.find(REPOSITORY, sha, "x")
-    assert forge.asked == []
-
-
-@pytest.mark.parametrize(
-    "repository", ["acme", "acme/", "/shop", "acme/../shop", "acme/..", "a/b/c", "acme/sh op", "a\n/b"]
-)
-async def test_what_is_no_repository_is_not_asked_about(
-    repository: str, forge: FakeForge, make_client: ClientMaker
-) -> None:
-    told: list[str] = []
-    statuses = GitHubStatuses(make_client(), audit=lambda what, where: told.append(f"{what} {where}"))
-    with pytest.raises(WireError, match="not a GitHub"):
-        await statuses.write(repository, SHA, status())
-    with pytest.raises(WireError, match="not a GitHub"):
-        await statuses.find(repository, SHA, "x")
-    assert forge.asked == []
-    assert told == []
-
-
 async def test_every_write_is_audited_and_no_secret_is(keeper: Keeper, make_client: ClientMaker) -> None:
     told: list[tuple[str, str]] = []
     client = make_client(credentials=TOKEN, host="github.test")
@@ -191,13 +148,6 @@ async def test_pages_are_read_until_it_is_found_and_no_further(
     assert len(forge.asked) == PAGES_LIMIT
 
 
-@pytest.mark.parametrize("body", [b"<html>", b'{"a": 1}', b'[{"state": 7}]', b"[7]", b"\xff", b"[" * 60_000])
-async def test_odd_lists_are_wire_errors(body: bytes, forge: FakeForge, statuses: GitHubStatuses) -> None:
-    forge.says(Says(body=body))
-    with pytest.raises(WireError):
-        await statuses.find(REPOSITORY, SHA, "fluxtrail/prod")
-
-
 # -- refusals -------------------------------------------------------------------------------------------------
 
 
@@ -214,14 +164,6 @@ async def test_a_hidden_repository_says_which_right_is_missing(keeper: Keeper, s
     assert (caught.value.status, caught.value.retryable) == (404, False)
 
 
-@pytest.mark.parametrize("code", [401, 403])
-async def test_a_weak_token_says_which_right_is_missing(code: int, forge: FakeForge, statuses: GitHubStatuses) -> None:
-    forge.says(Says(status=code, json={"message": "Resource not accessible by integration"}))
-    with pytest.raises(AuthError, match="not accessible by integration.*'Commit statuses: write'") as caught:
-        await statuses.write(REPOSITORY, SHA, status())
-    assert caught.value.status == code
-
-
 async def test_more_statuses_than_github_keeps(keeper: Keeper, statuses: GitHubStatuses) -> None:
     keeper.statuses_limit = 2
     for _ in range(2):
@@ -236,18 +178,6 @@ async def test_what_github_finds_wrong_is_told(forge: FakeForge, statuses: GitHu
     forge.says(refused("context is too long"))
     with pytest.raises(ConflictError, match="Validation Failed: context is too long"):
         await statuses.write(REPOSITORY, SHA, status())
-
-
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 422, 429, 500])
-async def test_no_error_and_no_log_repeats_the_token(code: int, forge: FakeForge, statuses: GitHubStatuses) -> None:
-    def echo(request: web.Request) -> Says:
-        shown = request.headers["Authorization"]
-        return Says(status=code, json={"message": shown, "errors": [shown, {"message": shown}]})
-
-    forge.says(echo)
-    with capture_logs() as logs, pytest.raises(FluxtrailError) as caught:
-        await statuses.write(REPOSITORY, SHA, status())
-    assert SECRET not in f"{caught.value} {caught.value!r} {logs}"
 
 
 # -- once -----------------------------------------------------------------------------------------------------

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
-from tests.remotes.forges import SECRET, FakeForge, Times, making
+from tests.remotes.forges import FakeForge, Times
+from tests.remotes.gitlab.keeping import ClientMaker, Keeper, clients
 
 from fluxtrail.remotes.gitlab.client import GitLabClient
 
-ClientMaker = Callable[..., GitLabClient]
-CREDENTIALS = [{"host": "gitlab.test", "owner": "acme", "token": SECRET}]
+
+@pytest.fixture
+def keeper(forge: FakeForge) -> Keeper:
+    keeper = Keeper(forge)
+    forge.says(keeper)
+    return keeper
 
 
 @pytest.fixture
 async def make_client(forge: FakeForge, times: Times) -> AsyncIterator[ClientMaker]:
-    where = {"host": "gitlab.test", "api_url": f"{forge.base_url}/api/v4"}
-    async with making(GitLabClient, times, credentials=CREDENTIALS, **where) as make:
+    async with clients(forge, times) as make:
         yield make
 
 

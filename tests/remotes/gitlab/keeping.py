@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from aiohttp import web
-from tests.remotes.forges import SHA, FakeForge, Says
+from tests.remotes.forges import SECRET, SHA, FakeForge, Says, Times, making
+
+from fluxtrail.remotes.gitlab.client import GitLabClient
 
 ROOT = "/api/v4/projects/acme%2Fshop%2Fcart"
 OPEN = ("pending", "running")
@@ -22,6 +26,7 @@ FROM = {
     "canceled": ("created", *OPEN),
 }
 DEPLOYMENT_STATES = ("running", "success", "failed", "canceled")
+ClientMaker = Callable[..., GitLabClient]
 
 
 @dataclass
@@ -133,3 +138,9 @@ class Keeper:
             return Says(status=400, json={"message": {"status": [f"cannot transition via {wanted}"]}})
         found["status"] = wanted
         return Says(json=found)
+
+
+def clients(forge: FakeForge, times: Times) -> AbstractAsyncContextManager[ClientMaker]:
+    """Make clients that ask `forge`, with a token of acme's unless told otherwise."""
+    tokens = [{"host": "gitlab.test", "owner": "acme", "token": SECRET}]
+    return making(GitLabClient, times, credentials=tokens, host="gitlab.test", api_url=f"{forge.base_url}/api/v4")

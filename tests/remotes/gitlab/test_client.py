@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from aiohttp import web
 from tests.remotes.forges import SECRET, SHA, FakeForge, Says, Times
+from tests.remotes.gitlab.keeping import ClientMaker
 
 from fluxtrail.model.errors import WireError
 from fluxtrail.remotes.gitlab.client import GitLabClient, gitlab_api_url
 
-ClientMaker = Callable[..., GitLabClient]
 PROJECT = "acme/shop/cart"
 HEAD, MERGE, SQUASH = "a" * 40, "b" * 40, "c" * 40
 REQUEST: dict[str, Any] = {

@@ -20,13 +20,6 @@ PLACE = "https://prod.example.com"
 
 
 @pytest.fixture
-def keeper(forge: FakeForge) -> Keeper:
-    keeper = Keeper(forge)
-    forge.says(keeper)
-    return keeper
-
-
-@pytest.fixture
 def deployments(client: GitLabClient) -> GitLabDeployments:
     return GitLabDeployments(client)
 
