@@ -122,6 +122,7 @@ def _run(settings: Any) -> None:
 
     from fluxtrail.runtime.assembly import open_service
     from fluxtrail.runtime.logs import configure_logs
+    from fluxtrail.runtime.settings_connector import tell_of_connector
     from fluxtrail.runtime.settings_tracker import tell_of_tracker
     from fluxtrail.runtime.standby import run_as_only_writer
 
@@ -129,6 +130,7 @@ def _run(settings: Any) -> None:
     mode = settings.telemetry.mode
     configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
     tell_of_tracker(settings.deployment_records, os.environ, log_level=settings.log_level)
+    tell_of_connector(settings.gitops_connector.subscribers, os.environ)
 
     async def serve() -> None:
         async with open_service(settings, os.environ) as service:
