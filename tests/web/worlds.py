@@ -651,7 +651,10 @@ class World:
             name="pull-requests", kind="github_status", sink="route.pull-requests", waiting=1, dead=2, sent=40,
             oldest_at=at(60), is_down=True, problem=REFUSED, answer="401", budget_left=71,
         )  # fmt: skip
-        return [merge, chat, RouteView(name="otlp.traces", kind="otlp.traces", sink="otlp.traces", waiting=1)]
+        traces = RouteView(
+            name="otlp.traces", kind="otlp.traces", sink="otlp.traces", waiting=1, answer="503 try again later",
+        )  # fmt: skip
+        return [merge, chat, traces]
 
     async def test_route(self, name: str) -> RouteTest | None:
         self._check()

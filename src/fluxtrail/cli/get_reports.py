@@ -106,8 +106,13 @@ def _next(report: ReportView, now: datetime) -> str:
 
 
 def _state(route: RouteView) -> str:
-    return "down" if route.is_down else "problem" if route.problem else "ok"
+    return "down" if route.is_down else "problem" if _has_problem(route) else "ok"
 
 
 def _state_style(route: RouteView) -> str:
-    return "failed" if route.is_down else "warn" if route.problem else "deployed"
+    return "failed" if route.is_down else "warn" if _has_problem(route) else "deployed"
+
+
+def _has_problem(route: RouteView) -> bool:
+    """Others may be told while one report is refused again and again: that is no reason to call it well."""
+    return bool(route.problem or route.answer)
