@@ -133,12 +133,24 @@ class Place:
             cluster.apply(commit, path=self.paths.get(cluster.name, "./"))
 
     def say(
-        self, commit: Commit, *, ready: str, reason: str, cluster: Cluster | None = None, name: str = "apps"
+        self,
+        commit: Commit,
+        *,
+        ready: str,
+        reason: str,
+        cluster: Cluster | None = None,
+        name: str = "apps",
+        **more: Any,
     ) -> None:
         """Let Flux fetch a commit, and a Kustomization say what else came of it."""
         cluster = cluster or self.cluster
         cluster.fetch(commit, url=self.url)
-        say(cluster, commit, ready=ready, reason=reason, name=name)
+        say(cluster, commit, ready=ready, reason=reason, name=name, **more)
+
+    def pass_by(self, commit: Commit, cluster: Cluster) -> None:
+        """Let Flux apply a commit that changes nothing on a cluster."""
+        text = revision(commit)
+        self.say(commit, cluster=cluster, ready="True", reason="ReconciliationSucceeded", lastAppliedRevision=text)
 
     def told(self, commit: Commit) -> dict[str, str]:
         """What stands on a commit of the manifests, by context; of Azure DevOps with the genre before it."""
@@ -179,6 +191,7 @@ class Place:
         return [tuple(body[name] for name in fields) for body in self.records(subscriber, commit)]  # type: ignore[misc]
 
 
+_FOLDERS = ("apps", "infra", "dev", "prod")
 _PATHS: dict[Side, str] = {"GITHUB": "acme/manifests", "AZDO": "azure/acme/shop/_git/manifests"}
 
 
@@ -247,7 +260,7 @@ async def open_place(
             paths=paths,
             environ=environ,
         )
-        place.deliver(await place.push("First"))
+        place.deliver(await place.push("First", {f"{name}/web.yaml": "replicas: 1\n" for name in _FOLDERS}))
         yield place
 
 

@@ -20,6 +20,8 @@ from fluxtrail.reports.standings.words import values_of
 
 FINALS_ONLY = frozenset({RouteKind.GITHUB_DISPATCH, RouteKind.AZURE_DEVOPS_TASK})
 """What they say cannot be taken back, or is acted on."""
+TOGETHER = frozenset({RouteKind.AZURE_DEVOPS_TASK})
+"""What waits is one for all environments: the first of them that is there does not speak for the others."""
 DONE = frozenset({StatusState.SUCCESS, StatusState.NEUTRAL})
 TEST = "test"
 """The environment of a test."""
@@ -118,7 +120,7 @@ class Compose:
         if not route.admits_commit(commit.repository, is_carrier=commit.is_carrier):
             return Speech()
         found = self._standings(id_, trail, said, now)
-        if route.kind.is_per_commit:
+        if route.kind.is_per_commit or route.kind in TOGETHER:
             sayings = [self._of_commit(id_, found)] if found else []
         else:
             sayings = [self._of_environment(id_, standing) for standing in found]
