@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.reports.standings.conftest import MakeRoom
 from tests.reports.standings.rooms import ONE, Room, delivery, deployed, failed
 from tests.reports.worlds import FakeClock, moment
 
-from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import AuthError, NotFoundError, RateLimitedError, UpstreamError
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ReportState
 from fluxtrail.reports.dispatcher import BURY_AFTER
 
 PRODUCTION = "fluxtrail/production"
-MakeRoom = Callable[..., Room]
-
-
-@pytest.fixture
-def make_room(ledger: SqlLedger, clock: FakeClock) -> MakeRoom:
-    def make(**given: Any) -> Room:
-        return Room(ledger, clock, **given)
-
-    return make
-
-
-@pytest.fixture
-def room(make_room: MakeRoom) -> Room:
-    return make_room()
 
 
 async def test_pending_at_once_then_the_verdict(room: Room) -> None:

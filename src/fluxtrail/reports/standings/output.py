@@ -5,7 +5,7 @@
   status each.
 * What is final is said before what is under way, and may use the whole budget.
 * A repository's trouble (missing, hidden, refused) is its own: the report is put off, and given up in the end. Where
-  the whole receiver is away, the dispatcher leaves it alone.
+  the whole receiver is away, the dispatcher leaves it alone. A limit is of those who share it: others go on.
 * After an attempt whose outcome nobody knows, what is there is read back first.
 """
 
@@ -25,6 +25,7 @@ from fluxtrail.reports.dispatcher import Pace
 from fluxtrail.reports.outputs import Settlement
 from fluxtrail.reports.ports import Clock
 from fluxtrail.reports.routes import Route
+from fluxtrail.reports.standings.attempts import Attempt
 from fluxtrail.reports.standings.budgets import Budget, Budgets, BudgetSpentError
 from fluxtrail.reports.standings.glancing import Glance
 from fluxtrail.reports.standings.plan import read_commit
@@ -128,35 +129,42 @@ class StandingOutput:
         passed = {report.id for report in known}
         return [(report, id_) for report, id_ in commits if report.id not in passed]
 
-    async def say(self, saying: Saying, last: SaidRecord | None, *, is_unsure: bool) -> None:
+    async def say(self, saying: Saying, last: SaidRecord | None) -> None:
         """Say one thing, and remember that it was said. Raises as `Speaker.say`, and StoreError."""
         repository = saying.standing.commit.repository
         budget = self._speaker.budget_of(repository)
         if budget is None:
             return
         self.used[budget.name] = budget
-        times = last.times if last is not None else 0
-        if times >= TIMES_LIMIT and not saying.state.is_final:
+        attempt = Attempt(saying, last, sink=self.sink, said=self._said, clock=self._clock)
+        if attempt.times >= TIMES_LIMIT and not saying.state.is_final:
             return
 
         async def spend() -> None:
             await self._budgets.take(budget, is_final=saying.state.is_final)
+            await attempt.begin()
 
-        async def keep(remote_id: str) -> None:
-            await self._said.note([self._record(saying, remote_id, times=times, content="")])
+        self._budgets.check(budget)
+        try:
+            remote_id = await self._speaker.say(
+                saying, last, spend=spend, keep=attempt.keep, is_unsure=attempt.is_unsure
+            )
+        except RateLimitedError as exc:
+            raise self._budgets.pause(budget, exc) from exc
+        if attempt.has_begun:
+            self._audit(saying)
+        await attempt.end(remote_id)
 
-        remote_id = await self._speaker.say(saying, last, spend=spend, keep=keep, is_unsure=is_unsure)
-        kept = remote_id or (last.remote_id if last is not None else "")
+    def _audit(self, saying: Saying) -> None:
         audit.info(
             "told",
             route=self.route.name,
             kind=self.route.kind.value,
-            repository=repository,
+            repository=saying.standing.commit.repository,
             sha=saying.standing.commit.sha,
             environment=saying.standing.environment,
             state=saying.state.value,
         )
-        await self._said.note([self._record(saying, kept, times=times + 1, content=saying.content)])
 
     async def try_out(self, commit: CommitView) -> str:
         """Say something that says it is a test, on a commit; returns in words what was done.
@@ -170,17 +178,6 @@ class StandingOutput:
         """Whether the route tells of a commit, and can."""
         is_wanted = self.route.admits_commit(commit.repository, is_carrier=commit.is_carrier)
         return is_wanted and self._speaker.budget_of(commit.repository) is not None
-
-    def _record(self, saying: Saying, remote_id: str, *, times: int, content: str) -> SaidRecord:
-        return SaidRecord(
-            sink=self.sink,
-            key=saying.key,
-            content=content,
-            state=saying.state.value,
-            remote_id=remote_id,
-            times=times,
-            said_at=self._clock.now(),
-        )
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -203,6 +200,8 @@ class _Telling:
         self._said = {record.key: record for record in said}
         self._settlement = settlement
         self._wait_until: list[datetime] = [speech.again_at] if speech.again_at is not None else []
+        self._answer = ""
+        """Of a receiver that asks for a pause."""
         self._problem: FluxtrailError | None = None
 
     @property
@@ -219,10 +218,11 @@ class _Telling:
 
     async def _say(self, saying: Saying) -> None:
         try:
-            await self._output.say(saying, self._said.get(saying.key), is_unsure=self.report.attempts > 0)
+            await self._output.say(saying, self._said.get(saying.key))
         except BudgetSpentError as exc:
             self._wait_until.append(exc.until)
-        except (StoreError, RateLimitedError):
+            self._answer = self._answer or exc.answer
+        except StoreError:
             raise
         except FluxtrailError as exc:
             if exc.retryable:
@@ -234,7 +234,7 @@ class _Telling:
         if self._problem is not None:
             await self._settle_refused(self._problem)
         elif self._wait_until:
-            await self._settlement.postpone([self.report], until=min(self._wait_until), answer="")
+            await self._settlement.postpone([self.report], until=min(self._wait_until), answer=self._answer)
         else:
             await self._settlement.acknowledge([self.report])
 

@@ -147,14 +147,15 @@ class Compose:
     def _standings(
         self, id_: CommitId, trail: CommitTrail, said: Sequence[SaidRecord], now: datetime
     ) -> list[Standing]:
+        """Return how it stands everywhere, and where it has nothing to do any more: the environment has another name,
+        its export left it out, its target is gone. What was well there stays so.
+        """
         route = self._route
         found = standings(trail, self.environment_of, judging=self._judging, now=now, admits_target=route.admits_target)
         found = [one for one in found if route.admits_environment(one.environment)]
-        told = {record.key.partition("/")[2] for record in said if "/" in record.key}
-        missing = told - {one.environment for one in found}
-        if trail.view.is_settled or trail.view.exports or not found:
-            found += [nothing_here(trail, name) for name in sorted(missing)]
-        return found
+        here = {one.environment for one in found}
+        open_ = {record.key.partition("/")[2] for record in said if "/" in record.key and not _is_well(record)}
+        return found + [nothing_here(trail, name) for name in sorted(open_ - here)]
 
     def _of_environment(self, id_: CommitId, standing: Standing) -> Saying:
         values = values_of(standing, public_url=self._public_url)
@@ -234,6 +235,10 @@ _URGENCY = (
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
+
+
+def _is_well(record: SaidRecord) -> bool:
+    return bool(record.content) and StatusState(record.state) in DONE
 
 
 def _finals_first(saying: Saying) -> bool:
