@@ -31,6 +31,12 @@ def test_every_weakness_has_its_row(number: int) -> None:
     assert f"\n| {number} | " in PAGE
 
 
+@pytest.mark.parametrize("number", range(1, 16))
+def test_every_weakness_is_shown_over_a_whole_service(number: int) -> None:
+    [row] = [line for line in PAGE.splitlines() if line.startswith(f"| {number} | ")]
+    assert re.search(r"`tests/runtime/test_gitops_connector\w*\.py:test_\w+`", row)
+
+
 def test_the_record_is_one() -> None:
     [record] = examples("json")
     decoded = msgspec.json.decode(record, type=PhaseRecord)
