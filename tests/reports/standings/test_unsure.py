@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -26,9 +27,12 @@ class Board:
         self.notes: list[tuple[str, str]] = []
         self.looked = 0
         self.then: BaseException | None = None
+        self.hangs = False
 
     async def create(self, repository: str, request: DeploymentRequest) -> str:
         self.made.append(request.key)
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.then is not None:
             then, self.then = self.then, None
             raise then
@@ -91,6 +95,18 @@ async def test_a_deployment_is_found_by_who_comes_after_a_kill(room: Room, board
     _open(room, board)
     await room.tell(deployed())
     assert (len(board.made), board.notes) == (1, [("1", "success")])
+
+
+async def test_an_attempt_does_not_outlive_its_lease(room: Room, board: Board, clock: FakeClock) -> None:
+    """Else another process would take it for dead, and make what this one is just making."""
+    board.hangs = True
+    room.output.timeout_seconds = 0.05
+    await room.tell(delivery())
+    assert await room.left() == {"1": "no answer within 0 s"}
+    board.hangs = False
+    clock.turn(120)
+    await room.work()
+    assert (len(board.made), board.notes) == (1, [("1", "pending")])
 
 
 async def test_a_deployment_that_was_made_perhaps_is_closed_where_there_is_nothing_to_do(

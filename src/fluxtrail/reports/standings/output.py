@@ -11,12 +11,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
-from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, RateLimitedError, StoreError, WireError
+from fluxtrail.model.errors import (
+    AuthError,
+    ConfigError,
+    FluxtrailError,
+    RateLimitedError,
+    StoreError,
+    UpstreamError,
+    WireError,
+)
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ClaimedReport, SaidRecord
 from fluxtrail.model.views import CommitView
@@ -68,6 +77,8 @@ class StandingOutput:
         self._clock = clock
         self._settle_after = settle_after
         self._glance = Glance(route, compose.environment_of)
+        self.timeout_seconds = PACE.timeout_seconds
+        """The longest that saying one thing takes, with all of its calls."""
         self.used: dict[str, Budget] = {}
         """Budgets that were asked for since the start, by name."""
 
@@ -146,11 +157,14 @@ class StandingOutput:
 
         self._budgets.check(budget)
         try:
-            remote_id = await self._speaker.say(
-                saying, last, spend=spend, keep=attempt.keep, is_unsure=attempt.is_unsure
-            )
+            async with asyncio.timeout(self.timeout_seconds):  # so that no attempt outlives its lease
+                remote_id = await self._speaker.say(
+                    saying, last, spend=spend, keep=attempt.keep, is_unsure=attempt.is_unsure
+                )
         except RateLimitedError as exc:
             raise self._budgets.pause(budget, exc) from exc
+        except TimeoutError as exc:
+            raise UpstreamError(f"no answer within {self.timeout_seconds:.0f} s", retryable=True) from exc
         if attempt.has_begun:
             self._audit(saying)
         await attempt.end(remote_id)
