@@ -371,7 +371,10 @@ def test_routes_that_would_overwrite_each_others_statuses_are_refused(
     one: dict[str, Any], other: dict[str, Any], tmp_path: Path
 ) -> None:
     said = refusal(tmp_path, routes=[route(**one), {**RUNNING, **other}])
-    assert "'pull-requests' and 'two' would overwrite each other's statuses: both write 'fluxtrail/{{ environment }}'" in said
+    assert (
+        "'pull-requests' and 'two' would overwrite each other's statuses: both write 'fluxtrail/{{ environment }}'"
+        in said
+    )
     assert "such as two/{{ environment }}" in said
 
 
