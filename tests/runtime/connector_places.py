@@ -188,7 +188,7 @@ class Place:
     def said(self, subscriber: str, commit: Commit) -> list[tuple[str, str, str]]:
         """The same as (name, state, message)."""
         fields = ("status_name", "state", "message")
-        return [tuple(body[name] for name in fields) for body in self.records(subscriber, commit)]  # type: ignore[misc]
+        return [tuple(body[name] for name in fields) for body in self.records(subscriber, commit)]
 
 
 _FOLDERS = ("apps", "infra", "dev", "prod")
@@ -260,7 +260,7 @@ async def open_place(
             paths=paths,
             environ=environ,
         )
-        place.deliver(await place.push("First", {f"{name}/web.yaml": "replicas: 1\n" for name in _FOLDERS}))
+        place.deliver(await place.push("First", {f"{name}/web.yaml": "replicas: 0\n" for name in _FOLDERS}))
         yield place
 
 
