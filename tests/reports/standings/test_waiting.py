@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -98,6 +99,21 @@ async def _refused_until(room: Room, budget: Budget) -> object:
     except Exception as exc:  # noqa: BLE001 - the test looks at it
         return exc
     return None
+
+
+async def test_two_processes_say_everything_once(make_room: MakeRoom) -> None:
+    one, other = make_room(), make_room()
+    other.forge, other.trails, other.owner = one.forge, one.trails, 9
+    other.restart()
+    ids = [CommitId(number) for number in range(1, 41)]
+    for id_ in ids:
+        one.state(deployed(), id_=id_)
+    await one.plan(*ids)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one.work())
+        group.create_task(other.work())
+    assert len(one.said) == 40
+    assert len({written.sha for written in one.forge.written}) == 40
 
 
 async def test_one_owners_limit_is_not_anothers(room: Room, clock: FakeClock) -> None:

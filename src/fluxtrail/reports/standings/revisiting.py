@@ -15,9 +15,10 @@ from fluxtrail.reports.ports import Clock
 from fluxtrail.reports.standings.plan import reports_of
 
 LOOK_SECONDS = 15.0
-OPEN_LIMIT = 500
-"""Statuses of one sink that are looked at again in one go. Where there are more, the next look goes on after them: what
-stays open for months keeps no other from its turn.
+OPEN_LIMIT = 100
+"""Statuses of one sink that are looked at again in one go: while commits wait for their exports, each trail has every
+target of the manifests. Where there are more, the next look goes on after them: what stays open for months keeps
+no other from its turn.
 """
 
 
