@@ -11,8 +11,8 @@ import yaml
 from tests.docs.pages import page
 
 from fluxtrail.reports.phases.records import PhaseRecord
-from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES, OWN_TOKENS
-from fluxtrail.runtime.settings_hooks import HooksSetting
+from fluxtrail.runtime.settings.connector import CONNECTOR_NAMES, OWN_TOKENS
+from fluxtrail.runtime.settings.hooks import HooksSetting
 
 PAGE = page("migrate-from-gitops-connector.md")
 

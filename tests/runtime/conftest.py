@@ -8,7 +8,7 @@ import pytest
 from tests.runtime.telling import open_clusters
 from tests.runtime.worlds import Cluster, make_repository
 
-from fluxtrail.runtime.settings import REPLACED_NAMES
+from fluxtrail.runtime.settings.settings import REPLACED_NAMES
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Repository

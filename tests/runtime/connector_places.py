@@ -28,7 +28,7 @@ from tests.runtime.worlds import (
     until,
 )
 
-from fluxtrail.runtime.settings import Settings, load_settings
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
 from fluxtrail.simulator.forges.azure_tasks import AzurePullRequest, Plan

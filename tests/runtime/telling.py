@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from tests.runtime.worlds import NAMESPACE, Cluster, Running, ago, make_settings, push, revision
 
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.repositories import Commit, Repository
 from fluxtrail.simulator.statuses import Conditions
 

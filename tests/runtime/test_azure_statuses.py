@@ -8,7 +8,7 @@ from typing import Any
 from tests.runtime.telling import begin, deliver, say, settings_of
 from tests.runtime.worlds import Cluster, make_environ, push, revision, running, until
 
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.forges.azure_tasks import AzurePullRequest, Plan
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Repository

@@ -24,7 +24,7 @@ from tests.runtime.worlds import (
 
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.runtime import hinted
-from fluxtrail.runtime.settings import Settings, load_settings
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Commit, Repository

@@ -14,10 +14,10 @@ from fluxtrail.cli.main import cli
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.reports.routes import RouteKind
 from fluxtrail.reports.templates import Text
-from fluxtrail.runtime.settings import Settings, load_settings
-from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES, OWN_TOKENS, tell_of_connector
-from fluxtrail.runtime.settings_subscribers import MOST_SUBSCRIBERS, read_folder
-from fluxtrail.runtime.settings_templates import template_values
+from fluxtrail.runtime.settings.connector import CONNECTOR_NAMES, OWN_TOKENS, tell_of_connector
+from fluxtrail.runtime.settings.settings import Settings, load_settings
+from fluxtrail.runtime.settings.subscribers import MOST_SUBSCRIBERS, read_folder
+from fluxtrail.runtime.settings.templates import template_values
 
 TOKEN = "hunter2-hunter2-hunter2"
 PAGE = "https://ops.example.com/gitops?x={{y}}"

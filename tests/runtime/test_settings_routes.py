@@ -16,9 +16,9 @@ from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.notices import Hook
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.routes import Commits, RouteKind, Until
-from fluxtrail.runtime.settings import Settings, load_settings
-from fluxtrail.runtime.settings_hooks import SenderSetting
-from fluxtrail.runtime.settings_routes import _TAKES, EnvironmentSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.settings.hooks import SenderSetting
+from fluxtrail.runtime.settings.routes import _TAKES, EnvironmentSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 
 SECRET_URL = "https://hooks.slack.example.com/services/T0/B0/hunter2hunter2"
 LEAST: dict[RouteKind, dict[str, Any]] = {

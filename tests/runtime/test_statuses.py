@@ -8,7 +8,7 @@ from typing import Any
 from tests.runtime.telling import begin, deliver, settings_of
 from tests.runtime.worlds import Cluster, make_environ, push, running, until
 
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Repository
 

@@ -34,8 +34,8 @@ from fluxtrail.runtime.chats import chat_speaker, chat_templates, is_once
 from fluxtrail.runtime.event_routes import EventRoute, EventRoutes
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.remotes import Remotes
-from fluxtrail.runtime.settings import ForgeKind, Settings
-from fluxtrail.runtime.settings_routes import BudgetsSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.settings.routes import BudgetsSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.settings.settings import ForgeKind, Settings
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.runtime.writers import NamedHost, NamedKind, Placed, PlacedTasks, Writers
 from fluxtrail.trail.ports import Clock

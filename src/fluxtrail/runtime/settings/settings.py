@@ -26,10 +26,10 @@ from fluxtrail.ledger.place import is_postgres
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.notices import Hook
 from fluxtrail.model.redaction import redact
-from fluxtrail.runtime.settings_connector import Connector, read_connector
-from fluxtrail.runtime.settings_hooks import HooksSetting
-from fluxtrail.runtime.settings_records import DeploymentRecordsSetting, check_records
-from fluxtrail.runtime.settings_routes import (
+from fluxtrail.runtime.settings.connector import Connector, read_connector
+from fluxtrail.runtime.settings.hooks import HooksSetting
+from fluxtrail.runtime.settings.records import DeploymentRecordsSetting, check_records
+from fluxtrail.runtime.settings.routes import (
     BudgetsSetting,
     EnvironmentSetting,
     RouteSetting,
@@ -37,9 +37,9 @@ from fluxtrail.runtime.settings_routes import (
     check_routes,
     check_url,
 )
-from fluxtrail.runtime.settings_running import ImagesSetting, WorkloadsSetting
-from fluxtrail.runtime.settings_tracker import TRACKER_NAMES, read_tracker
-from fluxtrail.runtime.settings_values import Names, Section
+from fluxtrail.runtime.settings.running import ImagesSetting, WorkloadsSetting
+from fluxtrail.runtime.settings.tracker import TRACKER_NAMES, read_tracker
+from fluxtrail.runtime.settings.values import Names, Section
 
 S = TypeVar("S", bound=BaseSettings)
 

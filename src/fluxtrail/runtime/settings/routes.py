@@ -22,8 +22,8 @@ from fluxtrail.model.errors import WireError
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.routes import DEFAULT_CONTEXT, Commits, Route, RouteKind, Until
-from fluxtrail.runtime.settings_templates import check_lasting, check_template
-from fluxtrail.runtime.settings_values import Names, Section
+from fluxtrail.runtime.settings.templates import check_lasting, check_template
+from fluxtrail.runtime.settings.values import Names, Section
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 NAME_WANTED = "small letters, digits and '-', 63 at most, such as pull-requests"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.runtime.settings_routes import check_url
+from fluxtrail.runtime.settings.routes import check_url
 
 MOST_SUBSCRIBERS = 50
 LONGEST_BYTES = 64 * 1024

@@ -23,9 +23,9 @@ from fluxtrail.credentials.binding import AZURE_HOST, repository_host
 from fluxtrail.model.errors import ConfigError, WireError
 from fluxtrail.model.redaction import redact_url
 from fluxtrail.model.repository import parse_repository
-from fluxtrail.runtime.settings_routes import RouteSetting, check_url
-from fluxtrail.runtime.settings_subscribers import read_folder
-from fluxtrail.runtime.settings_templates import plain
+from fluxtrail.runtime.settings.routes import RouteSetting, check_url
+from fluxtrail.runtime.settings.subscribers import read_folder
+from fluxtrail.runtime.settings.templates import plain
 
 log = structlog.get_logger(__name__)
 
