@@ -35,7 +35,8 @@ from fluxtrail.runtime.event_routes import EventRoute, EventRoutes
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.remotes import Remotes
 from fluxtrail.runtime.settings.routes import BudgetsSetting, RouteSetting, grouping_of
-from fluxtrail.runtime.settings.settings import ForgeKind, Settings
+from fluxtrail.runtime.settings.sections import ForgeKind
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.runtime.writers import NamedHost, NamedKind, Placed, PlacedTasks, Writers
 from fluxtrail.trail.ports import Clock
