@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.reports.standings.conftest import MakeRoom
 from tests.reports.standings.rooms import ONE, Room, delivery, deployed, failed
 from tests.reports.worlds import FakeClock, moment
@@ -108,8 +109,12 @@ async def test_what_a_route_does_not_want_is_not_said(make_room: MakeRoom, route
     assert await room.left() == {}
 
 
-async def test_repositories_of_another_forge_are_left_alone(room: Room) -> None:
-    await room.tell(deployed(), repository="gitlab.com/acme/shop")
+async def test_repositories_of_another_forge_are_left_alone_and_named_once(room: Room) -> None:
+    with capture_logs() as logs:
+        for verdict in (deployed(), failed()):
+            await room.tell(verdict, repository="gitlab.com/acme/shop")
+    named = [line["repository"] for line in logs if line["event"] == "repository_not_told"]
+    assert named == ["gitlab.com/acme/shop"]
     assert room.said == []
     assert await room.left() == {}
 

@@ -49,6 +49,7 @@ PACE = Pace(gather_seconds=1.0, claim=50, timeout_seconds=30.0)
 WORKERS = 4
 FIRST_RETRY_SECONDS = 30.0
 LONGEST_RETRY_SECONDS = 3600.0
+UNREACHABLE_LIMIT = 1000
 TIMES_LIMIT = 950
 """Said under one key: GitHub takes 1,000 a commit and context. The rest is for what is final."""
 
@@ -79,6 +80,7 @@ class StandingOutput:
         self._glance = Glance(route, compose.environment_of)
         self.timeout_seconds = PACE.timeout_seconds
         """The longest that saying one thing takes, with all of its calls."""
+        self._unreachable: set[str] = set()
         self.used: dict[str, Budget] = {}
         """Budgets that were asked for since the start, by name."""
 
@@ -145,6 +147,7 @@ class StandingOutput:
         repository = saying.standing.commit.repository
         budget = self._speaker.budget_of(repository)
         if budget is None:
+            self._note_unreachable(repository)
             return
         self.used[budget.name] = budget
         attempt = Attempt(saying, last, sink=self.sink, said=self._said, clock=self._clock)
@@ -168,6 +171,13 @@ class StandingOutput:
         if attempt.has_begun:
             self._audit(saying)
         await attempt.end(remote_id)
+
+    def _note_unreachable(self, repository: str) -> None:
+        """Say once of each repository that it is not told: on the forge of another kind that is as it should be."""
+        if repository not in self._unreachable and len(self._unreachable) < UNREACHABLE_LIMIT:
+            self._unreachable.add(repository)
+            remedy = "it is on no forge of this kind that is known, allowed and has a credential; see docs/statuses.md"
+            log.info("repository_not_told", route=self.route.name, repository=repository, reason=remedy)
 
     def _audit(self, saying: Saying) -> None:
         audit.info(
