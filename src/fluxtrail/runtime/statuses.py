@@ -5,40 +5,35 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from fnmatch import fnmatchcase
-from functools import partial
-from typing import Any
 
-import msgspec
 import structlog
 
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import ConflictError
 from fluxtrail.model.report import NewReport
 from fluxtrail.reports.dispatcher import Dispatcher
-from fluxtrail.reports.phases.dispatches import dispatch_of, why_silent
 from fluxtrail.reports.plan import Output, Planner, planner, together
 from fluxtrail.reports.routes import RouteKind
-from fluxtrail.reports.standings.budgets import Budget, Budgets, Window
+from fluxtrail.reports.standings.budgets import Budgets
 from fluxtrail.reports.standings.output import PACE, StandingOutput
 from fluxtrail.reports.standings.plan import standing_planner
 from fluxtrail.reports.standings.revisiting import Revisitor
-from fluxtrail.reports.standings.saying import Compose, Saying
-from fluxtrail.reports.standings.speakers import DeploymentSpeaker, DispatchSpeaker, Speaker, StatusSpeaker
-from fluxtrail.reports.standings.tasks import AbandonedTasks, TaskSpeaker
+from fluxtrail.reports.standings.saying import Compose
+from fluxtrail.reports.standings.speakers import Speaker
+from fluxtrail.reports.standings.tasks import AbandonedTasks
 from fluxtrail.reports.standings.words import DEFAULT_DESCRIPTION, example_values
 from fluxtrail.reports.templates import Text
 from fluxtrail.runtime.chats import chat_speaker, chat_templates, is_once
 from fluxtrail.runtime.event_routes import EventRoute, EventRoutes
 from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.forge_speakers import ForgeSpeakers
 from fluxtrail.runtime.remotes import Remotes
-from fluxtrail.runtime.settings.routes import BudgetsSetting, RouteSetting, grouping_of
-from fluxtrail.runtime.settings.sections import ForgeKind
+from fluxtrail.runtime.settings.routes import RouteSetting, grouping_of
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.telemetry import Job
-from fluxtrail.runtime.writers import NamedHost, NamedKind, Placed, PlacedTasks, Writers
+from fluxtrail.runtime.writers import Writers
 from fluxtrail.trail.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -47,17 +42,6 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 LOOKED_THROUGH = 100
 """Commits, for one that a test can be about."""
 DEFAULT_URL = "{{ url }}"
-FORGE_OF: dict[RouteKind, ForgeKind | NamedKind] = {
-    RouteKind.GITHUB_STATUS: "github",
-    RouteKind.GITHUB_DEPLOYMENT: "github",
-    RouteKind.GITHUB_DISPATCH: "github",
-    RouteKind.GITLAB_STATUS: "gitlab",
-    RouteKind.GITLAB_DEPLOYMENT: "gitlab",
-    RouteKind.AZURE_DEVOPS_STATUS: "azure_devops",
-    RouteKind.AZURE_DEVOPS_TASK: "azure_devops",
-    RouteKind.GITEA_STATUS: "gitea",
-    RouteKind.BITBUCKET_STATUS: "bitbucket",
-}
 
 
 def standing_routes(settings: Settings) -> list[RouteSetting]:
@@ -108,7 +92,7 @@ class Statuses:
         self._ledger = ledger
         self._clock = clock
         self._sessions = remotes.sessions
-        self._writers = Writers(remotes, settings)
+        self._forges = ForgeSpeakers(settings, Writers(remotes, settings), ledger_id=ledger.store.instance_id)
         self._grouping: Grouping = grouping_of(settings.environments)
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self.budgets = Budgets(ledger.store.outbox, clock)
@@ -177,85 +161,19 @@ class Statuses:
     def _speaker(self, item: RouteSetting) -> Speaker:
         if item.to.is_per_commit:
             return chat_speaker(item, self._sessions, self._settings.budgets)
-        kind = FORGE_OF[item.to]
-        find = self._finder(item)
-        budget_of = partial(forge_budget, self._settings.budgets, kind)
-        match item.to:
-            case RouteKind.GITHUB_DEPLOYMENT | RouteKind.GITLAB_DEPLOYMENT:
-                return DeploymentSpeaker(
-                    lambda repository: _known(find(repository)).deployments,
-                    find,
-                    budget_of,
-                    key_of=self._key,
-                    is_production=partial(fits, item.production),
-                    is_transient=partial(fits, item.transient),
-                )
-            case RouteKind.GITHUB_DISPATCH:
-                return DispatchSpeaker(
-                    find,
-                    budget_of,
-                    repository=item.repository or "",
-                    event_type=item.event_type,
-                    payload_of=partial(_payload, self._key, needs_branch=item.deploy_branches),
-                )
-            case RouteKind.AZURE_DEVOPS_TASK:
-                return TaskSpeaker(self._find_tasks(item), budget_of)
-            case _:
-                return StatusSpeaker(lambda repository: _known(find(repository)).statuses, find, budget_of)
-
-    def _finder(self, item: RouteSetting) -> Callable[[str], Placed | None]:
-        match FORGE_OF[item.to]:
-            case "gitea" | "bitbucket" as kind:
-                hosts = {name: NamedHost(kind=kind, host=name, api_url=item.api_url) for name in item.hosts}
-                return lambda repository: self._writers.find_named(repository, hosts.get(repository.partition("/")[0]))
-            case kind:
-                return partial(self._writers.find, kind=kind)
-
-    def _find_tasks(self, item: RouteSetting) -> Callable[[], PlacedTasks | None]:
-        return partial(self._writers.find_tasks, item.repository or "", item.token_file)
+        return self._forges.speaker(item)
 
     def _abandoned(self, item: RouteSetting) -> AbandonedTasks:
         return AbandonedTasks(
             item.to_route().sink,
-            self._find_tasks(item),
-            partial(forge_budget, self._settings.budgets, FORGE_OF[item.to]),
+            self._forges.find_tasks(item),
+            self._forges.budget_of(item),
             self._ledger.store.said,
             self.budgets,
             self._clock,
             interval=timedelta(seconds=item.interval_seconds),
             cutoff=timedelta(hours=item.abandoned_hours),
         )
-
-    def _key(self, saying: Saying) -> str:
-        """Name a deployment for ever: by the ledger that tells of it, and what it is of."""
-        standing = saying.standing
-        return f"{self._ledger.store.instance_id}/{standing.commit.sha}/{standing.environment}"
-
-
-def fits(patterns: Sequence[str], environment: str) -> bool:
-    """Whether an environment fits one of the patterns; none fits nothing."""
-    return any(fnmatchcase(environment, pattern) for pattern in patterns)
-
-
-def _known(placed: Placed | None) -> Any:
-    assert placed is not None, "asked for its budget before"
-    return placed
-
-
-def _payload(key_of: Callable[[Saying], str], saying: Saying, *, needs_branch: bool) -> Mapping[str, Any] | None:
-    """Return what a pipeline is told: gitops-connector's fields where the commit's message has them, and ours."""
-    commit = saying.standing.commit
-    found = dispatch_of(commit.subject, commit.sha)
-    if found is None and needs_branch:
-        log.info("dispatch_not_sent", repository=commit.repository, sha=commit.sha, reason=why_silent(commit.subject))
-        return None
-    stated = msgspec.to_builtins(found) if found else {"sha": commit.sha, "commitmessage": commit.subject}
-    return {
-        **stated,
-        "id": key_of(saying),
-        "environment": saying.standing.environment,
-        "repository": commit.repository,
-    }
 
 
 def _templates(item: RouteSetting) -> dict[str, Text]:
@@ -271,15 +189,3 @@ def _templates(item: RouteSetting) -> dict[str, Text]:
         name: Text(source, example=example, subject=f"setting routes.{item.name}.{name}")
         for name, source in sources.items()
     }
-
-
-def forge_budget(setting: BudgetsSetting, kind: ForgeKind | NamedKind, whose: str) -> Budget:
-    """Return the allowance of one installation (host and owner), or of one host."""
-    windows = {
-        "github": (Window(setting.github_per_minute, MINUTE), Window(setting.github_per_hour, HOUR)),
-        "gitlab": (Window(setting.gitlab_per_minute, MINUTE),),
-        "azure_devops": (Window(setting.azure_devops_per_minute, MINUTE),),
-        "gitea": (Window(setting.gitea_per_minute, MINUTE),),
-        "bitbucket": (Window(setting.bitbucket_per_hour, HOUR),),
-    }
-    return Budget(f"statuses/{whose}", windows[kind])

@@ -85,9 +85,6 @@ class Place(Protocol):
         """Whose allowance is used: `github.com/acme`. No secret."""
 
 
-FindPlace = Callable[[str], Place | None]
-"""(canonical repository) -> where it is; None where no such forge is known, or may be asked."""
-
 Spend = Callable[[], Awaitable[None]]
 """Called before each write. Raises BudgetSpentError, and StoreError."""
 
