@@ -118,7 +118,7 @@ def test_the_last_news_of_a_success_dates_its_apply_as_the_whole_does(orders: tu
                 dated[step.success.at, step.success.revision] = told_of(step)[4:]
         told = after
     success = told.success
-    if success is not None and (success.at, success.revision) in dated:
+    if success is not None and told.find_applied(success) and (success.at, success.revision) in dated:
         assert dated[success.at, success.revision] == told_of(msgspec.structs.replace(told, other=None))[4:]
 
 
@@ -235,6 +235,11 @@ def test_checks_that_are_told_after_the_success_are_news_once() -> None:
     busy = fold([good(50), heard(55, "Progressing", 2)])
     late = busy.hear(passed(50, "5.22s")).news_after(busy)
     assert [step_of_told(step) for step in late] == [45.0, None]
+
+
+def test_what_the_next_revision_tells_of_its_checks_is_no_news_of_the_last() -> None:
+    told = fold([passed(50, "5.22s"), good(50), heard(95, "Progressing", 2, APPLIED)])
+    assert [step_of_told(step) for step in told.hear(passed(100, "5.1s", 2)).news_after(told)] == [95.0]
 
 
 def step_of_told(told: Told) -> float | None:

@@ -149,14 +149,15 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return steps
 
     def _dates_anew(self, success: Heard, before: Told) -> bool:
-        """True if the apply behind the same success is dated another way now: its checks were told after it."""
+        """True if the apply behind the same success is dated better now: its checks were told after it.
+
+        What the next revision tells of its own takes the place of that: nothing is unsaid by it.
+        """
         known = before.success
-        return (
-            known is not None
-            and known.at == success.at
-            and success.says_as(known)
-            and (self._dating(success) != before._dating(known))
-        )
+        if known is None or known.at != success.at or not success.says_as(known):
+            return False
+        now, then = self._dating(success), before._dating(known)
+        return now != then and (now[1] is not None or not then[0])
 
     def _dating(self, success: Heard) -> tuple[bool, datetime | None]:
         return (True, self.find_applied(success)) if self.has_checks(success.at) else (False, None)
