@@ -113,7 +113,7 @@ class Place:
     async def running(self, **more: Any) -> AsyncIterator[Running]:
         """Run the service until it follows the manifests' branch and what is applied of it."""
         async with running(self.settings(**more), make_environ(self.folder, **self.environ)) as here:
-            await here.until_ready()
+            await here.until_followed()
 
             async def is_read() -> bool:
                 return bool((await here.ask("/commits"))["items"])

@@ -53,7 +53,7 @@ async def test_each_task_is_ended_once_and_a_restart_repeats_nothing(
     for number, hours in ((20, 1.0), (21, 71.0), (22, 100.0)):
         forges.azure_tasks.abandon(waiting(forges, number), hours_ago=hours)
     async with running(settings, environ) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Merged PR 12: scale / up (äöü)")
         await until(lambda: len(ended(forges)) == 2, "abandoned ones fail")
         deliver(clusters, repository, commit)
@@ -72,7 +72,7 @@ async def test_each_task_is_ended_once_and_a_restart_repeats_nothing(
     for plan in forges.azure_tasks.plans.values():  # were any of them told again, it would be taken
         plan.state = "inProgress"
     async with running(settings, environ) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 3\n"}, "Merged PR 14: scale")
         deliver(clusters, repository, commit)
         await until(lambda: len(ended(forges)) == 5, "the next one goes on")
@@ -87,7 +87,7 @@ async def test_a_pipeline_waits_until_all_of_its_environment_is_there(
     probe = waiting(forges, 20)
     settings = azure(tmp_path, clusters, repository, forges, TASKS)
     async with running(settings, make_environ(tmp_path, **TOKEN)) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Merged PR 12: scale")
         deliver((clusters[0], clusters[2]), repository, commit)
         forges.azure_tasks.abandon(probe)
@@ -110,7 +110,7 @@ async def test_statuses_of_a_commit_stand_side_by_side_and_its_mark_is_right(
         return {item["context"]["name"]: item["state"] for item in found}
 
     async with running(settings, make_environ(tmp_path, **TOKEN)) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         await until(lambda: shown(commit.sha) == {"production": "pending", "staging": "pending"}, "pending")
         deliver((clusters[0], clusters[2]), repository, commit)

@@ -76,7 +76,7 @@ async def test_one_slack_message_a_commit_is_changed_in_place(
         return any(words[word] in text_of(message) for message in forges.slack.messages.values())
 
     async with running(settings, environ) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await go_through(here, clusters, repository, reached=reached)
     [(channel, _)] = forges.slack.messages
     [message] = forges.slack.messages.values()
@@ -85,7 +85,7 @@ async def test_one_slack_message_a_commit_is_changed_in_place(
     assert f"<https://trail.example/commits/{commit.sha}|trail>" in text_of(message)
     count = forges.recorder.total_writes
     async with running(settings, environ) as here:
-        await here.until_ready()
+        await here.until_followed()
         await push(repository, {"apps/web.yaml": "replicas: 3\n"}, "Three")
         await until(lambda: len(forges.slack.messages) == 2, "the next commit has a message")
     later = [item.id for item in list(forges.recorder.writes)[count:]]
@@ -111,7 +111,7 @@ async def test_a_channel_that_cannot_edit_is_told_of_failure_and_recovery_alone(
 
     counts = {"pending": 0, "failed": 1, "deployed": 2}
     async with running(settings, make_environ(tmp_path)) as here:
-        await here.until_ready()
+        await here.until_followed()
         await go_through(
             here, clusters, repository, reached=lambda word: len(told("slack")) == len(told("teams")) == counts[word]
         )
@@ -140,7 +140,7 @@ async def test_webhooks_are_signed_and_cdevents_tell_an_incident_and_its_end(
         return [body for found, body, _ in forges.webhooks.bodies if found == name]
 
     async with running(settings, environ) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await go_through(here, clusters, repository)
         await until(lambda: "incident.resolved" in kinds(commit.sha), "the end of the incident")
         await until(lambda: len([b for b in bodies("audit") if commit.sha in str(b)]) == 4, "webhooks")
@@ -166,7 +166,7 @@ async def test_webhooks_are_signed_and_cdevents_tell_an_incident_and_its_end(
     assert forges.recorder.violation_counts.total() == 0
     counts = (len(forges.webhooks.bodies), len(forges.cdevents.events))
     async with running(settings, environ) as here:
-        await here.until_ready()
+        await here.until_followed()
         again = await push(repository, {"apps/web.yaml": "replicas: 3\n"}, "Three")
         await until(lambda: "change.merged" in kinds(again.sha), "the next one is told")
     assert not [b for _, b, _ in list(forges.webhooks.bodies)[counts[0] :] if commit.sha in str(b)]
@@ -191,7 +191,7 @@ async def test_routes_can_be_tried(
         running(settings_of(tmp_path, clusters, repository, *routes), make_environ(tmp_path)) as here,
         aiohttp.ClientSession() as session,
     ):
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         await here.until_verdict(commit, "pending")
         answers = {}

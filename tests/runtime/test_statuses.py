@@ -31,7 +31,7 @@ async def test_a_commit_is_pending_at_once_and_green_when_it_is_everywhere(
 ) -> None:
     await begin(clusters, repository)
     async with running(github(tmp_path, clusters, repository, forges, CHECKS), make_environ(tmp_path, **TOKEN)) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         production, staging = (commit.sha, "fluxtrail/production"), (commit.sha, "fluxtrail/staging")
         both = {production: "pending", staging: "pending"}
@@ -50,7 +50,7 @@ async def test_five_commits_in_one_interval_end_in_one_final_status_each(
 ) -> None:
     await begin(clusters, repository)
     async with running(github(tmp_path, clusters, repository, forges, CHECKS), make_environ(tmp_path, **TOKEN)) as here:
-        await here.until_ready()
+        await here.until_followed()
         commits = [await push(repository, {"apps/web.yaml": f"replicas: {n}\n"}, f"No {n}") for n in range(2, 7)]
         await until(lambda: len(told(forges)) == 10, "pending everywhere")
         deliver(clusters, repository, commits[-1])
@@ -69,13 +69,13 @@ async def test_what_was_said_is_not_said_again_after_a_restart(
     await begin(clusters, repository)
     settings, environ = github(tmp_path, clusters, repository, forges, CHECKS), make_environ(tmp_path, **TOKEN)
     async with running(settings, environ) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         deliver(clusters, repository, commit)
         await until(lambda: list(told(forges).values()) == ["success", "success"], "all is green")
     count = forges.recorder.total_writes
     async with running(settings, environ) as here:
-        await here.until_ready()
+        await here.until_followed()
         again = await push(repository, {"apps/web.yaml": "replicas: 3\n"}, "Three")
         await until(lambda: (again.sha, "fluxtrail/staging") in told(forges), "the next one is told")
     mine = [item for item in list(forges.recorder.writes)[count:] if item.sha == commit.sha]
@@ -89,7 +89,7 @@ async def test_a_deployment_is_made_once_and_told_of_in_place(
     settings = github(tmp_path, clusters, repository, forges, route)
     await begin(clusters, repository)
     async with running(settings, make_environ(tmp_path, **TOKEN)) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         await until(lambda: len([w for w in forges.recorder.writes if w.environment]) >= 2, "deployments")
         deliver(clusters, repository, commit)

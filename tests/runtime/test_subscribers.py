@@ -60,7 +60,7 @@ async def test_records_link_to_what_the_settings_say(
         return {body["callback_url"] for body in bodies if body["commit_id"] == commit.sha}
 
     async with running(settings, make_environ(tmp_path)) as here:
-        await here.until_ready()
+        await here.until_followed()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         deliver([cluster], repository, commit)
         assert await post_event(here, commit) == 200

@@ -248,6 +248,17 @@ class Running:
 
         await until(is_ready, "readiness")
 
+    async def until_followed(self) -> None:
+        """Wait until it is ready and has read its branches once: what is pushed from now on is news."""
+        await self.until_ready()
+        registry = self.service.registry
+
+        def is_read() -> bool:
+            read = {repository_id for (repository_id, _), branch in registry.branches.items() if branch.head}
+            return bool(read) and read >= {item.id for item in registry.repositories.values() if item.url}
+
+        await until(is_read, "the first look at every branch")
+
     async def targets(self) -> list[dict[str, Any]]:
         return list((await self.ask("/targets"))["items"])
 
