@@ -1,7 +1,8 @@
 """Alerts over Flux's own objects and controllers.
 
 They look at `gotk_resource_info` without its changing labels (`revision`, `ready` on its way): a series that is
-replaced by another would begin its `for` anew. `Unknown` counts as not ready: Flux says so at every retry of what fails.
+replaced by another would begin its `for` anew. `Unknown` counts as not ready: Flux says so at every retry
+of what fails.
 Clusters are told apart by `cluster`; controllers that are scraped without it stand for every cluster there is.
 """
 

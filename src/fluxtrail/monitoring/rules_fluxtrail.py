@@ -20,7 +20,7 @@ def delivery_rules() -> Group:
                 lasts="5m",
                 severity="warning",
                 summary=f"A commit does not arrive at {_NAMED}",
-                description="The oldest one has been pending for {{ $value | humanizeDuration }}; it is not held on purpose.",
+                description="The oldest one has been pending for {{ $value | humanizeDuration }}; nobody holds it.",
             ),
             Alert(
                 name="AppliedNotRunning",
