@@ -2,8 +2,8 @@
 
 A delivery is *slow* if it took longer than the threshold from merged to its stage. The objective is the share that
 shall not be slow over the window. A burn rate of 1 uses up the budget exactly in the window; an alert looks at a
-long span (is it worth it?) and a short one (is it still so?). The limits follow from the share of the budget that the long span
-may cost, so that they fit every window: over 30 days they are 14.4, 6, 3 and 1.
+long span (is it worth it?) and a short one (is it still so?). The limits follow from the share of the budget that
+the long span may cost, so that they fit every window: over 30 days they are 14.4, 6, 3 and 1.
 
 Source: https://sre.google/workbook/alerting-on-slos/ (6: multiwindow, multi-burn-rate alerts)
 """

@@ -75,16 +75,17 @@ def _absent() -> Alert:
 
 
 def _idle() -> Alert:
+    """Half an hour seen twice: counters of a controller that just came begin anew, and would look idle at once."""
     return Alert(
         name="FluxNotReconciling",
         expr=_any_kind(
-            'sum by (cluster) (increase(controller_runtime_reconcile_total{{controller="{controller}"}}[1h])) == 0'
+            'sum by (cluster) (increase(controller_runtime_reconcile_total{{controller="{controller}"}}[30m])) == 0'
             ' and on (cluster) gotk_resource_info{{customresource_kind="{kind}",suspended!="true"}}'
             " or sum by (cluster)"
-            ' (increase(controller_runtime_reconcile_total{{controller="{controller}",cluster=""}}[1h])) == 0'
+            ' (increase(controller_runtime_reconcile_total{{controller="{controller}",cluster=""}}[30m])) == 0'
             ' and on () gotk_resource_info{{customresource_kind="{kind}",suspended!="true"}}'
         ),
-        lasts="5m",
+        lasts="30m",
         severity="critical",
         summary=f"{{{{ $labels.program }}}} reconciles no {{{{ $labels.kind }}}}{_WHERE}",
         description="It serves metrics and there are objects to reconcile, but it has not touched any for an hour.",
