@@ -21,7 +21,7 @@ from fluxtrail.monitoring.objective import FAST, SLOW, objective_of
 from fluxtrail.monitoring.rules import Alert
 from fluxtrail.monitoring.ruleset import alerts, all_rules
 
-UNIT_TESTS = Path(__file__).with_name("rules_test.yaml")
+UNIT_TESTS = tuple(Path(__file__).with_name(name) for name in ("rules_test.yaml", "rules_long_test.yaml"))
 ALERTS = alerts(all_rules(objective_of()))
 MINIMUM = {
     "FluxControllerAbsent",
@@ -156,12 +156,13 @@ def test_promtool_has_no_complaint(words: list[str], tmp_path: Path) -> None:
 @pytest.mark.timeout(120)
 def test_every_alert_fires_when_it_shall_and_not_before(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(exported())
-    shutil.copy(UNIT_TESTS, tmp_path / "rules_test.yaml")
-    assert "SUCCESS" in promtool("test", "rules", "rules_test.yaml", where=tmp_path)
+    for path in UNIT_TESTS:
+        shutil.copy(path, tmp_path)
+    assert "FAILED" not in promtool("test", "rules", *(path.name for path in UNIT_TESTS), where=tmp_path)
 
 
 def test_every_alert_is_tested_and_there_is_a_world_where_none_fires() -> None:
-    tests = yaml.safe_load(UNIT_TESTS.read_text(encoding="utf-8"))["tests"]
+    tests = [test for path in UNIT_TESTS for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]]
     cases = [case for test in tests for case in test["promql_expr_test"]]
     expected = " ".join(sample["labels"] for case in cases for sample in case["exp_samples"])
     assert {one.name for one in ALERTS} <= set(re.findall(r'alertname="(\w+)"', expected))
