@@ -8,8 +8,9 @@ Source: fluxcd/flux2-monitoring-example monitoring/configs/dashboards/cluster.js
 
 from __future__ import annotations
 
+from fluxtrail.monitoring.documents import Json
 from fluxtrail.monitoring.flux import RECONCILER_KINDS, SOURCE_KINDS
-from fluxtrail.monitoring.grafana import RED_ABOVE_ZERO, Json, Query, Variable, bars, dashboard, lines, stat, table
+from fluxtrail.monitoring.grafana import RED_ABOVE_ZERO, Query, Variable, bars, dashboard, lines, stat, table
 
 _IN = 'cluster=~"$cluster",exported_namespace=~"$namespace"'
 _READINESS = {

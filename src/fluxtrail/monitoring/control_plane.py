@@ -5,7 +5,8 @@ Source: fluxcd/flux2-monitoring-example monitoring/configs/dashboards/control-pl
 
 from __future__ import annotations
 
-from fluxtrail.monitoring.grafana import Json, Query, Variable, dashboard, lines, stat
+from fluxtrail.monitoring.documents import Json
+from fluxtrail.monitoring.grafana import Query, Variable, dashboard, lines, stat
 
 _IN = 'cluster=~"$cluster",namespace=~"$namespace"'
 _PODS = f'{_IN},pod=~".*-controller-.*"'

@@ -5,8 +5,9 @@ Intervals of an hour and more, as a target may well be delivered to twice a day.
 
 from __future__ import annotations
 
+from fluxtrail.monitoring.documents import Json
 from fluxtrail.monitoring.flux import RECONCILER_KINDS
-from fluxtrail.monitoring.grafana import RED_ABOVE_ZERO, Json, Query, Variable, dashboard, lines, stat, table
+from fluxtrail.monitoring.grafana import RED_ABOVE_ZERO, Query, Variable, dashboard, lines, stat, table
 
 _IN = 'cluster=~"$cluster",namespace=~"$namespace",name=~"$target"'
 _TARGET = {"cluster": "Cluster", "namespace": "Namespace", "kind": "Kind", "name": "Name"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fluxtrail.monitoring.grafana import RED_ABOVE_ZERO, Json, Query, Variable, dashboard, lines, stat, table
+from fluxtrail.monitoring.documents import Json
+from fluxtrail.monitoring.grafana import RED_ABOVE_ZERO, Query, Variable, dashboard, lines, stat, table
 
 _IN = 'cluster=~"$cluster"'
 _SILENCE = f"time() - max by (cluster, kind) (fluxtrail_watch_last_byte_timestamp_seconds{{{_IN}}})"
