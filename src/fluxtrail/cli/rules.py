@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from fluxtrail.cli.wait import Duration
 from fluxtrail.monitoring.objective import objective_of
 from fluxtrail.monitoring.rules import RUNBOOKS, prometheus_file, prometheus_rule
 from fluxtrail.monitoring.ruleset import alerts, all_rules
+
+_TEMPLATE = re.compile(r"\{\{.*?\}\}")
+"""What Prometheus fills in when an alert fires."""
 
 
 @click.group()
@@ -24,7 +28,8 @@ def list_() -> None:
     found = alerts(all_rules(objective_of()))
     width = max(len(one.name) for one in found)
     for one in found:
-        click.echo(f"{one.name:{width}}  {one.severity:8}  {one.lasts:>4}  {one.description}")
+        said = _TEMPLATE.sub("…", one.description)
+        click.echo(f"{one.name:{width}}  {one.severity:8}  {one.lasts:>4}  {said}")
 
 
 @rules.command()

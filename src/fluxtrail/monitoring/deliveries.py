@@ -192,14 +192,15 @@ def _tables() -> tuple[tuple[int, int, Json], ...]:
             lines(
                 "Commits not found out",
                 Query("sum(increase(fluxtrail_attribution_gaps_total[1h]))", "syncs without commits"),
-                Query("sum(fluxtrail_attribution_pending)", "syncs being looked at"),
+                Query("max(fluxtrail_attribution_pending)", "syncs being looked at"),
             ),
         ),
         (
             12,
             8,
             lines(
-                "Images, by what is known", Query('sum by (state) (fluxtrail_images{cluster=~"$cluster"})', "{{state}}")
+                "Images, by what is known",
+                Query('sum by (state) (max by (cluster, state) (fluxtrail_images{cluster=~"$cluster"}))', "{{state}}"),
             ),
         ),
     )

@@ -1,4 +1,7 @@
-"""*Fluxtrail itself*: whether it sees the clusters, keeps up, and gets rid of what it has to say."""
+"""*Fluxtrail itself*: whether it sees the clusters, keeps up, and gets rid of what it has to say.
+
+What the ledger holds is the same in every process on it, so it is never added up over them.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +37,10 @@ def _now() -> tuple[tuple[int, int, Json], ...]:
     return (
         (4, 4, stat("Clusters", clusters)),
         (4, 4, stat("Longest silence", f"max({_SILENCE})", unit="s", steps=_AGES, no_value="-")),
-        (4, 4, stat("Syncs to attribute", "sum(fluxtrail_attribution_pending)")),
-        (4, 4, stat("Reports waiting", "sum(fluxtrail_reports_waiting)")),
-        (4, 4, stat("Routes down", "sum(fluxtrail_reports_receiver_down)", steps=RED_ABOVE_ZERO)),
-        (4, 4, stat("Dead letters", "sum(fluxtrail_reports_dead)", steps=RED_ABOVE_ZERO)),
+        (4, 4, stat("Syncs to attribute", "max(fluxtrail_attribution_pending)")),
+        (4, 4, stat("Reports waiting", "sum(max by (sink) (fluxtrail_reports_waiting))")),
+        (4, 4, stat("Routes down", "sum(max by (sink) (fluxtrail_reports_receiver_down))", steps=RED_ABOVE_ZERO)),
+        (4, 4, stat("Dead letters", "sum(max by (sink) (fluxtrail_reports_dead))", steps=RED_ABOVE_ZERO)),
     )
 
 
@@ -70,7 +73,7 @@ def _watching() -> tuple[tuple[int, int, Json], ...]:
 
 def _outbox() -> tuple[tuple[int, int, Json], ...]:
     return (
-        (12, 8, lines("Waiting", Query("sum by (sink) (fluxtrail_reports_waiting)", "{{sink}}"))),
+        (12, 8, lines("Waiting", Query("max by (sink) (fluxtrail_reports_waiting)", "{{sink}}"))),
         (
             12,
             8,
@@ -96,8 +99,8 @@ def _outbox() -> tuple[tuple[int, int, Json], ...]:
             7,
             table(
                 "Routes that are down, and dead letters",
-                'label_replace(sum by (sink) (fluxtrail_reports_receiver_down) > 0, "what", "down", "", "")'
-                ' or label_replace(sum by (sink) (fluxtrail_reports_dead) > 0, "what", "dead letters", "", "")',
+                'label_replace(max by (sink) (fluxtrail_reports_receiver_down) > 0, "what", "down", "", "")'
+                ' or label_replace(max by (sink) (fluxtrail_reports_dead) > 0, "what", "dead letters", "", "")',
                 {"sink": "Sink", "what": "What", "Value": "Count"},
             ),
         ),
@@ -114,7 +117,7 @@ def _hooks() -> tuple[tuple[int, int, Json], ...]:
             lines(
                 "Waiting",
                 Query("sum(fluxtrail_hooks_queue)", "for their transaction"),
-                Query("sum(fluxtrail_hooks_backlog)", "to be dealt with"),
+                Query("max(fluxtrail_hooks_backlog)", "to be dealt with"),
             ),
         ),
         (
@@ -137,9 +140,9 @@ def _ledger() -> tuple[tuple[int, int, Json], ...]:
             8,
             lines(
                 "Attribution",
-                Query("sum(fluxtrail_attribution_pending)", "pending"),
+                Query("max(fluxtrail_attribution_pending)", "pending"),
                 _increase("fluxtrail_attribution_gaps_total", "", "gaps"),
-                Query("sum(fluxtrail_image_bumps_waiting)", "images to trace"),
+                Query("max(fluxtrail_image_bumps_waiting)", "images to trace"),
             ),
         ),
         (
@@ -156,7 +159,10 @@ def _ledger() -> tuple[tuple[int, int, Json], ...]:
             8,
             lines(
                 "Deployment records, by what GitHub was told",
-                Query(f"sum by (told) (fluxtrail_deployment_records{{{_IN}}})", "{{told}}"),
+                Query(
+                    f"sum by (told) (max by (cluster, status, told) (fluxtrail_deployment_records{{{_IN}}}))",
+                    "{{told}}",
+                ),
             ),
         ),
         (

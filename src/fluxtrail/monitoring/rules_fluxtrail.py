@@ -97,7 +97,7 @@ def _reports() -> tuple[Alert, ...]:
             name="RecordUploadFailing",
             expr="label_replace(sum(increase(deptracker_post_record_hard_fail[1h])"
             ' + increase(deptracker_post_record_client_error[1h])) > 0, "what", "requests failed", "", "")\n'
-            'or label_replace(sum(fluxtrail_deployment_records{told="refused"}) > 0,'
+            'or label_replace(sum(max by (cluster, status) (fluxtrail_deployment_records{told="refused"})) > 0,'
             ' "what", "records are refused", "", "")',
             lasts="10m",
             severity="warning",
