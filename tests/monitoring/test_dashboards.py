@@ -8,9 +8,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from tests.cli.golden import Golden
+from tests.deploy.test_local_stack import labels_of
 from tests.docs.pages import ROOT, page, spans
 from tests.docs.test_metrics_page import named
 from tests.monitoring.queries import metrics_in, panel_queries, panels, rule_queries
+from tests.monitoring.samples import exposition
 
 from fluxtrail.cli.main import cli
 from fluxtrail.monitoring.dashboards import DASHBOARDS, Dashboard, dashboard_json
@@ -177,3 +179,19 @@ class TestCommand:
         done = CliRunner().invoke(cli, ["dashboards", "export", "fluxtrail", "-o", str(tmp_path / "file" / "below")])
         assert done.exit_code == 2
         assert "cannot be written" in done.stderr
+
+
+_SELECTOR = re.compile(r"(fluxtrail_\w+)\{([^}]*)\}")
+
+
+def selected() -> list[tuple[str, str]]:
+    """Every selector of ours, in queries and in the sample series: the metric, and the labels it goes by."""
+    texts = [expr for _, expr in (*panel_queries(), *rule_queries())]
+    return sorted({found for text in (*texts, exposition(1)) for found in _SELECTOR.findall(text)})
+
+
+@pytest.mark.parametrize(("metric", "matchers"), selected())
+def test_selectors_go_by_labels_that_the_metric_has(metric: str, matchers: str) -> None:
+    (family,) = named(metric)
+    used = set(re.findall(r'(\w+)[=!]~?"', matchers)) - {"le"}
+    assert used <= labels_of()[family]
