@@ -28,6 +28,10 @@ ALL = (
     ("records",),
     ("records_kill", "--kills", str(KILLS)),
     ("records_outage", "--outage", "600"),
+    ("standings",),
+    ("statuses", "--clusters", "20", "--hours", "0.5", "--time-scale", "12", "--spread", "60"),
+    ("statuses_five",),
+    ("statuses_kill", "--kills", str(KILLS), "--changes", "20"),
     ("rollouts",),
     ("rollouts", "--kills", "2"),
 )

@@ -27,7 +27,8 @@ from fluxtrail.ledger.sqlite import connect_reader
 from fluxtrail.model.observation import ClusterUid, Observation, Seen
 from fluxtrail.runtime.assembly import open_service
 from fluxtrail.runtime.service import Service
-from fluxtrail.runtime.settings import ApiSetting, GitSetting, HealthSetting, LedgerSetting, MetricsSetting, Settings
+from fluxtrail.runtime.settings.sections import ApiSetting, GitSetting, HealthSetting, LedgerSetting, MetricsSetting
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.trail.follower import Follower
 
 BAR = "p50 <= 20 ms, p99 <= 250 ms"

@@ -19,10 +19,10 @@ from benchmarks.measuring import Stopwatch, report, run
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import SaidRecord
-from fluxtrail.reports.routes import Route, RouteKind
+from fluxtrail.reports.routes import DEFAULT_CONTEXT, Route, RouteKind
 from fluxtrail.reports.standings.glancing import Glance
 from fluxtrail.reports.standings.saying import Compose
-from fluxtrail.reports.standings.words import DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, example_values
+from fluxtrail.reports.standings.words import DEFAULT_DESCRIPTION, example_values
 from fluxtrail.reports.templates import Text
 
 SETTLE_AFTER = timedelta(minutes=10)
@@ -75,9 +75,15 @@ async def _measure(world: World, name: str, commit: CommitId, *, times: int, is_
     for _ in range(times):
         composes.speech(commit, trail, [], world.now)
     words_ms = 1000 * watch.cpu_seconds / times
-    figures = {"outline": outline_ms, "glance": glance_ms, "trail": trail_ms, "words": words_ms}
-    what = f"a commit that is {name}"
-    report("standings", what, deliveries=deliveries, **{f"{key}_cpu_ms": value for key, value in figures.items()})
+    report(
+        "standings",
+        f"a commit that is {name}",
+        deliveries=deliveries,
+        outline_cpu_ms=outline_ms,
+        glance_cpu_ms=glance_ms,
+        trail_cpu_ms=trail_ms,
+        words_cpu_ms=words_ms,
+    )
     if is_profiled:
         pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
 

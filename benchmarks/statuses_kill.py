@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from benchmarks.kill import kill_again_and_again, start_ready
+from benchmarks.kill import HOLD_SECONDS, kill_again_and_again, start_ready
 from benchmarks.outcomes import folder_for, summary_of, told
 from benchmarks.records_world import sink_metrics, until_quiet
 from benchmarks.statuses_world import calls_by_kind, wrong_statuses
@@ -85,12 +85,14 @@ async def kill_while_saying(
     seed: int,
     changes: int,
     time_scale: float = 20.0,
-    hold_seconds: float = 4.0,
+    hold_seconds: float = HOLD_SECONDS,
     patience_seconds: float = 300.0,
 ) -> Outcome:
     """Play a world with kills and trouble, and compare what stands on its commits in the end.
 
     Args:
+        hold_seconds: real ones, for which what will be undone stays: longer than two restarts in a row, for of what
+            came and went while it was away nobody can tell.
         patience_seconds: for which, after the world is quiet, what was put off is waited for.
     """
     outcome = Outcome(kills=kills, seed=seed)
@@ -294,6 +296,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--changes", type=int, help="default: as many as kills, 20 at least")
     parser.add_argument("--time-scale", type=float, default=20.0)
+    parser.add_argument(
+        "--hold", type=float, default=HOLD_SECONDS, help="real seconds for which what will be undone stays"
+    )
     parser.add_argument("--patience", type=float, default=600.0, help="seconds for the end to come out right")
     parser.add_argument("--keep", type=Path, help="keep the world, the ledger and the logs here")
     options = parser.parse_args()
@@ -305,6 +310,7 @@ def main() -> int:
                 seed=options.seed,
                 changes=options.changes or max(20, options.kills),
                 time_scale=options.time_scale,
+                hold_seconds=options.hold,
                 patience_seconds=options.patience,
             )
         )

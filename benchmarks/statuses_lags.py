@@ -110,7 +110,7 @@ def read_lags(history: History, writes: Sequence[Write], environments: Sequence[
         known = events.get((sha, environment), [])
         last_final: datetime | None = None
         for step in steps:
-            event = _decisive(step, known, last_final)
+            event = decisive(step, known, last_final)
             if event is not None:
                 since_ledger = max((step.at - event.seen_at).total_seconds(), 0.0)
                 found.append(Lag(since_ledger, (step.at - event.at).total_seconds(), step.is_final, system))
@@ -118,7 +118,13 @@ def read_lags(history: History, writes: Sequence[Write], environments: Sequence[
     return found
 
 
-def _decisive(step: Write, known: Iterable[Event], last_final: datetime | None) -> Event | None:
+def decisive(step: Write, known: Iterable[Event], last_final: datetime | None) -> Event | None:
+    """Return what of a commit's history in an environment made a state of it; None where that cannot be told.
+
+    Args:
+        known: oldest first.
+        last_final: when something final was told of it before.
+    """
     before = [event for event in known if event.at <= step.at and (last_final is None or event.seen_at > last_final)]
     if step.state == "success":
         return next((event for event in reversed(before) if event.kind == "verdict"), None)

@@ -35,7 +35,7 @@ ENVIRONMENTS: tuple[Json, ...] = (
 TOLD = (SOURCE_REPOSITORY, MANIFESTS_REPOSITORY)
 DEPLOYMENT_ENVIRONMENTS = ("europe", "staging")
 STATUSES, DEPLOYMENTS = "github", "github_deployments"
-FETCH_SECONDS = 900.0
+FETCH_SECONDS = 300.0
 """Flux looks by itself; mostly it is told of a push before."""
 _PARSE_ONCE = (
     "import functools; from fluxtrail.clusters import kubeconfig; "

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fluxtrail.cli import run as command
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 
 TRACKER = {"GITHUB_ORG": "acme", "LOGICAL_ENVIRONMENT": "production", "CLUSTER": "prod-eu"}
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import aiohttp
 import pytest
-from tests.contract.world import World, observing
+from tests.contract.world import World, observing, open_world
 
-from fluxtrail.clusters.connection import Connection
-from fluxtrail.clusters.endpoint import BearerTokenFile, Endpoint
 from fluxtrail.model.errors import UpstreamError
 from fluxtrail.simulator.apiserver.server import ApiServer
 
@@ -24,17 +20,8 @@ async def server() -> AsyncIterator[ApiServer]:
 
 @pytest.fixture
 async def world(server: ApiServer, tmp_path: Path) -> AsyncIterator[World]:
-    (tmp_path / "token").write_text("first")
-    async with AsyncExitStack() as stack:
-        login = BearerTokenFile(path=tmp_path / "token", subject="tokenFile")
-        endpoint = Endpoint(name="dead", server=server.url, login=login)
-        connection = await stack.enter_async_context(Connection(endpoint))
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        made = World(connection, session, make_old=server.faults.compact)
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": made.namespace}}
-        await made.call("POST", "/api/v1/namespaces", namespace)
-        await made.create("one")
-        yield made
+    async with open_world(server, tmp_path, "one") as world:
+        yield world
 
 
 @pytest.mark.parametrize("has_bytes", [True, False], ids=["after-events", "from-the-start"])

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from tests.contract.world import Observer, World, observing
+from tests.contract.world import Observer, World, observing, open_world
 
-from fluxtrail.clusters.connection import Connection
-from fluxtrail.clusters.endpoint import BearerTokenFile, Endpoint
 from fluxtrail.simulator.apiserver.server import ApiServer
 
 PLURAL = "externalartifacts"
@@ -27,17 +23,7 @@ async def server() -> AsyncIterator[ApiServer]:
 
 @pytest.fixture
 async def world(server: ApiServer, tmp_path: Path) -> AsyncIterator[World]:
-    (tmp_path / "token").write_text("first")
-    async with AsyncExitStack() as stack:
-        login = BearerTokenFile(path=tmp_path / "token", subject="tokenFile")
-        endpoint = Endpoint(name="faulty", server=server.url, login=login)
-        connection = await stack.enter_async_context(Connection(endpoint))
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        world = World(connection, session, make_old=server.faults.compact)
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}}
-        await world.call("POST", "/api/v1/namespaces", namespace)
-        await world.create("one")
-        await world.create("two")
+    async with open_world(server, tmp_path, "one", "two") as world:
         yield world
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,9 +14,11 @@ import msgspec
 
 from fluxtrail.clusters.clock import SystemClock
 from fluxtrail.clusters.connection import Connection
+from fluxtrail.clusters.endpoint import BearerTokenFile, Endpoint
 from fluxtrail.clusters.subjects import Subject, WatchOptions
 from fluxtrail.clusters.watcher import Watcher
 from fluxtrail.model.observation import Current, Gone, Listed, Observation, Seen, Unavailable
+from fluxtrail.simulator.apiserver.server import ApiServer
 
 FLUX = "source.toolkit.fluxcd.io"
 """ExternalArtifacts: the one kind of Flux that no controller of its own writes to, so that a test may."""
@@ -134,6 +137,23 @@ class World:
             "namespaces": (self.namespace,),
         }
         return Subject(**(settings | changes))
+
+
+@asynccontextmanager
+async def open_world(server: ApiServer, folder: Path, *names: str) -> AsyncIterator[World]:
+    """Open a world on a simulated server, with these objects, by a token that is in `folder`."""
+    (folder / "token").write_text("first")
+    login = BearerTokenFile(path=folder / "token", subject="tokenFile")
+    async with (
+        Connection(Endpoint(name=server.name, server=server.url, login=login)) as connection,
+        aiohttp.ClientSession() as session,
+    ):
+        world = World(connection, session, make_old=server.faults.compact)
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}}
+        await world.call("POST", "/api/v1/namespaces", namespace)
+        for name in names:
+            await world.create(name)
+        yield world
 
 
 class BriskClock(SystemClock):

@@ -17,7 +17,7 @@ from tests.deploy.documents import ROOT, Document, load
 from tests.docs.pages import page, spans, tables
 from tests.docs.test_metrics_page import NAMES, named
 
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.web.server import parse_address
 
 LOCAL = ROOT / "local"

@@ -11,9 +11,10 @@ from tests.deploy.documents import DEPLOY, Document, find, manifests, render
 
 from fluxtrail import __version__
 from fluxtrail.clusters.lease import LEASE_GROUP, LEASE_PLURAL, LEASE_VERBS
-from fluxtrail.runtime.settings import LeaseSetting, Settings, load_settings
-from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES
-from fluxtrail.runtime.settings_tracker import TRACKER_NAMES
+from fluxtrail.runtime.settings.connector import CONNECTOR_NAMES
+from fluxtrail.runtime.settings.sections import LeaseSetting
+from fluxtrail.runtime.settings.settings import Settings, load_settings
+from fluxtrail.runtime.settings.tracker import TRACKER_NAMES
 from fluxtrail.web.access import check_binding
 from fluxtrail.web.server import parse_address
 

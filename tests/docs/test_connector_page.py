@@ -11,8 +11,8 @@ import yaml
 from tests.docs.pages import page
 
 from fluxtrail.reports.phases.records import PhaseRecord
-from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES, OWN_TOKENS
-from fluxtrail.runtime.settings_hooks import HooksSetting
+from fluxtrail.runtime.settings.connector import CONNECTOR_NAMES, OWN_TOKENS
+from fluxtrail.runtime.settings.hooks import HooksSetting
 
 PAGE = page("migrate-from-gitops-connector.md")
 
@@ -29,6 +29,12 @@ def test_every_variable_is_listed(name: str) -> None:
 @pytest.mark.parametrize("number", range(1, 17))
 def test_every_weakness_has_its_row(number: int) -> None:
     assert f"\n| {number} | " in PAGE
+
+
+@pytest.mark.parametrize("number", range(1, 16))
+def test_every_weakness_is_shown_over_a_whole_service(number: int) -> None:
+    [row] = [line for line in PAGE.splitlines() if line.startswith(f"| {number} | ")]
+    assert re.search(r"`tests/runtime/test_gitops_connector\w*\.py:test_\w+`", row)
 
 
 def test_the_record_is_one() -> None:

@@ -11,8 +11,8 @@ from fluxtrail.model import deployment
 from fluxtrail.model.deployment import RISKS, UNKNOWN_LIMIT, UNKNOWN_WAITS, DeploymentStatus, Told
 from fluxtrail.model.workloads import NOTE_PREFIX
 from fluxtrail.remotes.github.artifact_wire import CLUSTER_LIMIT, JOB_LIMIT
-from fluxtrail.runtime.settings import load_settings
-from fluxtrail.runtime.settings_records import destinations
+from fluxtrail.runtime.settings.records import destinations
+from fluxtrail.runtime.settings.settings import load_settings
 from fluxtrail.trail.workloads.view import MAX_CUSTOM_KINDS
 
 PAGE = page("deployment-records.md")

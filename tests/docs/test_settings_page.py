@@ -10,9 +10,9 @@ from pydantic_core import to_jsonable_python
 from tests.docs.pages import blocks, page, spans, table
 
 from fluxtrail.cli.run import FLAGS, run
-from fluxtrail.runtime.settings import REPLACED_NAMES, Settings, load_settings
-from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES, OWN_TOKENS
-from fluxtrail.runtime.settings_tracker import TRACKER_CREDENTIALS, TRACKER_NAMES
+from fluxtrail.runtime.settings.connector import CONNECTOR_NAMES, OWN_TOKENS
+from fluxtrail.runtime.settings.settings import REPLACED_NAMES, Settings, load_settings
+from fluxtrail.runtime.settings.tracker import TRACKER_CREDENTIALS, TRACKER_NAMES
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:

@@ -23,13 +23,13 @@ from fluxtrail.remotes.gitlab import statuses as gitlab
 from fluxtrail.remotes.webhooks import signing
 from fluxtrail.reports.events import cdevents, document
 from fluxtrail.reports.messages.parts import DEFAULT_TEXT
-from fluxtrail.reports.routes import Commits, RouteKind, Until
+from fluxtrail.reports.routes import DEFAULT_CONTEXT, Commits, RouteKind, Until
 from fluxtrail.reports.standings.budgets import PENDING_SHARE
-from fluxtrail.reports.standings.words import DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, MESSAGE_BYTES
-from fluxtrail.runtime.settings import load_settings
-from fluxtrail.runtime.settings_hooks import SHORTEST_SECRET, SenderSetting
-from fluxtrail.runtime.settings_routes import EnvironmentSetting, RouteSetting
-from fluxtrail.runtime.settings_templates import template_values
+from fluxtrail.reports.standings.words import DEFAULT_DESCRIPTION, MESSAGE_BYTES
+from fluxtrail.runtime.settings.hooks import SHORTEST_SECRET, SenderSetting
+from fluxtrail.runtime.settings.routes import EnvironmentSetting, RouteSetting
+from fluxtrail.runtime.settings.settings import load_settings
+from fluxtrail.runtime.settings.templates import template_values
 from fluxtrail.web.hooks.answers import _STATUS
 from fluxtrail.web.hooks.bodies import BODY_LIMIT_BYTES, BODY_SECONDS
 from fluxtrail.web.hooks.reading import PATHS

@@ -387,6 +387,19 @@ async def test_budget_is_never_exceeded_in_any_window(ledger: SqlLedger) -> None
     assert await ledger.outbox.spend("none at all", limit=0, per=hour, now=at(0)) == hour
 
 
+async def test_budgets_that_are_spent_together_are_spent_all_or_none(ledger: SqlLedger) -> None:
+    minute, hour = timedelta(minutes=1), timedelta(hours=1)
+
+    async def spend(seconds: float) -> timedelta | None:
+        return await ledger.outbox.spend_each([("b/0", 2, minute), ("b/1", 3, hour)], now=at(seconds))
+
+    assert [await spend(0), await spend(1), await spend(2)] == [None, None, timedelta(seconds=58)]
+    assert await ledger.outbox.spent("b/1", per=hour, now=at(2)) == 2
+    assert await spend(60) is None
+    assert await spend(119) == timedelta(seconds=3481)
+    assert await ledger.outbox.spent("b/0", per=minute, now=at(119)) == 1
+
+
 async def test_one_leads_until_it_stops_renewing(ledger: SqlLedger, clock: StillClock) -> None:
     lead = ledger.leadership
     assert await lead.acquire("figures", "a", LEASE)

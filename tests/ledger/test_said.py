@@ -7,7 +7,7 @@ from datetime import timedelta
 from tests.ledger.world import NOON
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.report import SaidRecord
+from fluxtrail.model.report import Mode, NewReport, SaidRecord
 
 
 def said(
@@ -39,18 +39,35 @@ async def test_many_commits_are_found_in_one_go(ledger: SqlLedger) -> None:
     assert len(found) == 500
 
 
-async def test_what_is_open_is_listed_the_longest_unchanged_first(ledger: SqlLedger) -> None:
+async def test_what_is_open_is_listed_a_page_at_a_time(ledger: SqlLedger) -> None:
     await ledger.said.note(
         [
-            said("1/production", minutes=3),
-            said("2/production", minutes=1, state="running"),
-            said("3/production", minutes=0, state="success"),
-            said("2/staging", minutes=2),
+            said("1/production"),
+            said("2/production", state="running"),
+            said("2/staging"),
+            said("3/production", state="success"),
             said("4/production", sink="route.other"),
+            said("5/production"),
         ]
     )
-    assert await ledger.said.open_parents("route.checks", ["pending", "running"], limit=10) == ["2", "1"]
-    assert await ledger.said.open_parents("route.checks", ["pending", "running"], limit=1) == ["2"]
+    await ledger.said.note([said("1/production", minutes=5)])
+    first, after = await ledger.said.open_parents("route.checks", after=0, limit=3)
+    second, end = await ledger.said.open_parents("route.checks", after=after, limit=3)
+    assert (first, second, end) == (["1", "2"], ["5"], 0)
+
+
+async def test_what_a_receiver_refuses_is_not_listed_as_open(ledger: SqlLedger) -> None:
+    await ledger.said.note([said(f"{number}/production") for number in range(1, 6)])
+    async with ledger.unit() as unit:
+        await unit.add_reports(
+            [NewReport(sink="route.checks", key=str(key), mode=Mode.LATEST, body=b"") for key in range(1, 5)]
+        )
+    claimed = await ledger.outbox.claim(["route.checks"], owner="me", limit=9, lease=timedelta(minutes=1))
+    dead, refused, waiting, _sending = sorted(claimed, key=lambda report: report.key)
+    await ledger.outbox.bury([dead], answer="404")
+    await ledger.outbox.postpone([refused], until=NOON + timedelta(hours=1), answer="403")
+    await ledger.outbox.postpone([waiting], until=NOON + timedelta(hours=1), answer="")
+    assert await ledger.said.open_parents("route.checks", after=0, limit=9) == (["3", "4", "5"], 0)
 
 
 async def test_what_is_old_is_forgotten_a_bite_at_a_time(ledger: SqlLedger) -> None:

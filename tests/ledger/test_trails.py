@@ -369,3 +369,12 @@ async def test_outlines_have_the_verdicts_that_are_kept_and_name_what_only_carri
     assert (found[commit.id].repository, found[commit.id].is_carrier) == ("github.com/acme/shop", False)
     assert found[carrier.id].is_carrier
     assert set(found) == {commit.id, carrier.id}
+    assert not any(outline.awaits_export for outline in found.values())
+
+
+async def test_an_outline_tells_that_an_export_is_waited_for(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        commit, manifests = await Shop(unit).make()
+        [carrier] = await World(unit).commits(manifests, range(11, 12), is_carrier=True)
+    found = await ledger.outlines([commit.id, carrier.id])
+    assert {id_: outline.awaits_export for id_, outline in found.items()} == {commit.id: True, carrier.id: False}

@@ -38,7 +38,8 @@ from fluxtrail.runtime import telemetry as module
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.logs import configure_logs
 from fluxtrail.runtime.routes import Routes, read_routes
-from fluxtrail.runtime.settings import Settings, TelemetrySetting
+from fluxtrail.runtime.settings.sections import TelemetrySetting
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.telemetry import Telemetry, open_telemetry, resource_of
 
 SOURCE, CARRIER = 1, 2

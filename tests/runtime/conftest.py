@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
+from tests.runtime.telling import open_clusters
+from tests.runtime.worlds import Cluster, make_repository
 
-from fluxtrail.runtime.settings import REPLACED_NAMES
+from fluxtrail.runtime.settings.settings import REPLACED_NAMES
+from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.forges.server import Forges
+from fluxtrail.simulator.repositories import Repository
 
 FOREIGN = (*REPLACED_NAMES, "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 OURS = ("FLUXTRAIL_", "GITHUB_")
@@ -26,3 +31,26 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name in FOREIGN or (name.startswith(OURS) and not name.startswith("FLUXTRAIL_TEST_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def forges() -> AsyncIterator[Forges]:
+    async with Forges(SimulatedClock()) as found:
+        yield found
+
+
+@pytest.fixture
+async def repository(tmp_path: Path) -> Repository:
+    return await make_repository(tmp_path / "repositories")
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    async with open_clusters("prod") as (made,):
+        yield made
+
+
+@pytest.fixture
+async def clusters() -> AsyncIterator[list[Cluster]]:
+    async with open_clusters("prod-eu", "prod-us", "staging") as made:
+        yield made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from tests.runtime.worlds import (
     until,
 )
 
-from fluxtrail.runtime.settings import Settings, load_settings
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
 from fluxtrail.simulator.forges.azure_tasks import AzurePullRequest, Plan
@@ -58,6 +58,8 @@ class Place:
     """Where the manifests repository is."""
     repository: Repository
     clusters: list[Cluster]
+    paths: Mapping[str, str]
+    """What of the repository a cluster's Kustomization applies, by the cluster's name; all of it by default."""
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -68,6 +70,11 @@ class Place:
     def url(self) -> str:
         """The manifests repository, as Flux has it."""
         return f"{_hosts(self.forges)[self.manifests]}/{_PATHS[self.manifests]}"
+
+    @property
+    def pulls(self) -> str:
+        """Where pull requests with tasks are."""
+        return PULLS
 
     @property
     def subscribers(self) -> Path:
@@ -123,7 +130,27 @@ class Place:
         """Let Flux apply a commit, everywhere by default."""
         for cluster in clusters or self.clusters:
             cluster.fetch(commit, url=self.url)
-            cluster.apply(commit)
+            cluster.apply(commit, path=self.paths.get(cluster.name, "./"))
+
+    def say(
+        self,
+        commit: Commit,
+        *,
+        ready: str,
+        reason: str,
+        cluster: Cluster | None = None,
+        name: str = "apps",
+        **more: Any,
+    ) -> None:
+        """Let Flux fetch a commit, and a Kustomization say what else came of it."""
+        cluster = cluster or self.cluster
+        cluster.fetch(commit, url=self.url)
+        say(cluster, commit, ready=ready, reason=reason, name=name, **more)
+
+    def pass_by(self, commit: Commit, cluster: Cluster) -> None:
+        """Let Flux apply a commit that changes nothing on a cluster."""
+        text = revision(commit)
+        self.say(commit, cluster=cluster, ready="True", reason="ReconciliationSucceeded", lastAppliedRevision=text)
 
     def told(self, commit: Commit) -> dict[str, str]:
         """What stands on a commit of the manifests, by context; of Azure DevOps with the genre before it."""
@@ -161,9 +188,10 @@ class Place:
     def said(self, subscriber: str, commit: Commit) -> list[tuple[str, str, str]]:
         """The same as (name, state, message)."""
         fields = ("status_name", "state", "message")
-        return [tuple(body[name] for name in fields) for body in self.records(subscriber, commit)]  # type: ignore[misc]
+        return [tuple(body[name] for name in fields) for body in self.records(subscriber, commit)]
 
 
+_FOLDERS = ("apps", "infra", "dev", "prod")
 _PATHS: dict[Side, str] = {"GITHUB": "acme/manifests", "AZDO": "azure/acme/shop/_git/manifests"}
 
 
@@ -194,9 +222,19 @@ def _variables(forges: Forges, manifests: Side, pipelines: Side, operator: str) 
 
 @asynccontextmanager
 async def open_place(
-    folder: Path, manifests: Side = "GITHUB", pipelines: Side = "GITHUB", *clusters: str, operator: str = "FLUX"
+    folder: Path,
+    manifests: Side = "GITHUB",
+    pipelines: Side = "GITHUB",
+    *,
+    operator: str = "FLUX",
+    paths: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Place]:
-    """Open it with a first commit that every cluster (`prod` by default) has applied."""
+    """Open it with a first commit that every cluster has applied.
+
+    Args:
+        paths: the clusters, and what each applies; `prod` with everything by default.
+    """
+    paths = paths or {"prod": "./"}
     forges = Forges(SimulatedClock())
     forges.trust(tokens={SYSTEMS[side]: token for side, token in TOKENS.items()}, webhooks={})
     git = GitServer(root=folder / "git", user="x-access-token", password=TOKENS[manifests])
@@ -209,14 +247,20 @@ async def open_place(
     await repository.create()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(forges)
-        made = [Cluster(name) for name in clusters or ("prod",)]
+        made = [Cluster(name) for name in paths]
         for cluster in made:
             await stack.enter_async_context(cluster.server)
         environ = _variables(forges, manifests, pipelines, operator)
         place = Place(
-            folder=folder, forges=forges, manifests=manifests, repository=repository, clusters=made, environ=environ
+            folder=folder,
+            forges=forges,
+            manifests=manifests,
+            repository=repository,
+            clusters=made,
+            paths=paths,
+            environ=environ,
         )
-        place.deliver(await place.push("First"))
+        place.deliver(await place.push("First", {f"{name}/web.yaml": "replicas: 0\n" for name in _FOLDERS}))
         yield place
 
 
@@ -224,8 +268,9 @@ async def open_place(
 
 
 def event(commit: Commit, reason: str, message: str = "", **changes: Any) -> dict[str, Any]:
-    """What Flux posts of the Kustomization `apps`."""
-    involved = {"kind": changes.pop("kind", "Kustomization"), "namespace": NAMESPACE, "name": "apps", "uid": "u1"}
+    """What Flux posts: of the Kustomization `apps`, where nothing else is stated."""
+    kind, name = changes.pop("kind", "Kustomization"), changes.pop("name", "apps")
+    involved = {"kind": kind, "namespace": NAMESPACE, "name": name, "uid": "u1"}
     return {
         "involvedObject": involved,
         "severity": "error" if "Failed" in reason else "info",

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from tests.runtime.worlds import (
-    NAMESPACE,
-    Cluster,
-    ago,
-    make_environ,
-    make_repository,
-    make_settings,
-    push,
-    revision,
-    running,
-    until,
-)
+from tests.runtime.telling import begin, deliver, say, settings_of
+from tests.runtime.worlds import Cluster, make_environ, push, revision, running, until
 
-from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.forges.azure_tasks import AzurePullRequest, Plan
 from fluxtrail.simulator.forges.server import Forges
-from fluxtrail.simulator.repositories import Commit, Repository
-from fluxtrail.simulator.statuses import Conditions
+from fluxtrail.simulator.repositories import Repository
 
 TOKEN = {"AZURE_DEVOPS_TOKEN": "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdef"}
-CLUSTERS = ("prod-eu", "prod-us", "staging")
-ENVIRONMENTS = [{"name": "production", "clusters": ["prod-*"]}]
 PLACE = "acme/shop/deployments"
 TASKS = {
     "name": "approvals",
@@ -39,56 +24,10 @@ TASKS = {
 }
 
 
-@pytest.fixture
-async def forges() -> AsyncIterator[Forges]:
-    async with Forges(SimulatedClock()) as found:
-        yield found
-
-
-@pytest.fixture
-async def clusters() -> AsyncIterator[list[Cluster]]:
-    made = [Cluster(name) for name in CLUSTERS]
-    for cluster in made:
-        await cluster.server.start()
-    yield made
-    for cluster in made:
-        await cluster.server.stop()
-
-
-@pytest.fixture
-async def repository(tmp_path: Path) -> Repository:
-    return await make_repository(tmp_path / "repositories")
-
-
-def settings_of(
-    folder: Path, clusters: list[Cluster], repository: Repository, forges: Forges, route: dict[str, Any]
-) -> Any:
+def azure(folder: Path, clusters: list[Cluster], repository: Repository, forges: Forges, route: Any) -> Settings:
     forge = {"kind": "azure_devops", "owner": "acme/shop", "repo": "fleet"}
-    return make_settings(
-        folder,
-        *clusters,
-        forges=[{"host": "ado.test", "kind": "azure_devops", "api_url": f"{forges.url}/azure"}],
-        repositories=[{"url": repository.url, "branch": "main", "forge": forge}],
-        environments=ENVIRONMENTS,
-        routes=[route],
-        public_url="https://trail.example",
-    )
-
-
-async def begin(clusters: list[Cluster], repository: Repository) -> None:
-    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "First")
-    for cluster in clusters:
-        cluster.fetch(first, url=repository.url)
-        cluster.apply(first, path="./apps")
-
-
-def say(cluster: Cluster, commit: Commit, *, ready: str, reason: str, **more: Any) -> None:
-    """Let the Kustomization say what came of a commit; its manifests are as before."""
-    found = cluster.store.get("kustomizations", "apps", NAMESPACE)["status"]
-    conditions = Conditions(found["conditions"], generation=1)
-    conditions.set("Ready", ready, reason, f"{reason} of {revision(commit)}", at=ago(0))
-    status = {"lastAttemptedRevision": revision(commit), "conditions": conditions.listed(), **more}
-    cluster.store.patch_status("kustomizations", "apps", NAMESPACE, status)
+    named = [{"host": "ado.test", "kind": "azure_devops", "api_url": f"{forges.url}/azure"}]
+    return settings_of(folder, clusters, repository, route, forge=forge, forges=named)
 
 
 def waiting(forges: Forges, number: int, *, project: str = "p1") -> AzurePullRequest:
@@ -107,8 +46,8 @@ def ended(forges: Forges) -> list[tuple[str, str]]:
 async def test_each_task_is_ended_once_and_a_restart_repeats_nothing(
     tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
 ) -> None:
-    await begin(clusters, repository)
-    settings, environ = settings_of(tmp_path, clusters, repository, forges, TASKS), make_environ(tmp_path, **TOKEN)
+    await begin(clusters, repository, path="./apps")
+    settings, environ = azure(tmp_path, clusters, repository, forges, TASKS), make_environ(tmp_path, **TOKEN)
     for number in (12, 13, 14):
         waiting(forges, number)
     for number, hours in ((20, 1.0), (21, 71.0), (22, 100.0)):
@@ -117,9 +56,7 @@ async def test_each_task_is_ended_once_and_a_restart_repeats_nothing(
         await here.until_ready()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Merged PR 12: scale / up (äöü)")
         await until(lambda: len(ended(forges)) == 2, "abandoned ones fail")
-        for cluster in clusters:
-            cluster.fetch(commit, url=repository.url)
-            cluster.apply(commit)
+        deliver(clusters, repository, commit)
         await until(lambda: ("task12", "succeeded") in ended(forges), "a pipeline goes on")
         aside = await push(repository, {"docs/a.md": "x\n"}, "Merged PR 13: words only")
         for cluster in clusters:
@@ -137,9 +74,7 @@ async def test_each_task_is_ended_once_and_a_restart_repeats_nothing(
     async with running(settings, environ) as here:
         await here.until_ready()
         commit = await push(repository, {"apps/web.yaml": "replicas: 3\n"}, "Merged PR 14: scale")
-        for cluster in clusters:
-            cluster.fetch(commit, url=repository.url)
-            cluster.apply(commit)
+        deliver(clusters, repository, commit)
         await until(lambda: len(ended(forges)) == 5, "the next one goes on")
     assert ended(forges)[4:] == [("task14", "succeeded")]
 
@@ -147,16 +82,14 @@ async def test_each_task_is_ended_once_and_a_restart_repeats_nothing(
 async def test_a_pipeline_waits_until_all_of_its_environment_is_there(
     tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
 ) -> None:
-    await begin(clusters, repository)
+    await begin(clusters, repository, path="./apps")
     waiting(forges, 12)
     probe = waiting(forges, 20)
-    settings = settings_of(tmp_path, clusters, repository, forges, TASKS)
+    settings = azure(tmp_path, clusters, repository, forges, TASKS)
     async with running(settings, make_environ(tmp_path, **TOKEN)) as here:
         await here.until_ready()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Merged PR 12: scale")
-        for cluster in (clusters[0], clusters[2]):
-            cluster.fetch(commit, url=repository.url)
-            cluster.apply(commit)
+        deliver((clusters[0], clusters[2]), repository, commit)
         forges.azure_tasks.abandon(probe)
         await until(lambda: ended(forges) == [("task20", "failed")], "another look has passed")
         clusters[1].fetch(commit, url=repository.url)
@@ -168,9 +101,9 @@ async def test_a_pipeline_waits_until_all_of_its_environment_is_there(
 async def test_statuses_of_a_commit_stand_side_by_side_and_its_mark_is_right(
     tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
 ) -> None:
-    await begin(clusters, repository)
+    await begin(clusters, repository, path="./apps")
     route = {"name": "commits", "to": "azure_devops_status"}
-    settings = settings_of(tmp_path, clusters, repository, forges, route)
+    settings = azure(tmp_path, clusters, repository, forges, route)
 
     def shown(sha: str) -> dict[str, str]:
         found = forges.azure_statuses.shown("acme/shop/fleet", sha)
@@ -180,13 +113,10 @@ async def test_statuses_of_a_commit_stand_side_by_side_and_its_mark_is_right(
         await here.until_ready()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         await until(lambda: shown(commit.sha) == {"production": "pending", "staging": "pending"}, "pending")
-        for cluster in (clusters[0], clusters[2]):
-            cluster.fetch(commit, url=repository.url)
-            cluster.apply(commit)
+        deliver((clusters[0], clusters[2]), repository, commit)
         await until(lambda: shown(commit.sha).get("staging") == "succeeded", "staging is there")
         await until(lambda: forges.azure_statuses.mark("acme/shop/fleet", commit.sha) == "pending", "not all of it")
-        clusters[1].fetch(commit, url=repository.url)
-        clusters[1].apply(commit)
+        deliver(clusters[1:2], repository, commit)
         await until(lambda: set(shown(commit.sha).values()) == {"succeeded"}, "all is there")
     assert forges.azure_statuses.mark("acme/shop/fleet", commit.sha) == "succeeded"
     assert forges.recorder.violation_counts.total() == 0

@@ -27,7 +27,7 @@ from tests.runtime.worlds import (
 
 from fluxtrail.model.errors import ConfigError, FluxtrailError
 from fluxtrail.runtime.assembly import open_service
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 
 TEN_MEBIBYTES = 10 * 1024 * 1024
 

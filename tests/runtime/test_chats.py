@@ -8,61 +8,27 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.runtime.worlds import (
-    NAMESPACE,
-    Cluster,
-    Running,
-    ago,
-    make_environ,
-    make_repository,
-    make_settings,
-    push,
-    revision,
-    running,
-    until,
-)
+from tests.runtime.telling import begin, fetch, open_clusters, say, settings_of
+from tests.runtime.worlds import Cluster, Running, make_environ, push, running, until
 
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Commit, Repository
-from fluxtrail.simulator.statuses import Conditions
 
-CLUSTERS = ("prod-eu", "staging")
-ENVIRONMENTS = [{"name": "production", "clusters": ["prod-*"]}]
-SECRET = "not-a-secret-of-anybody"
+AUDITED = "not-a-secret-of-anybody"
 
 
 @pytest.fixture
 async def forges() -> AsyncIterator[Forges]:
     async with Forges(SimulatedClock()) as found:
-        found.webhooks.secrets["audit"] = SECRET
+        found.webhooks.secrets["audit"] = AUDITED
         yield found
 
 
 @pytest.fixture
 async def clusters() -> AsyncIterator[list[Cluster]]:
-    made = [Cluster(name) for name in CLUSTERS]
-    for cluster in made:
-        await cluster.server.start()
-    yield made
-    for cluster in made:
-        await cluster.server.stop()
-
-
-@pytest.fixture
-async def repository(tmp_path: Path) -> Repository:
-    return await make_repository(tmp_path / "repositories")
-
-
-def make(folder: Path, clusters: list[Cluster], repository: Repository, *routes: dict[str, Any]) -> Any:
-    return make_settings(
-        folder,
-        *clusters,
-        repositories=[{"url": repository.url, "branch": "main"}],
-        environments=ENVIRONMENTS,
-        routes=list(routes),
-        public_url="https://trail.example",
-    )
+    async with open_clusters("prod-eu", "staging") as made:
+        yield made
 
 
 def bot(folder: Path, forges: Forges) -> dict[str, Any]:
@@ -77,27 +43,6 @@ def bot(folder: Path, forges: Forges) -> dict[str, Any]:
     }
 
 
-def fetch(clusters: list[Cluster], repository: Repository, commit: Commit) -> None:
-    for cluster in clusters:
-        cluster.fetch(commit, url=repository.url)
-
-
-def fail(cluster: Cluster, commit: Commit) -> None:
-    """Its health check fails after it was applied."""
-    status = cluster.store.get("kustomizations", "apps", NAMESPACE).get("status") or {}
-    conditions = Conditions(status.get("conditions"), generation=1)
-    conditions.set("Ready", "False", "HealthCheckFailed", "timeout waiting for Deployment/shop/web", at=ago(0))
-    patch = {"lastAttemptedRevision": revision(commit), "conditions": conditions.listed()}
-    cluster.store.patch_status("kustomizations", "apps", NAMESPACE, patch)
-
-
-async def begin(clusters: list[Cluster], repository: Repository) -> None:
-    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "First")
-    fetch(clusters, repository, first)
-    for cluster in clusters:
-        cluster.apply(first)
-
-
 async def go_through(
     here: Running, clusters: list[Cluster], repository: Repository, *, reached: Any = lambda _word: True
 ) -> Commit:
@@ -106,7 +51,8 @@ async def go_through(
     await until(lambda: reached("pending"), "pending is told")
     fetch(clusters, repository, commit)
     clusters[1].apply(commit)
-    fail(clusters[0], commit)
+    message = "timeout waiting for Deployment/shop/web"
+    say(clusters[0], commit, ready="False", reason="HealthCheckFailed", message=message)
     await here.until_verdict(commit, "failed")
     await until(lambda: reached("failed"), "the failure is told")
     clusters[0].apply(commit)
@@ -123,7 +69,7 @@ async def test_one_slack_message_a_commit_is_changed_in_place(
     tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
 ) -> None:
     await begin(clusters, repository)
-    settings, environ = make(tmp_path, clusters, repository, bot(tmp_path, forges)), make_environ(tmp_path)
+    settings, environ = settings_of(tmp_path, clusters, repository, bot(tmp_path, forges)), make_environ(tmp_path)
     words = {"pending": ":hourglass", "failed": ":x: *production*", "deployed": ":white_check_mark: *production*"}
 
     def reached(word: str) -> bool:
@@ -158,7 +104,7 @@ async def test_a_channel_that_cannot_edit_is_told_of_failure_and_recovery_alone(
         "address": f"{forges.url}/teams/workflows/w1/triggers/manual/paths/invoke?sig=secret",
         "verdicts": ["failed", "rolled_back"],
     }
-    settings = make(tmp_path, clusters, repository, slack, teams)
+    settings = settings_of(tmp_path, clusters, repository, slack, teams)
 
     def told(system: str) -> list[str]:
         return [item.description for item in forges.recorder.writes if item.system == system]
@@ -180,11 +126,11 @@ async def test_webhooks_are_signed_and_cdevents_tell_an_incident_and_its_end(
 ) -> None:
     await begin(clusters, repository)
     secret = tmp_path / "audit-secret"
-    secret.write_text(SECRET + "\n")
+    secret.write_text(AUDITED + "\n")
     audit = {"name": "audit", "to": "webhook", "address": f"{forges.url}/webhooks/audit", "secret_file": str(secret)}
     events = {"name": "events", "to": "cdevents", "address": f"{forges.url}/cdevents"}
     board = {"name": "board", "to": "subscriber", "address": f"{forges.url}/webhooks/board"}
-    settings, environ = make(tmp_path, clusters, repository, audit, events, board), make_environ(tmp_path)
+    settings, environ = settings_of(tmp_path, clusters, repository, audit, events, board), make_environ(tmp_path)
 
     def kinds(sha: str) -> list[str]:
         mine = (event for event in forges.cdevents.events if sha in str(event["data"]))
@@ -232,7 +178,7 @@ async def test_routes_can_be_tried(
 ) -> None:
     await begin(clusters, repository)
     secret = tmp_path / "audit-secret"
-    secret.write_text(SECRET)
+    secret.write_text(AUDITED)
     routes = [
         bot(tmp_path, forges),
         {"name": "teams", "to": "teams", "address": f"{forges.url}/teams/workflows/w1/triggers/manual/paths/invoke"},
@@ -242,7 +188,7 @@ async def test_routes_can_be_tried(
         {"name": "board", "to": "subscriber", "address": f"{forges.url}/webhooks/board"},
     ]
     async with (
-        running(make(tmp_path, clusters, repository, *routes), make_environ(tmp_path)) as here,
+        running(settings_of(tmp_path, clusters, repository, *routes), make_environ(tmp_path)) as here,
         aiohttp.ClientSession() as session,
     ):
         await here.until_ready()

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fluxtrail.cli import run as command
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 
 TRACKER_FLAGS: list[tuple[str, str, str, Any]] = [
     ("--kube-context", "prod", "kube_contexts", ("prod",)),

@@ -11,7 +11,7 @@ from tests.runtime.records import TOKEN, GitHubRecords, Shop, digest, open_githu
 from tests.runtime.worlds import Cluster, Running, make_environ, make_settings, running, until
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 
 pytestmark = pytest.mark.timeout(60)
 

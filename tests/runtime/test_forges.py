@@ -16,7 +16,7 @@ from tests.remotes.worlds import GitServer, Origin
 
 from fluxtrail.model.errors import AuthError, ConfigError, UpstreamError
 from fluxtrail.runtime.remotes import Remotes, open_remotes
-from fluxtrail.runtime.settings import Settings, load_settings
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 
 PEM, PUBLIC = make_pem()
 LOOPBACK = ["http://127.0.0.1/*"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
+from tests.runtime.telling import SECRET, send, signed
 from tests.runtime.worlds import (
     FREE,
     Cluster,
@@ -27,36 +24,17 @@ from tests.runtime.worlds import (
 
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.runtime import hinted
-from fluxtrail.runtime.settings import Settings, load_settings
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Commit, Repository
 
-SECRET = "a secret of a sender, long enough"
 SENDERS = [{"name": "github", "secret": SECRET}]
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    made = Cluster()
-    await made.server.start()
-    yield made
-    await made.server.stop()
-
-
-def signed(body: bytes) -> str:
-    return "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
 
 
 async def post(here: Running, path: str, body: Any, **headers: str) -> int:
     data = json.dumps(body).encode()
     return await send(here, path, data, **{"X-Hub-Signature-256": signed(data), **headers})
-
-
-async def send(here: Running, path: str, data: bytes, **headers: str) -> int:
-    url = here.addresses["hooks"] + path
-    async with aiohttp.ClientSession() as session, session.post(url, data=data, headers=headers) as response:
-        return response.status
 
 
 async def test_a_push_is_looked_at_at_once(tmp_path: Path, cluster: Cluster) -> None:

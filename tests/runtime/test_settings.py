@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.runtime.settings import REPLACED_NAMES, Settings, load_settings
+from fluxtrail.runtime.settings.settings import REPLACED_NAMES, Settings, load_settings
 
 REPLACED = [
     ("KUBE_CONTEXT", "prod", "kube_contexts", ("prod",), ()),

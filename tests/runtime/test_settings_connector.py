@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from fluxtrail.cli.main import cli
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.reports.routes import RouteKind
 from fluxtrail.reports.templates import Text
-from fluxtrail.runtime.settings import Settings, load_settings
-from fluxtrail.runtime.settings_connector import CONNECTOR_NAMES, OWN_TOKENS
-from fluxtrail.runtime.settings_templates import template_values
+from fluxtrail.runtime.settings.connector import CONNECTOR_NAMES, OWN_TOKENS, tell_of_connector
+from fluxtrail.runtime.settings.settings import Settings, load_settings
+from fluxtrail.runtime.settings.subscribers import MOST_SUBSCRIBERS, read_folder
+from fluxtrail.runtime.settings.templates import template_values
 
 TOKEN = "hunter2-hunter2-hunter2"
 PAGE = "https://ops.example.com/gitops?x={{y}}"
@@ -262,11 +264,43 @@ def test_two_files_that_read_alike_have_two_names(tmp_path: Path) -> None:
     assert sorted(names) == ["gitops-connector-a-b", "gitops-connector-a-b-2", "gitops-connector-subscriber"]
 
 
-@pytest.mark.parametrize("text", ["", "\n", f"not-a-url-{TOKEN}", "ftp://a.example.com"])
-def test_a_subscriber_without_an_address_is_refused_by_its_file(text: str, tmp_path: Path) -> None:
-    subscribers(tmp_path, audit=text)
-    said = refusal(GITHUB, tmp_path)
-    assert said.startswith(f"{tmp_path}/subscribers/audit: the first line is no URL")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "\n", f"not-a-url-{TOKEN}", "ftp://a.example.com", "a.example.com/hook", "https:///hook",
+        "https://a.example.com:99999/", "https://[a/hook", "https://a.example.com/two words",
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_subscriber_is_named_and_keeps_nothing_from_the_others(text: str, tmp_path: Path) -> None:
+    subscribers(tmp_path, audit=text, board="https://b.example.com")
+    assert [route.name for route in load(GITHUB, tmp_path).routes[2:]] == ["gitops-connector-board"]
+    with capture_logs() as logs:
+        tell_of_connector(tmp_path / "subscribers", GITHUB)
+        tell_of_connector(tmp_path / "subscribers", {})
+    (said,) = logs
+    assert said["event"] == "subscriber_left_out"
+    assert said["file"] == f"{tmp_path}/subscribers/audit"
+    assert said["problem"].startswith("the first line is no URL")
+    assert TOKEN not in str(logs)
+
+
+def test_names_are_those_of_a_config_map(tmp_path: Path) -> None:
+    subscribers(tmp_path, **{"two words": "https://a.example.com", "-a.b_c": "https://b.example.com"})
+    found = read_folder(tmp_path / "subscribers")
+    assert [subscriber.name for subscriber in found.subscribers] == ["-a.b_c"]
+    assert [(file.name, "rename it" in file.problem) for file in found.left_out] == [("two words", True)]
+
+
+def test_there_are_only_so_many_subscribers(tmp_path: Path) -> None:
+    subscribers(tmp_path, **{f"s{number:03}": "https://a.example.com" for number in range(MOST_SUBSCRIBERS + 2)})
+    found = read_folder(tmp_path / "subscribers")
+    assert len(found.subscribers) == MOST_SUBSCRIBERS
+    assert [file.name for file in found.left_out] == ["s050", "s051"]
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "subscribers").write_text("a file in its place")
+    assert refusal(GITHUB, tmp_path).startswith(f"{tmp_path}/subscribers: cannot be read")
 
 
 def test_a_missing_variable_ends_run_with_code_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

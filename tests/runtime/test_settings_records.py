@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from structlog.testing import capture_logs
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.runtime.settings import Settings, load_settings
-from fluxtrail.runtime.settings_records import DeploymentRecordsSetting, destinations
-from fluxtrail.runtime.settings_tracker import TRACKER_NAMES, read_credentials, tell_of_tracker
+from fluxtrail.runtime.settings.records import DeploymentRecordsSetting, destinations
+from fluxtrail.runtime.settings.settings import Settings, load_settings
+from fluxtrail.runtime.settings.tracker import TRACKER_NAMES, read_credentials, tell_of_tracker
 
 TRACKER = {"GITHUB_ORG": "acme", "LOGICAL_ENVIRONMENT": "production", "CLUSTER": "prod-eu"}
 ON: dict[str, Any] = {"deployment_records.enabled": True}

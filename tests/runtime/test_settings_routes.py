@@ -16,9 +16,9 @@ from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.notices import Hook
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.routes import Commits, RouteKind, Until
-from fluxtrail.runtime.settings import Settings, load_settings
-from fluxtrail.runtime.settings_hooks import SenderSetting
-from fluxtrail.runtime.settings_routes import _TAKES, EnvironmentSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.settings.hooks import SenderSetting
+from fluxtrail.runtime.settings.routes import _TAKES, EnvironmentSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 
 SECRET_URL = "https://hooks.slack.example.com/services/T0/B0/hunter2hunter2"
 LEAST: dict[RouteKind, dict[str, Any]] = {
@@ -139,6 +139,12 @@ def test_a_whole_route_says_its_rules(tmp_path: Path) -> None:
         ({"repositories": ["https://github.com/acme/x"]}, "write host/owner/name, with * for any part"),
         ({"context": " "}, "setting routes.0.context: is empty; leave it out for the default"),
         ({"context": "{{ environment"}, "setting routes.0.context: the template cannot be"),
+        (
+            {"context": "{{ cluster }}/{{ environment }}"},
+            "setting routes.0.context: uses 'cluster', which changes while",
+        ),
+        ({"description": "{{ commit.pull_request + 1 }}"}, "it fails where a commit has no pull request, or nothing"),
+        ({"url": "https://x.example/{{ clusters[0] }}"}, "it fails where a commit has no pull request, or nothing"),
         ({"description": "{{ enviroment }}"}, "'enviroment' is undefined; names are cluster, clusters, commit, "),
         (
             {"description": "{% if state == 'success' %}{{ led }}{% endif %}"},
@@ -346,3 +352,43 @@ def test_whatever_is_stated_is_read_or_refused_by_name(section: str, data: st.Da
     else:
         return
     assert subject.startswith(f"setting {flag}")
+
+
+RUNNING = {"name": "two", "to": "github_status", "until": "running"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {}),
+        ({"context": "fluxtrail/{{ environment }}"}, {}),
+        ({"commits": "source"}, {"commits": "all"}),
+        ({"repositories": ["github.com/acme/*"]}, {"repositories": ["github.com/acme/shop", "github.com/b/c"]}),
+        ({"environments": ["prod*"]}, {"environments": ["production"]}),
+    ],
+)
+def test_routes_that_would_overwrite_each_others_statuses_are_refused(
+    one: dict[str, Any], other: dict[str, Any], tmp_path: Path
+) -> None:
+    said = refusal(tmp_path, routes=[route(**one), {**RUNNING, **other}])
+    assert (
+        "'pull-requests' and 'two' would overwrite each other's statuses: both write 'fluxtrail/{{ environment }}'"
+        in said
+    )
+    assert "such as two/{{ environment }}" in said
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"context": "running/{{ environment }}"}),
+        ({}, {"to": "gitlab_status"}),
+        ({"commits": "source"}, {"commits": "manifests"}),
+        ({"repositories": ["github.com/acme/*"]}, {"repositories": ["github.com/other/*"]}),
+        ({"environments": ["prod*"]}, {"environments": ["staging"]}),
+    ],
+)
+def test_routes_that_do_not_meet_may_write_statuses_of_one_name(
+    one: dict[str, Any], other: dict[str, Any], tmp_path: Path
+) -> None:
+    assert len(load(tmp_path, routes=[route(**one), {**RUNNING, **other}]).routes) == 2

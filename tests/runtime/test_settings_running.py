@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.runtime.settings import Settings, load_settings
-from fluxtrail.runtime.settings_running import WorkloadsSetting, watched_namespaces
+from fluxtrail.runtime.settings.running import WorkloadsSetting, watched_namespaces
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 
 
 def load(text: str, folder: Path) -> Settings:

@@ -17,7 +17,7 @@ from tests.runtime.worlds import NAMESPACE, Cluster, make_settings, until
 from fluxtrail.clusters import lease as lease_module
 from fluxtrail.clusters.lease import LeaseLostError
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.runtime.settings import Settings, load_settings
+from fluxtrail.runtime.settings.settings import Settings, load_settings
 from fluxtrail.runtime.standby import run_as_only_writer
 from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
 

@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from tests.runtime.worlds import (
-    Cluster,
-    Repository,
-    make_environ,
-    make_repository,
-    make_settings,
-    push,
-    running,
-    until,
-)
+from tests.runtime.telling import begin, deliver, settings_of
+from tests.runtime.worlds import Cluster, make_environ, push, running, until
 
-from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.forges.server import Forges
+from fluxtrail.simulator.repositories import Repository
 
 TOKEN = {"GITHUB_TOKEN": "ghp_0123456789abcdefghijABCDEFGHIJ012345"}
-CLUSTERS = ("prod-eu", "prod-us", "staging")
-ENVIRONMENTS = [{"name": "production", "clusters": ["prod-*"]}]
 CHECKS = {"name": "checks", "to": "github_status"}
 
 
-@pytest.fixture
-async def forges() -> AsyncIterator[Forges]:
-    async with Forges(SimulatedClock()) as found:
-        yield found
-
-
-@pytest.fixture
-async def clusters() -> AsyncIterator[list[Cluster]]:
-    made = [Cluster(name) for name in CLUSTERS]
-    for cluster in made:
-        await cluster.server.start()
-    yield made
-    for cluster in made:
-        await cluster.server.stop()
-
-
-@pytest.fixture
-async def repository(tmp_path: Path) -> Repository:
-    return await make_repository(tmp_path / "repositories")
-
-
-def settings_of(folder: Path, clusters: list[Cluster], repository: Repository, forges: Forges, **changes: Any) -> Any:
+def github(folder: Path, clusters: list[Cluster], repository: Repository, forges: Forges, *routes: Any) -> Settings:
     forge = {"kind": "github", "owner": "acme", "repo": "fleet"}
-    given = {
-        "github": {"base_url": forges.url},
-        "repositories": [{"url": repository.url, "branch": "main", "forge": forge}],
-        "environments": ENVIRONMENTS,
-        "routes": [CHECKS],
-        "public_url": "https://trail.example",
-    }
-    return make_settings(folder, *clusters, **(given | changes))
+    return settings_of(folder, clusters, repository, *routes, forge=forge, github={"base_url": forges.url})
 
 
 def told(forges: Forges, system: str = "github") -> dict[tuple[str, str], str]:
@@ -65,29 +26,19 @@ def told(forges: Forges, system: str = "github") -> dict[tuple[str, str], str]:
     return {(key[2], key[3]): status.last.state for key, status in forges.final_statuses(system).items()}
 
 
-async def begin(clusters: list[Cluster], repository: Repository) -> None:
-    first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "First")
-    for cluster in clusters:
-        cluster.fetch(first, url=repository.url)
-        cluster.apply(first)
-
-
 async def test_a_commit_is_pending_at_once_and_green_when_it_is_everywhere(
     tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
 ) -> None:
     await begin(clusters, repository)
-    async with running(settings_of(tmp_path, clusters, repository, forges), make_environ(tmp_path, **TOKEN)) as here:
+    async with running(github(tmp_path, clusters, repository, forges, CHECKS), make_environ(tmp_path, **TOKEN)) as here:
         await here.until_ready()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         production, staging = (commit.sha, "fluxtrail/production"), (commit.sha, "fluxtrail/staging")
         both = {production: "pending", staging: "pending"}
         await until(lambda: told(forges) == both, "pending everywhere")
-        for cluster in (clusters[0], clusters[2]):
-            cluster.fetch(commit, url=repository.url)
-            cluster.apply(commit)
+        deliver((clusters[0], clusters[2]), repository, commit)
         await until(lambda: told(forges) == {production: "pending", staging: "success"}, "staging is green")
-        clusters[1].fetch(commit, url=repository.url)
-        clusters[1].apply(commit)
+        deliver(clusters[1:2], repository, commit)
         await until(lambda: told(forges) == {production: "success", staging: "success"}, "all is green")
     [first, *_, last] = [item for item in forges.recorder.writes if item.context == "fluxtrail/production"]
     assert (first.repository, last.url) == ("acme/fleet", f"https://trail.example/commits/{commit.sha}")
@@ -98,13 +49,11 @@ async def test_five_commits_in_one_interval_end_in_one_final_status_each(
     tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
 ) -> None:
     await begin(clusters, repository)
-    async with running(settings_of(tmp_path, clusters, repository, forges), make_environ(tmp_path, **TOKEN)) as here:
+    async with running(github(tmp_path, clusters, repository, forges, CHECKS), make_environ(tmp_path, **TOKEN)) as here:
         await here.until_ready()
         commits = [await push(repository, {"apps/web.yaml": f"replicas: {n}\n"}, f"No {n}") for n in range(2, 7)]
         await until(lambda: len(told(forges)) == 10, "pending everywhere")
-        for cluster in clusters:
-            cluster.fetch(commits[-1], url=repository.url)
-            cluster.apply(commits[-1])
+        deliver(clusters, repository, commits[-1])
         expected = {
             (commit.sha, f"fluxtrail/{name}"): "success" for commit in commits for name in ("production", "staging")
         }
@@ -118,13 +67,11 @@ async def test_what_was_said_is_not_said_again_after_a_restart(
     tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
 ) -> None:
     await begin(clusters, repository)
-    settings, environ = settings_of(tmp_path, clusters, repository, forges), make_environ(tmp_path, **TOKEN)
+    settings, environ = github(tmp_path, clusters, repository, forges, CHECKS), make_environ(tmp_path, **TOKEN)
     async with running(settings, environ) as here:
         await here.until_ready()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
-        for cluster in clusters:
-            cluster.fetch(commit, url=repository.url)
-            cluster.apply(commit)
+        deliver(clusters, repository, commit)
         await until(lambda: list(told(forges).values()) == ["success", "success"], "all is green")
     count = forges.recorder.total_writes
     async with running(settings, environ) as here:
@@ -139,15 +86,13 @@ async def test_a_deployment_is_made_once_and_told_of_in_place(
     tmp_path: Path, clusters: list[Cluster], repository: Repository, forges: Forges
 ) -> None:
     route = {"name": "deployments", "to": "github_deployment", "production": ["production"]}
-    settings = settings_of(tmp_path, clusters, repository, forges, routes=[route])
+    settings = github(tmp_path, clusters, repository, forges, route)
     await begin(clusters, repository)
     async with running(settings, make_environ(tmp_path, **TOKEN)) as here:
         await here.until_ready()
         commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
         await until(lambda: len([w for w in forges.recorder.writes if w.environment]) >= 2, "deployments")
-        for cluster in clusters:
-            cluster.fetch(commit, url=repository.url)
-            cluster.apply(commit)
+        deliver(clusters, repository, commit)
         await until(
             lambda: [w.state for w in forges.recorder.writes if w.sha == commit.sha].count("success") >= 2, "success"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.runtime.worlds import Cluster, ago, make_environ, make_repository, make_settings, push, running, until
 
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 
 
 def _settings(folder: Path, cluster: Cluster) -> Settings:

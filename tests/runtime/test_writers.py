@@ -16,7 +16,6 @@ from fluxtrail.remotes.bitbucket.cloud import BitbucketCloudStatuses
 from fluxtrail.remotes.bitbucket.server import BitbucketServerStatuses
 from fluxtrail.runtime.remotes import open_remotes
 from fluxtrail.runtime.writers import NamedHost, NamedKind, Placed, Writers
-from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.forges.azure_tasks import Plan
 from fluxtrail.simulator.forges.server import Forges
 
@@ -25,12 +24,6 @@ TOKEN = "0123456789abcdefghijklmnop"
 STATUS = CommitStatus(
     state=StatusState.SUCCESS, context="fluxtrail/prod", description="there", url="https://t.example/x"
 )
-
-
-@pytest.fixture
-async def forges() -> AsyncIterator[Forges]:
-    async with Forges(SimulatedClock()) as found:
-        yield found
 
 
 @asynccontextmanager

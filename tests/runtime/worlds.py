@@ -16,7 +16,7 @@ from tests.ledger.world import fresh_place
 
 from fluxtrail.runtime.assembly import open_service
 from fluxtrail.runtime.service import Service
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
 from fluxtrail.simulator.apiserver.server import ApiServer
 from fluxtrail.simulator.clock import wire_time

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from fluxtrail.model.errors import ConfigError, UpstreamError
-from fluxtrail.runtime.settings import load_settings
-from fluxtrail.runtime.settings_records import destinations
+from fluxtrail.runtime.settings.records import destinations
+from fluxtrail.runtime.settings.settings import load_settings
 from fluxtrail.simulator.clock import parse_clock
 from fluxtrail.simulator.forges.settings import ENVIRONMENTS
 from fluxtrail.simulator.processes import Listeners, SimulatorProcess, request_json, write_settings

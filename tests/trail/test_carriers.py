@@ -12,7 +12,7 @@ from tests.trail.following import World
 from tests.trail.transcripts import CLUSTER, Controller
 
 from fluxtrail.model.flux import SOURCE_GROUP
-from fluxtrail.model.observation import ObjectKey, ObjectUid, Seen
+from fluxtrail.model.observation import Gone, ObjectKey, ObjectUid, Seen
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.scanning import ImagePolicy, ImageRepository
 from fluxtrail.model.sources import IMAGE_GROUP, ImageUpdateAutomation
@@ -225,6 +225,26 @@ async def test_pushes_before_the_newest_are_carriers_by_their_author(world: Worl
     await automate(world, second, author_email="somebody@example.com")
     by_hand = world.commit("fleet", "by hand", apps__a="3")
     await world.deliver(flux, "fleet", by_hand, "d1")
+    assert not await is_carrier(world, by_hand)
+
+
+async def test_pushes_while_nobody_looked_are_carriers_though_the_branch_is_read_first(world: World) -> None:
+    await begin(world, world.commit("fleet", "first", apps__a="0"))
+    await automate(world, None, author_email="ada@example.com")
+    pushed = world.commit("fleet", "Update images", apps__a="1")
+    await world.restart()
+    await world.settle()
+    assert await is_carrier(world, pushed)
+
+
+async def test_an_automation_that_is_gone_is_forgotten_over_a_restart(world: World) -> None:
+    await begin(world, world.commit("fleet", "first", apps__a="0"))
+    await automate(world, None, author_email="ada@example.com")
+    key = ObjectKey(IMAGE_GROUP, "ImageUpdateAutomation", "flux-system", "images")
+    await world.follower.observe(CLUSTER, [Gone(key=key, uid=ObjectUid("i1"), observed_at=world.clock.time)])
+    by_hand = world.commit("fleet", "by hand", apps__a="1")
+    await world.restart()
+    await world.settle()
     assert not await is_carrier(world, by_hand)
 
 

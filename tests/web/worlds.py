@@ -269,9 +269,17 @@ def report(number: int, sink: str, state: ReportState, **known: Any) -> ReportVi
 MERGE = "route.pull-requests"
 REFUSED = "github.com answers 401: Bad credentials"
 REPORTS = (
-    report(6, MERGE, ReportState.WAITING, answer="no answer within 10 s", attempts=3, due_at=at(1860)),
-    report(5, MERGE, ReportState.DEAD, answer=REFUSED, attempts=8),
-    report(4, MERGE, ReportState.DEAD, answer=REFUSED, attempts=8),
+    report(
+        6,
+        MERGE,
+        ReportState.WAITING,
+        answer="no answer within 10 s",
+        attempts=3,
+        due_at=at(1860),
+        sha="9f3c" + "0" * 36,
+    ),
+    report(5, MERGE, ReportState.DEAD, answer=REFUSED, attempts=8, sha="5b1d" + "0" * 36),
+    report(4, MERGE, ReportState.DEAD, answer=REFUSED, attempts=8, sha="4a2e" + "0" * 36),
     report(3, "route.chat", ReportState.SENT, ended_at=at(40)),
     report(2, "otlp.traces", ReportState.WAITING, mode=Mode.EVERY, key="t" * 64, owner="2f0c1c1e"),
     report(1, "otlp.traces", ReportState.DROPPED, mode=Mode.EVERY, ended_at=at(50)),
@@ -643,7 +651,10 @@ class World:
             name="pull-requests", kind="github_status", sink="route.pull-requests", waiting=1, dead=2, sent=40,
             oldest_at=at(60), is_down=True, problem=REFUSED, answer="401", budget_left=71,
         )  # fmt: skip
-        return [merge, chat, RouteView(name="otlp.traces", kind="otlp.traces", sink="otlp.traces", waiting=1)]
+        traces = RouteView(
+            name="otlp.traces", kind="otlp.traces", sink="otlp.traces", waiting=1, answer="503 try again later",
+        )  # fmt: skip
+        return [merge, chat, traces]
 
     async def test_route(self, name: str) -> RouteTest | None:
         self._check()

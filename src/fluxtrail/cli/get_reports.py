@@ -10,7 +10,7 @@ import click
 from fluxtrail.cli.client import client_of
 from fluxtrail.cli.lists import limit_option, list_options, show
 from fluxtrail.cli.output import Column
-from fluxtrail.cli.words import age
+from fluxtrail.cli.words import age, short
 from fluxtrail.model.durations import duration
 from fluxtrail.model.report import ReportState, ReportView
 from fluxtrail.web.shapes import Page, RouteView
@@ -36,6 +36,7 @@ def get_reports(
     columns: list[Column[ReportView]] = [
         Column("ID", lambda r: str(r.id)),
         Column("TO", lambda r: r.sink.removeprefix(_OF_A_ROUTE), is_flexible=True),
+        Column("COMMIT", lambda r: short(r.sha)),
         Column("KEY", lambda r: r.key, is_flexible=True),
         Column("STATE", lambda r: r.state.value, lambda r: _STYLES.get(r.state)),
         Column("MODE", lambda r: r.mode.value, is_wide=True),
@@ -105,8 +106,13 @@ def _next(report: ReportView, now: datetime) -> str:
 
 
 def _state(route: RouteView) -> str:
-    return "down" if route.is_down else "problem" if route.problem else "ok"
+    return "down" if route.is_down else "problem" if _has_problem(route) else "ok"
 
 
 def _state_style(route: RouteView) -> str:
-    return "failed" if route.is_down else "warn" if route.problem else "deployed"
+    return "failed" if route.is_down else "warn" if _has_problem(route) else "deployed"
+
+
+def _has_problem(route: RouteView) -> bool:
+    """Others may be told while one report is refused again and again: that is no reason to call it well."""
+    return bool(route.problem or route.answer)

@@ -93,7 +93,7 @@ def _are_names(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
 def run(config: Path | None, **flags: Any) -> None:
     """Follow clusters and answer where each commit is."""
     from fluxtrail.model.errors import ConfigError, FluxtrailError
-    from fluxtrail.runtime.settings import load_settings
+    from fluxtrail.runtime.settings.settings import load_settings
 
     try:
         settings = load_settings(path=config, flags={FLAGS[name]: value for name, value in flags.items()})
@@ -122,13 +122,15 @@ def _run(settings: Any) -> None:
 
     from fluxtrail.runtime.assembly import open_service
     from fluxtrail.runtime.logs import configure_logs
-    from fluxtrail.runtime.settings_tracker import tell_of_tracker
+    from fluxtrail.runtime.settings.connector import tell_of_connector
+    from fluxtrail.runtime.settings.tracker import tell_of_tracker
     from fluxtrail.runtime.standby import run_as_only_writer
 
     prepare_process()
     mode = settings.telemetry.mode
     configure_logs(level=settings.log_level, is_silent=not mode.startswith("stdout"))
     tell_of_tracker(settings.deployment_records, os.environ, log_level=settings.log_level)
+    tell_of_connector(settings.gitops_connector.subscribers, os.environ)
 
     async def serve() -> None:
         async with open_service(settings, os.environ) as service:

@@ -155,31 +155,45 @@ class Outbox:
         async with self._engine.read() as session:
             return await list_reports(session, state=state, sink=sink, limit=limit, cursor=cursor)
 
-    @again
     async def spend(self, budget: str, *, limit: int, per: timedelta, now: datetime) -> timedelta | None:
         """Spend one of a budget that all processes share: never more than `limit` within any `per`.
 
         Returns:
             None when one was spent, else how long until there is one.
         """
-        if limit < 1:
-            return per
+        return await self.spend_each([(budget, limit, per)], now=now)
+
+    @again
+    async def spend_each(self, budgets: Sequence[tuple[str, int, timedelta]], *, now: datetime) -> timedelta | None:
+        """Spend one of each of these budgets (name, limit, per), or of none where one has none left.
+
+        Returns:
+            None when they were spent, else how long until there is one of each.
+        """
+        none_ever = [per for _, limit, per in budgets if limit < 1]
+        if none_ever:
+            return max(none_ever)
         async with writing(self._engine) as session:
-            await session.dialect.lock(session, f"budget {budget}")
-            await session.run(delete(_B).where(_B.c.budget == budget, _B.c.spent_at <= now - per))
-            spent = select(_B.c.spent_at).where(_B.c.budget == budget)
-            last = await session.scalar(spent.order_by(_B.c.spent_at.desc(), _B.c.id.desc()).offset(limit - 1).limit(1))
-            if last is not None:
-                wait: timedelta = last + per - now
-                return wait
-            await session.run(insert(_B), {"budget": budget, "spent_at": now})
-            return None
+            waits = [await _wait(session, *budget, now=now) for budget in sorted(budgets)]
+            wait = max((wait for wait in waits if wait is not None), default=None)
+            if wait is None:
+                await session.run(insert(_B), [{"budget": budget, "spent_at": now} for budget, _, _ in budgets])
+            return wait
 
     async def spent(self, budget: str, *, per: timedelta, now: datetime) -> int:
         """Return how much of a budget was spent within the last `per`."""
         wanted = select(func.count()).where(_B.c.budget == budget, _B.c.spent_at > now - per)
         async with self._engine.read() as session:
             return int(await session.scalar(wanted) or 0)
+
+
+async def _wait(session: Session, budget: str, limit: int, per: timedelta, *, now: datetime) -> timedelta | None:
+    """Return how long until there is one of a budget; None where there is one."""
+    await session.dialect.lock(session, f"budget {budget}")
+    await session.run(delete(_B).where(_B.c.budget == budget, _B.c.spent_at <= now - per))
+    spent = select(_B.c.spent_at).where(_B.c.budget == budget)
+    last = await session.scalar(spent.order_by(_B.c.spent_at.desc(), _B.c.id.desc()).offset(limit - 1).limit(1))
+    return last + per - now if last is not None else None
 
 
 async def _change(

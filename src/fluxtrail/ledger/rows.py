@@ -106,12 +106,15 @@ def transition_of(row: Row[Any]) -> Transition:
 CLAIMED = [name for name in ClaimedReport.__struct_fields__ if name != "owner"]
 
 
+REPORT_VIEWED = [name for name in ReportView.__struct_fields__ if name != "sha"]
+
+
 def claimed_report_of(row: Row[Any], *, owner: str) -> ClaimedReport:
     return ClaimedReport(**{name: getattr(row, name) for name in CLAIMED}, owner=owner)
 
 
 def report_view_of(row: Row[Any]) -> ReportView:
-    return ReportView(**{name: getattr(row, name) for name in ReportView.__struct_fields__})
+    return ReportView(**{name: getattr(row, name) for name in REPORT_VIEWED})
 
 
 def merge_commits(held: CommitRecord, told: CommitRecord) -> CommitRecord:

@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, exists, or_, select, text
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.engine import Engine, writing
 from fluxtrail.ledger.faults import again
 from fluxtrail.ledger.session import chunks
-from fluxtrail.model.report import SaidRecord
+from fluxtrail.model.report import ReportState, SaidRecord
 
-_S = schema.said
+_S, _R = schema.said, schema.reports
 _FIELDS = SaidRecord.__struct_fields__
 _COLUMNS = [_S.c[name] for name in _FIELDS]
 _KEPT = ("content", "state", "remote_id", "times", "said_at")
@@ -54,12 +54,26 @@ class Said:
             statement = statement.on_conflict_do_update(index_elements=["sink", "key"], set_=changed)
             await session.run(statement, sorted(values, key=lambda value: (value["sink"], value["key"])))
 
-    async def open_parents(self, sink: str, states: Sequence[str], *, limit: int) -> list[str]:
-        """Return what stands before the `/` of keys whose state is one of `states`, the longest unchanged first."""
-        wanted = select(_S.c.parent).where(_S.c.sink == sink, _S.c.state.in_(list(states)))
+    async def open_parents(self, sink: str, *, after: int, limit: int) -> tuple[list[str], int]:
+        """Return what stands before the `/` of keys whose state is not final, a page at a time.
+
+        Left out is what its receiver refuses: it has been given up, or its report has a time to be tried again.
+
+        Args:
+            after: 0, or what the last page said.
+
+        Returns:
+            The parents, and where the next page begins; 0 where there is none.
+        """
+        is_refused = exists().where(
+            _R.c.sink == _S.c.sink,
+            _R.c.key == _S.c.parent,
+            or_(_R.c.state == ReportState.DEAD, and_(_R.c.state == ReportState.WAITING, _R.c.answer != "")),
+        )
+        wanted = select(_S.c.id, _S.c.parent).where(_S.c.sink == sink, text(schema.OPEN), _S.c.id > after, ~is_refused)
         async with self._engine.read() as session:
-            rows = await session.all(wanted.order_by(_S.c.said_at, _S.c.id).limit(limit))
-        return list(dict.fromkeys(row.parent for row in rows))
+            rows = await session.all(wanted.order_by(_S.c.id).limit(limit))
+        return list(dict.fromkeys(row.parent for row in rows)), rows[-1].id if len(rows) == limit else 0
 
     @again
     async def forget(self, before: datetime, *, limit: int = 1000) -> int:

@@ -68,6 +68,8 @@ GONE = "status = 'decommissioned'"
 UNREAD = "running_state = 'unread' AND applied IS NOT NULL"
 """Syncs whose workloads are to be read again: few at any time."""
 WAITING = "running_state = 'waiting'"
+OPEN = "state IN ('pending', 'running')"
+"""Of what was said: not final (model/status.py)."""
 OPEN_ROLLOUT = "running IS NULL AND NOT is_dropped"
 UNTRACED = "NOT is_traced"
 UNHANDED = "NOT is_handed"
@@ -626,6 +628,7 @@ said = Table(
     UniqueConstraint("sink", "key"),
     Index(None, "sink", "parent"),
     Index(None, "said_at"),
+    Index("ix_said_open", "sink", "id", **_partial(OPEN)),
     sqlite_autoincrement=True,
 )
 

@@ -85,8 +85,10 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     """Who is just sending it, or died doing so."""
     answer: str | None = None
-    """The last answer that was not a success."""
+    """The last answer that was not a success; none of what was sent in the end."""
     ended_at: datetime | None = None
+    sha: str | None = None
+    """The commit that it is about; absent where it is about none, or is something that a sender told us."""
 
 
 class SaidRecord(msgspec.Struct, frozen=True, kw_only=True):

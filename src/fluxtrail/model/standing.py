@@ -35,6 +35,8 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
 
     repository: str
     is_carrier: bool
+    awaits_export: bool = False
+    """It goes to another repository, and no commit there has it: where to, only the trail tells."""
     verdicts: tuple[tuple[str, str, str], ...] = ()
     """(cluster, target, verdict) of every delivery that is kept; the last is empty where it takes more to say."""
 

@@ -8,6 +8,7 @@ reads back before writing again.
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -91,6 +92,12 @@ class _Request:
     body: bytes | None = None
     is_write: bool = False
     is_conditional: bool = False
+
+
+def basic(login: str, secret: str) -> dict[str, str]:
+    """Return the header that shows a password, or a token in its place, with its login (RFC 7617)."""
+    pair = base64.b64encode(f"{login}:{secret}".encode()).decode("ascii")
+    return {"Authorization": f"Basic {pair}"}
 
 
 class RestClient:

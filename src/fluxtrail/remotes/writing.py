@@ -1,6 +1,7 @@
 """What every forge's writer does to words before it sends them: one line, cut to its limit; and whom it tells.
 
 Descriptions, contexts and addresses come out of templates and of messages from clusters: they may hold anything.
+What a refusal asks for is said here too.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ import copy
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from fluxtrail.model.commit import is_sha
-from fluxtrail.model.errors import FluxtrailError, WireError
+from fluxtrail.model.errors import AuthError, FluxtrailError, NotFoundError, WireError
 
 E = TypeVar("E", bound=FluxtrailError)
 
@@ -109,6 +111,32 @@ def checked_sha(sha: str) -> str:
     if not is_sha(sha):
         raise WireError(f"{sha[:80]!r} is not a full commit id", subject="sha")
     return sha
+
+
+def checked_deployment(deployment: str) -> str:
+    """Return `deployment`.
+
+    Raises:
+        WireError: it is no number, as forges have them for ids, and must not become a part of a path.
+    """
+    if not (deployment.isascii() and deployment.isdecimal()):
+        raise WireError(f"{deployment[:80]!r} is not the id of a deployment", subject="deployment")
+    return deployment
+
+
+@contextmanager
+def naming_right(right: str, *, unknown_commit: str = "commit") -> Iterator[None]:
+    """Say of a refusal which right is missing: forges answer 404 as well where a token may not write.
+
+    Args:
+        unknown_commit: a pattern of what is said of a commit that is not there; no right would bring it.
+    """
+    try:
+        yield
+    except (AuthError, NotFoundError) as exc:
+        if isinstance(exc, NotFoundError) and re.search(unknown_commit, exc.message, re.IGNORECASE):
+            raise
+        raise hinted(exc, right) from exc
 
 
 def hinted(exc: E, hint: str) -> E:

@@ -10,6 +10,9 @@ import msgspec
 
 from fluxtrail.model.verdict import Verdict
 
+DEFAULT_CONTEXT = "fluxtrail/{{ environment }}"
+"""The name of a status, where a route gives none."""
+
 
 class RouteKind(StrEnum):
     """Whom a route tells, and how."""

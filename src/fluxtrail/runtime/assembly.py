@@ -26,8 +26,8 @@ from fluxtrail.runtime.retention import Retention
 from fluxtrail.runtime.routes import Routes, read_routes
 from fluxtrail.runtime.running import Running, give_up_running
 from fluxtrail.runtime.service import Service
-from fluxtrail.runtime.settings import Settings
-from fluxtrail.runtime.settings_running import watched_namespaces
+from fluxtrail.runtime.settings.running import watched_namespaces
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.streams import ClusterNarrowing, ClusterStreams, kube_environ
 from fluxtrail.runtime.telemetry import Job, Telemetry, open_telemetry, source_kinds
 from fluxtrail.runtime.workload_streams import ConsumerOf, WorkloadStreams

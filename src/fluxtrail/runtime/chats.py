@@ -24,8 +24,8 @@ from fluxtrail.reports.routes import RouteKind
 from fluxtrail.reports.standings.budgets import Budget, Window
 from fluxtrail.reports.templates import Text
 from fluxtrail.runtime.sessions import Sessions
-from fluxtrail.runtime.settings_routes import BudgetsSetting, RouteSetting, check_url
-from fluxtrail.runtime.settings_templates import template_values
+from fluxtrail.runtime.settings.routes import BudgetsSetting, RouteSetting, check_url
+from fluxtrail.runtime.settings.templates import template_values
 from fluxtrail.runtime.writers import audit
 
 MINUTE = timedelta(minutes=1)

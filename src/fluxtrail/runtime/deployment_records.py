@@ -26,9 +26,9 @@ from fluxtrail.reports.dispatcher import Dispatcher
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.records_client import GitHubRecords
 from fluxtrail.runtime.remotes import Remotes
-from fluxtrail.runtime.settings import Settings
-from fluxtrail.runtime.settings_records import destinations
-from fluxtrail.runtime.settings_tracker import read_credentials
+from fluxtrail.runtime.settings.records import destinations
+from fluxtrail.runtime.settings.settings import Settings
+from fluxtrail.runtime.settings.tracker import read_credentials
 from fluxtrail.runtime.streams import ClusterStreams
 from fluxtrail.runtime.telemetry import Job, write_stdout
 from fluxtrail.trail.ports import Clock

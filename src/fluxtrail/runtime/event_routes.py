@@ -28,8 +28,8 @@ from fluxtrail.reports.subscribers.output import (
 from fluxtrail.runtime.chats import address_of
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.sessions import Sessions
-from fluxtrail.runtime.settings import Settings
-from fluxtrail.runtime.settings_routes import RouteSetting
+from fluxtrail.runtime.settings.routes import RouteSetting
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.writers import audit
 from fluxtrail.trail.ports import Clock
 

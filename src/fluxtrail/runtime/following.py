@@ -12,7 +12,8 @@ from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.records import UNSAVED, RepositoryId, RepositoryRecord, TargetId, TargetRecord
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.sources import canonical_place, is_place
-from fluxtrail.runtime.settings import RepositorySetting, Settings
+from fluxtrail.runtime.settings.sections import RepositorySetting
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.streams import TRACKED_NAMES
 from fluxtrail.trail.artifacts import ArtifactRecorder
 from fluxtrail.trail.attribution import Attributor

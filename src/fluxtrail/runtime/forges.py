@@ -19,7 +19,8 @@ from fluxtrail.remotes.gitlab.client import GitLabClient, gitlab_api_url
 from fluxtrail.remotes.gitlab.facts import MergeRequest
 from fluxtrail.remotes.waits import RetryWaits
 from fluxtrail.runtime.sessions import Sessions
-from fluxtrail.runtime.settings import ForgeHostSetting, ForgeKind, RepositorySetting, Settings
+from fluxtrail.runtime.settings.sections import ForgeHostSetting, ForgeKind, RepositorySetting
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.trail.ports import Forge
 
 RETRY_WAITS = RetryWaits(initial_seconds=0.2, longest_seconds=2.0, jitter_seconds=0.2)

@@ -9,8 +9,8 @@ from fluxtrail.model.records import RepositoryId
 from fluxtrail.reports.phases.records import plan_phases
 from fluxtrail.reports.routes import RouteKind
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.settings import Settings
-from fluxtrail.runtime.settings_hooks import AnonymousSetting, SenderSetting
+from fluxtrail.runtime.settings.hooks import AnonymousSetting, SenderSetting
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.notices.evidence import HOLD_SECONDS, EvidenceTaker, Speaker

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from fluxtrail.clusters.connection import Connection
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.remotes import Remotes
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.trail.images.bumps import ImageBumps
 from fluxtrail.trail.images.keeper import ImageKeeper

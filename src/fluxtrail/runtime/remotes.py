@@ -18,7 +18,7 @@ from fluxtrail.remotes.git.store import GitStore
 from fluxtrail.remotes.oci.registries import Registries
 from fluxtrail.runtime.forges import ConfiguredForges, api_url_of, default_hosts, known_hosts, open_forges
 from fluxtrail.runtime.sessions import Sessions
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fluxtrail.reports.plan import Output, Planner, planner
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 
 if TYPE_CHECKING:  # OpenTelemetry's messages cost memory; only who sends something pays
     from fluxtrail.remotes.otlp.options import OtlpOptions

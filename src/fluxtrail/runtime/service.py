@@ -19,7 +19,7 @@ from fluxtrail.model.errors import ConfigError, FluxtrailError
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.reporting import Reporting
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.access import check_binding

@@ -17,7 +17,7 @@ from fluxtrail.clusters.connection import open_connection
 from fluxtrail.clusters.incluster import is_in_cluster, own_namespace
 from fluxtrail.clusters.lease import Lease, LeaseLostError
 from fluxtrail.runtime.clock import clock_from
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.streams import kube_environ
 from fluxtrail.web.health import create_health_app
 from fluxtrail.web.server import Listener, WebServer, parse_address

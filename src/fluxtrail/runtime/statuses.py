@@ -28,14 +28,15 @@ from fluxtrail.reports.standings.revisiting import Revisitor
 from fluxtrail.reports.standings.saying import Compose, Saying
 from fluxtrail.reports.standings.speakers import DeploymentSpeaker, DispatchSpeaker, Speaker, StatusSpeaker
 from fluxtrail.reports.standings.tasks import AbandonedTasks, TaskSpeaker
-from fluxtrail.reports.standings.words import DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, example_values
+from fluxtrail.reports.standings.words import DEFAULT_DESCRIPTION, example_values
 from fluxtrail.reports.templates import Text
 from fluxtrail.runtime.chats import chat_speaker, chat_templates, is_once
 from fluxtrail.runtime.event_routes import EventRoute, EventRoutes
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.remotes import Remotes
-from fluxtrail.runtime.settings import ForgeKind, Settings
-from fluxtrail.runtime.settings_routes import BudgetsSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.settings.routes import BudgetsSetting, RouteSetting, grouping_of
+from fluxtrail.runtime.settings.sections import ForgeKind
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.runtime.writers import NamedHost, NamedKind, Placed, PlacedTasks, Writers
 from fluxtrail.trail.ports import Clock
@@ -260,7 +261,7 @@ def _payload(key_of: Callable[[Saying], str], saying: Saying, *, needs_branch: b
 def _templates(item: RouteSetting) -> dict[str, Text]:
     """Return what a route's sayings are filled into. Raises ConfigError."""
     sources = {
-        "context": item.context or DEFAULT_CONTEXT,
+        "context": item.context_or_default,
         "description": item.description or DEFAULT_DESCRIPTION,
         "url": item.url if item.url is not None else DEFAULT_URL,
         "environment_url": item.environment_url or "",

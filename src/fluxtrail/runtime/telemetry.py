@@ -20,7 +20,7 @@ from fluxtrail.reports.dispatcher import Dispatcher, Pace
 from fluxtrail.reports.plan import Output
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.routes import Routes
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.measures import Kind, Measure

@@ -29,7 +29,8 @@ from fluxtrail.reports.standings.ports import Deployments, Dispatches, StatusWri
 from fluxtrail.reports.standings.tasks import Tasks
 from fluxtrail.runtime.forges import AzureDevOpsForge, GitHubForge, GitLabForge, api_url_of, known_hosts
 from fluxtrail.runtime.remotes import Remotes
-from fluxtrail.runtime.settings import ForgeKind, Settings
+from fluxtrail.runtime.settings.sections import ForgeKind
+from fluxtrail.runtime.settings.settings import Settings
 
 audit_log = structlog.get_logger("fluxtrail.audit")
 

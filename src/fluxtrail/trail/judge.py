@@ -52,10 +52,13 @@ def judge(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, lo
     if syncs:
         before, last = _after(before, syncs), syncs[-1]
     finished = _judge_applied(before, last, seen, look)
+    dated = _date_again(before, last, seen, look) if finished is None else None
     if finished is not None:
         syncs.append(finished)
         target = note_success(target, finished, applied=seen.last_applied, generation=seen.generation)
-    newest = finished or last
+    elif dated is not None:
+        syncs.append(dated)
+    newest = finished or dated or last
     working = _judge_attempt(target, newest, seen, look, since=before.observed_at)
     if working is not None:
         syncs.append(working)
@@ -137,7 +140,7 @@ def _succeed(
     moment = _success_moment(sync, before, seen, look)
     applied = sync.applied
     if applied is None:
-        applied = bracket(sync.started.not_before, moment.latest) if seen.has_checks else moment
+        applied = _applied_before_checks(sync, seen, look, moment) if seen.has_checks else moment
     digest = snapshot.digest if snapshot and _is_of(snapshot, seen) else None
     return replace(
         sync,
@@ -155,6 +158,29 @@ def _succeed(
         and seen.generation == before.applied_generation,
         is_unchanged=sync.cause is Cause.REVISION and _is_unchanged(before, seen, digest, look),
     )
+
+
+def _applied_before_checks(sync: SyncRecord, seen: Kustomization, look: Look, succeeded: Moment) -> Moment:
+    work = work_of(seen) if look.is_told else None
+    began_at = work.condition.changed_at if work is not None else None
+    if work is None or began_at is None:
+        return bracket(sync.started.not_before, succeeded.latest)
+    if work.step == HEALTH_CHECKS:
+        return exact(began_at, Evidence.EVENT)
+    return bracket(min(began_at, sync.started.earliest), succeeded.latest)
+
+
+def _date_again(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, look: Look) -> SyncRecord | None:
+    """Return the last success with its apply before its checks, where they were told of after it; else None."""
+    if not (look.is_told and seen.has_checks) or last is None or last.outcome is not Outcome.SUCCEEDED:
+        return None
+    moment = _success_moment(last, before, seen, look)
+    if last.succeeded != moment or not same_content(last.revision, seen.last_applied):
+        return None
+    applied = _applied_before_checks(last, seen, look, moment)
+    was_estimated = last.applied is not None and last.applied.precision is Precision.ESTIMATED
+    is_better = last.healthy is None or (was_estimated and applied.precision is Precision.EXACT)
+    return replace(last, applied=applied, healthy=moment) if is_better else None
 
 
 def _success_moment(sync: SyncRecord, before: TargetRecord, seen: Kustomization, look: Look) -> Moment:
@@ -262,7 +288,9 @@ def _note_checks(sync: SyncRecord, work: Work, look: Look) -> SyncRecord:
     if sync.applied is not None:
         return sync
     began_at = work.condition.changed_at
-    if began_at is not None and look.was_held and _is_watched(sync) and work.is_checking:
+    if began_at is not None and look.is_told:
+        moment = exact(began_at, Evidence.EVENT)
+    elif began_at is not None and look.was_held and _is_watched(sync) and work.is_checking:
         moment = exact(began_at, Evidence.HEALTH_CHECKS_STARTED)
     else:
         latest = min(filter(None, (began_at, look.observed_at)))

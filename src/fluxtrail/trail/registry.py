@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid, Seen
 from fluxtrail.model.records import (
     BranchRecord,
@@ -23,8 +25,9 @@ from fluxtrail.model.records import (
 )
 from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.sources import SourceInput
-from fluxtrail.trail.ports import Ledger
+from fluxtrail.trail.ports import Ledger, Unit
 
+AUTOMATIONS_NOTE = "image_automations"
 REMEMBERED = 8
 """Versions of a HelmRelease's spec: more are not made between two looks at it."""
 
@@ -44,6 +47,20 @@ class SeenRelease(NamedTuple):
     """False of what was read: it may have been so for long."""
 
 
+class _Automation(msgspec.Struct, frozen=True, array_like=True):
+    """An image automation, as it is kept."""
+
+    cluster: ClusterUid
+    key: ObjectKey
+    source: ObjectKey
+    email: str
+
+
+def _read_automations(note: str | None) -> dict[ObjectRef, tuple[ObjectKey, str]]:
+    kept = msgspec.json.decode(note, type=list[_Automation]) if note else []
+    return {(item.cluster, item.key): (item.source, item.email) for item in kept}
+
+
 class Registry:
     def __init__(self) -> None:
         self.sources: dict[ObjectRef, SourceRecord] = {}
@@ -59,7 +76,8 @@ class Registry:
         self.shas: dict[SourceId, dict[str, str]] = {}
         """What the newest revisions of sources without commits of their own are followed as, in the order they came."""
         self.automations: dict[ObjectRef, tuple[ObjectKey, str]] = {}
-        """Of each image automation the source that it pushes to and its commits' author; seen again after a start."""
+        """Of each image automation the source that it pushes to and its commits' author. Kept over a restart: a branch
+        may be read before it is seen again."""
         self.released: defaultdict[ObjectRef, list[SeenRelease]] = defaultdict(list)
         """The newest versions of each HelmRelease's spec, oldest first; seen again after each start."""
         self.moves: defaultdict[SourceId, int] = defaultdict(int)
@@ -80,6 +98,17 @@ class Registry:
             for target in await unit.targets():
                 self.put_target(target)
             self.stream_marks = dict(await unit.stream_marks())
+            self.automations = _read_automations(await unit.get_note(AUTOMATIONS_NOTE))
+
+    async def keep_automation(self, unit: Unit, ref: ObjectRef, automation: tuple[ObjectKey, str] | None) -> None:
+        """Take note of what an image automation is now; None: nothing is known of it, or it is gone."""
+        if self.automations.get(ref) == automation:
+            return
+        self.automations.pop(ref, None)
+        if automation is not None:
+            self.automations[ref] = automation
+        kept = [_Automation(*ref, *item) for ref, item in self.automations.items()]
+        await unit.put_note(AUTOMATIONS_NOTE, msgspec.json.encode(kept).decode())
 
     # repositories and branches
 

@@ -109,9 +109,8 @@ class Sourcing:
         Its newest push is named; those before it are known by their author, as their branch is read.
         """
         ref = (draft.cluster, seen.key)
-        self._registry.automations.pop(ref, None)
-        if seen.object.author_email is not None:
-            self._registry.automations[ref] = (seen.object.source, seen.object.author_email)
+        email = seen.object.author_email
+        await self._registry.keep_automation(unit, ref, (seen.object.source, email) if email is not None else None)
         sha = followed_sha(None, seen.object.last_push)
         source = self._registry.sources.get((draft.cluster, seen.object.source))
         if sha is None or source is None or source.repository_id is None:
@@ -123,7 +122,7 @@ class Sourcing:
 
     async def lose(self, unit: Unit, draft: Draft, gone: Gone) -> None:
         self._forget_made(draft, gone.key)
-        self._registry.automations.pop((draft.cluster, gone.key), None)
+        await self._registry.keep_automation(unit, (draft.cluster, gone.key), None)
         self._unplaced.forget(draft.cluster, gone.key)
         before = self._registry.sources.get((draft.cluster, gone.key))
         if before is not None and before.deleted_at is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,13 +10,11 @@ from fluxtrail.reports.phases.dispatches import (
     MESSAGE_LIMIT,
     DispatchPayload,
     dispatch_of,
-    is_recently_abandoned,
     pull_request_of,
     why_silent,
 )
 
 SHA = "40d6b21b888db0ca794876cf7bdd399e3da2137e"
-NOW = datetime(2026, 8, 7, 12, tzinfo=UTC)
 
 
 def test_payload_has_the_connectors_fields_and_ours() -> None:
@@ -106,11 +102,3 @@ def test_pull_request_that_a_message_names(comment: str, number: int | None) -> 
 def test_no_message_is_an_error(message: str) -> None:
     assert (dispatch_of(message, SHA) is None) == bool(why_silent(message))
     assert pull_request_of(message) is None or pull_request_of(message) in range(10**9)
-
-
-@pytest.mark.parametrize(
-    ("closed_at", "recent"),
-    [(None, True), (NOW, True), (NOW - timedelta(hours=72), True), (NOW - timedelta(hours=72, seconds=1), False)],
-)
-def test_abandoned_pull_requests_are_looked_at_for_three_days(closed_at: datetime | None, recent: bool) -> None:
-    assert is_recently_abandoned(closed_at, now=NOW) is recent

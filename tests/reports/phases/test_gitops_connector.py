@@ -10,7 +10,9 @@ import pytest
 from tests.reports.phases.events import PAGE, SHA, argo, flux, lines, names, records, signed
 
 from fluxtrail.model.report import Mode
-from fluxtrail.reports.phases.records import PhaseRecord, is_finished, is_success, phase_records, plan_phases
+from fluxtrail.model.status import StatusState
+from fluxtrail.reports.phases.maps import state_of
+from fluxtrail.reports.phases.records import PhaseRecord, phase_records, plan_phases
 
 AS_SENT = (
     "ReconciliationSucceeded ReconciliationFailed DependencyNotReady PruneFailed ArtifactFailed BuildFailed info error "
@@ -47,7 +49,6 @@ def test_progressing_counts_what_was_done_by_type() -> None:
         "NotApplicable",
         "Progressing",
     ]
-    assert not is_finished(notice)
 
 
 def test_progressing_with_another_message_is_told_as_it_is() -> None:
@@ -85,8 +86,6 @@ def test_health_check_failed_names_resources(message: str, found: list[str]) -> 
     notice = flux("HealthCheckFailed", message, severity="error")
     assert names(notice) == ["Status", *found]
     assert {record.state for record in records(notice)} == {"HealthCheckFailed"}
-    assert is_finished(notice)
-    assert not is_success(notice)
 
 
 def test_health_check_failed_without_a_list_says_the_whole_message() -> None:
@@ -95,27 +94,24 @@ def test_health_check_failed_without_a_list_says_the_whole_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "severity", "finished", "success"),
+    ("reason", "severity", "state"),
     [
-        ("ReconciliationSucceeded", "info", True, True),
-        ("ReconciliationFailed", "error", True, False),
-        ("HealthCheckFailed", "error", True, False),
-        ("error", "error", True, False),
-        ("Progressing", "info", False, False),
+        ("ReconciliationSucceeded", "info", StatusState.SUCCESS),
+        ("ReconciliationFailed", "error", StatusState.FAILURE),
+        ("HealthCheckFailed", "error", StatusState.FAILURE),
+        ("error", "error", StatusState.FAILURE),
+        ("Progressing", "info", StatusState.RUNNING),
         # There finished, and failed.
-        ("DependencyNotReady", "info", False, False),
-        ("info", "info", False, False),
-        ("NewArtifact", "info", False, False),
-        ("HealthCheckCanceled", "info", False, False),
-        ("NeverHeardOf", "info", False, False),
-        ("NeverHeardOf", "error", True, False),
-        ("", "error", True, False),
-        ("", "", False, False),
+        ("DependencyNotReady", "info", StatusState.PENDING),
+        ("info", "info", StatusState.PENDING),
+        ("NewArtifact", "info", StatusState.PENDING),
+        ("HealthCheckCanceled", "info", StatusState.PENDING),
+        ("NeverHeardOf", "info", StatusState.PENDING),
+        ("NeverHeardOf", "error", StatusState.FAILURE),
     ],
 )
-def test_what_is_finished_and_how(reason: str, severity: str, finished: bool, success: bool) -> None:
-    notice = flux(reason, severity=severity)
-    assert (is_finished(notice), is_success(notice)) == (finished, success)
+def test_what_a_reason_means(reason: str, severity: str, state: StatusState) -> None:
+    assert state_of(reason, severity=severity) is state
 
 
 @pytest.mark.parametrize(
@@ -135,7 +131,6 @@ def test_sources_say_what_they_are_at_but_not_that_they_fetched() -> None:
     fetched = flux("info", "Fetched revision", kind="GitRepository")
     assert lines(fetched) == [("Status", "Fetched revision")]
     assert records(fetched)[0].genre == "GitRepository"
-    assert not is_finished(fetched)
     assert records(flux("NewArtifact", "stored artifact", kind="GitRepository")) == []
     assert names(flux("NewArtifact", "stored artifact")) == ["Status"]
 
@@ -155,23 +150,6 @@ def test_argo_sums_up_its_resources() -> None:
     ]
     assert [record.state for record in records(notice)] == ["Succeeded", "Synced", "Healthy"]
     assert {(record.gitops_operator, record.genre) for record in records(notice)} == {("ArgoCD", "ArgoCD")}
-
-
-@pytest.mark.parametrize(
-    ("phase", "health", "finished", "success"),
-    [
-        ("Succeeded", "Healthy", True, True),
-        ("Running", "Healthy", False, False),
-        ("Succeeded", "Progressing", False, False),
-        ("Inconclusive", "Healthy", False, False),
-        ("Failed", "Degraded", True, False),
-        ("Error", "Healthy", True, False),
-        ("Succeeded", "Degraded", True, False),
-    ],
-)
-def test_when_argo_is_finished(phase: str, health: str, finished: bool, success: bool) -> None:
-    notice = argo(phase, health)
-    assert (is_finished(notice), is_success(notice)) == (finished, success)
 
 
 def test_argo_template_without_a_revision_says_nothing() -> None:

@@ -7,19 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxtrail.model.status import StatusState
-from fluxtrail.reports.phases.maps import STATES, azure_word, github_word, state_of
+from fluxtrail.reports.phases.maps import STATES, state_of
 
 CONNECTOR = [
-    ("ReconciliationSucceeded Succeeded Synced Healthy", "success", "succeeded"),
-    ("NotApplicable Unknown", "success", "notApplicable"),
-    ("Progressing Running Inconclusive OutOfSync info", "pending", "pending"),
+    ("ReconciliationSucceeded Succeeded Synced Healthy", StatusState.SUCCESS),
+    ("NotApplicable Unknown", StatusState.NEUTRAL),
+    ("Progressing Running", StatusState.RUNNING),
+    ("Inconclusive OutOfSync info", StatusState.PENDING),
     # There `error` on Azure DevOps: what waits is not red.
-    ("DependencyNotReady", "pending", "pending"),
-    ("ReconciliationFailed PruneFailed ArtifactFailed BuildFailed HealthCheckFailed", "failure", "failed"),
-    ("ValidationFailed Failed Missing error", "failure", "failed"),
-    ("Error Degraded Suspended", "error", "error"),
+    ("DependencyNotReady", StatusState.PENDING),
+    ("ReconciliationFailed PruneFailed ArtifactFailed BuildFailed HealthCheckFailed", StatusState.FAILURE),
+    ("ValidationFailed Failed Missing error", StatusState.FAILURE),
+    ("Error Degraded Suspended", StatusState.ERROR),
     # There without an answer.
-    ("NewArtifact", "pending", "pending"),
+    ("NewArtifact", StatusState.PENDING),
 ]
 KUSTOMIZE = (
     "Progressing ReconciliationSucceeded ArtifactFailed BuildFailed ReconciliationFailed PruneFailed HealthCheckFailed "
@@ -35,16 +36,11 @@ HELM = (
     "TestFailed RollbackFailed UninstallFailed DriftDetected ValuesError HelmChartCreated HelmChartInSync "
     "HelmChartDeleted"
 )
-STATUS_WORDS_OF_GITHUB = {"error", "failure", "pending", "success"}
-STATUS_WORDS_OF_AZURE = {"error", "failed", "notApplicable", "pending", "succeeded"}
 
 
-@pytest.mark.parametrize(
-    ("word", "github", "azure"),
-    [(word, github, azure) for words, github, azure in CONNECTOR for word in words.split(" ")],
-)
-def test_connectors_table(word: str, github: str, azure: str) -> None:
-    assert (github_word(word), azure_word(word)) == (github, azure)
+@pytest.mark.parametrize(("word", "state"), [(word, state) for words, state in CONNECTOR for word in words.split(" ")])
+def test_connectors_table(word: str, state: StatusState) -> None:
+    assert state_of(word) is state
 
 
 @pytest.mark.parametrize("reason", f"{KUSTOMIZE} {SOURCES} {HELM}".split(" "))
@@ -67,10 +63,9 @@ def test_unknown_reason_is_judged_by_its_severity() -> None:
 
 
 def test_flux_severity_and_argo_phase_are_two_words() -> None:
-    assert (github_word("error"), github_word("Error")) == ("failure", "error")
+    assert (state_of("error"), state_of("Error")) == (StatusState.FAILURE, StatusState.ERROR)
 
 
 @given(st.text(), st.text())
 def test_any_word_has_an_answer(word: str, severity: str) -> None:
-    assert github_word(word, severity=severity) in STATUS_WORDS_OF_GITHUB
-    assert azure_word(word, severity=severity) in STATUS_WORDS_OF_AZURE
+    assert state_of(word, severity=severity) in StatusState

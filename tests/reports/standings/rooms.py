@@ -17,13 +17,13 @@ from fluxtrail.model.standing import CommitTrail, Outline
 from fluxtrail.model.status import CommitStatus, StatusState
 from fluxtrail.model.views import CommitView, DeliveryView, TrailView
 from fluxtrail.reports.dispatcher import Dispatcher
-from fluxtrail.reports.routes import Route, RouteKind
+from fluxtrail.reports.routes import DEFAULT_CONTEXT, Route, RouteKind
 from fluxtrail.reports.standings.budgets import Budget, Budgets, Window
 from fluxtrail.reports.standings.output import PACE, StandingOutput
 from fluxtrail.reports.standings.plan import reports_of
 from fluxtrail.reports.standings.saying import Compose
 from fluxtrail.reports.standings.speakers import Speaker, StatusSpeaker
-from fluxtrail.reports.standings.words import DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, example_values
+from fluxtrail.reports.standings.words import DEFAULT_DESCRIPTION, example_values
 from fluxtrail.reports.templates import Text
 
 ONE = CommitId(1)

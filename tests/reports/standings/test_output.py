@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
+from tests.reports.standings.conftest import MakeRoom
 from tests.reports.standings.rooms import ONE, Room, delivery, deployed, failed
 from tests.reports.worlds import FakeClock, moment
 
-from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import AuthError, NotFoundError, RateLimitedError, UpstreamError
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ReportState
 from fluxtrail.reports.dispatcher import BURY_AFTER
 
 PRODUCTION = "fluxtrail/production"
-MakeRoom = Callable[..., Room]
-
-
-@pytest.fixture
-def make_room(ledger: SqlLedger, clock: FakeClock) -> MakeRoom:
-    def make(**given: Any) -> Room:
-        return Room(ledger, clock, **given)
-
-    return make
-
-
-@pytest.fixture
-def room(make_room: MakeRoom) -> Room:
-    return make_room()
 
 
 async def test_pending_at_once_then_the_verdict(room: Room) -> None:
@@ -123,8 +109,12 @@ async def test_what_a_route_does_not_want_is_not_said(make_room: MakeRoom, route
     assert await room.left() == {}
 
 
-async def test_repositories_of_another_forge_are_left_alone(room: Room) -> None:
-    await room.tell(deployed(), repository="gitlab.com/acme/shop")
+async def test_repositories_of_another_forge_are_left_alone_and_named_once(room: Room) -> None:
+    with capture_logs() as logs:
+        for verdict in (deployed(), failed()):
+            await room.tell(verdict, repository="gitlab.com/acme/shop")
+    named = [line["repository"] for line in logs if line["event"] == "repository_not_told"]
+    assert named == ["gitlab.com/acme/shop"]
     assert room.said == []
     assert await room.left() == {}
 

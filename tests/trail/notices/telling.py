@@ -54,6 +54,7 @@ class ToldWorld(World):
         kind: str = "Kustomization",
         severity: str = "",
         sender: str = SENDER,
+        message: str = "",
         **metadata: str,
     ) -> KeptNotice:
         self._number += 1
@@ -65,7 +66,7 @@ class ToldWorld(World):
             api_version=f"{GROUP}/v1",
             severity=severity or ("error" if "Failed" in reason else "info"),
             reason=reason,
-            message=f"{reason} of {name}",
+            message=message or f"{reason} of {name}",
             metadata={"revision": f"main@sha1:{sha}", **metadata},
             at=at,
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from fluxtrail.model.flux import SOURCE_GROUP
 from fluxtrail.model.notices import FluxNotice
 from fluxtrail.model.observation import ObjectKey
-from fluxtrail.model.reasons import REASONS, Outcome, outcome_of
+from fluxtrail.model.reasons import REASONS, Outcome, outcome_of, work_of
 from fluxtrail.trail.notices.told import (
     Heard,
     Told,
@@ -27,17 +29,41 @@ SOURCE = ObjectKey(SOURCE_GROUP, "GitRepository", "hooks", "fleet@main")
 TOLD_REASONS = ("ReconciliationSucceeded", "Progressing", "BuildFailed", "DependencyNotReady", "HealthCheckFailed")
 
 
-def heard(second: int, reason: str, number: int) -> Heard:
+SAYINGS = {
+    "ReconciliationSucceeded": (
+        "",
+        "Reconciliation finished in 1.2s, next run in 10m0s",
+        "Reconciliation finished in 6s",
+    ),
+    "Progressing": (
+        "",
+        "Deployment/default/web configured",
+        "Health check passed in 2.22s",
+        "Health check passed in 9ms",
+    ),
+    "HealthCheckFailed": ("", "health check failed after 3.02s: timeout waiting for: [Deployment/default/web]"),
+}
+"""What Flux says with a reason: of an apply, of its checks, or neither."""
+
+
+def heard(second: int, reason: str, number: int, message: str = "") -> Heard:
     return Heard(
         at=BEGIN + timedelta(seconds=second),
         revision=f"main@sha1:{number:040x}",
         outcome=REASONS[reason],
         reason=reason,
-        message=reason,
+        message=message or reason,
     )
 
 
-events = st.builds(heard, st.integers(0, 6), st.sampled_from(TOLD_REASONS), st.integers(1, 3))
+@st.composite
+def some_event(draw: st.DrawFn) -> Heard:
+    reason = draw(st.sampled_from(TOLD_REASONS))
+    message = draw(st.sampled_from(SAYINGS.get(reason, ("",))))
+    return heard(draw(st.integers(0, 6)), reason, draw(st.integers(1, 3)), message)
+
+
+events = some_event()
 
 
 @st.composite
@@ -59,8 +85,8 @@ def told_of(told: Told) -> tuple[object, ...]:
     """Return what is said of the object then."""
     made = picture(told, KEY, uid="u", generation=1, path="apps", source=SOURCE)
     assert made is not None
-    (ready,) = made.conditions
-    return made.last_applied, made.last_attempted, outcome_of(ready), ready.changed_at
+    ready, *steps = made.conditions
+    return made.last_applied, made.last_attempted, outcome_of(ready), ready.changed_at, made.has_checks, steps
 
 
 @given(heard_twice())
@@ -79,6 +105,21 @@ def test_whoever_follows_the_news_ends_where_the_whole_does(orders: tuple[list[H
         told = after
     assert told_of(steps[-1])[:3] == told_of(told)[:3]
     assert [told.hear(item).news_after(told) for item in orders[0]] == [[] for _ in orders[0]]
+
+
+@given(heard_twice())
+def test_the_last_news_of_a_success_dates_its_apply_as_the_whole_does(orders: tuple[list[Heard], list[Heard]]) -> None:
+    """Also where its checks are told after it."""
+    told, dated = Told(), dict[object, object]()
+    for item in orders[1]:
+        after = told.hear(item)
+        for step in after.news_after(told):
+            if step.success is not None and step.newest is step.success:
+                dated[step.success.at, step.success.revision] = told_of(step)[4:]
+        told = after
+    success = told.success
+    if success is not None and (success.at, success.revision) in dated:
+        assert dated[success.at, success.revision] == told_of(msgspec.structs.replace(told, other=None))[4:]
 
 
 @given(st.lists(events, min_size=1, max_size=12))
@@ -114,6 +155,92 @@ def test_the_next_revision_begins_in_the_second_in_which_the_last_succeeded() ->
 def test_waiting_for_a_dependency_is_no_attempt() -> None:
     told = fold([heard(1, "ReconciliationSucceeded", 1), heard(2, "DependencyNotReady", 2)])
     assert told_of(told)[:3] == (f"main@sha1:{1:040x}", f"main@sha1:{1:040x}", Outcome.WAITING)
+
+
+# -- where health is checked -----------------------------------------------------------------------------------------
+
+APPLIED = "Deployment/default/web configured"
+FINISHED = "Reconciliation finished in 6.26s, next run in 10m0s"
+
+
+def step_of(*items: Heard) -> tuple[bool, str, float | None]:
+    """Return whether it has checks, and the step beside its end: which, and when it began, in seconds."""
+    made = picture(fold(list(items)), KEY, uid="u", generation=1, path="apps", source=SOURCE)
+    assert made is not None
+    work = work_of(made)
+    began = work.condition.changed_at if work is not None else None
+    return made.has_checks, work.step if work else "", (began - BEGIN).total_seconds() if began else None
+
+
+def good(second: int, number: int = 1, message: str = FINISHED) -> Heard:
+    return heard(second, "ReconciliationSucceeded", number, message)
+
+
+def passed(second: int, took: str, number: int = 1) -> Heard:
+    return heard(second, "Progressing", number, f"Health check passed in {took}")
+
+
+def failed(second: int, message: str, number: int = 1) -> Heard:
+    return heard(second, "HealthCheckFailed", number, message)
+
+
+CHECKS, BUILDING = "Running health checks", "Building manifests"
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        pytest.param([good(50)], (False, "", None), id="no sign of checks"),
+        pytest.param([heard(45, "Progressing", 1, APPLIED), good(50)], (False, "", None), id="an apply is no check"),
+        pytest.param([passed(50, "5.220527359s"), good(50)], (True, CHECKS, 45.0), id="passed"),
+        pytest.param([passed(50, "46.145855ms"), good(50)], (True, CHECKS, 50.0), id="passed at once"),
+        pytest.param([passed(500, "5m30.5s"), good(500, message="no word of it")], (True, CHECKS, 170.0), id="minutes"),
+        pytest.param([passed(50, "ages"), good(50)], (False, "", None), id="not understood"),
+        pytest.param(
+            [failed(84, "health check failed after 30.02s: timeout waiting for: [x]")],
+            (True, CHECKS, 54.0),
+            id="failed",
+        ),
+        pytest.param(
+            [heard(54, "Progressing", 1, APPLIED), failed(84, "timeout waiting for: [x]")],
+            (True, CHECKS, 54.0),
+            id="failed, no word of how long",
+        ),
+        pytest.param(
+            [heard(54, "Progressing", 2, APPLIED), failed(84, "timeout")],
+            (True, "", None),
+            id="another one was applied",
+        ),
+        pytest.param(
+            [passed(10, "1s"), heard(45, "Progressing", 2, APPLIED), good(50, 2)], (True, CHECKS, 45.0), id="applied"
+        ),
+        pytest.param([passed(10, "1s"), good(50, 2)], (True, BUILDING, 43.74), id="had checks before"),
+        pytest.param([passed(10, "1s"), good(50)], (True, BUILDING, 43.74), id="passed in an earlier run"),
+        pytest.param([passed(10, "1s"), good(50, 2, "no word of it")], (True, "", None), id="nothing at all"),
+        pytest.param([good(50), passed(60, "1s", 2)], (True, CHECKS, 59.0), id="another one passed later"),
+        pytest.param([heard(40, "HealthCheckCanceled", 1), good(50, 2)], (True, BUILDING, 43.74), id="canceled"),
+    ],
+)
+def test_the_apply_before_the_checks(items: list[Heard], expected: tuple[bool, str, float | None]) -> None:
+    for order in itertools.permutations(items):
+        assert step_of(*order) == expected
+
+
+def test_checks_that_are_told_after_the_success_are_news_once() -> None:
+    told = fold([good(50)])
+    after = told.hear(passed(50, "5.22s"))
+    assert [step_of_told(step) for step in after.news_after(told)] == [45.0]
+    assert after.hear(passed(50, "5.22s")).news_after(after) == []
+    # beside what is under way by then, it is the success that they are of
+    busy = fold([good(50), heard(55, "Progressing", 2)])
+    late = busy.hear(passed(50, "5.22s")).news_after(busy)
+    assert [step_of_told(step) for step in late] == [45.0, None]
+
+
+def step_of_told(told: Told) -> float | None:
+    made = picture(told, KEY, uid="u", generation=1, path="apps", source=SOURCE)
+    work = work_of(made) if made is not None else None
+    return (work.condition.changed_at - BEGIN).total_seconds() if work and work.condition.changed_at else None
 
 
 SHA = "a" * 40

@@ -194,6 +194,22 @@ async def test_too_many_at_once_are_told_to_come_again(monkeypatch: pytest.Monke
         job.cancel()
 
 
+async def test_a_backlog_that_was_dealt_with_is_none_though_nobody_posts_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "RECOUNT_SECONDS", 0.01)
+    shelf, hands = Shelf(), Hands()
+    taken = Intake(shelf, monotonic=hands)
+    async with asyncio.TaskGroup() as group:
+        job = group.create_task(taken.run())
+        await asyncio.sleep(0)
+        await taken.keep(notice())
+        assert taken.numbers.backlog == 1
+        hands.seconds += 1
+        await until(lambda: taken.numbers.backlog == 0)
+        job.cancel()
+
+
 async def test_a_backlog_that_nobody_deals_with_is_not_added_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "BACKLOG_LIMIT", 10)
     shelf, hands = Shelf(), Hands()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
@@ -11,6 +15,8 @@ from fluxtrail.ledger.session import Session
 from fluxtrail.model.report import ReportState, ReportView, SinkCounts
 
 _R = schema.reports
+_ABOUT = re.compile(r"(?P<transition>t)?(?P<id>[0-9]{1,18})(?:\.|$)")
+"""Keys begin with the commit's id, or are that of the transition that tells of it: see `reports.plan`."""
 
 
 async def count_reports(session: Session) -> dict[str, SinkCounts]:
@@ -35,7 +41,7 @@ async def list_reports(
 ) -> Page[ReportView]:
     """Return reports, the last planned first."""
     limit = bounded(limit)
-    columns = (_R.c[name] for name in ReportView.__struct_fields__)
+    columns = (_R.c[name] for name in rows.REPORT_VIEWED)
     wanted = select(*columns).order_by(_R.c.id.desc()).limit(limit + 1)
     if state is not None:
         wanted = wanted.where(_R.c.state == state)
@@ -46,5 +52,29 @@ async def list_reports(
     if cursor is not None:
         wanted = wanted.where(_R.c.id < read_cursor(cursor, tuple[int])[0])
     found = await session.all(wanted)
-    shown = [rows.report_view_of(row) for row in found[:limit]]
+    shown = await _with_commits(session, [rows.report_view_of(row) for row in found[:limit]])
     return Page(items=shown, next=write_cursor((shown[-1].id,)) if len(found) > limit else None)
+
+
+async def _with_commits(session: Session, shown: Sequence[ReportView]) -> list[ReportView]:
+    """Say of each which commit it is about."""
+    found = [_ABOUT.match(item.key) for item in shown]
+    lines = {int(match["id"]) for match in found if match and match["transition"]}
+    commit_of = await _by_id(session, schema.transitions, "commit_id", lines)
+    ids = [
+        None if match is None else commit_of.get(int(match["id"])) if match["transition"] else int(match["id"])
+        for match in found
+    ]
+    sha_of = await _by_id(session, schema.commits, "sha", {id_ for id_ in ids if id_ is not None})
+    return [
+        msgspec.structs.replace(item, sha=sha_of.get(id_) if id_ else None)
+        for item, id_ in zip(shown, ids, strict=True)
+    ]
+
+
+async def _by_id(session: Session, table: Table, column: str, ids: Iterable[int]) -> dict[int, Any]:
+    wanted = sorted(ids)
+    if not wanted:
+        return {}
+    statement = select(table.c.id, table.c[column].label("found")).where(table.c.id.in_(wanted))
+    return {row.id: row.found for row in await session.all(statement)}

@@ -8,7 +8,6 @@ Repositories are `dev.azure.com/{organisation}/{project}/_git/{repository}`, or 
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from fluxtrail.credentials.binding import AZURE_HOST, Credential, CredentialSour
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.remotes.azure_devops.facts import PullRequest, WireCommits, WireQuery, read_pull_request
-from fluxtrail.remotes.rest import PAGES_LIMIT, Answer, RestClient, Service
+from fluxtrail.remotes.rest import PAGES_LIMIT, Answer, RestClient, Service, basic
 
 NAME = "Azure DevOps"
 API_VERSION = "6.0"
@@ -209,9 +208,7 @@ def _authorize(credential: Credential) -> Mapping[str, str]:
     """Show a personal access token as a password without a login, an Entra ID token as a bearer."""
     if credential.kind == "token" and credential.secret.startswith(_JWT_BEGINS) and credential.secret.count(".") == 2:
         return {"Authorization": f"Bearer {credential.secret}"}
-    login = credential.username if credential.kind == "basic" else ""
-    pair = base64.b64encode(f"{login}:{credential.secret}".encode()).decode("ascii")
-    return {"Authorization": f"Basic {pair}"}
+    return basic(credential.username if credential.kind == "basic" else "", credential.secret)
 
 
 def _path(repository: AzureRepository) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from fluxtrail.model.errors import AuthError, NotFoundError
-from fluxtrail.remotes.writing import hinted
+from fluxtrail.remotes import writing
 
 STATUS_RIGHT = "statuses need a token with the scope Code (status), of somebody who may contribute to the repository"
 TASK_RIGHT = (
@@ -14,12 +12,6 @@ TASK_RIGHT = (
 )
 
 
-@contextmanager
-def naming_right(right: str) -> Iterator[None]:
+def naming_right(right: str) -> AbstractContextManager[None]:
     """Say of a refusal which right is missing."""
-    try:
-        yield
-    except (AuthError, NotFoundError) as exc:
-        if isinstance(exc, NotFoundError) and ("commit" in exc.message.lower() or "TF401175" in exc.message):
-            raise
-        raise hinted(exc, right) from exc
+    return writing.naming_right(right, unknown_commit="commit|TF401175")

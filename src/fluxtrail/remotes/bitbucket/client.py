@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -11,7 +10,7 @@ import aiohttp
 
 from fluxtrail.credentials.binding import Credential, CredentialSource
 from fluxtrail.model.errors import WireError
-from fluxtrail.remotes.rest import Answer, RestClient, Service
+from fluxtrail.remotes.rest import Answer, RestClient, Service, basic
 
 NAME = "Bitbucket"
 CLOUD_HOST = "bitbucket.org"
@@ -104,5 +103,4 @@ def _authorize(credential: Credential) -> Mapping[str, str]:
     """Show an access token as a bearer; an app password, or an API token, with its login."""
     if credential.kind == "token":
         return {"Authorization": f"Bearer {credential.secret}"}
-    pair = base64.b64encode(f"{credential.username}:{credential.secret}".encode()).decode("ascii")
-    return {"Authorization": f"Basic {pair}"}
+    return basic(credential.username, credential.secret)

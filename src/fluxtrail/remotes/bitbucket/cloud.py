@@ -12,8 +12,8 @@ import hashlib
 from fluxtrail.model.errors import NotFoundError
 from fluxtrail.model.status import CommitStatus, StatusState
 from fluxtrail.remotes.bitbucket.client import NAME, BitbucketClient
-from fluxtrail.remotes.bitbucket.telling import TEXT_LIMIT, WireStatus, kept, naming_right, read
-from fluxtrail.remotes.writing import Audit, checked_sha, cut_context, no_audit
+from fluxtrail.remotes.bitbucket.telling import RIGHT, TEXT_LIMIT, WireStatus, kept, read
+from fluxtrail.remotes.writing import Audit, checked_sha, cut_context, naming_right, no_audit
 
 KEY_LIMIT = 40
 _WORDS = {
@@ -52,7 +52,7 @@ class BitbucketCloudStatuses:
             "url": told.url or self._client.commit_page(repository, sha),
         }
         self._audit(f"build status {body['state']} {told.context}", f"{self._client.place(repository)}@{sha}")
-        with naming_right():
+        with naming_right(RIGHT):
             await self._client.write("POST", repository, path, body)
 
     async def find(self, repository: str, sha: str, context: str) -> CommitStatus | None:

@@ -14,8 +14,8 @@ import structlog
 from fluxtrail.model.errors import NotFoundError, RateLimitedError, UpstreamError, WireError
 from fluxtrail.model.status import CommitStatus, StatusState
 from fluxtrail.remotes.bitbucket.client import NAME, BitbucketClient
-from fluxtrail.remotes.bitbucket.telling import TEXT_LIMIT, WireStatus, kept, naming_right, read
-from fluxtrail.remotes.writing import Audit, checked_sha, cut_context, no_audit
+from fluxtrail.remotes.bitbucket.telling import RIGHT, TEXT_LIMIT, WireStatus, kept, read
+from fluxtrail.remotes.writing import Audit, checked_sha, cut_context, naming_right, no_audit
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class BitbucketServerStatuses:
             "url": told.url or page,
         }
         self._audit(f"build status {body['state']} {told.context}", f"{self._client.place(repository)}@{sha}")
-        with naming_right():
+        with naming_right(RIGHT):
             await self._client.write("POST", repository, path, body)
 
     async def find(self, repository: str, sha: str, context: str) -> CommitStatus | None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import msgspec
 
-from fluxtrail.model.errors import AuthError, NotFoundError
 from fluxtrail.model.status import CommitStatus, StatusState
-from fluxtrail.remotes.writing import cut_context, cut_line, hinted, web_address
+from fluxtrail.remotes.writing import cut_context, cut_line, web_address
 
 TEXT_LIMIT = 255
 ADDRESS_LIMIT = 450
@@ -21,7 +17,7 @@ STATES = {
     "CANCELLED": StatusState.ERROR,
 }
 """All others (INPROGRESS, UNKNOWN) are not there yet."""
-_RIGHT = (
+RIGHT = (
     "build statuses need a token that may read the repository (Cloud: scope repository, or read:repository:bitbucket; "
     "Server: repository read), and only whoever made one may change it"
 )
@@ -59,14 +55,3 @@ def read(wire: WireStatus, context: str, *, page: str) -> CommitStatus:
         description=wire.description or "",
         url="" if wire.url == page else wire.url or "",
     )
-
-
-@contextmanager
-def naming_right() -> Iterator[None]:
-    """Say of a refusal which right is missing."""
-    try:
-        yield
-    except (AuthError, NotFoundError) as exc:
-        if isinstance(exc, NotFoundError) and "commit" in exc.message.lower():
-            raise
-        raise hinted(exc, _RIGHT) from exc

@@ -4,23 +4,12 @@ They are compared as written, and cut nowhere: the limits here are what people r
 Source: go-gitea/gitea, models/git/commit_status.go, routers/api/v1/repo/status.go; Forgejo has the same.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import msgspec
 
-from fluxtrail.model.errors import AuthError, NotFoundError, RateLimitedError, UpstreamError
+from fluxtrail.model.errors import NotFoundError, RateLimitedError, UpstreamError
 from fluxtrail.model.status import CommitStatus, StatusState
 from fluxtrail.remotes.gitea.client import NAME, GiteaClient
-from fluxtrail.remotes.writing import (
-    Audit,
-    checked_sha,
-    cut_context,
-    cut_line,
-    hinted,
-    no_audit,
-    web_address,
-)
+from fluxtrail.remotes.writing import Audit, checked_sha, cut_context, cut_line, naming_right, no_audit, web_address
 
 TEXT_LIMIT = 255
 PER_PAGE = 50
@@ -75,7 +64,7 @@ class GiteaStatuses:
         if told.url:
             body["target_url"] = told.url
         self._audit(f"commit status {body['state']} {told.context}", f"{self._client.place(repository)}@{sha}")
-        with _naming_right():
+        with naming_right(_RIGHT, unknown_commit="no such commit"):
             try:
                 await self._client.write("POST", repository, path, body)
             except RateLimitedError:
@@ -116,17 +105,6 @@ class GiteaStatuses:
             raise NotFoundError(text, status=exc.status, subject=exc.subject) from exc
         except UpstreamError:
             return
-
-
-@contextmanager
-def _naming_right() -> Iterator[None]:
-    """Say of a refusal which right is missing."""
-    try:
-        yield
-    except (AuthError, NotFoundError) as exc:
-        if isinstance(exc, NotFoundError) and "no such commit" in exc.message:
-            raise
-        raise hinted(exc, _RIGHT) from exc
 
 
 def _read(wire: _WireStatus) -> CommitStatus:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from fluxtrail.model.errors import ConflictError, NotFoundError, UpstreamError, WireError
+from fluxtrail.model.errors import ConflictError, NotFoundError, UpstreamError
 from fluxtrail.model.status import DeploymentRequest, StatusState
 from fluxtrail.remotes.github.client import GitHubClient
 from fluxtrail.remotes.github.facts import convert
@@ -22,7 +22,16 @@ from fluxtrail.remotes.github.telling import (
     naming_right,
     split_repository,
 )
-from fluxtrail.remotes.writing import Audit, checked_sha, cut_context, cut_line, hinted, no_audit, web_address
+from fluxtrail.remotes.writing import (
+    Audit,
+    checked_deployment,
+    checked_sha,
+    cut_context,
+    cut_line,
+    hinted,
+    no_audit,
+    web_address,
+)
 
 PER_PAGE = 100
 PAGES_LIMIT = 3
@@ -120,8 +129,7 @@ class GitHubDeployments:
             As `create`; writing the same state twice does no harm.
         """
         owner, repo = split_repository(repository)
-        if not (deployment.isascii() and deployment.isdecimal()):
-            raise WireError(f"{deployment[:80]!r} is not the id of a deployment", subject="deployment")
+        path = f"/deployments/{checked_deployment(deployment)}/statuses"
         body: dict[str, str | bool] = {
             "state": _WORDS[state],
             "description": cut_line(description, DESCRIPTION_LIMIT, is_narrow=True),
@@ -131,7 +139,7 @@ class GitHubDeployments:
         body |= {name: good for name, text in addresses.items() if (good := web_address(text, limit=ADDRESS_LIMIT))}
         self._audit(f"deployment status {body['state']}", f"{self._client.host}/{repository}#{deployment}")
         with naming_right(*_RIGHT):
-            await self._client.write(owner, repo, f"/deployments/{deployment}/statuses", body)
+            await self._client.write(owner, repo, path, body)
 
     def budget_key(self, repository: str) -> str:
         """Return under which name the calls for a repository are counted: `github.com/acme`."""

@@ -13,7 +13,7 @@ from fluxtrail.model.status import DeploymentRequest, StatusState
 from fluxtrail.remotes.gitlab.client import NAME, PER_PAGE, GitLabClient
 from fluxtrail.remotes.gitlab.telling import TEXT_LIMIT, naming_right
 from fluxtrail.remotes.rest import Answer
-from fluxtrail.remotes.writing import Audit, checked_sha, cut_context, no_audit, web_address
+from fluxtrail.remotes.writing import Audit, checked_deployment, checked_sha, cut_context, no_audit, web_address
 
 log = structlog.get_logger(__name__)
 
@@ -112,9 +112,7 @@ class GitLabDeployments:
         Raises:
             As `create`. The environment's address is left as it is where the token may not change it.
         """
-        if not (deployment.isascii() and deployment.isdecimal()):
-            raise WireError(f"{deployment[:80]!r} is not the id of a deployment", subject="deployment")
-        path, word = f"/deployments/{deployment}", _WORDS[state]
+        path, word = f"/deployments/{checked_deployment(deployment)}", _WORDS[state]
         self._audit(f"deployment status {word}", f"{self._client.place(repository)}#{deployment}")
         with naming_right():
             try:

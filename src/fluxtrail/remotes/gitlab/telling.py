@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fluxtrail.model.errors import AuthError, ConflictError, NotFoundError
-from fluxtrail.remotes.writing import hinted
+from fluxtrail.model.errors import ConflictError
+from fluxtrail.remotes import writing
 
 TEXT_LIMIT = 255
 """Of names, descriptions and addresses alike."""
@@ -20,11 +20,8 @@ _RIGHT = (
 def naming_right() -> Iterator[None]:
     """Say of a refusal which right is missing, and that what is being written by another may be tried again."""
     try:
-        yield
-    except (AuthError, NotFoundError) as exc:
-        if isinstance(exc, NotFoundError) and "commit" in exc.message.lower():
-            raise
-        raise hinted(exc, _RIGHT) from exc
+        with writing.naming_right(_RIGHT):
+            yield
     except ConflictError as exc:
         if exc.status != 409:
             raise

@@ -5,12 +5,9 @@ Conventions of gitops-connector's pipelines: the manifests are changed by a pull
 """
 
 import re
-from datetime import datetime, timedelta
 
 import msgspec
 
-ABANDONED_CUTOFF = timedelta(hours=72)
-"""Abandoned pull requests that were closed before that are nobody's any more."""
 MESSAGE_LIMIT = 10_000
 """Characters of a commit's message that are read, and passed on; GitHub takes 64 KiB with the rest."""
 
@@ -76,8 +73,3 @@ def pull_request_of(comment: str) -> int | None:
     first, _, rest = comment[:MESSAGE_LIMIT].partition("\n")
     found = _MERGED.search(first) or _SQUASHED.search(first) or _MERGED.search(rest)
     return int(next(group for group in found.groups() if group)) if found else None
-
-
-def is_recently_abandoned(closed_at: datetime | None, *, now: datetime) -> bool:
-    """Whether the task of an abandoned pull request may still wait; one without a date may."""
-    return closed_at is None or now - closed_at <= ABANDONED_CUTOFF

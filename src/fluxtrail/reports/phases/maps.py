@@ -92,23 +92,6 @@ STATES: dict[str, StatusState] = {
 }
 """The words count as they are written: `error` is Flux's severity, `Error` a phase of Argo CD."""
 
-_GITHUB = {
-    StatusState.PENDING: "pending",
-    StatusState.RUNNING: "pending",
-    StatusState.SUCCESS: "success",
-    StatusState.NEUTRAL: "success",
-    StatusState.FAILURE: "failure",
-    StatusState.ERROR: "error",
-}
-_AZURE = {
-    StatusState.PENDING: "pending",
-    StatusState.RUNNING: "pending",
-    StatusState.SUCCESS: "succeeded",
-    StatusState.NEUTRAL: "notApplicable",
-    StatusState.FAILURE: "failed",
-    StatusState.ERROR: "error",
-}
-
 
 def state_of(word: str, *, severity: str = "") -> StatusState:
     """Return what a reason, a phase, a sync status or a health status means.
@@ -120,13 +103,3 @@ def state_of(word: str, *, severity: str = "") -> StatusState:
     if known is not None:
         return known
     return StatusState.FAILURE if severity == "error" else StatusState.PENDING
-
-
-def github_word(word: str, *, severity: str = "") -> str:
-    """Return the state of GitHub's commit statuses that gitops-connector gives to a word."""
-    return _GITHUB[state_of(word, severity=severity)]
-
-
-def azure_word(word: str, *, severity: str = "") -> str:
-    """Return the state of Azure DevOps' commit statuses that gitops-connector gives to a word."""
-    return _AZURE[state_of(word, severity=severity)]

@@ -8,8 +8,6 @@ import msgspec
 from fluxtrail.model.notice_commits import commit_of
 from fluxtrail.model.notices import ArgoNotice, FluxNotice, Hook, NewNotice
 from fluxtrail.model.report import Mode, NewReport
-from fluxtrail.model.status import StatusState
-from fluxtrail.reports.phases.maps import state_of
 from fluxtrail.reports.phases.summaries import unhealthy_names, work_done
 
 STATUS = "Status"
@@ -28,7 +26,6 @@ _TEXTS = {
 _APPLYING = frozenset({"Kustomization", "HelmRelease"})
 """Kinds that bring something to a cluster; the others fetch, or push."""
 _HOOKS = (Hook.GITOPSPHASE, Hook.ARGOCD)
-_UNFINISHED_PHASES = frozenset({"Inconclusive", "Running"})
 
 
 class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,27 +86,6 @@ def plan_phases(notice: NewNotice, *, sinks: Sequence[str], callback_url: str) -
         for index, body in enumerate(bodies)
         for sink in sinks
     ]
-
-
-def is_finished(notice: Phase) -> bool:
-    """Whether the attempt is over: nothing more is said of it unless Flux or Argo CD tries again.
-
-    What only waits (`DependencyNotReady`, `info`) or was only fetched is not over.
-    """
-    if isinstance(notice, ArgoNotice):
-        return notice.phase not in _UNFINISHED_PHASES and notice.health != PROGRESSING
-    return notice.kind in _APPLYING and _state(notice).is_final
-
-
-def is_success(notice: Phase) -> bool:
-    """Whether it is over, and well."""
-    if isinstance(notice, ArgoNotice):
-        return is_finished(notice) and notice.phase == "Succeeded" and notice.health == "Healthy"
-    return is_finished(notice) and _state(notice) is StatusState.SUCCESS
-
-
-def _state(notice: FluxNotice) -> StatusState:
-    return state_of(notice.reason or notice.severity, severity=notice.severity)
 
 
 def _is_supported(notice: FluxNotice) -> bool:

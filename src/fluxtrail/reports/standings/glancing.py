@@ -2,20 +2,20 @@
 
 While a commit is on its way to a thousand targets, each arrival makes it necessary to look, and what is said changes
 with the last of them, or the first failure. So where every environment is as it was told to be by the verdicts alone,
-the trail (fifty times as dear) is not read. What the verdicts do not tell for sure is never passed over here.
+the trail (four times as dear) is not read. What the verdicts do not tell for sure is never passed over here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from fluxtrail.model.report import SaidRecord
 from fluxtrail.model.standing import Outline
 from fluxtrail.model.status import StatusState
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.routes import Route, Until
-from fluxtrail.reports.standings.saying import FIRST_WORDS
+from fluxtrail.reports.standings.saying import DONE, FIRST_WORDS, TOGETHER
 
 _PENDING, _DEPLOYED = Verdict.PENDING.value, Verdict.DEPLOYED.value
 _ON_ITS_WAY = frozenset({_PENDING, _DEPLOYED, Verdict.ROLLED_BACK.value, Verdict.LOST.value, Verdict.ABANDONED.value})
@@ -42,12 +42,14 @@ class Glance:
         route = self._route
         if not route.admits_commit(outline.repository, is_carrier=outline.is_carrier):
             return True
-        if route.kind.is_per_commit or route.says_unaffected or not outline.verdicts:
+        if route.kind.is_per_commit or route.kind in TOGETHER or route.says_unaffected:
+            return False
+        if not outline.verdicts or outline.awaits_export:
             return False
         last = {record.key.partition("/")[2]: record for record in said}
         groups = self._group(outline)
         return all(self._is_told(verdicts, last.get(name), now) for name, verdicts in groups.items()) and all(
-            record.content and record.state == StatusState.NEUTRAL.value
+            record.content and StatusState(record.state) in DONE  # what was well where nothing is any more stays so
             for name, record in last.items()
             if name not in groups
         )
@@ -76,7 +78,7 @@ class Glance:
             if last is None:
                 return not route.says_pending or route.kind in FIRST_WORDS
             is_under_way = bool(last.content) and not StatusState(last.state).is_final
-            return is_under_way and now - last.said_at < max(route.refresh, timedelta(0))
+            return is_under_way and now - last.said_at < route.refresh
         if _DEPLOYED in verdicts and verdicts <= _ARRIVED and route.until is Until.DEPLOYED:
             return last is not None and bool(last.content) and last.state == StatusState.SUCCESS.value
         return False

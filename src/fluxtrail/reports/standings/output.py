@@ -5,18 +5,27 @@
   status each.
 * What is final is said before what is under way, and may use the whole budget.
 * A repository's trouble (missing, hidden, refused) is its own: the report is put off, and given up in the end. Where
-  the whole receiver is away, the dispatcher leaves it alone.
+  the whole receiver is away, the dispatcher leaves it alone. A limit is of those who share it: others go on.
 * After an attempt whose outcome nobody knows, what is there is read back first.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
-from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, RateLimitedError, StoreError, WireError
+from fluxtrail.model.errors import (
+    AuthError,
+    ConfigError,
+    FluxtrailError,
+    RateLimitedError,
+    StoreError,
+    UpstreamError,
+    WireError,
+)
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ClaimedReport, SaidRecord
 from fluxtrail.model.views import CommitView
@@ -25,6 +34,7 @@ from fluxtrail.reports.dispatcher import Pace
 from fluxtrail.reports.outputs import Settlement
 from fluxtrail.reports.ports import Clock
 from fluxtrail.reports.routes import Route
+from fluxtrail.reports.standings.attempts import Attempt
 from fluxtrail.reports.standings.budgets import Budget, Budgets, BudgetSpentError
 from fluxtrail.reports.standings.glancing import Glance
 from fluxtrail.reports.standings.plan import read_commit
@@ -39,6 +49,7 @@ PACE = Pace(gather_seconds=1.0, claim=50, timeout_seconds=30.0)
 WORKERS = 4
 FIRST_RETRY_SECONDS = 30.0
 LONGEST_RETRY_SECONDS = 3600.0
+UNREACHABLE_LIMIT = 1000
 TIMES_LIMIT = 950
 """Said under one key: GitHub takes 1,000 a commit and context. The rest is for what is final."""
 
@@ -67,6 +78,9 @@ class StandingOutput:
         self._clock = clock
         self._settle_after = settle_after
         self._glance = Glance(route, compose.environment_of)
+        self.timeout_seconds = PACE.timeout_seconds
+        """The longest that saying one thing takes, with all of its calls."""
+        self._unreachable: set[str] = set()
         self.used: dict[str, Budget] = {}
         """Budgets that were asked for since the start, by name."""
 
@@ -128,35 +142,53 @@ class StandingOutput:
         passed = {report.id for report in known}
         return [(report, id_) for report, id_ in commits if report.id not in passed]
 
-    async def say(self, saying: Saying, last: SaidRecord | None, *, is_unsure: bool) -> None:
+    async def say(self, saying: Saying, last: SaidRecord | None) -> None:
         """Say one thing, and remember that it was said. Raises as `Speaker.say`, and StoreError."""
         repository = saying.standing.commit.repository
         budget = self._speaker.budget_of(repository)
         if budget is None:
+            self._note_unreachable(repository)
             return
         self.used[budget.name] = budget
-        times = last.times if last is not None else 0
-        if times >= TIMES_LIMIT and not saying.state.is_final:
+        attempt = Attempt(saying, last, sink=self.sink, said=self._said, clock=self._clock)
+        if attempt.times >= TIMES_LIMIT and not saying.state.is_final:
             return
 
         async def spend() -> None:
             await self._budgets.take(budget, is_final=saying.state.is_final)
+            await attempt.begin()
 
-        async def keep(remote_id: str) -> None:
-            await self._said.note([self._record(saying, remote_id, times=times, content="")])
+        self._budgets.check(budget)
+        try:
+            async with asyncio.timeout(self.timeout_seconds):  # so that no attempt outlives its lease
+                remote_id = await self._speaker.say(
+                    saying, last, spend=spend, keep=attempt.keep, is_unsure=attempt.is_unsure
+                )
+        except RateLimitedError as exc:
+            raise self._budgets.pause(budget, exc) from exc
+        except TimeoutError as exc:
+            raise UpstreamError(f"no answer within {self.timeout_seconds:.0f} s", retryable=True) from exc
+        if attempt.has_begun:
+            self._audit(saying)
+        await attempt.end(remote_id)
 
-        remote_id = await self._speaker.say(saying, last, spend=spend, keep=keep, is_unsure=is_unsure)
-        kept = remote_id or (last.remote_id if last is not None else "")
+    def _note_unreachable(self, repository: str) -> None:
+        """Say once of each repository that it is not told: on the forge of another kind that is as it should be."""
+        if repository not in self._unreachable and len(self._unreachable) < UNREACHABLE_LIMIT:
+            self._unreachable.add(repository)
+            remedy = "it is on no forge of this kind that is known, allowed and has a credential; see docs/statuses.md"
+            log.info("repository_not_told", route=self.route.name, repository=repository, reason=remedy)
+
+    def _audit(self, saying: Saying) -> None:
         audit.info(
             "told",
             route=self.route.name,
             kind=self.route.kind.value,
-            repository=repository,
+            repository=saying.standing.commit.repository,
             sha=saying.standing.commit.sha,
             environment=saying.standing.environment,
             state=saying.state.value,
         )
-        await self._said.note([self._record(saying, kept, times=times + 1, content=saying.content)])
 
     async def try_out(self, commit: CommitView) -> str:
         """Say something that says it is a test, on a commit; returns in words what was done.
@@ -170,17 +202,6 @@ class StandingOutput:
         """Whether the route tells of a commit, and can."""
         is_wanted = self.route.admits_commit(commit.repository, is_carrier=commit.is_carrier)
         return is_wanted and self._speaker.budget_of(commit.repository) is not None
-
-    def _record(self, saying: Saying, remote_id: str, *, times: int, content: str) -> SaidRecord:
-        return SaidRecord(
-            sink=self.sink,
-            key=saying.key,
-            content=content,
-            state=saying.state.value,
-            remote_id=remote_id,
-            times=times,
-            said_at=self._clock.now(),
-        )
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -203,6 +224,8 @@ class _Telling:
         self._said = {record.key: record for record in said}
         self._settlement = settlement
         self._wait_until: list[datetime] = [speech.again_at] if speech.again_at is not None else []
+        self._answer = ""
+        """Of a receiver that asks for a pause."""
         self._problem: FluxtrailError | None = None
 
     @property
@@ -219,10 +242,11 @@ class _Telling:
 
     async def _say(self, saying: Saying) -> None:
         try:
-            await self._output.say(saying, self._said.get(saying.key), is_unsure=self.report.attempts > 0)
+            await self._output.say(saying, self._said.get(saying.key))
         except BudgetSpentError as exc:
             self._wait_until.append(exc.until)
-        except (StoreError, RateLimitedError):
+            self._answer = self._answer or exc.answer
+        except StoreError:
             raise
         except FluxtrailError as exc:
             if exc.retryable:
@@ -234,7 +258,7 @@ class _Telling:
         if self._problem is not None:
             await self._settle_refused(self._problem)
         elif self._wait_until:
-            await self._settlement.postpone([self.report], until=min(self._wait_until), answer="")
+            await self._settlement.postpone([self.report], until=min(self._wait_until), answer=self._answer)
         else:
             await self._settlement.acknowledge([self.report])
 

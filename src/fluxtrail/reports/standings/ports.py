@@ -89,7 +89,7 @@ FindPlace = Callable[[str], Place | None]
 """(canonical repository) -> where it is; None where no such forge is known, or may be asked."""
 
 Spend = Callable[[], Awaitable[None]]
-"""Called before each write. Raises BudgetSpentError."""
+"""Called before each write. Raises BudgetSpentError, and StoreError."""
 
 Keep = Callable[[str], Awaitable[None]]
 """Called with the receiver's own name of what was just made, so that it is known even if nothing more succeeds."""

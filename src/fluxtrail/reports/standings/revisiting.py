@@ -11,20 +11,22 @@ from typing import Protocol
 
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import NewReport
-from fluxtrail.model.status import StatusState
 from fluxtrail.reports.ports import Clock
 from fluxtrail.reports.standings.plan import reports_of
 
 LOOK_SECONDS = 15.0
-OPEN_LIMIT = 500
-"""Commits of one sink that are looked at again in one go, the longest unchanged first."""
-OPEN = tuple(state.value for state in StatusState if not state.is_final)
+OPEN_LIMIT = 100
+"""Statuses of one sink that are looked at again in one go: while commits wait for their exports, each trail has every
+target of the manifests. Where there are more, the next look goes on after them: what stays open for months keeps
+no other from its turn.
+"""
 
 
 class OpenBook(Protocol):
     """The ledger's memory of what is open. Raises StoreError."""
 
-    async def open_parents(self, sink: str, states: Sequence[str], *, limit: int) -> Sequence[str]: ...
+    async def open_parents(self, sink: str, *, after: int, limit: int) -> tuple[Sequence[str], int]:
+        """Return commits, and after what the next look goes on; 0: from the start."""
 
 
 class Revisitor:
@@ -48,6 +50,7 @@ class Revisitor:
         self._add_reports = add_reports
         self._newest = newest
         self._clock = clock
+        self._after: dict[str, int] = {}
 
     async def run(self) -> None:
         """Raises StoreError where the ledger cannot be used."""
@@ -61,7 +64,8 @@ class Revisitor:
 
     async def look(self) -> None:
         for sink in self._sinks:
-            parents = await self._book.open_parents(sink, OPEN, limit=OPEN_LIMIT)
+            after = self._after.get(sink, 0)
+            parents, self._after[sink] = await self._book.open_parents(sink, after=after, limit=OPEN_LIMIT)
             commits = [CommitId(int(parent)) for parent in parents if parent.isdecimal()]
             if commits:
                 await self._add_reports(reports_of([sink], commits))

@@ -20,6 +20,8 @@ from fluxtrail.reports.standings.words import values_of
 
 FINALS_ONLY = frozenset({RouteKind.GITHUB_DISPATCH, RouteKind.AZURE_DEVOPS_TASK})
 """What they say cannot be taken back, or is acted on."""
+TOGETHER = frozenset({RouteKind.AZURE_DEVOPS_TASK})
+"""What waits is one for all environments: the first of them that is there does not speak for the others."""
 DONE = frozenset({StatusState.SUCCESS, StatusState.NEUTRAL})
 TEST = "test"
 """The environment of a test."""
@@ -118,7 +120,7 @@ class Compose:
         if not route.admits_commit(commit.repository, is_carrier=commit.is_carrier):
             return Speech()
         found = self._standings(id_, trail, said, now)
-        if route.kind.is_per_commit:
+        if route.kind.is_per_commit or route.kind in TOGETHER:
             sayings = [self._of_commit(id_, found)] if found else []
         else:
             sayings = [self._of_environment(id_, standing) for standing in found]
@@ -145,14 +147,15 @@ class Compose:
     def _standings(
         self, id_: CommitId, trail: CommitTrail, said: Sequence[SaidRecord], now: datetime
     ) -> list[Standing]:
+        """Return how it stands everywhere, and where it has nothing to do any more: the environment has another name,
+        its export left it out, its target is gone. What was well there stays so.
+        """
         route = self._route
         found = standings(trail, self.environment_of, judging=self._judging, now=now, admits_target=route.admits_target)
         found = [one for one in found if route.admits_environment(one.environment)]
-        told = {record.key.partition("/")[2] for record in said if "/" in record.key}
-        missing = told - {one.environment for one in found}
-        if trail.view.is_settled or trail.view.exports or not found:
-            found += [nothing_here(trail, name) for name in sorted(missing)]
-        return found
+        here = {one.environment for one in found}
+        open_ = {record.key.partition("/")[2] for record in said if "/" in record.key and not _is_well(record)}
+        return found + [nothing_here(trail, name) for name in sorted(open_ - here)]
 
     def _of_environment(self, id_: CommitId, standing: Standing) -> Saying:
         values = values_of(standing, public_url=self._public_url)
@@ -232,6 +235,10 @@ _URGENCY = (
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]
+
+
+def _is_well(record: SaidRecord) -> bool:
+    return bool(record.content) and StatusState(record.state) in DONE
 
 
 def _finals_first(saying: Saying) -> bool:

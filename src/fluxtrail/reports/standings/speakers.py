@@ -139,11 +139,11 @@ class DeploymentSpeaker(_OfPlace):
         writer = self._writer_of(standing.commit.repository)
         deployment = last.remote_id if last is not None else ""
         if not deployment:
-            if saying.state is StatusState.NEUTRAL:
-                return ""  # nothing was deployed
             request = self._request(saying)
             deployment = (await writer.find(path, request) or "") if is_unsure else ""
             if not deployment:
+                if saying.state is StatusState.NEUTRAL:
+                    return ""  # nothing was deployed
                 await spend()
                 deployment = await writer.create(path, request)
             await keep(deployment)

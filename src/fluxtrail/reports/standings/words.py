@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import structs
+
 from fluxtrail.model.durations import duration
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.standing import Standing
@@ -15,7 +17,6 @@ from fluxtrail.reports.standings.example import EXAMPLE
 
 SHORT = 8
 MESSAGE_BYTES = 300
-DEFAULT_CONTEXT = "fluxtrail/{{ environment }}"
 DEFAULT_DESCRIPTION = "{{ summary }}"
 _BY_THEMSELVES = {Verdict.LOST.value: "no longer on its branch", Verdict.ABANDONED.value: "its target is gone"}
 
@@ -118,3 +119,9 @@ def _message(speaker: DeliveryView | None) -> str:
 def example_values() -> Mapping[str, Any]:
     """Return the values that a template is tried with when it is read."""
     return values_of(EXAMPLE, public_url="https://fluxtrail.example")
+
+
+def bare_values() -> Mapping[str, Any]:
+    """Return as little as there may be to say: without a pull request, a cluster, a link."""
+    commit = structs.replace(EXAMPLE.commit, author="", subject="", pull_request=None, web_url=None)
+    return values_of(Standing(commit=commit, environment="production", state=StatusState.NEUTRAL), public_url="")

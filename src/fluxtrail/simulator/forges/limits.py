@@ -32,9 +32,6 @@ class Window:
         self.peak = max(self.peak, self._total)
         return self._total <= self.limit
 
-    def has_room(self, now: datetime, cost: float = 1.0) -> bool:
-        return self.used(now) + cost <= self.limit
-
     def wait_seconds(self, now: datetime) -> float:
         """Return how long until the oldest is forgotten."""
         self.used(now)

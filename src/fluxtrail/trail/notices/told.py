@@ -4,12 +4,15 @@ Two facts are kept of each object, and each by its own time: the newest success,
 success that comes late still counts although a later attempt is known, and what is older than its like changes nothing.
 The order within a second, in which Flux's timestamps are whole: what ended wins over what goes on.
 
+Beside them, three that date the apply where health is checked, for then a success or failure tells the end of the
+checks: the newest end of checks, the newest list of what an apply has changed, and the first sign of any check.
+
 Source: fluxcd/pkg apis/event/v1beta1; kustomize-controller's reasons (docs/concepts.md).
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -17,17 +20,24 @@ from fluxtrail.model.flux import KUSTOMIZE_GROUP, Condition, Kustomization
 from fluxtrail.model.notice_commits import COMMIT, ORIGIN, REVISION, metadata_value
 from fluxtrail.model.notices import FluxNotice
 from fluxtrail.model.observation import ObjectKey, ObjectUid
-from fluxtrail.model.reasons import REASONS, Outcome
+from fluxtrail.model.reasons import HEALTH_CHECKS, REASONS, Outcome
 from fluxtrail.model.records import TargetRecord
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.revision import Revision, RevisionKind, find_revision, same_content
+from fluxtrail.trail.notices.phrases import find_checks_began, find_run_began, tells_of_changes
 
 SUCCESS = "ReconciliationSucceeded"
+CHECK_FAILED = "HealthCheckFailed"
+CHECK_REASONS = (CHECK_FAILED, "HealthCheckCanceled")
+BUILDING = "Building manifests"
 KUSTOMIZATION_KIND = "Kustomization"
 SOURCE_KINDS = ("GitRepository", "OCIRepository")
 NEW_ARTIFACT = "NewArtifact"
 
+replace = msgspec.structs.replace
+
 _SECOND = timedelta(seconds=1)
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
 _RANKS = {Outcome.SUCCEEDED: 3, Outcome.FAILED: 2, Outcome.RUNNING: 1}
 
 
@@ -43,9 +53,33 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Redacted, at most 1 KiB."""
 
     @property
-    def place(self) -> tuple[datetime, int, str, str]:
+    def place(self) -> tuple[datetime, int, str, str, bool, str]:
         """Where it stands among the events of its object: the same for everybody, whenever it came."""
-        return self.at, _RANKS.get(self.outcome, 0), self.revision, self.reason
+        is_check = self.checks_began is not None  # it ends after what was applied
+        return self.at, _RANKS.get(self.outcome, 0), self.revision, self.reason, is_check, self.message
+
+    @property
+    def checks_began(self) -> datetime | None:
+        """When the checks began whose end it tells: then its revision had just been applied."""
+        return find_checks_began(self.message, self.at)
+
+    @property
+    def is_sign_of_checks(self) -> bool:
+        return self.reason in CHECK_REASONS or self.checks_began is not None
+
+    @property
+    def is_change(self) -> bool:
+        """True if it lists what an apply of its revision has just changed."""
+        return self.outcome is Outcome.RUNNING and tells_of_changes(self.message)
+
+    def ends_checks_after(self, other: Heard | None) -> bool:
+        """True if it tells the good end of checks, and the other, which says as much, did not."""
+        is_end = self.outcome is Outcome.RUNNING and self.checks_began is not None
+        return is_end and other is not None and other.checks_began is None
+
+    def is_of(self, end: Heard) -> bool:
+        """True if it tells of the revision that ended so, and not of a later time."""
+        return self.at <= end.at and same_content(self.revision, end.revision)
 
     def says_as(self, other: Heard | None) -> bool:
         """True if it says no more than the other: Flux repeats itself in each interval."""
@@ -58,11 +92,39 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     success: Heard | None = None
     other: Heard | None = None
     """The newest event that tells of no success."""
+    checked: Heard | None = None
+    """The newest event that tells when checks began, and that they are over."""
+    changed: Heard | None = None
+    """The newest event that lists what an apply has changed."""
+    checks_since: datetime | None = None
+    """The first sign that the object's health is checked; None while there was none."""
 
     def hear(self, event: Heard) -> Told:
-        if event.outcome is Outcome.SUCCEEDED:
-            return Told(success=_newer(self.success, event), other=self.other)
-        return Told(success=self.success, other=_newer(self.other, event))
+        is_success, is_sign = event.outcome is Outcome.SUCCEEDED, event.is_sign_of_checks
+        return Told(
+            success=_newer(self.success, event) if is_success else self.success,
+            other=self.other if is_success else _newer(self.other, event),
+            checked=_newer(self.checked, event) if event.checks_began is not None else self.checked,
+            changed=_newer(self.changed, event) if event.is_change else self.changed,
+            checks_since=min(self.checks_since or event.at, event.at) if is_sign else self.checks_since,
+        )
+
+    def has_checks(self, at: datetime) -> bool:
+        """True if there had been a sign of checks by then: a later one says nothing of what was before it."""
+        return self.checks_since is not None and self.checks_since <= at
+
+    def find_applied(self, end: Heard) -> datetime | None:
+        """Return when the revision was applied of an attempt whose checks ended so; None where nobody told.
+
+        Of a success only what its own run told counts: a revision that comes back was applied before.
+        """
+        if end.checks_began is not None:
+            return end.checks_began
+        run_began = find_run_began(end.message, end.at)
+        signs = [sign for sign in (self.checked, self.changed) if sign is not None and sign.is_of(end)]
+        dated = [(sign.at, sign.checks_began or sign.at) for sign in signs]
+        own = [item for item in dated if run_began is None or item[1] > run_began - _SECOND]
+        return max(own)[1] if own else None
 
     @property
     def newest(self) -> Heard | None:
@@ -78,11 +140,26 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         """Return the states that follow from what was not known before, the oldest first; often none."""
         steps: list[Told] = []
         success, newest = self.success, self.newest
-        if success is not None and success is not newest and not success.says_as(before.success):
-            steps.append(Told(success=success))
-        if newest is not None and (steps or not newest.says_as(before.newest)):
+        is_dated = success is not None and self._dates_anew(success, before)
+        if success is not None and success is not newest and (is_dated or not success.says_as(before.success)):
+            steps.append(replace(self, other=None))
+        is_news = newest is not None and (not newest.says_as(before.newest) or newest.ends_checks_after(before.newest))
+        if newest is not None and (steps or is_dated or is_news):
             steps.append(self)
         return steps
+
+    def _dates_anew(self, success: Heard, before: Told) -> bool:
+        """True if the apply behind the same success is dated another way now: its checks were told after it."""
+        known = before.success
+        return (
+            known is not None
+            and known.at == success.at
+            and success.says_as(known)
+            and (self._dating(success) != before._dating(known))
+        )
+
+    def _dating(self, success: Heard) -> tuple[bool, datetime | None]:
+        return (True, self.find_applied(success)) if self.has_checks(success.at) else (False, None)
 
 
 def find_heard(notice: FluxNotice) -> Heard | None:
@@ -123,20 +200,25 @@ def recall(target: TargetRecord | None) -> Told:
     """Return what was told of a target, as far as the ledger has it: enough to know what is older."""
     if target is None or target.phase_since is None:
         return Told()
-    success = other = None
+    told = Told(checks_since=_ALWAYS if target.has_checks else None)
     is_success = target.phase is Outcome.SUCCEEDED
     if target.applied is not None:
         at = target.phase_since if is_success else target.phase_since - _SECOND  # it was before what came after it
-        success = Heard(at=at, revision=target.applied, outcome=Outcome.SUCCEEDED, reason=SUCCESS)
-    if not is_success:
-        other = Heard(
+        message = target.message if is_success else ""
+        told = told.hear(
+            Heard(at=at, revision=target.applied, outcome=Outcome.SUCCEEDED, reason=SUCCESS, message=message)
+        )
+    if is_success:
+        return told
+    return told.hear(
+        Heard(
             at=target.phase_since,
             revision=target.attempted or "",
             outcome=target.phase,
             reason=target.reason,
             message=target.message,
         )
-    return Told(success=success, other=other)
+    )
 
 
 def picture(
@@ -144,7 +226,8 @@ def picture(
 ) -> Kustomization | None:
     """Return the Kustomization as its status would be; None where nothing was told.
 
-    What no event tells is left out: checks, dependencies, history, inventory.
+    What no event tells is left out: dependencies, history, inventory. Where health is checked, the step that is named
+    beside the end says how far the attempt is known to have come, and since when, as Flux's own status does.
     """
     newest, success = told.newest, told.success
     if newest is None:
@@ -164,11 +247,11 @@ def picture(
         source=source,
         kube_config=None,
         depends_on=(),
-        has_checks=False,
+        has_checks=told.has_checks(newest.at),
         last_applied=applied,
         last_applied_origin=None,
         last_attempted=attempted,
-        conditions=(_ready(newest),),
+        conditions=(_ready(newest), *_steps(told, newest)),
         history=(),
     )
 
@@ -180,6 +263,20 @@ def kustomization_key(notice: FluxNotice) -> ObjectKey:
 def _ready(newest: Heard) -> Condition:
     status = {Outcome.SUCCEEDED: "True", Outcome.RUNNING: "Unknown"}.get(newest.outcome, "False")
     return Condition("Ready", status, newest.reason, newest.message, newest.at)
+
+
+def _steps(told: Told, newest: Heard) -> tuple[Condition, ...]:
+    """Return the last step of an attempt whose checks were told: they began then, or else its run did."""
+    is_good, is_bad = newest.outcome is Outcome.SUCCEEDED, newest.reason == CHECK_FAILED
+    step, began = HEALTH_CHECKS, newest.checks_began
+    if began is None and (is_good or is_bad) and told.has_checks(newest.at):
+        began = told.find_applied(newest)
+        if began is None and is_good:
+            step, began = BUILDING, find_run_began(newest.message, newest.at)
+    if began is None:
+        return ()
+    message = f"{step} for revision {newest.revision}"
+    return (Condition("Reconciling", "True", "ProgressingWithRetry" if is_bad else "Progressing", message, began),)
 
 
 def _newer(known: Heard | None, event: Heard) -> Heard:

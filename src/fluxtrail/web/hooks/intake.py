@@ -127,8 +127,7 @@ class Intake:
         self._is_running = True
         try:
             while True:
-                await self._filled.wait()
-                self._filled.clear()
+                await self._wait()
                 await self._recount()
                 while batch := self._next_batch():
                     await self._keep(batch)
@@ -136,6 +135,15 @@ class Intake:
             self._is_running = False
             self._end([*self._queue], StoreError("this process stops", retryable=True))
             self._queue.clear()
+
+    async def _wait(self) -> None:
+        """Wait for somebody who posts, but no longer than a count holds that found some in the ledger."""
+        try:
+            async with asyncio.timeout(RECOUNT_SECONDS if self.numbers.backlog else None):
+                await self._filled.wait()
+        except TimeoutError:
+            return
+        self._filled.clear()
 
     def _next_batch(self) -> list[_Waiting]:
         """Return the next of them without those that have given up."""

@@ -1,5 +1,7 @@
 """What outside systems were told of commits, and what they tell us."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -7,6 +9,10 @@ revision = "0004"
 down_revision = "0003"
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _partial(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
 
 def upgrade() -> None:
@@ -27,6 +33,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_said_sink_parent", "said", ["sink", "parent"])
     op.create_index("ix_said_said_at", "said", ["said_at"])
+    is_open = "state IN ('pending', 'running')"
+    op.create_index("ix_said_open", "said", ["sink", "id"], **_partial(is_open))
     op.create_table(
         "notices",
         sa.Column("id", ID, nullable=False),

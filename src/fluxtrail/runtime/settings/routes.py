@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from fnmatch import fnmatchcase
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -19,9 +21,9 @@ from fluxtrail.model.environments import Environment, Grouping
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.reports.routes import Commits, Route, RouteKind, Until
-from fluxtrail.runtime.settings_templates import check_template
-from fluxtrail.runtime.settings_values import Names, Section
+from fluxtrail.reports.routes import DEFAULT_CONTEXT, Commits, Route, RouteKind, Until
+from fluxtrail.runtime.settings.templates import check_lasting, check_template
+from fluxtrail.runtime.settings.values import Names, Section
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 NAME_WANTED = "small letters, digits and '-', 63 at most, such as pull-requests"
@@ -191,7 +193,7 @@ class RouteSetting(Section):
     def _says_something(cls, value: str | None) -> str | None:
         if value is not None and not value.strip():
             raise ValueError("is empty; leave it out for the default, or write one such as deploy/{{ environment }}")
-        return value
+        return check_lasting(value) if value is not None else None
 
     @field_validator("address")
     @classmethod
@@ -251,6 +253,21 @@ class RouteSetting(Section):
         return self
 
     @property
+    def context_or_default(self) -> str:
+        return self.context or DEFAULT_CONTEXT
+
+    def overwrites(self, other: RouteSetting) -> bool:
+        """Whether another route writes statuses of the same name, surely or by the look of its patterns on the same
+        commits and environments.
+        """
+        return (
+            (self.to, self.context_or_default) == (other.to, other.context_or_default)
+            and (Commits.ALL in (self.commits, other.commits) or self.commits is other.commits)
+            and _may_meet(self.repositories, other.repositories)
+            and _may_meet(self.environments, other.environments)
+        )
+
+    @property
     def hosts(self) -> frozenset[str]:
         """The hosts that its repositories are on, as the patterns have them."""
         return frozenset(text.partition("/")[0] for text in self.repositories)
@@ -300,6 +317,13 @@ def check_environments(value: tuple[EnvironmentSetting, ...]) -> tuple[Environme
 def check_routes(value: tuple[RouteSetting, ...]) -> tuple[RouteSetting, ...]:
     """Raise ValueError where a name is there twice, or there are too many."""
     _check_names([item.name for item in value], most=MOST_ROUTES)
+    statuses = [item for item in value if "context" in _TAKES[item.to]]
+    for one, other in combinations(statuses, 2):
+        if one.overwrites(other):
+            raise ValueError(
+                f"{one.name!r} and {other.name!r} would overwrite each other's statuses: both write "
+                f"{one.context_or_default!r}; give one another context, such as {other.name}/{{{{ environment }}}}"
+            )
     return value
 
 
@@ -339,6 +363,12 @@ def _canonical_pattern(text: str) -> str:
         raise ValueError(f"{text[:80]!r} is no pattern; write host/owner/name, with * for any part: github.com/acme/*")
     host, slash, path = text.strip("/").removesuffix(".git").partition("/")
     return f"{host.lower()}{slash}{path.lower() if host.lower() in CASE_BLIND_HOSTS else path}"
+
+
+def _may_meet(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether patterns have something in common, as far as one of them admits another; none admits everything."""
+    pairs = [(one, other) for one in some for other in others]
+    return not pairs or any(fnmatchcase(one, other) or fnmatchcase(other, one) for one, other in pairs)
 
 
 def _check_names(names: Sequence[str], *, most: int) -> None:

@@ -18,7 +18,7 @@ from fluxtrail.remotes.github.artifact_address import (
     parse_organization,
 )
 from fluxtrail.remotes.github.artifact_errors import UnsendableError
-from fluxtrail.runtime.settings_values import Names, Section
+from fluxtrail.runtime.settings.values import Names, Section
 
 SECTION = "setting deployment_records"
 MAX_WORKERS = 100

@@ -6,7 +6,7 @@ import re
 
 from pydantic import field_validator
 
-from fluxtrail.runtime.settings_values import Names, Section
+from fluxtrail.runtime.settings.values import Names, Section
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _BARE = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(?::[0-9]{1,5})?")

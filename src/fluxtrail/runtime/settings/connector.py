@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from pydantic import ValidationError
 
 from fluxtrail.credentials.binding import AZURE_HOST, repository_host
 from fluxtrail.model.errors import ConfigError, WireError
 from fluxtrail.model.redaction import redact_url
 from fluxtrail.model.repository import parse_repository
-from fluxtrail.runtime.settings_routes import RouteSetting, check_url
-from fluxtrail.runtime.settings_templates import plain
+from fluxtrail.runtime.settings.routes import RouteSetting, check_url
+from fluxtrail.runtime.settings.subscribers import read_folder
+from fluxtrail.runtime.settings.templates import plain
+
+log = structlog.get_logger(__name__)
 
 SWITCH = "GITOPS_APP_URL"
 CONNECTOR_NAMES = (
@@ -44,8 +48,6 @@ CONNECTOR_NAMES = (
 OWN_TOKENS = {"GITHUB": "GITHUB_PAT", "AZDO": "AZDO_PAT"}
 """Ours: a token for one side alone; without it PAT is for both."""
 DEFAULT_LISTEN = ":9292"
-MOST_SUBSCRIBERS = 50
-LONGEST_SUBSCRIBER_BYTES = 64 * 1024
 
 _NAME = "gitops-connector"
 _FORGES = ("AZDO", "GITHUB")
@@ -113,7 +115,7 @@ def read_connector(
         covered_hosts: hosts that `credentials` has an entry for: they need no PAT.
 
     Raises:
-        ConfigError: a variable is missing, empty, or not one that is known; `subject` is the variable or the file.
+        ConfigError: a variable is missing, empty, or not one that is known; `subject` is the variable or the folder.
     """
     if SWITCH not in environ:
         return None
@@ -137,6 +139,13 @@ def read_connector(
     )
 
 
+def tell_of_connector(subscribers: Path, environ: Mapping[str, str]) -> None:
+    """Log which files of the folder are no subscribers, once there is a log."""
+    if SWITCH in environ:
+        for file in read_folder(subscribers).left_out:
+            log.warning("subscriber_left_out", file=f"{subscribers}/{file.name}", problem=file.problem)
+
+
 def _status(side: _Side, repository: str, page: str) -> dict[str, Any]:
     to = "github_status" if side.kind == "GITHUB" else "azure_devops_status"
     return {"name": _NAME, "to": to, "repositories": [repository], "url": plain(page)}
@@ -154,21 +163,12 @@ def _continuation(environ: Mapping[str, str], side: _Side, repository: str) -> d
 
 
 def _subscribers(folder: Path, repository: str, source: str) -> list[dict[str, Any]]:
-    """Return a route for each regular file; a mounted ConfigMap's own entries begin with a dot."""
-    try:
-        files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
-    except FileNotFoundError:
-        return []
-    except OSError as exc:
-        raise ConfigError(f"cannot be read: {exc.strerror}", subject=str(folder)) from exc
-    if len(files) > MOST_SUBSCRIBERS:
-        raise ConfigError(f"holds {len(files)} files, more than {MOST_SUBSCRIBERS} subscribers", subject=str(folder))
     names: list[str] = []
     found = []
-    for path in files:
-        names.append(_free_name(path.name, names))
+    for subscriber in read_folder(folder).subscribers:
+        names.append(_free_name(subscriber.name, names))
         values = {"name": names[-1], "to": "subscriber", "repositories": [repository], "source": source}
-        found.append(values | {"address": _address(path)})
+        found.append(values | {"address": subscriber.address})
     return found
 
 
@@ -181,22 +181,6 @@ def _free_name(file: str, taken: Sequence[str]) -> str:
         count += 1
         name = f"{f'{_NAME}-{slug}'[:59]}-{count}"
     return name
-
-
-def _address(path: Path) -> str:
-    """Return the first line of a subscriber's file, without the end of it."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(LONGEST_SUBSCRIBER_BYTES).decode("utf-8").strip()
-        address = text.splitlines()[0].strip() if text else ""
-        check_url(address)
-    except (ValueError, UnicodeDecodeError) as exc:
-        raise ConfigError(
-            "the first line is no URL; write https://host/path there, or remove the file", subject=str(path)
-        ) from exc
-    except OSError as exc:
-        raise ConfigError(f"cannot be read: {exc.strerror}", subject=str(path)) from exc
-    return address
 
 
 def _side(environ: Mapping[str, str], kind: str) -> _Side:

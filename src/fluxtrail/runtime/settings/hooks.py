@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from fluxtrail.model.notices import Hook
-from fluxtrail.runtime.settings_routes import NAME, NAME_WANTED, canonical_repository
-from fluxtrail.runtime.settings_values import Section
+from fluxtrail.runtime.settings.routes import NAME, NAME_WANTED, canonical_repository
+from fluxtrail.runtime.settings.values import Section
 
 SHORTEST_SECRET = 16
 """Characters of a secret that stands in the settings; what is in a file is checked when it is read."""

@@ -18,7 +18,7 @@ import structlog
 from fluxtrail.credentials.github_app import AppIdentity, make_identity
 from fluxtrail.credentials.github_key import REMEDY, AppKey, parse_app_key
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.runtime.settings_records import DeploymentRecordsSetting
+from fluxtrail.runtime.settings.records import DeploymentRecordsSetting
 
 log = structlog.get_logger(__name__)
 
