@@ -197,5 +197,7 @@ def test_scrape_configuration_is_understood(tmp_path: Path) -> None:
         pytest.skip("promtool (Debian: prometheus) is not installed")
     path = tmp_path / "prometheus.yml"
     path.write_text(yaml.safe_dump({key: value for key, value in PROMETHEUS.items() if key != "otlp"}))
+    for name in PROMETHEUS["rule_files"]:
+        shutil.copy(LOCAL / name, tmp_path)
     done = subprocess.run(["promtool", "check", "config", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.cli.golden import golden
+
+__all__ = ["golden"]
