@@ -113,9 +113,7 @@ async def test_not_ready_before_every_kind_was_listed(tmp_path: Path) -> None:
 
             async def is_half_ready() -> bool:
                 text = (await run.readiness())[1]
-                return all(
-                    f"[+]cluster/prod/{name} ok" in text for name in ("Kustomization", "resources/Receiver")
-                )
+                return all(f"[+]cluster/prod/{name} ok" in text for name in ("Kustomization", "resources/Receiver"))
 
             await until(is_half_ready, "the other kinds")
             status, text = await run.readiness()

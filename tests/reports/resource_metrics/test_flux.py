@@ -28,7 +28,10 @@ EXAMPLE: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
         "helm.toolkit.fluxcd.io",
         "v2",
         {
-            "revision": "6.5.0", "chart_name": "podinfo", "chart_app_version": "6.5", "chart_ref_name": "ref",
+            "revision": "6.5.0",
+            "chart_name": "podinfo",
+            "chart_app_version": "6.5",
+            "chart_ref_name": "ref",
             "chart_source_name": "repo",
         },
         {

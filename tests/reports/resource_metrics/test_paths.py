@@ -18,7 +18,12 @@ from fluxtrail.reports.resource_metrics.text import VALUE_LIMIT, escape, go_text
 OBJECT: dict[str, Any] = {
     "spec": {"replicas": 3, "empty": "", "null": None, "0": "zero", "ratio": 1.0, "map": {"b": 1, "a": [True, None]}},
     "status": {
-        "conditions": [None, {"status": "odd"}, {"type": "Ready", "status": "True"}, {"type": "Ready", "status": "two"}],
+        "conditions": [
+            None,
+            {"status": "odd"},
+            {"type": "Ready", "status": "True"},
+            {"type": "Ready", "status": "two"},
+        ],
         "ports": [{"port": 80, "on": True, "name": "web"}, {"port": 81, "on": False, "name": "admin"}],
         "list": ["a", "b", "c"],
         "nested": [["x"], ["y", "z"]],
