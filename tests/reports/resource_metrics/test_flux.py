@@ -154,7 +154,8 @@ def test_a_line_is_byte_for_byte_the_one_of_the_example() -> None:
 def test_all_kinds_of_the_example_are_there_and_six_more() -> None:
     kinds = {item.kind for item in flux_resources()}
     assert kinds - set(EXAMPLE) == {
-        "ExternalArtifact", "ArtifactGenerator", "FluxInstance", "ResourceSet", "ResourceSetInputProvider", "FluxReport",
+        "ExternalArtifact", "ArtifactGenerator", "FluxInstance", "FluxReport", "ResourceSet",
+        "ResourceSetInputProvider",
     }  # fmt: skip
     assert set(EXAMPLE) <= kinds
     assert {item.kind for item in flux_resources(labels=LabelSet.BASIC)} == set(EXAMPLE)

@@ -16,7 +16,7 @@ from fluxtrail.reports.resource_metrics.rendering import Renderer
 from fluxtrail.reports.resource_metrics.text import VALUE_LIMIT, escape, go_text
 
 OBJECT: dict[str, Any] = {
-    "spec": {"replicas": 3, "empty": "", "null": None, "0": "zero", "ratio": 1.0, "map": {"b": 1, "a": [True, None]}},
+    "spec": {"replicas": 3, "empty": "", "null": None, "0": "zero", "kind": "web", "odd=key": "itself", "ratio": 1.0, "map": {"b": 1, "a": [True, None]}},
     "status": {
         "conditions": [
             None,
@@ -57,6 +57,9 @@ CASES: list[tuple[Path, str | None]] = [
     (("status", "list"), "[a b c]"),
     (("status", "nested", "1", "0"), "y"),
     (("spec", "[type=Ready]"), None),
+    (("spec", "kind=web"), "web"),
+    (("spec", "kind=db"), None),
+    (("spec", "odd=key"), "itself"),
 ]
 
 
@@ -96,7 +99,7 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3),
     max_leaves=12,
 )
-_STEPS = st.sampled_from(["a", "b", "type", "0", "1", "-1", "[type=Ready]", "[a=1]"])
+_STEPS = st.sampled_from(["a", "b", "type", "0", "1", "-1", "[type=Ready]", "[a=1]", "a=Ready"])
 _PATHS = st.lists(_STEPS, max_size=4).map(lambda steps: ("spec", *steps))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -52,10 +53,10 @@ class World:
     def _key(kind: str, name: str) -> ObjectKey:
         return ObjectKey(resource_of(kind).group, kind, "apps", name)
 
-    def text(self, *, is_openmetrics: bool = False, **chosen: frozenset[str]) -> str:
+    def text(self, *, is_openmetrics: bool = False, **chosen: Any) -> str:
         return b"".join(render_snapshot(self.all.snapshot(**chosen), is_openmetrics=is_openmetrics)).decode()
 
-    def names(self, **chosen: frozenset[str]) -> list[str]:
+    def names(self, **chosen: Any) -> list[str]:
         families = list(parse_text(self.text(**chosen)))
         return [sample.labels["name"] for family in families for sample in family.samples]
 

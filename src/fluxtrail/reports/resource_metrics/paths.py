@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 Path = tuple[str, ...]
-"""A map's key, a list's index (`"0"`, `"-1"`), or `"[key=value]"`: the first element whose `key` is `value`."""
+"""A map's key (or `"key=value"`: `value`, if that is what it has), a list's index (`"0"`, `"-1"`), or `"[key=value]"`:
+the first element whose `key` is `value`."""
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
@@ -19,7 +20,7 @@ def find(value: Any, path: Sequence[str]) -> Any:
     """Return what is at `path` of decoded JSON, or None where any step of it misses."""
     for step in path:
         if isinstance(value, dict):
-            value = value.get(step)
+            value = value.get(step) if "=" not in step else _in_map(value, step)
         elif isinstance(value, list):
             value = _in_list(value, step)
         else:
@@ -37,6 +38,12 @@ def lookup_of(step: str) -> tuple[str, str] | None:
 
 def is_index(step: str) -> bool:
     return step.removeprefix("-").isascii() and step.removeprefix("-").isdigit()
+
+
+def _in_map(items: dict[str, Any], step: str) -> Any:
+    """`k=v` is the value of `k` where that is `v`; else a key of this very name."""
+    key, _, value = step.partition("=")
+    return value if items.get(key) == value else items.get(step)
 
 
 def _in_list(items: list[Any], step: str) -> Any:
