@@ -16,7 +16,16 @@ from fluxtrail.reports.resource_metrics.rendering import Renderer
 from fluxtrail.reports.resource_metrics.text import VALUE_LIMIT, escape, go_text
 
 OBJECT: dict[str, Any] = {
-    "spec": {"replicas": 3, "empty": "", "null": None, "0": "zero", "kind": "web", "odd=key": "itself", "ratio": 1.0, "map": {"b": 1, "a": [True, None]}},
+    "spec": {
+        "replicas": 3,
+        "empty": "",
+        "null": None,
+        "0": "zero",
+        "kind": "web",
+        "odd=key": "itself",
+        "ratio": 1.0,
+        "map": {"b": 1, "a": [True, None]},
+    },
     "status": {
         "conditions": [
             None,

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.reports.resource_metrics.objects import make, ready, render, resource_of
 
 from fluxtrail.model.observation import Current, Gone, Listed, ObjectKey, ObjectUid, Seen, Unavailable
+from fluxtrail.reports.resource_metrics import series as series_module
 from fluxtrail.reports.resource_metrics.rendering import Lines, Renderer
 from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries, render_snapshot
 
@@ -166,7 +167,8 @@ def test_what_cannot_be_asked_stays_as_it_was_last_known(world: World, reason: s
     assert world.names() == ["web"]
 
 
-def test_a_large_family_comes_in_pieces() -> None:
+def test_a_large_family_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series_module, "LINES_AT_ONCE", 4096)
     world = World(limit=10_000)
     world.see("Kustomization", *(f"k{number}" for number in range(5_000)))
     pieces = render_snapshot(world.all.snapshot(), is_openmetrics=False)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import NamedTuple
 
 from fluxtrail.model.observation import Gone, Listed, ObjectKey, Observation, Seen, Unavailable
 from fluxtrail.reports.resource_metrics.configuration import Family, Resource
 from fluxtrail.reports.resource_metrics.rendering import Lines
 
-LINES_AT_ONCE = 4096
-"""Lines that are joined together: about a MiB."""
+LINES_AT_ONCE = 131_072
+"""Lines that are joined together: some 40 MiB. One large piece of memory is had for a third of what many small ones
+take: the system gives it in huge pages."""
 MISSING_GRACE = timedelta(seconds=30)
 """An API server that starts up says for a moment that it knows no custom resource."""
 
@@ -194,12 +194,12 @@ def _is_named(resource: Resource, names: Collection[str]) -> bool:
 
 
 def render_snapshot(snapshot: Sequence[FamilyLines], *, is_openmetrics: bool) -> list[bytes]:
-    """Return the lines of all families, in pieces of about a MiB; without OpenMetrics' `# EOF`."""
+    """Return the lines of all families, in few pieces; without OpenMetrics' `# EOF`."""
     pieces: list[bytes] = []
     for family, blocks in snapshot:
         pieces.append(family.head(is_openmetrics=is_openmetrics))
         for block in blocks:
-            lines = iter(block)
-            while piece := b"".join(islice(lines, LINES_AT_ONCE)):
-                pieces.append(piece)
+            for begin in range(0, len(block), LINES_AT_ONCE):
+                part = block if len(block) <= LINES_AT_ONCE else block[begin : begin + LINES_AT_ONCE]
+                pieces.append(b"".join(part))
     return pieces
