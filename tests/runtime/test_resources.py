@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from tests.runtime.worlds import NAMESPACE, Cluster, Running, make_environ, make_settings, running, until
 
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES
 from fluxtrail.simulator.apiserver.statuses import forbidden
 

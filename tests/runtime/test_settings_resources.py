@@ -6,7 +6,7 @@ import pytest
 
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.reports.resource_metrics.flux import Extra, LabelSet
-from fluxtrail.runtime.settings import load_settings
+from fluxtrail.runtime.settings.settings import load_settings
 
 
 @pytest.mark.parametrize(

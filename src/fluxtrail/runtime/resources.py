@@ -18,7 +18,7 @@ from fluxtrail.reports.resource_metrics.flux import Extra, flux_resources
 from fluxtrail.reports.resource_metrics.rendering import CLUSTER_LABEL, Lines, Renderer
 from fluxtrail.reports.resource_metrics.selection import Rules, Shard
 from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries, render_snapshot
-from fluxtrail.runtime.settings import Settings
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.stream_state import StreamState
 from fluxtrail.trail.ports import Clock
 from fluxtrail.web.measures import Kind, Measure

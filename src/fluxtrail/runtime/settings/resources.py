@@ -7,7 +7,7 @@ import re
 from pydantic import Field, field_validator, model_validator
 
 from fluxtrail.reports.resource_metrics.flux import Extra, LabelSet
-from fluxtrail.runtime.settings_values import Names, Section
+from fluxtrail.runtime.settings.values import Names, Section
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PREFIX = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)?")
