@@ -20,6 +20,7 @@ ALL = (
     ("ledger",),
     ("feed",),
     ("exposition",),
+    ("resources", "--objects", "1000", "10000"),
     ("telemetry", "--kills", str(KILLS), "--changes", "22", "--outage", "120", "--time-scale", "4"),
     ("fuzz", "--cases", "50000"),
     ("hooks",),

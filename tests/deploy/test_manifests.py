@@ -18,7 +18,7 @@ from fluxtrail.runtime.settings.tracker import TRACKER_NAMES
 from fluxtrail.web.access import check_binding
 from fluxtrail.web.server import parse_address
 
-COMPONENTS = ("api", "deployment-records", "hooks", "network-policy", "pod-monitor")
+COMPONENTS = ("api", "deployment-records", "hooks", "network-policy", "pod-monitor", "resource-metrics")
 NAMED = {
     "root": ".",
     "namespaced": "overlays/namespaced",

@@ -25,6 +25,7 @@ from tests.runtime.worlds import (
 from fluxtrail.clusters import lease as lease_module
 from fluxtrail.model.chained import is_flux
 from fluxtrail.model.flux import SOURCE_GROUP
+from fluxtrail.reports.resource_metrics.flux import flux_resources
 from fluxtrail.runtime.standby import run_as_only_writer
 from fluxtrail.runtime.subjects import KINDS, WORKLOAD_KINDS
 from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES, ResourceDefinition
@@ -140,9 +141,11 @@ async def ask_chains(run: Running, pods_in: str) -> None:
 def _not_yet_simulated() -> Iterator[ResourceDefinition]:
     """Kinds that are watched and that the simulator does not serve by itself."""
     served = {(item.group, item.plural) for item in FLUX_RESOURCES}
-    for item in KINDS:
-        if (item.group, item.resource) not in served:
-            yield ResourceDefinition(group=item.group, versions=item.versions[:1], kind=item.kind, plural=item.resource)
+    kinds = {(item.group, item.resource): (item.kind, item.versions[:1]) for item in KINDS}
+    kinds |= {(item.group, item.plural): (item.kind, ("v1",)) for item in flux_resources()} | kinds
+    for (group, plural), (kind, versions) in kinds.items():
+        if (group, plural) not in served:
+            yield ResourceDefinition(group=group, versions=versions, kind=kind, plural=plural)
 
 
 def rights(verb: str, rules: Rules) -> set[str]:
@@ -158,6 +161,7 @@ BASE = in_namespace(list(manifests(DEPLOY / "base")), HOME)
 READER = load(DEPLOY / "cluster-wide" / "reader.yaml")
 IDENTITY = load(DEPLOY / "components" / "cluster-identity" / "identity.yaml")
 WORKLOADS = load(DEPLOY / "components" / "workloads" / "reader.yaml")
+RESOURCE_METRICS = load(DEPLOY / "components" / "resource-metrics" / "reader.yaml")
 NAMESPACED_WORKLOADS = load(DEPLOY / "overlays" / "namespaced" / "workloads" / "reader.yaml")
 NAMESPACED_READER = load(DEPLOY / "overlays" / "namespaced" / "reader" / "reader.yaml")
 
@@ -212,6 +216,22 @@ async def test_deployment_records_ask_for_what_the_component_grants_and_nothing_
     await ask_everything(rules, tmp_path, monkeypatch, workload="shop", deployment_records=RECORDS_ON)
     assert rules.refused == []
     assert rules.used | {EVENTS} == rules.granted
+
+
+async def test_resource_metrics_ask_for_what_the_component_grants_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules([*BASE, *READER, *IDENTITY, *WORKLOADS, *RESOURCE_METRICS])
+    # The kinds that the follower watches too are asked for twice.
+    await ask_everything(rules, tmp_path, monkeypatch, old_watches=2, resources={"enabled": True})
+    assert rules.refused == []
+    assert rules.used | {EVENTS} == rules.granted
+
+
+def test_every_kind_that_has_metrics_may_be_read() -> None:
+    wanted = {(item.group, item.plural, verb) for item in flux_resources() for verb in ("list", "watch")}
+    assert wanted <= Rules([*READER, *RESOURCE_METRICS]).granted
+    assert Rules(RESOURCE_METRICS).granted <= wanted
 
 
 async def test_deployment_records_alone_need_no_get_of_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,4 +296,4 @@ def rights_in_page() -> set[Right]:
 
 
 def test_page_lists_every_right_and_no_other() -> None:
-    assert rights_in_page() == Rules([*BASE, *READER, *IDENTITY, *WORKLOADS]).granted
+    assert rights_in_page() == Rules([*BASE, *READER, *IDENTITY, *WORKLOADS, *RESOURCE_METRICS]).granted

@@ -40,6 +40,7 @@ from fluxtrail.trail.registry import Registry
 if TYPE_CHECKING:
     from fluxtrail.runtime.deployment_records import Records
     from fluxtrail.runtime.hooks import Hooks
+    from fluxtrail.runtime.resources import Resources
     from fluxtrail.runtime.statuses import Statuses
 
 
@@ -90,7 +91,8 @@ class _Assembly:
             await give_up_running(self._ledger, self._registry, self._clock.now())
         following = await self._following(remotes, running, images)
         records = self._records(remotes)
-        clusters = self._clusters(following, self._workloads(records, running, images))
+        resources = self._resources()
+        clusters = self._clusters(following, self._workloads(records, running, images), resources)
         telemetry = await self._telemetry(routes, clusters)
         if records is not None:
             records.follow(clusters)
@@ -125,8 +127,9 @@ class _Assembly:
             jobs=jobs,
             settings=self._settings,
             clock=self._clock,
-            measured=[telemetry, *(part for part in (running, images, hooks) if part is not None)],
+            measured=[telemetry, *(part for part in (running, images, hooks, resources) if part is not None)],
             records=records,
+            resources=resources,
             reports=Reporting(
                 self._ledger.store,
                 telemetry.dispatchers,
@@ -228,6 +231,13 @@ class _Assembly:
 
         return Records(self._settings, self._environ, remotes, ledger=self._ledger, clock=self._clock)
 
+    def _resources(self) -> Resources | None:
+        if not self._settings.resources.enabled or not self._settings.watch:
+            return None
+        from fluxtrail.runtime.resources import Resources  # noqa: PLC0415
+
+        return Resources(self._settings, self._clock)
+
     def _hooks(self, following: Following, clusters: Sequence[ClusterStreams]) -> Hooks | None:
         if not self._settings.hooks.listen:
             return None
@@ -265,7 +275,10 @@ class _Assembly:
         return Statuses(self._settings, remotes, ledger=self._ledger, clock=self._clock)
 
     def _clusters(
-        self, following: Following, workloads: Callable[[str], WorkloadStreams] | None
+        self,
+        following: Following,
+        workloads: Callable[[str], WorkloadStreams] | None,
+        resources: Resources | None,
     ) -> list[ClusterStreams]:
         settings = self._settings
         clusters = [
@@ -281,6 +294,7 @@ class _Assembly:
                 ledger=self._ledger,
                 clock=self._clock,
                 workloads=workloads,
+                resources=resources.streams if resources is not None else None,
             )
             for context in settings.contexts
         ]

@@ -34,6 +34,7 @@ from fluxtrail.web.tracker_metrics import TrackerMetrics
 
 if TYPE_CHECKING:  # it takes memory of those who keep no records
     from fluxtrail.runtime.deployment_records import Records
+    from fluxtrail.runtime.resources import Resources
     from fluxtrail.web.hooks.app import HooksApp
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class Service:
         clock: Clock,
         measured: Sequence[MetricSource] = (),
         records: Records | None = None,
+        resources: Resources | None = None,
         reports: Reporting | None = None,
         hooks: HooksApp | None = None,
         leads: Callable[[], bool] = lambda: True,
@@ -70,6 +72,7 @@ class Service:
         self._clock = clock
         self._measured = measured
         self._records = records
+        self._resources = resources
         self._reports = reports
         self._hooks = hooks
         self._leads = leads
@@ -140,6 +143,7 @@ class Service:
             leads=self._leads,
             records=self._records,
             tracker=self._records.tracker if self._records is not None else None,
+            resources=self._resources,
         )
         apps = {
             "metrics": (create_metrics_app(metrics), settings.metrics.listen),

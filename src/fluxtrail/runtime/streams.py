@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -29,6 +29,9 @@ from fluxtrail.trail.census import Census
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.ports import Clock, Ledger
 from fluxtrail.trail.registry import Registry
+
+if TYPE_CHECKING:  # it takes memory of those who have no such metrics
+    from fluxtrail.runtime.resources import ResourceStreams
 
 log = structlog.get_logger(__name__)
 
@@ -65,10 +68,12 @@ class ClusterStreams:
         ledger: Ledger,
         clock: Clock,
         workloads: Callable[[str], WorkloadStreams] | None = None,
+        resources: Callable[[str], ResourceStreams] | None = None,
     ) -> None:
         """Args:
         names: what to call the cluster of a context.
         workloads: makes what watches the workloads of the cluster so named; None where nothing should.
+        resources: the same, of what watches Flux's objects for their metrics.
         """
         self._context = context
         self._narrowing = narrowing
@@ -83,6 +88,7 @@ class ClusterStreams:
         self.uid = ClusterUid("")
         self._streams = {item.kind: StreamState(kind=item.kind) for item in KINDS}
         self._workloads = workloads(self.name) if workloads is not None else None
+        self._resources = resources(self.name) if resources is not None else None
         self._connection: Connection | None = None
         self._hinted = asyncio.Event()
         self._looks = HintedLooks(self.name, clock)
@@ -92,7 +98,8 @@ class ClusterStreams:
     @property
     def streams(self) -> dict[str, StreamState]:
         """How each kind stands, by kind."""
-        return self._streams | (self._workloads.states if self._workloads is not None else {})
+        beside = [part.states for part in (self._workloads, self._resources) if part is not None]
+        return {kind: state for states in (self._streams, *beside) for kind, state in states.items()}
 
     def _open(self) -> Connection:
         return open_connection(self._context, self._environ, clock=self._clock)
@@ -151,6 +158,8 @@ class ClusterStreams:
             group.create_task(self._looks.run(), name=f"{self.name}/hinted")
             if self._workloads is not None:
                 group.create_task(self._workloads.follow(connection, self.uid), name=f"{self.name}/workloads")
+            if self._resources is not None:
+                group.create_task(self._resources.follow(connection), name=f"{self.name}/resources")
             for item in KINDS:
                 if item.kind == RELEASE_KIND and name:
                     self._streams.pop(item.kind, None)

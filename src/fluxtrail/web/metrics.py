@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
+from urllib.parse import parse_qs
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, Metric, ProcessCollector, generate_latest
@@ -32,6 +33,7 @@ GZIP_LEVEL = 1
 GZIP_FROM_BYTES = 1024
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 RENDERINGS_AT_ONCE = 2
+MAX_QUERY = 4096
 _EOF = b"# EOF\n"
 
 _log = structlog.get_logger(__name__)
@@ -40,8 +42,21 @@ _log = structlog.get_logger(__name__)
 class Rendering(Protocol):
     """Something to scrape."""
 
-    async def render(self, *, accept: str = "") -> tuple[list[bytes], str]:
+    async def render(self, *, accept: str = "", query: str = "") -> tuple[list[bytes], str]:
         """Return the body in pieces, and its content type; raises FluxtrailError where it cannot be known now."""
+
+
+class ResourceLines(Protocol):
+    """Metrics of Flux's objects, ready to be sent."""
+
+    async def pieces(
+        self, *, is_openmetrics: bool, resources: frozenset[str] | None, excluded: frozenset[str]
+    ) -> list[bytes]:
+        """Return whole families, without OpenMetrics' `# EOF`.
+
+        Args:
+            resources: plurals of the kinds to tell of; None for all but `excluded`.
+        """
 
 
 class Metrics:
@@ -54,6 +69,7 @@ class Metrics:
         leads: whether this process is the one to tell the delivery figures; the others tell only of themselves.
         records: deployment records, where they are on.
         tracker: what deployment-tracker counted, where deployment records are on.
+        resources: metrics of Flux's objects, where they are on.
     """
 
     def __init__(
@@ -67,6 +83,7 @@ class Metrics:
         leads: Callable[[], bool] = lambda: True,
         records: RecordKeeper | None = None,
         tracker: Callable[[], TrackerCounters] | None = None,
+        resources: ResourceLines | None = None,
     ) -> None:
         self._figures = figures
         self._answers = answers
@@ -76,18 +93,28 @@ class Metrics:
         self._leads = leads
         self._records = records
         self._tracker = tracker
+        self._resources = resources
         self._rendering = asyncio.Semaphore(RENDERINGS_AT_ONCE)
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         GCCollector(registry=self._process)
 
-    async def render(self, *, accept: str = "") -> tuple[list[bytes], str]:
-        """Return the body in pieces, and its content type.
+    async def render(self, *, accept: str = "", query: str = "") -> tuple[list[bytes], str]:
+        """Return the body in pieces, and its content type; where the query names resources, of these alone.
 
         Raises:
             StoreError: the ledger could not be read.
         """
+        is_openmetrics = _wants_openmetrics(accept)
         async with self._rendering:
+            resources: list[bytes] = []
+            if self._resources is not None:
+                wanted, excluded = asked_resources(query)
+                resources = await self._resources.pieces(
+                    is_openmetrics=is_openmetrics, resources=wanted, excluded=excluded
+                )
+                if wanted is not None:
+                    return _alone(resources, is_openmetrics=is_openmetrics)
             now = self._now()
             leads = self._leads()
             counts = await self._answers.counts(now=now) if leads else None
@@ -97,20 +124,20 @@ class Metrics:
                 measures.append(record_measure(await self._records.count_records()))
             snapshot = Snapshot(figures=figures, counts=counts, measures=measures, created_at=self._created_at, now=now)
             histograms = figures.counted()
-            is_openmetrics = _wants_openmetrics(accept)
             tracked = b"" if self._tracker is None else render_tracker(self._tracker(), is_openmetrics=is_openmetrics)
-            return await asyncio.to_thread(self._render, histograms, snapshot, tracked, is_openmetrics=is_openmetrics)
+            beside = [*resources, tracked]
+            return await asyncio.to_thread(self._render, histograms, snapshot, beside, is_openmetrics=is_openmetrics)
 
     def _render(
-        self, histograms: Sequence[Counted], snapshot: Collector, tracked: bytes, *, is_openmetrics: bool
+        self, histograms: Sequence[Counted], snapshot: Collector, beside: list[bytes], *, is_openmetrics: bool
     ) -> tuple[list[bytes], str]:
         created = self._created_at.timestamp()
         body = list(render_histograms(histograms, created, is_openmetrics=is_openmetrics))
         others = _Both(snapshot, self._process)
         if is_openmetrics:
             rest: bytes = openmetrics.generate_latest(others)  # type: ignore[no-untyped-call]
-            return [*body, rest.removesuffix(_EOF), tracked, _EOF], openmetrics.CONTENT_TYPE_LATEST
-        return [*body, generate_latest(others), tracked], CONTENT_TYPE_PLAIN_0_0_4
+            return [*body, rest.removesuffix(_EOF), *beside, _EOF], openmetrics.CONTENT_TYPE_LATEST
+        return [*body, generate_latest(others), *beside], CONTENT_TYPE_PLAIN_0_0_4
 
 
 def record_measure(counts: Iterable[RecordCount]) -> Measure:
@@ -150,7 +177,10 @@ def create_metrics_app(metrics: Rendering) -> AsgiApp:
             return
         headers = dict(scope["headers"])
         try:
-            body, content_type = await metrics.render(accept=headers.get(b"accept", b"").decode("latin-1"))
+            body, content_type = await metrics.render(
+                accept=headers.get(b"accept", b"").decode("latin-1"),
+                query=scope.get("query_string", b"").decode("latin-1"),
+            )
         except FluxtrailError as exc:
             _log.error("metrics_failed", error=str(exc))
             await _send(send, 503, [f"{exc}\n".encode()], "text/plain; charset=utf-8")
@@ -172,6 +202,26 @@ class _Both(Collector):
     def collect(self) -> Iterator[Metric]:
         for part in self._parts:
             yield from part.collect()
+
+
+def asked_resources(query: str) -> tuple[frozenset[str] | None, frozenset[str]]:
+    """Return which resources a query string asks for (None: everything), and which it does not want.
+
+    Source: kube-state-metrics, `?resources=a,b` and `?exclude_resources=c`.
+    """
+    found = parse_qs(query, keep_blank_values=True) if len(query) < MAX_QUERY else {}
+    wanted = _names(found["resources"]) if "resources" in found else None
+    return wanted, _names(found.get("exclude_resources", ()))
+
+
+def _names(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(name for value in values for part in value.split(",") if (name := part.strip().lower()))
+
+
+def _alone(pieces: list[bytes], *, is_openmetrics: bool) -> tuple[list[bytes], str]:
+    if is_openmetrics:
+        return [*pieces, _EOF], openmetrics.CONTENT_TYPE_LATEST
+    return pieces, CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _wants_openmetrics(accept: str) -> bool:

@@ -171,6 +171,6 @@ class TrackerMetrics:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
-    async def render(self, *, accept: str = "") -> tuple[list[bytes], str]:
-        """Return the body and its content type. OpenMetrics was never spoken there: `accept` changes nothing."""
+    async def render(self, *, accept: str = "", query: str = "") -> tuple[list[bytes], str]:
+        """Return the body and its content type. OpenMetrics was never spoken there: nothing asked for changes it."""
         return [render_tracker(self._counters()), generate_latest(self._process)], CONTENT_TYPE_PLAIN_0_0_4

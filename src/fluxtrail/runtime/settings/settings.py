@@ -27,6 +27,7 @@ from fluxtrail.model.redaction import redact
 from fluxtrail.runtime.settings.connector import Connector, read_connector
 from fluxtrail.runtime.settings.hooks import HooksSetting
 from fluxtrail.runtime.settings.records import DeploymentRecordsSetting, check_records
+from fluxtrail.runtime.settings.resources import ResourcesSetting
 from fluxtrail.runtime.settings.routes import (
     BudgetsSetting,
     EnvironmentSetting,
@@ -99,6 +100,7 @@ class Settings(BaseSettings):
     deployment_records: DeploymentRecordsSetting = DeploymentRecordsSetting()
     workloads: WorkloadsSetting = WorkloadsSetting()
     images: ImagesSetting = ImagesSetting()
+    resources: ResourcesSetting = ResourcesSetting()
     environments: tuple[EnvironmentSetting, ...] = ()
     """How clusters and targets are grouped where commits are spoken of; without any each cluster is one."""
     routes: tuple[RouteSetting, ...] = ()
