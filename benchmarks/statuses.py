@@ -29,7 +29,6 @@ from benchmarks.statuses_world import (
     FleetPlan,
     FleetWorld,
     calls_by_kind,
-    parse_kubeconfig_once,
     routes_of,
     write_fleet_settings,
     wrong_statuses,
@@ -116,7 +115,6 @@ async def play_fleet(folder: Path, shared: Path, plan: FleetPlan, *, patience_se
     """
     outcome = Outcome()
     listeners = Listeners().with_ports()
-    parse_kubeconfig_once()
     world = FleetWorld(shared / "world", plan)
     async with world:
         settings = folder / "fluxtrail.yaml"

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from fluxtrail.simulator import flux, processes
+from fluxtrail.simulator import flux
 from fluxtrail.simulator.compare_statuses import DEFAULT_CONTEXT, differences_of_statuses
 from fluxtrail.simulator.kustomize_controller import Pace
 from fluxtrail.simulator.layout import MANIFESTS_REPOSITORY, SOURCE_REPOSITORY, ClusterPlan, KustomizationPlan
@@ -37,12 +37,6 @@ DEPLOYMENT_ENVIRONMENTS = ("europe", "staging")
 STATUSES, DEPLOYMENTS = "github", "github_deployments"
 FETCH_SECONDS = 300.0
 """Flux looks by itself; mostly it is told of a push before."""
-_PARSE_ONCE = (
-    "import functools; from fluxtrail.clusters import kubeconfig; "
-    "kubeconfig.read_kubefile = functools.cache(kubeconfig.read_kubefile); "
-)
-"""The kubeconfig is read for each context and each attempt: with 200 of them in one file that alone takes 20 s of CPU
-in one turn of the loop, in which all connections time out."""
 _WITHOUT_RELEASES = {
     Action.RELEASE: Action.SETTINGS,
     Action.CHART: Action.ASIDE,
@@ -147,12 +141,6 @@ def write_fleet_settings(path: Path, world: Json, *, listeners: Listeners, route
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     settings |= {"environments": list(ENVIRONMENTS), "routes": list(routes), **more}
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-
-
-def parse_kubeconfig_once() -> None:
-    """Let every `run` that is started from here on do so."""
-    if not processes._RUN.startswith(_PARSE_ONCE):
-        processes._RUN = _PARSE_ONCE + processes._RUN
 
 
 def routes_of(forge: str, *, has_deployments: bool = True, has_webhook: bool = True) -> list[Json]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from tests.cli.golden import golden, pytest_addoption
+from xdist.scheduler import LoadFileScheduling
 
 __all__ = ["golden", "pytest_addoption"]
 
@@ -13,14 +15,27 @@ REQUIRED = os.environ.get("FLUXTRAIL_TEST_REQUIRE", "").replace(",", " ").split(
 """Real parts (`prometheus`, `registry`, ...) whose tests fail where they would be skipped for want of them."""
 
 
-FIRST = ("tests/crash/", "tests/simulator/test_demo.py")
-"""What takes a minute a test, most of it waiting for real processes."""
+WAITING = "tests/crash/"
+"""What takes a minute a test, and waits for real processes most of it."""
+FIRST = (WAITING, "tests/simulator/test_demo.py")
+"""What takes longest of all."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest tests first: files are handed out in this order, and none of them shall begin last."""
     items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
+class _Scheduling(LoadFileScheduling):
+    """A file at a time to each process; all that waits to one of them, so that the others have the processors."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return WAITING if nodeid.startswith(WAITING) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling | None:
+    return _Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from fluxtrail.clusters import kubeentries
 from fluxtrail.clusters.connection import open_connection
 from fluxtrail.clusters.endpoint import BasicLogin, BearerToken, BearerTokenFile, Endpoint, ExecPlugin, Pem, Secret
 from fluxtrail.clusters.kubeconfig import load_kubeconfig
+from fluxtrail.clusters.kubeentries import read_kubefile
 from fluxtrail.model.errors import ConfigError
 
 V1 = "client.authentication.k8s.io/v1"
@@ -240,3 +242,20 @@ def test_text_that_looks_like_a_date_stays_text(tmp_path: Path) -> None:
     content = yaml.safe_dump(document()).replace("current-context: x", "current-context: 2026-01-01")
     content = content.replace("name: x", "name: 2026-01-01")
     assert endpoint(tmp_path, content).name == "2026-01-01"
+
+
+def test_a_file_is_parsed_again_only_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With hundreds of contexts in one file, each reading it on its own, parsing alone would take the process's time."""
+    path, parsed = tmp_path / "config", list[str]()
+    load = kubeentries.yaml.load
+
+    def count(text: str, **more: Any) -> Any:
+        parsed.append(text)
+        return load(text, **more)
+
+    monkeypatch.setattr(kubeentries.yaml, "load", count)
+    path.write_text("current-context: one\n")
+    assert [read_kubefile(path).current_context for _ in range(3)] == ["one"] * 3
+    path.write_text("current-context: two\n")
+    assert read_kubefile(path).current_context == "two"
+    assert len(parsed) == 2

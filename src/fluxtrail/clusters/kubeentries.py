@@ -1,6 +1,7 @@
 """The kubeconfig's own shapes, and reading one file of it."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,12 @@ def read_kubefile(path: Path) -> KubeFile:
     Raises:
         ConfigError: it cannot be read, is no YAML, or a field has the wrong type; values are never quoted.
     """
-    text = _read(path)
+    return _parse(path, _read(path))
+
+
+@lru_cache(maxsize=8)
+def _parse(path: Path, text: str) -> KubeFile:
+    """Parse a file's text once: each context asks for it, and each attempt to connect, and hundreds may be in one."""
     try:
         tree = yaml.load(text, Loader=_Loader)  # noqa: S506 a SafeLoader with fewer resolvers
     except yaml.YAMLError as error:
