@@ -23,6 +23,8 @@ ELSEWHERE = {
     "fluxtrail_images_described_total",
     "fluxtrail_images_refused_total",
     "fluxtrail_image_bumps_waiting",
+    "fluxtrail_resource_series",
+    "fluxtrail_resource_series_over_budget",
 }
 """Given by the runtime."""
 REPORTS = ("fluxtrail_reports_", "fluxtrail_hooks_")
@@ -56,7 +58,7 @@ def test_every_command_and_option_is_documented() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     shown = CliRunner().invoke(cli, ["--help"]).output
     commands = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], flags=re.MULTILINE)
-    assert len(commands) == 10
+    assert len(commands) == 12
     for command in commands:
         assert f"fluxtrail {command}" in text
     lists = (
