@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from fluxtrail.clusters import kubeentries
 from fluxtrail.clusters.connection import open_connection
 from fluxtrail.clusters.endpoint import BasicLogin, BearerToken, BearerTokenFile, Endpoint, ExecPlugin, Pem, Secret
 from fluxtrail.clusters.kubeconfig import load_kubeconfig
@@ -245,15 +244,15 @@ def test_text_that_looks_like_a_date_stays_text(tmp_path: Path) -> None:
 
 
 def test_a_file_is_parsed_again_only_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With hundreds of contexts in one file, each reading it on its own, parsing alone would take the process's time."""
+    """Each of hundreds of contexts reads the file on its own: parsing alone would take all the time."""
     path, parsed = tmp_path / "config", list[str]()
-    load = kubeentries.yaml.load
+    load = yaml.load
 
     def count(text: str, **more: Any) -> Any:
         parsed.append(text)
         return load(text, **more)
 
-    monkeypatch.setattr(kubeentries.yaml, "load", count)
+    monkeypatch.setattr(yaml, "load", count)
     path.write_text("current-context: one\n")
     assert [read_kubefile(path).current_context for _ in range(3)] == ["one"] * 3
     path.write_text("current-context: two\n")
