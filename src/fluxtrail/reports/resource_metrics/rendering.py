@@ -11,7 +11,6 @@ from fluxtrail.reports.resource_metrics.selection import Rules, Shard
 from fluxtrail.reports.resource_metrics.text import escape, go_text
 
 CLUSTER_LABEL = "cluster"
-KIND_LABELS = ("customresource_group", "customresource_kind", "customresource_version")
 
 Lines = tuple[bytes, ...]
 """Of one object: what it has of each of its kind's families, in their order. Each line ends; none is empty text."""
