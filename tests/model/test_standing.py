@@ -14,6 +14,7 @@ from tests.reports.worlds import at, moment
 from fluxtrail.model.standing import Judging, Standing, nothing_here, standings
 from fluxtrail.model.status import StatusState
 from fluxtrail.model.views import DeliveryView
+from fluxtrail.reports.standings.words import summary
 
 NOW = at(100)
 
@@ -113,6 +114,32 @@ def test_lead_time_is_not_guessed() -> None:
 def test_an_environment_without_targets_is_neutral() -> None:
     found = nothing_here(trail(), "production")
     assert (found.environment, found.state, found.speaker) == ("production", StatusState.NEUTRAL, None)
+
+
+@pytest.mark.parametrize("verdict", ["pending", "failed", "lost", "abandoned", "rolled_back"])
+def test_what_did_not_reach_a_retired_cluster_is_nobodys_fault(verdict: str) -> None:
+    [found] = stand(delivery("prod-old", verdict), is_retired=lambda item: item.cluster == "prod-old")
+    assert (found.state, found.is_retired) == (StatusState.NEUTRAL, True)
+    assert summary(found) == "not delivered: cluster prod-old is retired"
+
+
+@pytest.mark.parametrize(
+    ("other", "state"), [("pending", "pending"), ("failed", "failure"), ("deployed", "success"), ("lost", "error")]
+)
+def test_a_retired_cluster_does_not_count_beside_others(other: str, state: str) -> None:
+    [found] = stand(
+        delivery("prod-old"), delivery("prod-eu", other), is_retired=lambda item: item.cluster == "prod-old"
+    )
+    assert (found.state.value, found.clusters, found.is_retired) == (state, ["prod-eu"], False)
+
+
+def test_what_reached_a_cluster_before_it_was_retired_stays_well() -> None:
+    assert states(deployed("prod-old"), is_retired=lambda _: True) == {"production": "success"}
+
+
+def test_what_does_not_concern_a_retired_cluster_is_told_as_ever() -> None:
+    [found] = stand(delivery("prod-old", "unaffected"), is_retired=lambda _: True)
+    assert (found.state, found.is_retired) == (StatusState.NEUTRAL, False)
 
 
 VERDICTS = ["pending", "deployed", "unaffected", "failed", "rolled_back", "lost", "abandoned"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.runtime.telling import begin, deliver, settings_of
 from tests.runtime.worlds import Cluster, make_environ, push, running, until
 
+from fluxtrail.reports.standings import revisiting
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.repositories import Repository
@@ -98,3 +100,26 @@ async def test_a_deployment_is_made_once_and_told_of_in_place(
         )
     made = [w.environment for w in forges.recorder.writes if w.call == "deployment"]
     assert sorted(made) == ["production", "staging"]
+
+
+async def test_a_cluster_that_is_taken_out_of_the_settings_holds_nothing_open(
+    tmp_path: Path,
+    clusters: list[Cluster],
+    repository: Repository,
+    forges: Forges,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(revisiting, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(revisiting, "QUIET_SECONDS", 0.4)
+    await begin(clusters, repository)
+    environ = make_environ(tmp_path, **TOKEN)
+    async with running(github(tmp_path, clusters, repository, forges, CHECKS), environ) as here:
+        await here.until_followed()
+        commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
+        deliver(clusters[:1], repository, commit)
+        production, staging = (commit.sha, "fluxtrail/production"), (commit.sha, "fluxtrail/staging")
+        await until(lambda: told(forges) == {production: "pending", staging: "pending"}, "two clusters are late")
+    async with running(github(tmp_path, clusters[:1], repository, forges, CHECKS), environ):
+        await until(lambda: told(forges) == {production: "success", staging: "success"}, "none is waited for")
+    last = {item.context: item.description for item in forges.recorder.writes}
+    assert last["fluxtrail/staging"] == "not delivered: cluster staging is retired"

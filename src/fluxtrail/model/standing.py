@@ -6,6 +6,7 @@
     deployed on all (or running)    done                                        SUCCESS
     lost, abandoned                 it will not come, and came nowhere          ERROR
     affects nothing here            there is nothing to do                      NEUTRAL
+    on the way to a retired cluster nobody can do anything about it             NEUTRAL
 
 What needs somebody is said before what is under way: a failure is not hidden by a slower cluster.
 """
@@ -60,6 +61,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """When the speaker's verdict became what it is."""
     lead_seconds: float | None = None
     """Of SUCCESS: from merged until the last target was done."""
+    is_retired: bool = False
+    """Of NEUTRAL: it did not get there before the speaker's cluster was taken out of service."""
 
     @property
     def clusters(self) -> list[str]:
@@ -77,6 +80,8 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
     """Deployed is not enough: what it changed must have rolled out."""
     fail_after: timedelta = timedelta(0)
     """A failure younger than this may pass by itself."""
+    is_retired: Callable[[DeliveryView], bool] = lambda _: False
+    """Whether a delivery's cluster is one that nobody follows any more: it is in no settings, or was made anew."""
 
 
 _WORST_FIRST = (
@@ -118,7 +123,23 @@ def standings(
     for item in trail.view.deliveries:
         if not item.is_before_baseline and admits_target(item.target):
             groups.setdefault(environment_of(item.cluster, item.target), []).append(item)
-    return [_standing(trail, name, _concerned(groups[name]), judging, now) for name in sorted(groups)]
+    return [_stand(trail, name, groups[name], judging, now) for name in sorted(groups)]
+
+
+def _stand(
+    trail: CommitTrail, environment: str, items: Sequence[DeliveryView], judging: Judging, now: datetime
+) -> Standing:
+    """Return how it stands on the targets that count: those of a retired cluster only with what came before that."""
+    concerned = _concerned(items)
+    counting = [item for item in concerned if item.verdict == Verdict.DEPLOYED.value or not judging.is_retired(item)]
+    if counting:
+        return _standing(trail, environment, counting, judging, now)
+    speaker = _speaker(concerned, StatusState.NEUTRAL)
+    is_late = speaker.verdict != Verdict.UNAFFECTED.value
+    found = nothing_here(trail, environment)
+    return msgspec.structs.replace(
+        found, deliveries=tuple(concerned), speaker=speaker, since=speaker.since, is_retired=is_late
+    )
 
 
 def _concerned(items: Sequence[DeliveryView]) -> Sequence[DeliveryView]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,11 +14,14 @@ from fluxtrail.model.notices import FluxNotice
 from fluxtrail.model.sources import CHART_PLACE_KIND, url_to_ask
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.reports.plan import Planner, together
+from fluxtrail.reports.standings.budgets import Window
 from fluxtrail.runtime.clock import clock_from
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.following import Following, build_following, measures_baseline_of, state_repositories
+from fluxtrail.runtime.forge_numbers import ForgeNumbers, Spending
 from fluxtrail.runtime.images import Images
 from fluxtrail.runtime.leading import Lead
+from fluxtrail.runtime.ledger_numbers import LedgerNumbers
 from fluxtrail.runtime.remotes import Remotes, open_remotes
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.reporting import Reporting
@@ -97,10 +100,12 @@ class _Assembly:
         if records is not None:
             records.follow(clusters)
             telemetry.dispatchers.append(records.dispatcher)
-        statuses = self._statuses(remotes)
+        statuses = self._statuses(remotes, clusters)
         if statuses is not None:
             telemetry.dispatchers += statuses.dispatchers
         hooks = self._hooks(following, clusters)
+        ledger_numbers = LedgerNumbers(self._ledger.store, self._clock)
+        forge_numbers = self._forge_numbers(remotes, records, statuses)
         report = ProcessReport(
             ledger=self._ledger, clusters=clusters, registry=self._registry, following=following, clock=self._clock
         )
@@ -112,6 +117,8 @@ class _Assembly:
             "figures": self._ledger.run,
             "lead": lead.run,
             "retention": Retention(ledger=self._ledger.store, clock=self._clock, keep=keep).run,
+            "ledger numbers": ledger_numbers.run,
+            "forge numbers": forge_numbers.run,
             **{f"cluster {cluster.name}": cluster.run for cluster in clusters},
             **telemetry.jobs,
             **(records.jobs if records is not None else {}),
@@ -127,7 +134,12 @@ class _Assembly:
             jobs=jobs,
             settings=self._settings,
             clock=self._clock,
-            measured=[telemetry, *(part for part in (running, images, hooks, resources) if part is not None)],
+            measured=[
+                telemetry,
+                ledger_numbers,
+                forge_numbers,
+                *(part for part in (running, images, hooks, resources) if part is not None),
+            ],
             records=records,
             resources=resources,
             reports=Reporting(
@@ -267,12 +279,37 @@ class _Assembly:
         hooks = self._settings.hooks
         return [sender.cluster for sender in hooks.senders if sender.cluster] if hooks.listen else []
 
-    def _statuses(self, remotes: Remotes) -> Statuses | None:
+    def _statuses(self, remotes: Remotes, clusters: Sequence[ClusterStreams]) -> Statuses | None:
         if not self._settings.routes:
             return None
+        from fluxtrail.reports.standings.retired import RetiredClusters  # noqa: PLC0415
         from fluxtrail.runtime.statuses import Statuses  # noqa: PLC0415 - templates take memory
 
-        return Statuses(self._settings, remotes, ledger=self._ledger, clock=self._clock)
+        return Statuses(
+            self._settings,
+            remotes,
+            ledger=self._ledger,
+            clock=self._clock,
+            retired=RetiredClusters(
+                lambda: [(cluster.uid, cluster.name) for cluster in clusters], told=self._told_names()
+            ),
+        )
+
+    def _forge_numbers(self, remotes: Remotes, records: Records | None, statuses: Statuses | None) -> ForgeNumbers:
+        hourly = records.budget if records is not None else None
+
+        def budgets() -> Iterator[Spending]:
+            if hourly is not None:
+                yield Spending(hourly.name, hourly.name, Window(hourly.limit, timedelta(hours=1)))
+            for budget in statuses.budgets.known.values() if statuses is not None else ():
+                yield from (Spending(budget.name, *entry) for entry in budget.entries())
+
+        def refused() -> dict[str, int]:
+            of_records = {hourly.name: hourly.refused} if hourly is not None else {}
+            return of_records | (statuses.budgets.refused if statuses is not None else {})
+
+        purse = self._ledger.store.outbox
+        return ForgeNumbers(remotes.allowances, purse, self._clock, budgets=budgets, refused=refused)
 
     def _clusters(
         self,

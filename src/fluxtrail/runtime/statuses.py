@@ -19,8 +19,9 @@ from fluxtrail.reports.routes import RouteKind
 from fluxtrail.reports.standings.budgets import Budgets
 from fluxtrail.reports.standings.output import PACE, StandingOutput
 from fluxtrail.reports.standings.plan import standing_planner
+from fluxtrail.reports.standings.retired import RetiredClusters
 from fluxtrail.reports.standings.revisiting import Revisitor
-from fluxtrail.reports.standings.saying import Compose
+from fluxtrail.reports.standings.saying import NONE_RETIRED, Compose
 from fluxtrail.reports.standings.speakers import Speaker
 from fluxtrail.reports.standings.tasks import AbandonedTasks
 from fluxtrail.reports.standings.words import DEFAULT_DESCRIPTION, example_values
@@ -87,8 +88,20 @@ class StandingRoute:
 class Statuses:
     """Everything that tells how commits stand. Build it, run its jobs."""
 
-    def __init__(self, settings: Settings, remotes: Remotes, *, ledger: FoldedLedger, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        remotes: Remotes,
+        *,
+        ledger: FoldedLedger,
+        clock: Clock,
+        retired: RetiredClusters = NONE_RETIRED,
+    ) -> None:
+        """Args:
+        retired: clusters that nobody follows any more.
+        """
         self._settings = settings
+        self._retired = retired
         self._ledger = ledger
         self._clock = clock
         self._sessions = remotes.sessions
@@ -146,6 +159,7 @@ class Statuses:
             chat_templates(item) if route.kind.is_per_commit else _templates(item),
             public_url=self._settings.public_url,
             is_once=is_once(item),
+            retired=self._retired,
         )
         return StandingOutput(
             route,

@@ -8,7 +8,7 @@ import pytest
 from tests.reports.standings.rooms import Room, delivery, deployed
 from tests.reports.worlds import FakeClock
 
-from fluxtrail.model.errors import AuthError, NotFoundError
+from fluxtrail.model.errors import AuthError, NotFoundError, StoreError
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import NewReport, ReportState
 from fluxtrail.reports.standings import revisiting
@@ -75,3 +75,30 @@ async def test_a_forge_that_refuses_is_asked_less_and_less_often(
         await revisitor.look()
         await room.work()
     assert 999 - len(room.forge.troubles) <= 8
+
+
+class Looks:
+    """A memory in which nothing is open; ends the test after the third look."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.at: list[float] = []
+
+    async def open_parents(self, sink: str, *, after: int, limit: int) -> tuple[list[str], int]:
+        self.at.append(self.clock.monotonic())
+        if len(self.at) == 3:
+            raise StoreError("enough", retryable=False)
+        return [], 0
+
+
+async def test_what_is_open_is_looked_at_now_and_then_though_nothing_happens(clock: FakeClock) -> None:
+    async def nothing(_: object) -> None:
+        raise AssertionError
+
+    async def newest() -> int:
+        return 7
+
+    looks = Looks(clock)
+    with pytest.raises(StoreError):
+        await Revisitor(["route.checks"], looks, add_reports=nothing, newest=newest, clock=clock).run()
+    assert looks.at == [0, revisiting.QUIET_SECONDS, 2 * revisiting.QUIET_SECONDS]

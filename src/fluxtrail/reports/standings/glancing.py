@@ -15,7 +15,8 @@ from fluxtrail.model.standing import Outline
 from fluxtrail.model.status import StatusState
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.routes import Route, Until
-from fluxtrail.reports.standings.saying import DONE, FIRST_WORDS, TOGETHER
+from fluxtrail.reports.standings.retired import RetiredClusters
+from fluxtrail.reports.standings.saying import DONE, FIRST_WORDS, NONE_RETIRED, TOGETHER
 
 _PENDING, _DEPLOYED = Verdict.PENDING.value, Verdict.DEPLOYED.value
 _ON_ITS_WAY = frozenset({_PENDING, _DEPLOYED, Verdict.ROLLED_BACK.value, Verdict.LOST.value, Verdict.ABANDONED.value})
@@ -27,8 +28,11 @@ _NO_CHANGE = frozenset({Verdict.UNAFFECTED.value})
 class Glance:
     """Knows one route."""
 
-    def __init__(self, route: Route, environment_of: Callable[[str, str], str]) -> None:
+    def __init__(
+        self, route: Route, environment_of: Callable[[str, str], str], retired: RetiredClusters = NONE_RETIRED
+    ) -> None:
         self._route = route
+        self._retired = retired
         self._environment_of = environment_of
         self._places: dict[tuple[str, str], str | None] = {}
         """Environments by (cluster, target); None where the route is not about them."""
@@ -45,6 +49,8 @@ class Glance:
         if route.kind.is_per_commit or route.kind in TOGETHER or route.says_unaffected:
             return False
         if not outline.verdicts or outline.awaits_export:
+            return False
+        if any(self._retired.may_have(cluster) for cluster in {cluster for cluster, _, _ in outline.verdicts}):
             return False
         last = {record.key.partition("/")[2]: record for record in said}
         groups = self._group(outline)

@@ -77,7 +77,7 @@ class StandingOutput:
         self._budgets = budgets
         self._clock = clock
         self._settle_after = settle_after
-        self._glance = Glance(route, compose.environment_of)
+        self._glance = Glance(route, compose.environment_of, compose.retired)
         self.timeout_seconds = PACE.timeout_seconds
         """The longest that saying one thing takes, with all of its calls."""
         self._unreachable: set[str] = set()

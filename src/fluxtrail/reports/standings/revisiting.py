@@ -1,7 +1,8 @@
 """Looks again at what was said to be under way: not every change of a standing is a transition of its commit.
 
 A commit that waits for an export which then leaves an environment out, a target whose scope was not known, a cluster
-that fetched: nothing in the commit's own history says so. So whenever the history has grown, what is open is looked at.
+that fetched: nothing in the commit's own history says so. So whenever the history has grown, what is open is looked at;
+and now and then though it has not, for the settings may name a cluster no more.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from fluxtrail.reports.ports import Clock
 from fluxtrail.reports.standings.plan import reports_of
 
 LOOK_SECONDS = 15.0
+QUIET_SECONDS = 600.0
+"""The longest without a look, where nothing happens."""
 OPEN_LIMIT = 100
 """Statuses of one sink that are looked at again in one go: while commits wait for their exports, each trail has every
 target of the manifests. Where there are more, the next look goes on after them: what stays open for months keeps
@@ -54,11 +57,12 @@ class Revisitor:
 
     async def run(self) -> None:
         """Raises StoreError where the ledger cannot be used."""
-        seen = -1
+        seen, looked_at = -1, self._clock.monotonic()
         while True:
-            newest = await self._newest()
-            if newest != seen:
+            newest, now = await self._newest(), self._clock.monotonic()
+            if newest != seen or now - looked_at >= QUIET_SECONDS:
                 await self.look()
+                looked_at = now
             seen = newest
             await self._clock.sleep(LOOK_SECONDS)
 

@@ -16,6 +16,7 @@ from fluxtrail.model.status import StatusState
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import CommitView
 from fluxtrail.reports.routes import Route, RouteKind, Until
+from fluxtrail.reports.standings.retired import RetiredClusters
 from fluxtrail.reports.standings.words import values_of
 
 FINALS_ONLY = frozenset({RouteKind.GITHUB_DISPATCH, RouteKind.AZURE_DEVOPS_TASK})
@@ -32,6 +33,7 @@ FIRST_WORDS = {
 """What a route of this kind says at all, where that is not everything."""
 
 
+NONE_RETIRED = RetiredClusters()
 TROUBLES = frozenset({StatusState.FAILURE, StatusState.ERROR})
 
 
@@ -93,19 +95,24 @@ class Compose:
         *,
         public_url: str,
         is_once: bool = False,
+        retired: RetiredClusters = NONE_RETIRED,
     ) -> None:
         """Args:
         environment_of: (cluster, target) -> environment.
         fill: the route's templates (`reports.templates.Text`) by name.
         is_once: what is said cannot be changed, so that little is said: where a commit has come to, and when that
             becomes something else.
+        retired: clusters that nobody follows any more.
         """
         self._route = route
         self.environment_of = environment_of
         self._fill = fill
         self._public_url = public_url
         self._is_once = is_once
-        self._judging = Judging(until_running=route.until is Until.RUNNING, fail_after=route.fail_after)
+        self.retired = retired
+        self._judging = Judging(
+            until_running=route.until is Until.RUNNING, fail_after=route.fail_after, is_retired=retired.has
+        )
 
     def speech(self, id_: CommitId, trail: CommitTrail, said: Sequence[SaidRecord], now: datetime) -> Speech:
         """Return what is new to say of a commit.

@@ -64,6 +64,8 @@ def link(public_url: str, sha: str) -> str:
 def summary(standing: Standing) -> str:
     """Return the sentence that says it all: the stage, the slowest cluster, what is wrong."""
     speaker = standing.speaker
+    if speaker is not None and standing.is_retired:
+        return f"not delivered: cluster {speaker.cluster} is retired"
     if speaker is None or standing.state is StatusState.NEUTRAL:
         return "nothing to deliver here"
     match standing.state:
