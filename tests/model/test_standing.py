@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.reports.standings.rooms import GROUPING, delivery, deployed, failed, trail
 from tests.reports.worlds import at, moment
 
-from fluxtrail.model.standing import Judging, Standing, nothing_here, standings
+from fluxtrail.model.standing import Judging, Standing, nothing_here, standings, turns_at
 from fluxtrail.model.status import StatusState
-from fluxtrail.model.views import DeliveryView
-from fluxtrail.reports.standings.words import summary
+from fluxtrail.model.views import BlockerView, DeliveryView
+from fluxtrail.reports.standings.words import summary, values_of
 
 NOW = at(100)
 
@@ -114,6 +114,62 @@ def test_lead_time_is_not_guessed() -> None:
 def test_an_environment_without_targets_is_neutral() -> None:
     found = nothing_here(trail(), "production")
     assert (found.environment, found.state, found.speaker) == ("production", StatusState.NEUTRAL, None)
+
+
+def stuck(cause: str = "crash_loop", since: float = 60.0, state: str = "blocked", **given: Any) -> DeliveryView:
+    blocker = BlockerView(
+        workload="Deployment/shop/web", state=state, cause=cause, message="back-off restarting web", since=at(since)
+    )
+    return deployed(running="waiting", blockers=[blocker], **given)
+
+
+FIVE_MINUTES = timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("item", "state"),
+    [
+        (stuck(since=100 - 300), "failure"),
+        (stuck(since=101 - 300), "running"),
+        (stuck("image_pull", since=100 - 300), "failure"),
+        (stuck("unschedulable", since=101 - 300), "running"),
+        (stuck("deadline", since=100), "failure"),
+        (stuck("job_failed", since=100, state="failed"), "failure"),
+        (stuck("paused", since=-9000), "running"),
+        (stuck("manual", since=-9000), "running"),
+        (stuck(since=-9000, state="progressing"), "running"),
+    ],
+)
+def test_what_does_not_get_on_where_it_must_run_fails_in_the_end(item: DeliveryView, state: str) -> None:
+    assert states(item, until_running=True) == {"production": state}
+    assert states(item) == {"production": "success"}
+
+
+def test_a_route_says_how_long_it_waits_with_what_is_stuck() -> None:
+    one = {"until_running": True, "fail_after": timedelta(seconds=40)}
+    assert states(stuck(since=60), **one) == {"production": "failure"}
+    assert states(stuck(since=61), **one) == {"production": "running"}
+    assert states(stuck("deadline", since=61), **one) == {"production": "running"}
+
+
+def test_what_is_stuck_says_what_does_not_run_and_why() -> None:
+    [found] = stand(stuck(since=-900), deployed("prod-us", running="reached"), until_running=True)
+    assert found.verdict == "failed"
+    assert summary(found) == "prod-eu apps shop/web: crash loop: back-off restarting web"
+    values = values_of(found, public_url="")
+    assert (values["verdict"], values["reason"]) == ("failed", "crash_loop")
+    [found] = stand(deployed(running="reached"), until_running=True)
+    assert (found.state, found.stuck) == (StatusState.SUCCESS, None)
+
+
+def test_time_alone_makes_a_failure_of_what_is_stuck() -> None:
+    judging = Judging(until_running=True)
+    assert turns_at(stuck(since=60), judging, NOW) == at(60) + FIVE_MINUTES
+    assert turns_at(stuck(since=-900), judging, NOW) is None
+    assert turns_at(stuck("paused", since=60), judging, NOW) is None
+    assert turns_at(stuck(since=60), Judging(), NOW) is None
+    assert turns_at(failed(since=400), Judging(), NOW) is None
+    assert turns_at(failed(since=60), Judging(fail_after=FIVE_MINUTES), NOW) == at(360)
 
 
 @pytest.mark.parametrize("verdict", ["pending", "failed", "lost", "abandoned", "rolled_back"])

@@ -1,6 +1,7 @@
 """How a commit stands in an environment: what all its targets there come to, as one answer. Pure.
 
     failed on any target            it needs somebody                           FAILURE
+    stuck on any target             where it must run: what it changed does not get on  FAILURE
     pending on any target           the slowest target speaks                   PENDING or RUNNING
     rolled back on any target       it was there, and is not any more           ERROR
     deployed on all (or running)    done                                        SUCCESS
@@ -16,11 +17,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from fluxtrail.model.rollout import RunningState
+from fluxtrail.model.rollout import RolloutCause, RolloutState, RunningState
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.status import StatusState
 from fluxtrail.model.verdict import PendingReason, Verdict
-from fluxtrail.model.views import CommitView, DeliveryView, TrailView
+from fluxtrail.model.views import BlockerView, CommitView, DeliveryView, TrailView
 
 
 class CommitTrail(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +62,17 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """When the speaker's verdict became what it is."""
     lead_seconds: float | None = None
     """Of SUCCESS: from merged until the last target was done."""
+    stuck: BlockerView | None = None
+    """Of FAILURE: the speaker is deployed, and this does not get on. None where the delivery itself failed."""
     is_retired: bool = False
     """Of NEUTRAL: it did not get there before the speaker's cluster was taken out of service."""
+
+    @property
+    def verdict(self) -> str:
+        """What counts as the speaker's verdict: to be stuck where it must run is to have failed."""
+        if self.stuck is not None:
+            return Verdict.FAILED.value
+        return self.speaker.verdict if self.speaker else Verdict.UNAFFECTED.value
 
     @property
     def clusters(self) -> list[str]:
@@ -79,7 +89,7 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
     until_running: bool = False
     """Deployed is not enough: what it changed must have rolled out."""
     fail_after: timedelta = timedelta(0)
-    """A failure younger than this may pass by itself."""
+    """A failure younger than this may pass by itself; zero: as long as each kind of failure deserves."""
     is_retired: Callable[[DeliveryView], bool] = lambda _: False
     """Whether a delivery's cluster is one that nobody follows any more: it is in no settings, or was made anew."""
 
@@ -92,6 +102,13 @@ _WORST_FIRST = (
     StatusState.SUCCESS,
     StatusState.NEUTRAL,
 )
+STUCK_AFTER = timedelta(minutes=5)
+"""How long a workload may be blocked before it counts as failed: kubelet's longest back-off of what crashes, or cannot be
+pulled. Whoever has not got over it until then has tried it a few times."""
+_BY_WILL = frozenset({RolloutCause.PAUSED.value, RolloutCause.MANUAL.value})
+"""Causes that somebody chose: it gets on when they want it to."""
+_WAITED_FOR = frozenset({RolloutCause.DEADLINE.value, RolloutCause.JOB_FAILED.value})
+"""Causes that came after a wait: a roll-out's own deadline, a Job's retries."""
 _UNDER_WAY = frozenset({PendingReason.SYNCING.value, PendingReason.WAITING_FOR_DEPENDENCY.value})
 _NOT_YET_RUNNING = frozenset({RunningState.UNREAD.value, RunningState.WAITING.value})
 _STATES = {
@@ -159,8 +176,45 @@ def state_of(item: DeliveryView, judging: Judging, now: datetime) -> StatusState
     if item.verdict == Verdict.FAILED.value and _is_young(item, judging.fail_after, now):
         return StatusState.RUNNING
     if item.verdict == Verdict.DEPLOYED.value and judging.until_running and item.running in _NOT_YET_RUNNING:
-        return StatusState.RUNNING
+        stuck_at = _stuck_at(item, judging)
+        return StatusState.FAILURE if stuck_at is not None and stuck_at <= now else StatusState.RUNNING
     return _STATES.get(item.verdict, StatusState.ERROR)
+
+
+def turns_at(item: DeliveryView, judging: Judging, now: datetime) -> datetime | None:
+    """Return when time alone makes a failure of what is told to be on its way; None where it does not."""
+    at: datetime | None = None
+    if item.verdict == Verdict.FAILED.value and _is_young(item, judging.fail_after, now) and item.since is not None:
+        at = item.since + judging.fail_after
+    elif item.verdict == Verdict.DEPLOYED.value and judging.until_running and item.running in _NOT_YET_RUNNING:
+        at = _stuck_at(item, judging)
+    return at if at is not None and at > now else None
+
+
+def find_stuck(item: DeliveryView) -> BlockerView | None:
+    """Return the workload that has kept a delivery from running for longest, of those that do not get on.
+
+    One that progresses is none, though there be a first sign against it; nor is one that somebody has paused.
+    """
+    stuck = _stuck(item)
+    return min(stuck, key=lambda one: (one.state != RolloutState.FAILED.value, one.since, one.workload), default=None)
+
+
+def _stuck(item: DeliveryView) -> list[BlockerView]:
+    states = (RolloutState.FAILED.value, RolloutState.BLOCKED.value)
+    return [one for one in item.blockers if one.state in states and one.cause not in _BY_WILL and one.since]
+
+
+def _stuck_at(item: DeliveryView, judging: Judging) -> datetime | None:
+    """Return when what keeps a delivery from running has lasted long enough to count as its failure."""
+    return min((one.since + _patience(one, judging) for one in _stuck(item) if one.since), default=None)
+
+
+def _patience(blocker: BlockerView, judging: Judging) -> timedelta:
+    if judging.fail_after:
+        return judging.fail_after
+    has_waited = blocker.state == RolloutState.FAILED.value or blocker.cause in _WAITED_FOR
+    return timedelta(0) if has_waited else STUCK_AFTER
 
 
 def _is_young(item: DeliveryView, wait: timedelta, now: datetime) -> bool:
@@ -177,6 +231,7 @@ def _standing(
     deciding = [item for item in items if not (arrived and item.verdict in _GONE)]
     worst = min((states[id(item)] for item in deciding), key=_WORST_FIRST.index)
     speaker = _speaker([item for item in deciding if states[id(item)] is worst], worst)
+    is_stuck = worst is StatusState.FAILURE and speaker.verdict == Verdict.DEPLOYED.value
     order = {state: position for position, state in enumerate(_WORST_FIRST)}
     return Standing(
         commit=trail.view.commit,
@@ -186,6 +241,7 @@ def _standing(
         deliveries=tuple(sorted(items, key=lambda item: (order[states[id(item)]], item.cluster, item.target))),
         done=len(arrived),
         speaker=speaker,
+        stuck=find_stuck(speaker) if is_stuck else None,
         stage=_last_stage(speaker),
         since=speaker.since,
         lead_seconds=_lead_seconds(arrived, judging) if worst is StatusState.SUCCESS else None,

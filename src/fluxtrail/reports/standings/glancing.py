@@ -80,11 +80,13 @@ class Glance:
         """Whether an environment is as it was told to be, or nothing is told of it yet."""
         verdicts = verdicts - _NO_CHANGE
         route = self._route
+        if _DEPLOYED in verdicts and route.until is Until.RUNNING:
+            return False  # whether it runs, or is stuck, no verdict tells
         if _PENDING in verdicts and verdicts <= _ON_ITS_WAY:
             if last is None:
                 return not route.says_pending or route.kind in FIRST_WORDS
             is_under_way = bool(last.content) and not StatusState(last.state).is_final
             return is_under_way and now - last.said_at < route.refresh
-        if _DEPLOYED in verdicts and verdicts <= _ARRIVED and route.until is Until.DEPLOYED:
+        if _DEPLOYED in verdicts and verdicts <= _ARRIVED:
             return last is not None and bool(last.content) and last.state == StatusState.SUCCESS.value
         return False

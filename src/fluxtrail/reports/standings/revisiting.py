@@ -2,7 +2,8 @@
 
 A commit that waits for an export which then leaves an environment out, a target whose scope was not known, a cluster
 that fetched: nothing in the commit's own history says so. So whenever the history has grown, what is open is looked at;
-and now and then though it has not, for the settings may name a cluster no more.
+and now and then though it has not, for what was applied may have begun to crash, and the settings may name a cluster no
+more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fluxtrail.reports.ports import Clock
 from fluxtrail.reports.standings.plan import reports_of
 
 LOOK_SECONDS = 15.0
-QUIET_SECONDS = 600.0
+QUIET_SECONDS = 300.0
 """The longest without a look, where nothing happens."""
 OPEN_LIMIT = 100
 """Statuses of one sink that are looked at again in one go: while commits wait for their exports, each trail has every

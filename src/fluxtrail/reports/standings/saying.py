@@ -11,7 +11,7 @@ import msgspec
 
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import SaidRecord
-from fluxtrail.model.standing import CommitTrail, Judging, Standing, nothing_here, standings
+from fluxtrail.model.standing import CommitTrail, Judging, Standing, nothing_here, standings, turns_at
 from fluxtrail.model.status import StatusState
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import CommitView
@@ -217,17 +217,13 @@ class Compose:
             if is_mended or not self._is_once:
                 return True
         deciding = [one for one in saying.standings if one.state is saying.state or one.state in TROUBLES]
-        verdicts = {one.speaker.verdict for one in deciding if one.speaker is not None}
+        verdicts = {one.verdict for one in deciding if one.speaker is not None}
         return any(self._route.admits_verdict(Verdict(verdict)) for verdict in verdicts)
 
     def _again_at(self, trail: CommitTrail, now: datetime) -> datetime | None:
-        """Return when the youngest failure that is not told yet is old enough."""
-        wait = self._route.fail_after
-        if wait <= timedelta(0):
-            return None
-        failures = [item.since for item in trail.view.deliveries if item.verdict == "failed" and item.since]
-        young = [since + wait for since in failures if now - since < wait]
-        return min(young, default=None)
+        """Return when the next failure that is not told yet is old enough."""
+        turns = [turns_at(item, self._judging, now) for item in trail.view.deliveries]
+        return min((at for at in turns if at is not None), default=None)
 
 
 _URGENCY = (

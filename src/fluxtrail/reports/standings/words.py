@@ -42,9 +42,9 @@ def values_of(standing: Standing, *, public_url: str) -> dict[str, Any]:
         "environment": standing.environment,
         "state": standing.state.value,
         "summary": summary(standing),
-        "verdict": speaker.verdict if speaker else Verdict.UNAFFECTED.value,
-        "reason": speaker.reason if speaker else "",
-        "message": _message(speaker),
+        "verdict": standing.verdict,
+        "reason": _reason(standing),
+        "message": _message(standing),
         "stage": standing.stage,
         "cluster": speaker.cluster if speaker else "",
         "target": speaker.target if speaker else "",
@@ -75,7 +75,10 @@ def summary(standing: Standing) -> str:
             last = f", {speaker.cluster} last" if len(standing.clusters) > 1 else ""
             return f"{done} on {_where(standing)}{took}{last}"
         case StatusState.FAILURE:
-            return ": ".join(part for part in (_name(speaker, standing), speaker.reason, _message(speaker)) if part)
+            what = _name(speaker, standing)
+            if standing.stuck is not None:
+                what = f"{what} {standing.stuck.workload.partition('/')[2]}"
+            return ": ".join(part for part in (what, _reason(standing).replace("_", " "), _message(standing)) if part)
         case StatusState.ERROR:
             what = _BY_THEMSELVES.get(speaker.verdict, speaker.verdict.replace("_", " "))
             return f"{what}: {_name(speaker, standing)}"
@@ -114,8 +117,16 @@ def _where(standing: Standing) -> str:
     return standing.clusters[0] if targets == 1 else f"{standing.clusters[0]} ({targets} targets)"
 
 
-def _message(speaker: DeliveryView | None) -> str:
-    return redact(" ".join(speaker.message.split()), limit_bytes=MESSAGE_BYTES) if speaker else ""
+def _reason(standing: Standing) -> str:
+    """Return Flux's reason, or what a pending one waits for; of what is stuck where it must run, the cause of that."""
+    if standing.stuck is not None:
+        return standing.stuck.cause or standing.stuck.state
+    return standing.speaker.reason if standing.speaker else ""
+
+
+def _message(standing: Standing) -> str:
+    said = standing.stuck or standing.speaker
+    return redact(" ".join(said.message.split()), limit_bytes=MESSAGE_BYTES) if said else ""
 
 
 def example_values() -> Mapping[str, Any]:
