@@ -69,6 +69,17 @@ def _itself(tick: int) -> Iterator[str]:
         yield f"fluxtrail_watch_{name}_total{{{kind}}} {tick}"
     for name in ("objects_unfollowed", "workloads_unjudged", "attribution_gaps"):
         yield f"fluxtrail_{name}_total {tick}"
+    yield from _limits(tick)
+    for transaction in ("unit", "other"):
+        which = f'transaction="{transaction}"'
+        yield f"fluxtrail_ledger_waiting{{{which}}} 1"
+        yield f"fluxtrail_ledger_undone_total{{{which}}} {tick}"
+        for name in ("wait", "transaction"):
+            yield from _histogram(f"fluxtrail_ledger_{name}_seconds", which, tick)
+    for part in ("data", "log"):
+        yield f'fluxtrail_ledger_size_bytes{{part="{part}"}} 4e6'
+    yield 'fluxtrail_ledger_rows{table="commits"} 1000'
+    yield from _histogram("fluxtrail_event_lag_seconds", 'cluster="prod-eu"', tick)
     yield "fluxtrail_attribution_pending 1"
     yield "fluxtrail_image_bumps_waiting 1"
     yield 'fluxtrail_deployment_records{cluster="prod-eu",status="deployed",told="refused"} 3'
@@ -84,6 +95,17 @@ def _itself(tick: int) -> Iterator[str]:
     yield "fluxtrail_hooks_backlog 4"
     for name in ("ok", "soft_fail", "hard_fail", "client_error", "rate_limited"):
         yield f"deptracker_post_record_{name} {tick}"
+
+
+def _limits(tick: int) -> Iterator[str]:
+    which = 'credential="github.com/acme",resource="core"'
+    yield f"fluxtrail_forge_requests_limit{{{which}}} 5000"
+    yield f"fluxtrail_forge_requests_remaining{{{which}}} 400"
+    yield f"fluxtrail_forge_limit_reset_timestamp_seconds{{{which}}} 4e9"
+    yield f'fluxtrail_forge_limited_total{{credential="github.com/acme"}} {tick}'
+    for name in ("used", "allowed"):
+        yield f'fluxtrail_budget_{name}{{budget="statuses/github.com/acme",window="1h"}} 400'
+    yield f'fluxtrail_budget_refused_total{{budget="statuses/github.com/acme"}} {tick}'
 
 
 def _histogram(name: str, labels: str, tick: int) -> Iterator[str]:

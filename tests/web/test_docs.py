@@ -17,6 +17,7 @@ from fluxtrail.web.app import describe
 __all__ = ["sources"]
 DOCS = Path(__file__).parents[2] / "docs"
 ELSEWHERE = {
+    "fluxtrail_event_lag_seconds",
     "fluxtrail_exporter_info_problems_total",
     "fluxtrail_objects_unfollowed_total",
     "fluxtrail_workloads_unjudged_total",
@@ -27,8 +28,8 @@ ELSEWHERE = {
     "fluxtrail_resource_series_over_budget",
 }
 """Given by the runtime."""
-REPORTS = ("fluxtrail_reports_", "fluxtrail_hooks_")
-"""Given by the dispatchers, and by the listener of hooks."""
+REPORTS = ("fluxtrail_reports_", "fluxtrail_hooks_", "fluxtrail_ledger_", "fluxtrail_forge_", "fluxtrail_budget_")
+"""Given by the dispatchers, by the listener of hooks, by the ledger, and of forges."""
 
 
 async def test_every_metric_is_documented_and_served(ask: Ask) -> None:

@@ -7,16 +7,18 @@ from datetime import timedelta
 import anyio
 import msgspec
 import pytest
+from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from tests.web.conftest import Ask
 from tests.web.worlds import ON_ITS_WAY, World, at
 
 from fluxtrail.clusters.subjects import WatchStats
+from fluxtrail.model.distribution import Spread
 from fluxtrail.model.figures import Figures
 from fluxtrail.model.moment import Evidence, bracket, exact
 from fluxtrail.model.views import DeliveryFacts
-from fluxtrail.web.measures import Measure, MetricSource, counter, gauge, watch_measures
+from fluxtrail.web.measures import Kind, Measure, MetricSource, counter, gauge, watch_measures
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
 HOSTILE = 'quote " slash \\ line\nend'
@@ -52,6 +54,13 @@ class Watchers:
             *watch_measures([("prod-eu", "Kustomization", stats), ("prod-us", "Kustomization", WatchStats())]),
             gauge("fluxtrail_ledger_size_bytes", "Size of the ledger.", 4096),
             counter("fluxtrail_ledger_commits", "Transactions.", 12),
+            Measure(
+                name="fluxtrail_ledger_wait_seconds",
+                help="Waits.",
+                kind=Kind.HISTOGRAM,
+                labels=("transaction",),
+                spreads=[(("unit",), Spread(((0.5, 2), (float("inf"), 3)), 7.25))],
+            ),
         ]
 
 
@@ -191,3 +200,15 @@ async def test_promtool_has_no_complaint(ask: Ask) -> None:
     complaints = [line for line in done.stderr.decode().splitlines() if not line.startswith("deptracker_")]
     assert not complaints
     assert b"error while linting" not in done.stderr
+
+
+async def test_a_part_may_hand_over_a_histogram(ask: Ask) -> None:
+    name, found = "fluxtrail_ledger_wait_seconds", await values(ask)
+    told = {one: found[key(f"{name}_bucket", transaction="unit", le=one)] for one in ("0.5", "+Inf")}
+    assert told == {"0.5": 2, "+Inf": 3}
+    assert found[key(f"{name}_count", transaction="unit")] == 3
+    assert found[key(f"{name}_sum", transaction="unit")] == 7.25
+    text = (await ask("metrics", "/metrics", headers=OPENMETRICS)).body.decode()
+    parsed: list[Metric] = list(parse_openmetrics(text))  # type: ignore[no-untyped-call]
+    (family,) = [one for one in parsed if one.name == name]
+    assert family.type == "histogram"

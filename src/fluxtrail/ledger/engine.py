@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -11,12 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from fluxtrail.ledger.dialect import Dialect
 from fluxtrail.ledger.faults import translated
 from fluxtrail.ledger.session import Session, finish
+from fluxtrail.ledger.writes import OTHER, UNIT, Writes
 
 
 class Engine(Protocol):
     subject: str
     """The file or the address, without secrets: what errors are about."""
     dialect: Dialect
+    writes: Mapping[str, Writes]
+    """By kind of transaction, of this process alone."""
 
     def write(self, *, is_unit: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """Yield a connection inside a transaction: committed at a clean exit, else rolled back.
@@ -37,6 +40,12 @@ class Engine(Protocol):
         self, query: str, parameters: Sequence[Any], *, batch: int
     ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
         """Yield the rows of `query` as tuples, `batch` at a time, from a connection of its own. For millions."""
+
+    async def size_bytes(self) -> Mapping[str, int]:
+        """Return how much room the ledger takes, by part; cheap. Raises StoreError."""
+
+    async def count_rows(self, tables: Sequence[str]) -> Mapping[str, int]:
+        """Return how many rows tables have, about; it may take a second for tens of millions. Raises StoreError."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -59,8 +68,10 @@ async def connected(engine: AsyncEngine, subject: str) -> AsyncIterator[AsyncCon
 @asynccontextmanager
 async def writing(engine: Engine, *, is_unit: bool = False, gives_way: bool = False) -> AsyncIterator[Session]:
     """Yield a session in a transaction of its own, see `Engine.write` and `Dialect.give_way`."""
-    async with engine.write(is_unit=is_unit) as connection:
-        session = Session(connection, engine.subject, engine.dialect)
-        if gives_way:
-            await session.dialect.give_way(session)
-        yield session
+    with engine.writes[UNIT if is_unit else OTHER].asked() as turn:
+        async with engine.write(is_unit=is_unit) as connection:
+            turn.begin()
+            session = Session(connection, engine.subject, engine.dialect)
+            if gives_way:
+                await session.dialect.give_way(session)
+            yield session

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -29,12 +29,15 @@ from fluxtrail.ledger.session import Session, finish
 from fluxtrail.ledger.sqlite import SqliteEngine, Synchronous
 from fluxtrail.ledger.unit import SqlUnit
 from fluxtrail.ledger.units.base import Plan
+from fluxtrail.ledger.writes import Writes
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.views import DeliveryFacts
 
 log = structlog.get_logger(__name__)
 
 _SQLITE = "sqlite:///"
+COUNTED = ("commits", "syncs", "deliveries", "transitions", "reports", "deployment_records", "rollouts", "image_runs")
+"""Tables that grow with what is delivered."""
 
 
 class Clock(Protocol):
@@ -136,6 +139,19 @@ class SqlLedger(Answers):
         """Return which deliveries were written behind an id, by any process; always none where one alone may write."""
         async with self._engine.read() as session:
             return await read_touches(session, after=after, limit=limit)
+
+    async def size_bytes(self) -> Mapping[str, int]:
+        """Return how much room it takes: `data`, and of a file also the `log` beside it. Raises StoreError."""
+        return await self._engine.size_bytes()
+
+    async def count_rows(self) -> Mapping[str, int]:
+        """Return about how many rows the tables that grow have; not at every scrape. Raises StoreError."""
+        return await self._engine.count_rows(COUNTED)
+
+    @property
+    def writes(self) -> Mapping[str, Writes]:
+        """What this process has written, by kind of transaction."""
+        return self._engine.writes
 
     async def backup(self, destination: Path, progress: Progress | None = None) -> None:
         """Copy everything committed to a new file, while work goes on.

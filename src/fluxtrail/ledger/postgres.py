@@ -20,7 +20,7 @@ https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -31,10 +31,12 @@ from sqlalchemy import URL, BigInteger, Table, TextClause, TextualSelect, column
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from fluxtrail.ledger import schema
 from fluxtrail.ledger.dialect import Dialect
 from fluxtrail.ledger.engine import connected
 from fluxtrail.ledger.faults import translated
 from fluxtrail.ledger.session import Session, finish
+from fluxtrail.ledger.writes import Writes, new_writes
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.redaction import redact
 
@@ -64,6 +66,10 @@ _GIVE_WAY = text("SELECT set_config('lock_timeout', '700', true)")
 """Below `deadlock_timeout` (1 s): who gives way is never the one that is looking for the circle."""
 _LOCK_NAME = text(f"SELECT {_LOCK}")
 _NEXT_IDS = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :number)")
+
+_OURS = "relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname = ANY(:names)"
+_SIZE = text(f"SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE {_OURS}")  # noqa: S608
+_ROWS = text(f"SELECT relname, reltuples FROM pg_class WHERE {_OURS}")  # noqa: S608
 
 KEYS = """(SELECT CAST(value->>0 AS bigint) AS commit_id, CAST(value->>1 AS bigint) AS target_id
            FROM json_array_elements(CAST(:keys AS json)))"""
@@ -106,6 +112,7 @@ class PostgresEngine:
         self._engine = _create_engine(_DEFAULTS | parameters)
         self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._lock = asyncio.Lock()
+        self.writes: Mapping[str, Writes] = new_writes()
 
     @asynccontextmanager
     async def write(self, *, is_unit: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -144,6 +151,17 @@ class PostgresEngine:
                         yield [tuple(row) for row in rows]
                 finally:
                     await finish(result.close())
+
+    async def size_bytes(self) -> dict[str, int]:
+        """See `Engine.size_bytes`: our tables alone, with their indexes; others may be in the database."""
+        async with self.read() as session:
+            return {"data": int(await session.scalar(_SIZE.bindparams(names=list(schema.metadata.tables))))}
+
+    async def count_rows(self, tables: Sequence[str]) -> dict[str, int]:
+        """See `Engine.count_rows`: the server's own estimate; none of a table that it never looked through."""
+        async with self.read() as session:
+            found = await session.all(_ROWS.bindparams(names=list(tables)))
+        return {row.relname: int(row.reltuples) for row in found if row.reltuples >= 0}
 
     async def close(self) -> None:
         """Close every connection."""

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import URL, Integer, Table, TextualSelect, column, event, text
+from sqlalchemy import URL, Integer, Table, TextualSelect, column, event, func, select, table, text
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -28,6 +28,7 @@ from fluxtrail.ledger.driver import connect
 from fluxtrail.ledger.engine import connected
 from fluxtrail.ledger.faults import translate, translated
 from fluxtrail.ledger.session import Session, finish
+from fluxtrail.ledger.writes import Writes, new_writes
 
 Synchronous = Literal["normal", "full"]
 
@@ -84,6 +85,7 @@ class SqliteEngine:
         _configure(self._writer, "BEGIN IMMEDIATE", _writer_pragmas(synchronous))
         _configure(self._readers, "BEGIN", _reader_pragmas())
         self._lock = asyncio.Lock()
+        self.writes: Mapping[str, Writes] = new_writes()
 
     @asynccontextmanager
     async def write(self, *, is_unit: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -117,6 +119,19 @@ class SqliteEngine:
         finally:
             connection.close()
 
+    async def size_bytes(self) -> dict[str, int]:
+        """See `Engine.size_bytes`: the file, and the write-ahead log beside it."""
+        log = self.path.with_name(self.path.name + "-wal")
+        return {"data": await asyncio.to_thread(_file_size, self.path), "log": await asyncio.to_thread(_file_size, log)}
+
+    async def count_rows(self, tables: Sequence[str]) -> dict[str, int]:
+        """See `Engine.count_rows`; exact."""
+        counts = dict[str, int]()
+        for name in tables:
+            async with self.read() as session:
+                counts[name] = int(await session.scalar(select(func.count()).select_from(table(name))))
+        return counts
+
     def _connect_raw(self) -> sqlite3.Connection:
         try:
             return connect_reader(self.path)
@@ -127,6 +142,13 @@ class SqliteEngine:
         """Close every connection; the log is merged into the file by the last one."""
         await self._readers.dispose()
         await self._writer.dispose()
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _create_engine(path: Path, *, connections: int) -> AsyncEngine:

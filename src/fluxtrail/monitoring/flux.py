@@ -22,7 +22,6 @@ CONTROLLER_OF = {
 is never reconciled, so that kind says nothing about its controller."""
 
 CONTROLLER_METRICS = (
-    "gotk_resource_info",
     "gotk_reconcile_duration_seconds",
     "controller_runtime_reconcile_total",
     "controller_runtime_reconcile_time_seconds",
@@ -35,4 +34,4 @@ CONTROLLER_METRICS = (
     "go_memstats_alloc_bytes",
     "container_memory_working_set_bytes",
 )
-"""Metrics that are Flux's, its runtime's or the kubelet's: any other name in a query is Fluxtrail's own."""
+"""Of Flux's controllers, of their runtime or of the kubelet: any other metric in a query is served by Fluxtrail."""

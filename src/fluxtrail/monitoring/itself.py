@@ -5,8 +5,10 @@ What the ledger holds is the same in every process on it, so it is never added u
 
 from __future__ import annotations
 
+from fluxtrail.monitoring.changing import increase, quantiles, rate
 from fluxtrail.monitoring.documents import Json
 from fluxtrail.monitoring.grafana import RED_ABOVE_ZERO, Query, Variable, dashboard, lines, stat, table
+from fluxtrail.monitoring.itself_stores import ledger, limits
 
 _IN = 'cluster=~"$cluster"'
 _SILENCE = f"time() - max by (cluster, kind) (fluxtrail_watch_last_byte_timestamp_seconds{{{_IN}}})"
@@ -18,15 +20,17 @@ def itself() -> Json:
     return dashboard(
         uid="fluxtrail-itself",
         title="Fluxtrail itself",
-        help_text="Watching, attribution, the outbox and its routes, hooks, and the process.",
+        help_text="Watching, the ledger, the outbox and its routes, forges' limits, hooks, and the process.",
         tags=("fluxtrail",),
         variables=(Variable("cluster", "Cluster", "fluxtrail_watch_lists_total", "cluster"),),
         rows=(
             ("", _now()),
             ("Watching", _watching()),
+            ("Ledger", ledger()),
             ("Outbox and routes", _outbox()),
+            ("Forges' limits, and our budgets", limits()),
             ("Hooks", _hooks()),
-            ("Attribution and records", _ledger()),
+            ("Attribution and records", _attribution()),
             ("Process", _process()),
         ),
     )
@@ -46,15 +50,16 @@ def _now() -> tuple[tuple[int, int, Json], ...]:
 
 def _watching() -> tuple[tuple[int, int, Json], ...]:
     return (
-        (12, 8, lines("Silence of API servers", Query(_SILENCE, "{{cluster}} {{kind}}"), unit="s")),
-        (12, 8, _rate("Events", "fluxtrail_watch_events_total", "cluster, kind", where=_IN, unit="ops")),
+        (8, 8, lines("Silence of API servers", Query(_SILENCE, "{{cluster}} {{kind}}"), unit="s")),
+        (8, 8, rate("Events", "fluxtrail_watch_events_total", "cluster, kind", where=_IN, unit="ops")),
+        (8, 8, quantiles("From an event to the ledger", "fluxtrail_event_lag_seconds", "cluster", where=_IN)),
         (
             12,
             8,
             lines(
                 "Requests that failed, and lists again",
-                _increase("fluxtrail_watch_failures_total", "cluster, kind", "failed: ", where=_IN),
-                _increase("fluxtrail_watch_relists_total", "cluster, kind", "listed again: ", where=_IN),
+                increase("fluxtrail_watch_failures_total", "cluster, kind", "failed: ", where=_IN),
+                increase("fluxtrail_watch_relists_total", "cluster, kind", "listed again: ", where=_IN),
             ),
         ),
         (
@@ -62,10 +67,10 @@ def _watching() -> tuple[tuple[int, int, Json], ...]:
             8,
             lines(
                 "Left out",
-                _increase("fluxtrail_watch_decode_errors_total", "", "objects that could not be read", where=_IN),
-                _increase("fluxtrail_watch_oversized_lines_total", "", "lines that were too long", where=_IN),
-                _increase("fluxtrail_objects_unfollowed_total", "", "objects not judged"),
-                _increase("fluxtrail_workloads_unjudged_total", "", "workloads not judged"),
+                increase("fluxtrail_watch_decode_errors_total", "", "objects that could not be read", where=_IN),
+                increase("fluxtrail_watch_oversized_lines_total", "", "lines that were too long", where=_IN),
+                increase("fluxtrail_objects_unfollowed_total", "", "objects not judged"),
+                increase("fluxtrail_workloads_unjudged_total", "", "workloads not judged"),
             ),
         ),
     )
@@ -84,14 +89,14 @@ def _outbox() -> tuple[tuple[int, int, Json], ...]:
                 help_text="A commit that is not settled keeps its trace waiting.",
             ),
         ),
-        (12, 8, _rate("Sent", "fluxtrail_reports_sent_total", "sink", unit="ops")),
+        (12, 8, rate("Sent", "fluxtrail_reports_sent_total", "sink", unit="ops")),
         (
             12,
             8,
             lines(
                 "Failed or refused",
-                _increase("fluxtrail_reports_failed_total", "sink", "failed: "),
-                _increase("fluxtrail_reports_rejected_total", "sink", "rejected: "),
+                increase("fluxtrail_reports_failed_total", "sink", "failed: "),
+                increase("fluxtrail_reports_rejected_total", "sink", "rejected: "),
             ),
         ),
         (
@@ -109,8 +114,8 @@ def _outbox() -> tuple[tuple[int, int, Json], ...]:
 
 def _hooks() -> tuple[tuple[int, int, Json], ...]:
     return (
-        (12, 8, _rate("Accepted", "fluxtrail_hooks_accepted_total", "hook", unit="ops")),
-        (12, 8, lines("Refused", _increase("fluxtrail_hooks_refused_total", "hook, reason"))),
+        (12, 8, rate("Accepted", "fluxtrail_hooks_accepted_total", "hook", unit="ops")),
+        (12, 8, lines("Refused", increase("fluxtrail_hooks_refused_total", "hook, reason"))),
         (
             12,
             8,
@@ -125,15 +130,15 @@ def _hooks() -> tuple[tuple[int, int, Json], ...]:
             8,
             lines(
                 "Transactions",
-                _increase("fluxtrail_hooks_transactions_total", "", "kept"),
-                _increase("fluxtrail_hooks_failed_transactions_total", "", "came to nothing"),
-                _increase("fluxtrail_hooks_repeated_total", "", "repeated notifications"),
+                increase("fluxtrail_hooks_transactions_total", "", "kept"),
+                increase("fluxtrail_hooks_failed_transactions_total", "", "came to nothing"),
+                increase("fluxtrail_hooks_repeated_total", "", "repeated notifications"),
             ),
         ),
     )
 
 
-def _ledger() -> tuple[tuple[int, int, Json], ...]:
+def _attribution() -> tuple[tuple[int, int, Json], ...]:
     return (
         (
             12,
@@ -141,7 +146,7 @@ def _ledger() -> tuple[tuple[int, int, Json], ...]:
             lines(
                 "Attribution",
                 Query("max(fluxtrail_attribution_pending)", "pending"),
-                _increase("fluxtrail_attribution_gaps_total", "", "gaps"),
+                increase("fluxtrail_attribution_gaps_total", "", "gaps"),
                 Query("max(fluxtrail_image_bumps_waiting)", "images to trace"),
             ),
         ),
@@ -150,8 +155,8 @@ def _ledger() -> tuple[tuple[int, int, Json], ...]:
             8,
             lines(
                 "Moments that do not count",
-                _increase("fluxtrail_moments_estimated_total", "stage", "estimated: "),
-                _increase("fluxtrail_moments_inverted_total", "since, stage", "inverted: "),
+                increase("fluxtrail_moments_estimated_total", "stage", "estimated: "),
+                increase("fluxtrail_moments_inverted_total", "since, stage", "inverted: "),
             ),
         ),
         (
@@ -170,11 +175,11 @@ def _ledger() -> tuple[tuple[int, int, Json], ...]:
             8,
             lines(
                 "Requests to GitHub for records",
-                _increase("deptracker_post_record_ok", "", "taken"),
-                _increase("deptracker_post_record_soft_fail", "", "to be repeated"),
-                _increase("deptracker_post_record_hard_fail", "", "given up"),
-                _increase("deptracker_post_record_client_error", "", "refused"),
-                _increase("deptracker_post_record_rate_limited", "", "asked to wait"),
+                increase("deptracker_post_record_ok", "", "taken"),
+                increase("deptracker_post_record_soft_fail", "", "to be repeated"),
+                increase("deptracker_post_record_hard_fail", "", "given up"),
+                increase("deptracker_post_record_client_error", "", "refused"),
+                increase("deptracker_post_record_rate_limited", "", "asked to wait"),
             ),
         ),
     )
@@ -190,16 +195,3 @@ def _process() -> tuple[tuple[int, int, Json], ...]:
         ),
         (8, 7, lines("Open files", Query(f"process_open_fds {_PROCESS}", "{{instance}}"))),
     )
-
-
-def _rate(title: str, metric: str, by: str, *, where: str = "", unit: str) -> Json:
-    return lines(title, Query(f"sum by ({by}) (rate({metric}{{{where}}}[$__rate_interval]))", _legend(by)), unit=unit)
-
-
-def _increase(metric: str, by: str, text: str = "", *, where: str = "") -> Query:
-    grouped = f"sum by ({by})" if by else "sum"
-    return Query(f"{grouped} (increase({metric}{{{where}}}[$__rate_interval]))", text + _legend(by))
-
-
-def _legend(by: str) -> str:
-    return " ".join(f"{{{{{label}}}}}" for label in by.split(", ") if label)

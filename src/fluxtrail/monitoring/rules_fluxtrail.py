@@ -43,7 +43,7 @@ def delivery_rules() -> Group:
 
 
 def itself_rules() -> Group:
-    return Group("fluxtrail-itself", (*_sight(), *_reports(), *_hooks()))
+    return Group("fluxtrail-itself", (*_sight(), *_reports(), *_limits(), *_hooks()))
 
 
 def _sight() -> tuple[Alert, ...]:
@@ -104,13 +104,27 @@ def _reports() -> tuple[Alert, ...]:
             summary="GitHub does not take deployment records",
             description="{{ $value | humanize }} {{ $labels.what }}.",
         ),
+    )
+
+
+def _limits() -> tuple[Alert, ...]:
+    return (
         Alert(
             name="SCMRateLimitLow",
-            expr="sum(increase(deptracker_post_record_rate_limited[15m])) > 0",
-            lasts="15m",
+            expr="min by (credential, resource)"
+            " (fluxtrail_forge_requests_remaining / fluxtrail_forge_requests_limit) < 0.1",
+            lasts="5m",
             severity="warning",
-            summary="GitHub asks to wait",
-            description="Its limit has been met again and again for 15 minutes: what is told there comes late.",
+            summary="The limit of {{ $labels.credential }} is nearly used up",
+            description="{{ $value | humanizePercentage }} of it is left ({{ $labels.resource }}) until it is reset.",
+        ),
+        Alert(
+            name="SCMRateLimited",
+            expr="sum by (credential) (increase(fluxtrail_forge_limited_total[15m])) > 3",
+            lasts="10m",
+            severity="warning",
+            summary="The forge of {{ $labels.credential }} asks to wait",
+            description="{{ $value | humanize }} answers of the last 15 minutes said so: what is told there is late.",
         ),
     )
 

@@ -32,6 +32,7 @@ from fluxtrail.model.errors import (
     WireError,
 )
 from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.remotes.allowances import AllowanceBook
 from fluxtrail.remotes.cache import AnswerCache, validators
 from fluxtrail.remotes.waits import LimitBook, RetryWaits
 from fluxtrail.remotes.writing import encode_body
@@ -109,6 +110,7 @@ class RestClient:
         host: the host of the repositories, for which credentials are bound; it may name a port.
         longest_wait_seconds: a rate limit that ends within it is waited for, a longer one raises at once.
         clock: POSIX seconds.
+        allowances: told what the answers say is left.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class RestClient:
         retry_waits: RetryWaits | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        allowances: AllowanceBook | None = None,
     ) -> None:
         if not re.match(r"https?://[^/@?#\s]+(/[^@?#\s]*)?$", api_url):
             raise ConfigError(f"not an API address of a {service.name}, such as https://host/path", subject="api_url")
@@ -135,6 +138,7 @@ class RestClient:
         self._waits = retry_waits or RetryWaits()
         self._sleep = sleep
         self._limits = LimitBook(clock, name=service.name)
+        self._allowances = allowances
         self._remembered = AnswerCache(clock, total_limit_bytes=REMEMBERED_LIMIT_BYTES)
         self._slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
@@ -197,9 +201,10 @@ class RestClient:
         credential = await self._credentials.obtain(self.host, owner, port=self._port, kinds=kinds)
         is_renewed = False
         limited = 0
+        whose = self.budget_key(owner) if credential else self.host
         while True:
             try:
-                return await self._exchange(request, credential)
+                return await self._exchange(request, credential, whose)
             except RateLimitedError as exc:
                 limited += 1
                 is_long = (exc.retry_after_seconds or 0) > self._longest_wait_seconds
@@ -213,7 +218,7 @@ class RestClient:
                     raise
                 credential, is_renewed = other, True
 
-    async def _exchange(self, request: _Request, credential: Credential | None) -> Answer:
+    async def _exchange(self, request: _Request, credential: Credential | None, whose: str) -> Answer:
         shown = dict(self.service.authorize(credential)) if credential else {}
         key = "|".join(shown.values())
         await self._await_limit(key)
@@ -226,7 +231,7 @@ class RestClient:
             headers |= validators(known)
         async with self._slots:
             answer = await self._follow(request.method, request.url, headers, request.body)
-        self._limits.learn(key, answer.status, answer.headers)
+        self._learn(key, whose, answer)
         if answer.status == 304 and known is not None:
             return Answer(200, known.headers, known.body)
         if answer.status not in (_WRITTEN if request.is_write else _TAKEN):
@@ -235,6 +240,16 @@ class RestClient:
         if request.is_conditional:
             self._remembered.store(entry, answer.headers, answer.body)
         return answer
+
+    def _learn(self, key: str, whose: str, answer: Answer) -> None:
+        if self._allowances is not None:
+            self._allowances.learn(whose, answer.headers)
+        try:
+            self._limits.learn(key, answer.status, answer.headers)
+        except RateLimitedError:
+            if self._allowances is not None:
+                self._allowances.note_limited(whose)
+            raise
 
     async def _await_limit(self, key: str) -> None:
         wait = self._limits.wait_seconds(key)

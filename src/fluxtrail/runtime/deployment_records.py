@@ -68,6 +68,8 @@ class Records:
         self._counters = RecordCounters()
         self._lost_jobs = LostJobs(clock)
         self._client: ArtifactMetadataClient | None = None
+        self.budget: HourlyBudget | None = None
+        """None in a dry run."""
         self.dispatcher = self._dispatcher(environ, remotes)
         ledger.on_planned.append(self._wake)
 
@@ -222,7 +224,7 @@ class Records:
         if setting.dry_run:
             dry = DryRunOutput(store, self._clock, find_destination=self._find_destination, write=write_stdout)
             return Dispatcher(dry, store.outbox, self._clock, owner=owner)
-        budget = HourlyBudget(
+        self.budget = budget = HourlyBudget(
             store.outbox.spend,
             self._clock,
             organization=setting.organization,
@@ -260,5 +262,6 @@ class Records:
             token_file=stated.token_file,
             credentials=remotes.credentials,
             observe=observe,
+            allowances=remotes.allowances,
         )
         return self._client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from fluxtrail.credentials.binding import AZURE_HOST, CredentialSource, repository_host
@@ -11,6 +11,7 @@ from fluxtrail.credentials.github_app import github_api_url
 from fluxtrail.model.errors import ConfigError, FluxtrailError
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.remotes.allow import AllowList
+from fluxtrail.remotes.allowances import AllowanceBook
 from fluxtrail.remotes.azure_devops.client import AzureDevOpsClient, AzureRepository
 from fluxtrail.remotes.azure_devops.facts import PullRequest as AzurePullRequest
 from fluxtrail.remotes.github.client import GitHubClient
@@ -196,7 +197,11 @@ def default_hosts(settings: Settings) -> dict[str, str]:
 
 
 def open_forges(
-    settings: Settings, credentials: CredentialSource, sessions: Sessions, allow: AllowList
+    settings: Settings,
+    credentials: CredentialSource,
+    sessions: Sessions,
+    allow: AllowList,
+    allowances: AllowanceBook,
 ) -> ConfiguredForges:
     """Build the clients of all known hosts; nothing is asked yet.
 
@@ -204,7 +209,7 @@ def open_forges(
         ConfigError: an address cannot be one, a host is stated twice, or a repository's forge has an unknown host.
     """
     known = known_hosts(settings)
-    hosts = {name: _open_host(item, settings, credentials, sessions) for name, item in known.items()}
+    hosts = {name: _open_host(item, settings, credentials, sessions, allowances) for name, item in known.items()}
     stated = {
         parse_repository(item.url).canonical: _open_stated(item, index, hosts, known, settings)
         for index, item in enumerate(settings.repositories)
@@ -215,26 +220,24 @@ def open_forges(
 
 
 def _open_host(
-    item: ForgeHostSetting, settings: Settings, credentials: CredentialSource, sessions: Sessions
+    item: ForgeHostSetting,
+    settings: Settings,
+    credentials: CredentialSource,
+    sessions: Sessions,
+    allowances: AllowanceBook,
 ) -> ForgeHost:
     url = api_url_of(item, settings)
     session = sessions.to(url)
+    shared: dict[str, Any] = {
+        "credentials": credentials, "host": item.host, "retry_waits": RETRY_WAITS, "allowances": allowances,
+    }  # fmt: skip
     match item.kind:
         case "github":
-            github = GitHubClient(
-                session, credentials=credentials, base_url=url, host=item.host, retry_waits=RETRY_WAITS
-            )
-            return GitHubHost(github)
+            return GitHubHost(GitHubClient(session, base_url=url, **shared))
         case "gitlab":
-            gitlab = GitLabClient(
-                session, credentials=credentials, host=item.host, api_url=url, retry_waits=RETRY_WAITS
-            )
-            return GitLabHost(gitlab)
+            return GitLabHost(GitLabClient(session, api_url=url, **shared))
         case "azure_devops":
-            azure = AzureDevOpsClient(
-                session, credentials=credentials, host=item.host, api_url=url, retry_waits=RETRY_WAITS
-            )
-            return AzureDevOpsHost(azure)
+            return AzureDevOpsHost(AzureDevOpsClient(session, api_url=url, **shared))
 
 
 def _open_stated(

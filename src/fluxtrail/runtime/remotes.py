@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from fluxtrail.credentials.github_app import AppIdentity, InstallationTokens, gi
 from fluxtrail.credentials.registries import RegistryCredentials
 from fluxtrail.model.sources import url_to_ask
 from fluxtrail.remotes.allow import AllowList
+from fluxtrail.remotes.allowances import AllowanceBook
 from fluxtrail.remotes.git.progress import CloneProgress
 from fluxtrail.remotes.git.store import GitStore
 from fluxtrail.remotes.oci.registries import Registries
@@ -31,6 +33,8 @@ class Remotes:
     repositories: GitStore
     forges: ConfiguredForges
     registries: Registries
+    allowances: AllowanceBook
+    """What all forges say is left."""
 
 
 async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> Remotes:
@@ -40,6 +44,7 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
         ConfigError, StoreError: a credential or the folder of the clones cannot be used.
     """
     sessions = Sessions(stack, environ)
+    allowances = AllowanceBook(time.time)
     credentials = open_credentials(settings, environ, sessions)
     registries = (*settings.images.registries, *(f"http://{host}" for host in settings.images.insecure_registries))
     allow = AllowList((*settings.allow, *registries), allow_file_protocol=settings.git.allow_file_protocol)
@@ -60,8 +65,9 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
         credentials=credentials,
         allow=allow,
         repositories=repositories,
-        forges=open_forges(settings, credentials, sessions, allow),
+        forges=open_forges(settings, credentials, sessions, allow, allowances),
         registries=Registries(sessions.to, allow=allow, credentials=RegistryCredentials(credentials, environ=environ)),
+        allowances=allowances,
     )
 
 

@@ -13,7 +13,7 @@ from fluxtrail.runtime.streams import ClusterStreams
 from fluxtrail.runtime.subjects import TARGET_KIND
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
-from fluxtrail.web.measures import Measure, counter, watch_measures
+from fluxtrail.web.measures import Kind, Measure, counter, watch_measures
 from fluxtrail.web.status import AttributionStatus, Check, ClusterStatus, RepositoryProblem, StatusView, StreamView
 
 
@@ -94,6 +94,13 @@ class ProcessReport:
             for cluster in self._clusters
             for stream in cluster.streams.values()
             if stream.stats is not None
+        )
+        yield Measure(
+            name="fluxtrail_event_lag_seconds",
+            help="Time from the arrival of a change of one of Flux's objects to its place in the ledger.",
+            kind=Kind.HISTOGRAM,
+            labels=("cluster",),
+            spreads=[((cluster.name,), cluster.lag.spread()) for cluster in self._clusters],
         )
         yield counter(
             "fluxtrail_exporter_info_problems",

@@ -17,10 +17,11 @@ from fluxtrail.clusters.incluster import own_namespace
 from fluxtrail.clusters.lookup import ObjectLookup
 from fluxtrail.clusters.subjects import Problem
 from fluxtrail.clusters.watcher import Watcher, log_problem
+from fluxtrail.model.distribution import Distribution
 from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, UpstreamError, WireError
 from fluxtrail.model.flux import KUSTOMIZE_GROUP, KUSTOMIZE_VERSIONS
 from fluxtrail.model.notices import FluxNotice
-from fluxtrail.model.observation import ClusterUid, Observation, Unavailable
+from fluxtrail.model.observation import ClusterUid, Gone, Observation, Seen, Unavailable
 from fluxtrail.runtime.hinted import HintedLooks
 from fluxtrail.runtime.stream_state import StreamState
 from fluxtrail.runtime.subjects import KINDS, RELEASE_KIND, TARGET_KIND, Kind
@@ -92,6 +93,8 @@ class ClusterStreams:
         self._connection: Connection | None = None
         self._hinted = asyncio.Event()
         self._looks = HintedLooks(self.name, clock)
+        self.lag = Distribution()
+        """Seconds from the arrival of what was seen to its place in the ledger."""
         self.lookup = ObjectLookup(lambda: self.uid, self.name, lambda: self._connection)
         """Reads single objects when somebody asks about them."""
 
@@ -208,6 +211,10 @@ class ClusterStreams:
                 raise _ForbiddenError
             await self._follower.observe(self.uid, census.complete(batch))
             stream.note(batch)
+            now = self._clock.now()
+            for item in batch:
+                if isinstance(item, Seen | Gone):
+                    self.lag.add((now - item.observed_at).total_seconds())
 
         return emit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 import structlog
@@ -129,17 +129,26 @@ class Writers:
                 credentials = CredentialSource.from_settings([{"host": item.host, "token_file": token_file}])
                 url = api_url_of(item, self._settings)
                 session = self._remotes.sessions.to(url)
-                return AzureDevOpsClient(session, credentials=credentials, host=item.host, api_url=url)
+                return AzureDevOpsClient(
+                    session,
+                    credentials=credentials,
+                    host=item.host,
+                    api_url=url,
+                    allowances=self._remotes.allowances,
+                )
         return None
 
     def _open_named(self, named: NamedHost, host: str) -> tuple[StatusWriter, str]:
-        credentials = self._remotes.credentials
+        shared: dict[str, Any] = {
+            "credentials": self._remotes.credentials,
+            "allowances": self._remotes.allowances,
+        }
         if named.kind == "gitea":
             url = named.api_url or gitea_api_url(host)
-            gitea = GiteaClient(self._remotes.sessions.to(url), credentials=credentials, host=host, api_url=url)
+            gitea = GiteaClient(self._remotes.sessions.to(url), host=host, api_url=url, **shared)
             return GiteaStatuses(gitea, audit=audit), gitea.budget_key
         url = named.api_url or bitbucket_api_url(host)
-        client = BitbucketClient(self._remotes.sessions.to(url), credentials=credentials, host=host, api_url=url)
+        client = BitbucketClient(self._remotes.sessions.to(url), host=host, api_url=url, **shared)
         writer = BitbucketCloudStatuses if client.is_cloud else BitbucketServerStatuses
         return writer(client, audit=audit), client.budget_key
 

@@ -12,6 +12,7 @@ from prometheus_client import Metric
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     InfoMetricFamily,
 )
 from prometheus_client.registry import Collector
@@ -112,8 +113,18 @@ def _measured(measure: Measure) -> Metric:
         for labels, _ in measure.values:
             info.add_metric([], dict(zip(measure.labels, labels, strict=True)))
         return info
+    if measure.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(measure.name, measure.help, labels=measure.labels)
+        for labels, spread in measure.spreads:
+            buckets = [(_bound(bound), count) for bound, count in spread.buckets]
+            histogram.add_metric(labels, buckets, sum_value=spread.total)
+        return histogram
     kind = CounterMetricFamily if measure.kind is Kind.COUNTER else GaugeMetricFamily
     family = kind(measure.name, measure.help, labels=measure.labels)
     for labels, value in measure.values:
         family.add_metric(labels, value)
     return family
+
+
+def _bound(bound: float) -> str:
+    return "+Inf" if bound == float("inf") else repr(bound)

@@ -7,11 +7,14 @@ from typing import Protocol
 
 import msgspec
 
+from fluxtrail.model.distribution import Spread
+
 
 class Kind(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
     INFO = "info"
+    HISTOGRAM = "histogram"
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,8 +28,10 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     help: str
     kind: Kind
     labels: tuple[str, ...] = ()
-    values: Sequence[tuple[tuple[str, ...], float]]
+    values: Sequence[tuple[tuple[str, ...], float]] = ()
     """Label values in the order of `labels`, and the value."""
+    spreads: Sequence[tuple[tuple[str, ...], Spread]] = ()
+    """Of a histogram, in the place of `values`."""
 
 
 class MetricSource(Protocol):

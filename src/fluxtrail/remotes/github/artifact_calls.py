@@ -13,6 +13,7 @@ from yarl import URL
 
 from fluxtrail.model.errors import UpstreamError
 from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.remotes.allowances import AllowanceBook
 from fluxtrail.remotes.github.artifact_answers import (
     BODY_LIMIT_BYTES,
     Answer,
@@ -66,6 +67,7 @@ class Calls:
         base_url: checked, without a slash at its end.
         observe: told the seconds of every round trip, failed ones too.
         jitter: 0 to 1, exclusive.
+        allowances: told what the answers say is left of `whose`.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class Calls:
         timeout_seconds: float = TIMEOUT_SECONDS,
         observe: Callable[[float], None] | None = None,
         jitter: Callable[[], float] = random.random,
+        allowances: AllowanceBook | None = None,
+        whose: str = "",
     ) -> None:
         self._session, self._base_url, self._bearer = session, base_url, bearer
         self._origin = _origin(base_url)
@@ -89,6 +93,7 @@ class Calls:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._observe = observe
         self._jitter = jitter
+        self._allowances, self._whose = allowances, whose
         self._is_bare = False
         """Whether the last call had no token, and that was said."""
 
@@ -144,6 +149,8 @@ class Calls:
                 raise self._refusal(answer, url)
             case Meaning.LIMITED:
                 self._counters.post_record_rate_limited += 1
+                if self._allowances is not None:
+                    self._allowances.note_limited(self._whose)
                 wait = find_delay_seconds(answer.headers, now=now)
                 self._pacer.hold(wait)
                 log.warning("artifact metadata rate limited", status=answer.status, attempt=attempt, wait_seconds=wait)
@@ -208,6 +215,8 @@ class Calls:
         """Follow redirects (a renamed organisation) as long as they stay on the API's own origin."""
         for _ in range(REDIRECT_LIMIT + 1):
             answer = await self._timed(method, url, body, token)
+            if self._allowances is not None:
+                self._allowances.learn(self._whose, answer.headers)
             place = answer.headers.get("location", "")
             if answer.status not in _REDIRECTS or not place:
                 return answer

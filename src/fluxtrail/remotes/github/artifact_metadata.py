@@ -17,9 +17,10 @@ from pathlib import Path
 
 import aiohttp
 
-from fluxtrail.credentials.binding import CredentialSource
+from fluxtrail.credentials.binding import CredentialSource, repository_host
 from fluxtrail.credentials.github_app import AppIdentity
 from fluxtrail.model.errors import FluxtrailError, NotFoundError, RateLimitedError, WireError
+from fluxtrail.remotes.allowances import AllowanceBook
 from fluxtrail.remotes.github.artifact_address import (
     DEFAULT_BASE_URL,
     cluster_segment,
@@ -76,6 +77,7 @@ class ArtifactMetadataClient:
         longest_wait_seconds: a rate limit that ends within it is waited for, a longer one raises RateLimitedError.
         observe: told the seconds of every round trip.
         jitter: 0 to 1, exclusive.
+        allowances: told what the answers say is left.
 
     Raises:
         ConfigError: the address or the organisation cannot be one.
@@ -99,6 +101,7 @@ class ArtifactMetadataClient:
         longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
         observe: Callable[[float], None] | None = None,
         jitter: Callable[[], float] = random.random,
+        allowances: AllowanceBook | None = None,
     ) -> None:
         self.base_url = parse_base_url(base_url)
         self.organization = parse_organization(organization)
@@ -126,6 +129,8 @@ class ArtifactMetadataClient:
             timeout_seconds=timeout_seconds,
             observe=observe,
             jitter=jitter,
+            allowances=allowances,
+            whose=f"{repository_host(self.base_url)}/{self.organization.lower()}",
         )
 
     async def post_record(self, record: WireRecord | None) -> None:

@@ -20,6 +20,7 @@ from gidgethub import sansio
 from fluxtrail.credentials.binding import CredentialSource, Kind, repository_host
 from fluxtrail.model.commit import CommitFacts, is_sha
 from fluxtrail.model.errors import AuthError, ConfigError, RateLimitedError, UpstreamError, WireError
+from fluxtrail.remotes.allowances import AllowanceBook
 from fluxtrail.remotes.github.facts import (
     PullRequest,
     parse_commit,
@@ -28,7 +29,7 @@ from fluxtrail.remotes.github.facts import (
     parse_pull_requests,
     parse_sha,
 )
-from fluxtrail.remotes.github.transport import Transport
+from fluxtrail.remotes.github.transport import WHOSE, Transport
 from fluxtrail.remotes.waits import RetryWaits
 from fluxtrail.remotes.writing import encode_body
 
@@ -55,6 +56,7 @@ class GitHubClient:
         host: where its repositories are, if that does not follow from `base_url`; it may name a port.
         longest_wait_seconds: a rate limit that ends within it is waited for, a longer one raises at once.
         clock: POSIX seconds.
+        allowances: told what the answers say is left.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class GitHubClient:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         requester: str = "fluxtrail",
+        allowances: AllowanceBook | None = None,
     ) -> None:
         if not re.match(r"https?://[^/@?#]+(/[^@?#]*)?$", base_url):
             raise ConfigError("not an API address such as https://api.github.com", subject="github.base_url")
@@ -85,6 +88,7 @@ class GitHubClient:
             sleep=sleep,
             longest_wait_seconds=longest_wait_seconds,
             secrets=lambda: credentials.secrets,
+            allowances=allowances,
         )
 
     async def get_commit(self, owner: str, repo: str, sha: str) -> CommitFacts:
@@ -199,6 +203,7 @@ class GitHubClient:
     async def _patiently(self, owner: str, call: Callable[[str | None], Awaitable[T]]) -> T:
         """Run `call`, waiting for rate limits that end soon; one 401 is answered with another token, if there is."""
         credential = await self._credentials.obtain(self.host, owner, port=self._port, kinds=_KINDS)
+        WHOSE.set(self.budget_key(owner) if credential else self.host)
         is_renewed = False
         limited = 0
         while True:

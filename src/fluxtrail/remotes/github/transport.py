@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -14,8 +15,9 @@ import aiohttp
 import msgspec
 from gidgethub import abc as gidgethub_abc
 
-from fluxtrail.model.errors import AuthError, ConflictError, NotFoundError, UpstreamError, WireError
+from fluxtrail.model.errors import AuthError, ConflictError, NotFoundError, RateLimitedError, UpstreamError, WireError
 from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.remotes.allowances import AllowanceBook
 from fluxtrail.remotes.cache import AnswerCache, validators
 from fluxtrail.remotes.github.limits import LimitBook, refusal
 
@@ -28,6 +30,9 @@ _REDIRECTS = (301, 302, 307, 308)
 
 Answer = tuple[int, Mapping[str, str], bytes]
 
+WHOSE: ContextVar[str] = ContextVar("whose")
+"""Whose allowance the call under way uses up: gidgethub's methods hand nothing through."""
+
 
 class Transport(gidgethub_abc.GitHubAPI):
     """gidgethub's client over the given aiohttp session.
@@ -35,6 +40,7 @@ class Transport(gidgethub_abc.GitHubAPI):
     Args:
         longest_wait_seconds: a rate limit that ends sooner is waited for; a longer one raises at once.
         secrets: what redaction must clear from answers.
+        allowances: told what the answers say is left.
     """
 
     def __init__(
@@ -47,12 +53,14 @@ class Transport(gidgethub_abc.GitHubAPI):
         sleep: Callable[[float], Awaitable[None]],
         longest_wait_seconds: float,
         secrets: Callable[[], tuple[str, ...]],
+        allowances: AllowanceBook | None = None,
     ) -> None:
         super().__init__(requester, base_url=base_url)
         self._session, self._pause, self._secrets = session, sleep, secrets
         self._origin = _origin(base_url)
         self._longest_wait_seconds = longest_wait_seconds
         self._limits = LimitBook(clock)
+        self._allowances = allowances
         self.cache = AnswerCache(clock)
         self._slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
 
@@ -89,16 +97,27 @@ class Transport(gidgethub_abc.GitHubAPI):
         async with self._slots:
             status, found, content = await self._follow(method, url, headers, body, limit_bytes)
         if status == 304 and known is not None:
-            self._limits.learn(credential, 200, found, "")
+            self._learn(credential, 200, found, "")
             self.cache.renew(known, found)
             return 200, known.headers, known.body
         message = _message(content) if status >= 400 else ""
-        self._limits.learn(credential, status, found, message)
+        self._learn(credential, status, found, message)
         if status >= 300:
             raise self._translate(status, url, message)
         if method == "GET" and status == 200:
             self.cache.store(key, found, content)
         return status, found, content
+
+    def _learn(self, credential: str, status: int, headers: Mapping[str, str], message: str) -> None:
+        book, whose = self._allowances, WHOSE.get("")
+        if book is not None and whose:
+            book.learn(whose, headers)
+        try:
+            self._limits.learn(credential, status, headers, message)
+        except RateLimitedError:
+            if book is not None and whose:
+                book.note_limited(whose)
+            raise
 
     async def _await_limit(self, credential: str) -> None:
         wait = self._limits.wait_seconds(credential)

@@ -21,8 +21,10 @@ class HourlyBudget:
     def __init__(self, spend: Spend, clock: Clock, *, organization: str, requests_per_hour: int) -> None:
         self._spend = spend
         self._clock = clock
-        self._name = f"github.records/{organization}"
-        self._limit = requests_per_hour
+        self.name = f"github.records/{organization}"
+        self.limit = requests_per_hour
+        self.refused = 0
+        """Requests that had to wait."""
         self._owed = 0
         """Round trips that nobody has paid for; negative: admitted and not made yet."""
 
@@ -38,12 +40,13 @@ class HourlyBudget:
             RateLimitedError: the hour's requests are used up; `retry_after_seconds` says until when.
         """
         while True:
-            wait = await self._spend(self._name, limit=self._limit, per=HOUR, now=self._clock.now())
+            wait = await self._spend(self.name, limit=self.limit, per=HOUR, now=self._clock.now())
             if wait is not None:
+                self.refused += 1
                 raise RateLimitedError(
-                    f"the {self._limit} requests an hour of deployment_records.requests_per_hour are used up",
+                    f"the {self.limit} requests an hour of deployment_records.requests_per_hour are used up",
                     retry_after_seconds=max(wait.total_seconds(), 1.0),
-                    subject=self._name,
+                    subject=self.name,
                 )
             self._owed -= 1
             if self._owed < 0:

@@ -40,6 +40,10 @@ class Budget(NamedTuple):
     """Stable, and no secret: `github.com/acme`."""
     windows: tuple[Window, ...]
 
+    def entries(self) -> list[tuple[str, Window]]:
+        """Return under which name the ledger keeps each window."""
+        return [(f"{self.name}/{number}", window) for number, window in enumerate(self.windows)]
+
 
 class Purse(Protocol):
     """The ledger's budgets. Raises StoreError."""
@@ -90,6 +94,8 @@ class Budgets:
         self.spent: dict[str, int] = {}
         """Writes that this process was allowed, by budget."""
         self.refused: dict[str, int] = {}
+        self.known: dict[str, Budget] = {}
+        """Every budget that something was to be spent of, by name."""
         self._turns: dict[tuple[str, bool], _Turn] = {}
         self._paused: dict[str, datetime] = {}
 
@@ -99,13 +105,11 @@ class Budgets:
         Raises:
             BudgetSpentError: one of them is used up.
         """
+        self.known[budget.name] = budget
         self.check(budget)
         now = self._clock.now()
         limits = [window.limit if is_final else _share(window) for window in budget.windows]
-        wanted = [
-            (_name(budget, number), limit, window.per)
-            for number, (window, limit) in enumerate(zip(budget.windows, limits, strict=True))
-        ]
+        wanted = [(name, limit, window.per) for (name, window), limit in zip(budget.entries(), limits, strict=True)]
         wait = await self._purse.spend_each(wanted, now=now)
         if wait is None:
             self.spent[budget.name] = self.spent.get(budget.name, 0) + 1
@@ -134,15 +138,8 @@ class Budgets:
     async def left(self, budget: Budget) -> int:
         """Return how many final writes there may be now. Raises StoreError."""
         now = self._clock.now()
-        spent = [
-            await self._purse.spent(_name(budget, number), per=window.per, now=now)
-            for number, window in enumerate(budget.windows)
-        ]
+        spent = [await self._purse.spent(name, per=window.per, now=now) for name, window in budget.entries()]
         return max(min(window.limit - count for window, count in zip(budget.windows, spent, strict=True)), 0)
-
-
-def _name(budget: Budget, number: int) -> str:
-    return f"{budget.name}/{number}"
 
 
 def _share(window: Window) -> int:
