@@ -103,8 +103,8 @@ _WORST_FIRST = (
     StatusState.NEUTRAL,
 )
 STUCK_AFTER = timedelta(minutes=5)
-"""How long a workload may be blocked before it counts as failed: kubelet's longest back-off of what crashes, or cannot be
-pulled. Whoever has not got over it until then has tried it a few times."""
+"""How long a workload may be blocked before it counts as failed: kubelet's longest back-off of what crashes, or cannot
+be pulled. Whoever has not got over it until then has tried it a few times."""
 _BY_WILL = frozenset({RolloutCause.PAUSED.value, RolloutCause.MANUAL.value})
 """Causes that somebody chose: it gets on when they want it to."""
 _WAITED_FOR = frozenset({RolloutCause.DEADLINE.value, RolloutCause.JOB_FAILED.value})

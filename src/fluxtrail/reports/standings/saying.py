@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import CommitView
 from fluxtrail.reports.routes import Route, RouteKind, Until
 from fluxtrail.reports.standings.retired import RetiredClusters
+from fluxtrail.reports.standings.sameness import as_meant
 from fluxtrail.reports.standings.words import values_of
 
 FINALS_ONLY = frozenset({RouteKind.GITHUB_DISPATCH, RouteKind.AZURE_DEVOPS_TASK})
@@ -50,6 +51,8 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True):
     """What templates are filled in with."""
     texts: Mapping[str, str]
     """The route's templates by name, filled in."""
+    meant: Mapping[str, str]
+    """The same without what only passes: by this it is known whether it is new."""
     is_once: bool = False
     """It cannot be changed once it is said: only what it comes to makes another one new, not how it is put."""
 
@@ -65,7 +68,7 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True):
             troubles = sorted((one.environment, one.state.value) for one in self._troubles)
             return f"{_digest([self.state.value, troubles])}."
         marks = sorted((one.environment, one.state.value if one.state.is_final else "") for one in self.standings)
-        return f"{_digest(marks)}.{_digest([self.state.value, sorted(self.texts.items()), self.values['url']])}"
+        return f"{_digest(marks)}.{_digest([self.state.value, sorted(self.meant.items()), self.values['url']])}"
 
     def is_as_far_as(self, content: str) -> bool:
         """Whether another content's environments are where these are, whatever is said of them."""
@@ -142,13 +145,16 @@ class Compose:
             **values_of(standing, public_url=self._public_url),
             "summary": f"a test of the route {self._route.name}",
         }
+        values["environments"] = [dict(values)]
+        texts = self._filled(values)
         return Saying(
             key=TEST,
             commit=CommitId(0),
             state=standing.state,
             standings=(standing,),
-            values={**values, "environments": [values]},
-            texts={name: text.fill({**values, "environments": [values]}) for name, text in self._fill.items()},
+            values=values,
+            texts=texts,
+            meant=texts,
         )
 
     def _standings(
@@ -166,28 +172,42 @@ class Compose:
 
     def _of_environment(self, id_: CommitId, standing: Standing) -> Saying:
         values = values_of(standing, public_url=self._public_url)
+        texts = self._filled(values)
+        is_in_trouble = standing.state in TROUBLES
         return Saying(
             key=f"{id_}/{standing.environment}",
             commit=id_,
             state=standing.state,
             standings=(standing,),
             values=values,
-            texts={name: text.fill(values) for name, text in self._fill.items()},
+            texts=texts,
+            meant=self._filled(values_of(as_meant(standing), public_url=self._public_url)) if is_in_trouble else texts,
         )
 
     def _of_commit(self, id_: CommitId, found: Sequence[Standing]) -> Saying:
         ordered = tuple(sorted(found, key=lambda one: (_URGENCY.index(one.state), one.environment)))
-        values = dict(values_of(ordered[0], public_url=self._public_url))
-        values["environments"] = [values_of(one, public_url=self._public_url) for one in found]
+        values = self._values_of_all(ordered[0], found)
+        texts = self._filled(values)
+        meant = texts
+        if any(one.state in TROUBLES for one in found):
+            meant = self._filled(self._values_of_all(as_meant(ordered[0]), [as_meant(one) for one in found]))
         return Saying(
             key=str(id_),
             commit=id_,
             state=ordered[0].state,
             standings=ordered,
             values=values,
-            texts={name: text.fill(values) for name, text in self._fill.items()},
+            texts=texts,
+            meant=meant,
             is_once=self._is_once,
         )
+
+    def _values_of_all(self, first: Standing, found: Sequence[Standing]) -> dict[str, Any]:
+        values = values_of(first, public_url=self._public_url)
+        return values | {"environments": [values_of(one, public_url=self._public_url) for one in found]}
+
+    def _filled(self, values: Mapping[str, Any]) -> dict[str, str]:
+        return {name: text.fill(values) for name, text in self._fill.items()}
 
     def _is_news(self, saying: Saying, last: SaidRecord | None, now: datetime) -> bool:
         """Say what changes something for who reads it; what is still under way is repeated seldom."""
