@@ -207,6 +207,24 @@ class ContentText(_Converted[Content]):
     from_column = staticmethod(_decode_content)
 
 
+class Facts(TypeDecorator[Any]):
+    """All fields of a Struct as JSON: for what is looked up by other columns, and read whole."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, struct: type[msgspec.Struct]) -> None:
+        super().__init__()
+        self.struct = struct
+        self._decode = msgspec.json.Decoder(struct).decode
+
+    def bind_processor(self, dialect: Dialect) -> Process:
+        return _skip_none(lambda value: _pack(value).decode())
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Process:
+        return _skip_none(self._decode)
+
+
 class Choice(TypeDecorator[StrEnum]):
     """A member of an enumeration as its text."""
 

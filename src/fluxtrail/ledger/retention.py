@@ -32,6 +32,7 @@ from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.queries.touches import FORGOTTEN_NOTE
 from fluxtrail.ledger.schema import HEALED_LATER
 from fluxtrail.ledger.session import chunks
+from fluxtrail.ledger.units.ci import CiPart
 from fluxtrail.ledger.units.images import ImagePart
 from fluxtrail.model.deployment import Told
 from fluxtrail.model.records import Attribution, CommitId, RepositoryId, SyncId
@@ -69,11 +70,13 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     image_runs: int
     images: int
     """Those that run nowhere, and of which no run is left."""
+    ci_runs: int
+    """CI runs, or pull requests: whichever were more."""
     is_complete: bool
     """Nothing older is left to take now."""
 
 
-class RetentionPart(ImagePart):
+class RetentionPart(ImagePart, CiPart):
     async def prune(self, before: datetime, *, limit: int = 1000) -> Pruned:
         """Take at most `limit` of each kind that was over before `before`; call again until it is complete."""
         situation = await Situation.load(self._session, self._catalog)
@@ -90,6 +93,7 @@ class RetentionPart(ImagePart):
         workloads = await self._prune_workloads(before, limit)
         runs = await self._prune_runs(before, limit)
         images = await self._prune_images(before, limit)
+        ci_runs = await self.prune_ci(before, limit)
         await self._prune_touches()
         meta = schema.meta
         later = or_(meta.c.pruned_before.is_(None), meta.c.pruned_before < before)
@@ -106,8 +110,9 @@ class RetentionPart(ImagePart):
             workloads=workloads,
             image_runs=runs,
             images=images,
+            ci_runs=ci_runs,
             is_complete=max(
-                *(len(keys), syncs, commits, fetches, transitions, reports, records, workloads, runs, images)
+                *(len(keys), syncs, commits, fetches, transitions, reports, records, workloads, runs, images, ci_runs)
             )
             < limit,
         )

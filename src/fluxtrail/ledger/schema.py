@@ -31,6 +31,7 @@ from fluxtrail.ledger.columns import (
     ContentText,
     Counts,
     Detail,
+    Facts,
     Id,
     Inputs,
     Instant,
@@ -40,6 +41,7 @@ from fluxtrail.ledger.columns import (
     Texts,
     VerdictCode,
 )
+from fluxtrail.model.ci import CiEvidence, CiRole, CiRun, CiState, CiSystem, PullRequest
 from fluxtrail.model.deployment import DeploymentStatus, Told
 from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.notices import Hook
@@ -70,6 +72,8 @@ UNREAD = "running_state = 'unread' AND applied IS NOT NULL"
 WAITING = "running_state = 'waiting'"
 OPEN = "state IN ('pending', 'running')"
 """Of what was said: not final (model/status.py)."""
+OPEN_RUN = "state NOT IN ('succeeded', 'failed', 'cancelled', 'skipped')"
+"""Of CI runs (model/ci.py): few at any time."""
 OPEN_ROLLOUT = "running IS NULL AND NOT is_dropped"
 UNTRACED = "NOT is_traced"
 UNHANDED = "NOT is_handed"
@@ -162,6 +166,8 @@ commits = Table(
     Column("reverts", Texts, nullable=False),
     Column("is_carrier", Boolean, nullable=False),
     Column("at", Instant, nullable=False, doc="merged, else committed, else recorded: what lists are ordered by"),
+    Column("built", MomentText),
+    Column("build_state", Choice(CiState)),
     UniqueConstraint("repository_id", "sha"),
     Index(None, "sha"),
     Index(None, "at", "id"),
@@ -213,6 +219,39 @@ exports = Table(
     Column("build_link", Text),
     PrimaryKeyConstraint("carrier_id", "source_id"),
     Index(None, "source_id"),
+)
+
+ci_runs = Table(
+    "ci_runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("system", Choice(CiSystem), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("role", Choice(CiRole), nullable=False),
+    Column("repository", Text, nullable=False, doc="canonical; it need not be followed"),
+    Column("sha", Text, nullable=False),
+    Column("state", Choice(CiState), nullable=False),
+    Column("evidence", Choice(CiEvidence), nullable=False),
+    Column("at", Instant, nullable=False, doc="queued, else started, else last changed: what lists are ordered by"),
+    Column("facts", Facts(CiRun), nullable=False, doc="all of it"),
+    UniqueConstraint("system", "host", "project", "run_id", "role", name="uq_ci_runs_run"),
+    Index(None, "sha", "repository"),
+    Index(None, "at", "id"),
+    Index("ix_ci_runs_open", "repository", "at", **_partial(OPEN_RUN)),
+    sqlite_autoincrement=True,
+)
+
+pull_requests = Table(
+    "pull_requests",
+    metadata,
+    Column("repository", Text, nullable=False, doc="canonical"),
+    Column("number", Integer, nullable=False),
+    Column("looked_at", Instant, nullable=False),
+    Column("facts", Facts(PullRequest), nullable=False),
+    PrimaryKeyConstraint("repository", "number"),
+    Index(None, "looked_at"),
 )
 
 sources = Table(

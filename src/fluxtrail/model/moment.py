@@ -33,6 +33,8 @@ class Evidence(StrEnum):
     COMMITTER_DATE = "committer_date"
     IMAGE_CREATED = "image_created"
     """`org.opencontainers.image.created` of an artifact."""
+    CI_RUN = "ci_run"
+    """The end of the CI run that built it."""
     ARTIFACT = "artifact_last_update_time"
     HEALTH_CHECKS_STARTED = "health_checks_started"
     READY_CONDITION = "ready_condition"

@@ -10,6 +10,7 @@ from typing import NewType
 
 import msgspec
 
+from fluxtrail.model.ci import CiState
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
@@ -75,6 +76,10 @@ class CommitRecord(Record, frozen=True, kw_only=True):
     """Full shas that its message says it reverts."""
     is_carrier: bool = False
     """An export or another carrier: followed, but without a lead time of its own."""
+    built: Moment | None = None
+    """When what is delivered of it was built (`model/ci.py`)."""
+    build_state: CiState | None = None
+    """How its builds stand together; None where no run of it is known."""
 
 
 class AliasKind(StrEnum):

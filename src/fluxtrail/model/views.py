@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from fluxtrail.model.ci import CiRun, PullRequest
 from fluxtrail.model.moment import Moment
 
 
@@ -93,6 +94,8 @@ class CommitView(View, frozen=True, kw_only=True):
     verdicts: dict[str, int]
     """Stored deliveries by verdict; targets that it does not affect are not counted."""
     oldest_pending_seconds: float | None = None
+    build_state: str | None = None
+    """A `CiState`: how its builds stand together; None where no run of it is known."""
 
 
 class TrailView(View, frozen=True, kw_only=True):
@@ -101,6 +104,10 @@ class TrailView(View, frozen=True, kw_only=True):
     """What was asked for."""
     via: str | None = None
     """Set where the sha asked for is an alias: how it came to be part of the commit (`merged`, `pull_request`)."""
+    pull_request: PullRequest | None = None
+    """As its forge described it last, where that is asked."""
+    ci_runs: list[CiRun] = []
+    """Of the commit, and of what it was merged from; the first begun first."""
     exports: list[ExportView] = []
     deliveries: list[DeliveryView] = []
     is_settled: bool = False

@@ -96,6 +96,7 @@ async def commit_views(
             web_url=situation.commit_url(row.repository_id, row.sha),
             verdicts=counts.get(row.id, {}),
             oldest_pending_seconds=max((now - row.at).total_seconds(), 0.0) if row.id in waiting else None,
+            build_state=row.build_state.value if row.build_state else None,
         )
         for row in found
     ]

@@ -22,9 +22,7 @@ from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import PendingReason, Verdict, is_settled
 from fluxtrail.model.views import BlockerView, DeliveryView
 
-_STAGES = tuple(
-    stage.value for stage in (Stage.MERGED, Stage.EXPORTED, Stage.FETCHED, Stage.APPLIED, Stage.HEALTHY, Stage.RUNNING)
-)
+_STAGES = tuple(stage.value for stage in Stage)
 _VERDICTS = {verdict: verdict.value for verdict in Verdict}
 
 _D = schema.deliveries
@@ -49,6 +47,7 @@ def stored() -> Select[Any]:
             _D,
             _COMMIT.c.sha,
             _COMMIT.c.merged,
+            _COMMIT.c.built,
             _CARRIER.c.sha.label("carrier_sha"),
             _CARRIER.c.merged.label("exported"),
             _UNDOING.c.sha.label("undone_sha"),
@@ -126,6 +125,7 @@ class Renderer:
             revision=row.applied_revision or row.healthy_revision,
             stages=stages(
                 merged=row.merged,
+                built=row.built,
                 exported=row.exported,
                 fetched=row.fetched,
                 applied=row.applied,
@@ -145,6 +145,7 @@ class Renderer:
         repository: str,
         reason: PendingReason | None,
         merged: Moment | None,
+        built: Moment | None = None,
         exported: Moment | None = None,
         carrier: str | None = None,
         is_before_baseline: bool = False,
@@ -158,7 +159,7 @@ class Renderer:
             reason=reason,
             carrier=carrier,
             is_before_baseline=is_before_baseline,
-            stages=stages(merged=merged, exported=exported),
+            stages=stages(merged=merged, built=built, exported=exported),
         )
 
     def _view(
@@ -192,6 +193,7 @@ class Renderer:
 def stages(
     *,
     merged: Moment | None,
+    built: Moment | None = None,
     exported: Moment | None = None,
     fetched: Moment | None = None,
     applied: Moment | None = None,
@@ -199,7 +201,7 @@ def stages(
     running: Moment | None = None,
 ) -> dict[str, Moment]:
     """Return the moments that are known, in the order of the stages."""
-    known = zip(_STAGES, (merged, exported, fetched, applied, healthy, running), strict=True)
+    known = zip(_STAGES, (merged, built, exported, fetched, applied, healthy, running), strict=True)
     return {name: moment for name, moment in known if moment is not None}
 
 

@@ -18,7 +18,8 @@ from fluxtrail.ledger.queries.rendering import Renderer, stages, stored
 from fluxtrail.ledger.queries.resolving import CANDIDATES, Match, resolve
 from fluxtrail.ledger.queries.situation import Branch, Situation
 from fluxtrail.ledger.queries.telling import find_branches
-from fluxtrail.ledger.session import Session, chunks
+from fluxtrail.ledger.session import CHUNK, Session, chunks
+from fluxtrail.model.ci import CiRun, PullRequest
 from fluxtrail.model.derive import absent_verdict
 from fluxtrail.model.records import CommitId, RepositoryId, TargetId, TargetRecord
 from fluxtrail.model.standing import CommitTrail, Outline
@@ -29,6 +30,9 @@ _C = schema.commits
 
 Rows = dict[CommitId, dict[TargetId, DeliveryView]]
 Places = dict[CommitId, dict[Branch, int]]
+
+CI_RUNS = 200
+"""Of one commit, at most; a monorepo's push may set off dozens."""
 
 
 async def find_trail(
@@ -45,7 +49,9 @@ async def find_trail(
             Candidate(sha=row.sha, repository=situation.canonical(row.repository_id), subject=row.subject)
             for row in found[:CANDIDATES]
         ]
-    return await _Trail(session, renderer, found[0]).make(matches[0], query, now=now, limit_targets=limit_targets)
+    return await _Trail(session, renderer, found[0], has_ci=True).make(
+        matches[0], query, now=now, limit_targets=limit_targets
+    )
 
 
 async def read_trails(
@@ -106,11 +112,21 @@ async def only_theirs(session: Session, commit: CommitId, carriers: Sequence[Com
 class _Trail:
     """Args:
     is_whole: with the targets that the commit does not affect.
+    has_ci: with the CI runs and the pull request behind it: what people look at, and statuses need not.
     """
 
-    def __init__(self, session: Session, renderer: Renderer, commit: Row[Any], *, is_whole: bool = True) -> None:
+    def __init__(
+        self,
+        session: Session,
+        renderer: Renderer,
+        commit: Row[Any],
+        *,
+        is_whole: bool = True,
+        has_ci: bool = False,
+    ) -> None:
         self._session = session
         self._is_whole = is_whole
+        self._has_ci = has_ci
         self._renderer = renderer
         self._situation = renderer.situation
         self._commit = commit
@@ -135,8 +151,31 @@ class _Trail:
             via=match.via,
             exports=[self._export_view(row) for row in carriers],
             deliveries=shown if limit_targets is None else shown[:limit_targets],
+            ci_runs=await self._ci_runs() if self._has_ci else [],
+            pull_request=await self._pull_request() if self._has_ci else None,
             is_settled=bool(shown) and all(delivery.is_settled for delivery in shown),
         )
+
+    async def _ci_runs(self) -> list[CiRun]:
+        """Return the runs of the commit and of what it is known as, the first begun first."""
+        runs, aliases = schema.ci_runs.c, schema.aliases.c
+        others = await self._session.all(select(aliases.sha).where(aliases.commit_id == self._commit.id))
+        shas = [self._commit.sha, *(row.sha for row in others)]
+        wanted = select(runs.facts).where(runs.sha.in_(shas[:CHUNK]), runs.repository == self._repository)
+        found = await self._session.all(wanted.order_by(runs.at, runs.id).limit(CI_RUNS))
+        return [row.facts for row in found]
+
+    async def _pull_request(self) -> PullRequest | None:
+        if self._commit.pull_request is None:
+            return None
+        table = schema.pull_requests.c
+        same = (table.repository == self._repository, table.number == self._commit.pull_request)
+        row = await self._session.first(select(table.facts).where(*same))
+        return row.facts if row else None
+
+    @property
+    def _repository(self) -> str:
+        return self._situation.canonical(self._commit.repository_id)
 
     async def _carriers(self) -> Sequence[Row[Any]]:
         exports = schema.exports
@@ -260,6 +299,7 @@ class _Trail:
             repository=self._situation.canonical(self._commit.repository_id),
             reason=reason,
             merged=self._commit.merged,
+            built=self._commit.built,
             exported=carrier.merged if carrier else None,
             carrier=carrier.sha if carrier else None,
             is_before_baseline=is_before_baseline,
@@ -274,6 +314,7 @@ class _Trail:
             carrier=carrier.sha,
             stages=stages(
                 merged=self._commit.merged,
+                built=self._commit.built,
                 exported=carrier.merged,
                 fetched=view.stages.get("fetched"),
                 applied=view.stages.get("applied"),

@@ -1,0 +1,124 @@
+"""A unit's CI runs and pull requests, and what they say of commits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import bindparam, delete, literal_column, select, update
+
+from fluxtrail.ledger import schema
+from fluxtrail.ledger.dialect import Dialect, Upsert
+from fluxtrail.ledger.session import chunks
+from fluxtrail.ledger.units.base import UnitPart
+from fluxtrail.model.ci import CiKey, CiRun, CiState, PullRequest, merge_runs
+from fluxtrail.model.moment import Moment
+from fluxtrail.model.records import CommitId
+
+_R, _P, _C = schema.ci_runs, schema.pull_requests, schema.commits
+_KEY = (_R.c.system, _R.c.host, _R.c.project, _R.c.run_id, _R.c.role)
+_OPEN = (
+    select(_R.c.facts)
+    .where(literal_column(f"({schema.OPEN_RUN})"), _R.c.repository == bindparam("repository_"))
+    .where(_R.c.at >= bindparam("since"))
+    .order_by(_R.c.at)
+    .limit(bindparam("limit_"))
+)
+_SET_BUILT = update(_C).where(_C.c.id == bindparam("id_"))
+_SET_BUILT = _SET_BUILT.values(built=bindparam("built_"), build_state=bindparam("state_"))
+
+
+class CiPart(UnitPart):
+    async def put_ci_runs(self, runs: Sequence[CiRun]) -> list[CiRun]:
+        """Keep what is newer or better known than what is there; returns those that changed something."""
+        known = await self._known_runs([run.key for run in runs])
+        changed = merge_runs(known, runs)
+        await self._session.run(_put_runs(self._session.dialect), [_run_values(run) for run in changed])
+        return changed
+
+    async def ci_runs_of(self, repository: str, shas: Sequence[str]) -> dict[str, list[CiRun]]:
+        """Return the runs of these commits of a (canonical) repository by sha, the first begun first."""
+        found: dict[str, list[CiRun]] = {}
+        for chunk in chunks(list(dict.fromkeys(shas))):
+            wanted = select(_R.c.facts).where(_R.c.sha.in_(chunk), _R.c.repository == repository)
+            for row in await self._session.all(wanted.order_by(_R.c.at, _R.c.id)):
+                found.setdefault(row.facts.sha, []).append(row.facts)
+        return found
+
+    async def open_ci_runs(self, repository: str, *, since: datetime, limit: int) -> list[CiRun]:
+        """Return runs that are not over, the oldest first; those that began before `since` are given up."""
+        values = {"repository_": repository, "since": since, "limit_": limit}
+        return [row.facts for row in await self._session.all(_OPEN, values)]
+
+    async def put_builds(self, builds: Mapping[CommitId, tuple[Moment | None, CiState | None]]) -> None:
+        """State when commits were built, and how their builds stand; replaces what was stated."""
+        stated = [{"id_": id_, "built_": built, "state_": state} for id_, (built, state) in sorted(builds.items())]
+        await self._session.run(_SET_BUILT, stated)
+
+    async def put_pull_requests(self, facts: Sequence[PullRequest]) -> None:
+        """Insert or replace by (repository, number)."""
+        now = self._now()
+        stated = {(pull.repository, pull.number): pull for pull in facts}
+        rows = [
+            {"repository": repository, "number": number, "looked_at": now, "facts": stated[repository, number]}
+            for repository, number in sorted(stated)
+        ]
+        await self._session.run(_put_pulls(self._session.dialect), rows)
+
+    async def pull_requests_of(
+        self, repository: str, numbers: Sequence[int]
+    ) -> dict[int, tuple[PullRequest, datetime]]:
+        """Return what is known of these, and when they were looked at."""
+        found: dict[int, tuple[PullRequest, datetime]] = {}
+        for chunk in chunks(list(dict.fromkeys(numbers))):
+            wanted = select(_P).where(_P.c.repository == repository, _P.c.number.in_(chunk))
+            found.update((row.number, (row.facts, row.looked_at)) for row in await self._session.all(wanted))
+        return found
+
+    async def prune_ci(self, before: datetime, limit: int) -> int:
+        """Forget runs that began, and pull requests that were looked at, before; returns how many were taken."""
+        runs = select(_R.c.id).where(_R.c.at < before).order_by(_R.c.at, _R.c.id).limit(limit)
+        ids = [row.id for row in await self._session.all(runs)]
+        for chunk in chunks(ids):
+            await self._session.run(delete(_R).where(_R.c.id.in_(chunk)))
+        pulls = (
+            select(_P.c.repository, _P.c.number).where(_P.c.looked_at < before).order_by(_P.c.looked_at).limit(limit)
+        )
+        taken = [{"r": row.repository, "n": row.number} for row in await self._session.all(pulls)]
+        same = (_P.c.repository == bindparam("r"), _P.c.number == bindparam("n"))
+        await self._session.run(delete(_P).where(*same), taken)
+        return max(len(ids), len(taken))
+
+    async def _known_runs(self, keys: Sequence[CiKey]) -> list[CiRun]:
+        found: list[CiRun] = []
+        wanted = set(keys)
+        for chunk in chunks(sorted({key.run_id for key in keys})):
+            rows = await self._session.all(select(_R.c.facts).where(_R.c.run_id.in_(chunk)))
+            found += [row.facts for row in rows if row.facts.key in wanted]
+        return found
+
+
+def _run_values(run: CiRun) -> dict[str, Any]:
+    names = ("system", "host", "project", "run_id", "role", "repository", "sha", "state", "evidence", "at")
+    return {name: getattr(run, name) for name in names} | {"facts": run}
+
+
+@cache
+def _put_runs(dialect: Dialect) -> Upsert:
+    statement = dialect.upsert(_R)
+    new = statement.excluded
+    names = ("repository", "sha", "state", "evidence", "at", "facts")
+    return statement.on_conflict_do_update(
+        index_elements=[column.name for column in _KEY], set_={name: new[name] for name in names}
+    )
+
+
+@cache
+def _put_pulls(dialect: Dialect) -> Upsert:
+    statement = dialect.upsert(_P)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["repository", "number"], set_={"looked_at": new.looked_at, "facts": new.facts}
+    )

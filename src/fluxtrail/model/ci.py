@@ -1,0 +1,235 @@
+"""Runs of CI pipelines and the pull requests behind commits, whatever system they are of.
+
+A run builds what is delivered, or writes the manifests repository. The words of each system are mapped to ours by its
+client in `remotes/`; the words that are unknown there become `unknown`, and are never taken for a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from fluxtrail.model.moment import Evidence, Moment, exact
+
+CLOCK_SLACK = timedelta(seconds=2)
+"""By which clocks of two systems may differ, as everywhere (design: inverted pairs)."""
+
+
+class CiSystem(StrEnum):
+    GITHUB_ACTIONS = "github_actions"
+    AZURE_PIPELINES = "azure_pipelines"
+    GITLAB_CI = "gitlab_ci"
+    CDEVENTS = "cdevents"
+    STATED = "stated"
+    """A pipeline of any other kind that says so itself."""
+
+
+class CiRole(StrEnum):
+    """What a run is for."""
+
+    BUILD = "build"
+    EXPORT = "export"
+    """It writes the manifests repository."""
+
+
+class CiState(StrEnum):
+    QUEUED = "queued"
+    WAITING = "waiting"
+    """For people: an approval, a protected environment, a manual job."""
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+    """Over or not, in a word that is not known here."""
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({CiState.SUCCEEDED, CiState.FAILED, CiState.CANCELLED, CiState.SKIPPED})
+
+
+class CiEvidence(StrEnum):
+    """How a run is known, best first: what we asked for ourselves is never replaced by what we were told."""
+
+    ASKED = "asked"
+    STATED = "stated"
+    """By a pipeline that has a token."""
+    EVENT = "event"
+    """By a signed event."""
+
+
+class CiKey(NamedTuple):
+    """What a run is known by. One run may have both roles: a pipeline of several stages."""
+
+    system: CiSystem
+    host: str
+    project: str
+    run_id: str
+    role: CiRole
+
+
+class CiStage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job or stage of a run, in its order."""
+
+    name: str
+    state: CiState
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    url: str = ""
+
+
+class CiRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a pipeline for one commit, at its newest attempt."""
+
+    system: CiSystem
+    host: str
+    """`github.com`, `dev.azure.com`, …; of what is stated, what it calls itself."""
+    project: str
+    """Where the pipeline lives, as a path below the host: `acme/shop`, `group/sub/shop`, `org/project`."""
+    run_id: str
+    role: CiRole = CiRole.BUILD
+    attempt: int = 1
+    repository: str
+    """Canonical: `github.com/acme/shop`."""
+    sha: str
+    """The whole sha that was built; of a pull request's run the head's, an alias once it is merged."""
+    branch: str = ""
+    event: str = ""
+    """What set it off: `push`, `pull_request`, `schedule`, …, as its system says."""
+    pipeline: str = ""
+    """Its name: of the workflow, the definition."""
+    number: str = ""
+    """As people read it: `#812`, `20191021.5`."""
+    url: str = ""
+    """Its page; http(s) or empty."""
+    author: str = ""
+    """Who set it off."""
+    state: CiState
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    updated_at: datetime
+    """When its system last changed it; of the same run, the later one is right."""
+    stages: tuple[CiStage, ...] = ()
+    pull_request: int | None = None
+    image: str = ""
+    """What it made, where it says so: `ghcr.io/acme/shop:1.2.3`."""
+    digest: str = ""
+    carrier_repository: str = ""
+    """Of an export: the canonical manifests repository, where it says so."""
+    carrier_sha: str = ""
+    service: str = ""
+    environment: str = ""
+    evidence: CiEvidence = CiEvidence.ASKED
+
+    @property
+    def key(self) -> CiKey:
+        return CiKey(self.system, self.host, self.project, self.run_id, self.role)
+
+    @property
+    def at(self) -> datetime:
+        """What lists are ordered by: since when there is such a run."""
+        return self.queued_at or self.started_at or self.updated_at
+
+    def replaces(self, known: CiRun) -> bool:
+        """Whether this is newer, or better known, than what is known of the same run.
+
+        A later attempt opens a run again; within one attempt what is over stays over.
+        """
+        if self.attempt != known.attempt:
+            return self.attempt > known.attempt
+        if known.evidence is CiEvidence.ASKED and self.evidence is not CiEvidence.ASKED:
+            return False
+        if known.state.is_final and not self.state.is_final:
+            return False
+        if self.evidence is CiEvidence.ASKED and known.evidence is not CiEvidence.ASKED:
+            return True
+        return self.updated_at >= known.updated_at
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one reviewer last said of a pull request."""
+
+    by: str
+    state: str
+    """`approved`, `changes_requested`, `commented` or `dismissed`."""
+    at: datetime | None = None
+
+
+class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A pull or merge request as its forge describes it."""
+
+    repository: str
+    """Canonical: where it was merged to."""
+    number: int
+    """GitLab: the `iid`."""
+    title: str
+    author: str
+    """The login."""
+    url: str = ""
+    source_branch: str = ""
+    target_branch: str = ""
+    state: str = "open"
+    """`open`, `merged` or `closed`."""
+    created_at: datetime | None = None
+    merged_by: str = ""
+    merged_at: datetime | None = None
+    approvals: tuple[Approval, ...] = ()
+    updated_at: datetime | None = None
+
+
+def merge_runs(known: Iterable[CiRun], told: Iterable[CiRun]) -> list[CiRun]:
+    """Return those of `told` that change what is known, one for each key, whatever order they come in."""
+    held = {run.key: run for run in known}
+    changed: dict[CiKey, CiRun] = {}
+    for run in told:
+        before = held.get(run.key)
+        if before is None or (run != before and run.replaces(before)):
+            held[run.key] = changed[run.key] = run
+    return list(changed.values())
+
+
+def find_built(runs: Sequence[CiRun], *, exported_at: datetime | None = None, build_link: str = "") -> Moment | None:
+    """Return when a commit was built, or None where no run that built it is known to have succeeded.
+
+    The run that an export names counts; else the last build that was over when the commit was exported. Builds that
+    ended later (a nightly one, a second attempt) built something else, or the same again.
+
+    Args:
+        runs: of the commit and its aliases, of whatever role.
+        exported_at: when it was exported, or else first applied, where that has happened.
+        build_link: the page of the run that made the export.
+    """
+    done = [run for run in runs if run.role is CiRole.BUILD and run.state is CiState.SUCCEEDED]
+    named = [run.finished_at for run in done if run.finished_at and _is_same_page(run.url, build_link)]
+    latest = exported_at + CLOCK_SLACK if exported_at else None
+    in_time = [run.finished_at for run in done if run.finished_at and (latest is None or run.finished_at <= latest)]
+    finishes = named or in_time
+    return exact(max(finishes), Evidence.CI_RUN) if finishes else None
+
+
+def find_failed_build(runs: Sequence[CiRun]) -> CiRun | None:
+    """Return the last build where it failed and nothing is built or being built instead; None otherwise.
+
+    Of several pipelines of one commit each counts by its own last run.
+    """
+    last: dict[tuple[str, str, str], CiRun] = {}
+    for run in sorted(runs, key=lambda run: (run.at, run.run_id)):
+        if run.role is CiRole.BUILD:
+            last[run.host, run.project, run.pipeline] = run
+    failed = [run for run in last.values() if run.state in (CiState.FAILED, CiState.CANCELLED)]
+    return max(failed, key=lambda run: run.at, default=None)
+
+
+def _is_same_page(one: str, other: str) -> bool:
+    """A link to a run, to one of its attempts or to one of its jobs is a link to the run."""
+    one, other = one.rstrip("/"), other.rstrip("/")
+    return bool(one and other) and (one == other or other.startswith((f"{one}/", f"{one}?", f"{one}&")))

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import permutations
+
+import pytest
+from tests.model.ci import NOON, minutes, run
+
+from fluxtrail.model.ci import (
+    CiEvidence,
+    CiRole,
+    CiRun,
+    CiState,
+    find_built,
+    find_failed_build,
+    merge_runs,
+)
+from fluxtrail.model.moment import Evidence, Precision
+
+QUEUED = run(state=CiState.QUEUED, finished_at=None, updated_at=NOON)
+RUNNING = run(state=CiState.RUNNING, finished_at=None, updated_at=minutes(1))
+FAILED = run(state=CiState.FAILED, updated_at=minutes(4), finished_at=minutes(4))
+AGAIN = run(state=CiState.RUNNING, attempt=2, finished_at=None, updated_at=minutes(6))
+DONE = run(attempt=2, finished_at=minutes(9), updated_at=minutes(9))
+
+
+@pytest.mark.parametrize("order", list(permutations([QUEUED, RUNNING, FAILED, AGAIN, DONE])))
+def test_facts_of_one_run_end_the_same_in_every_order(order: tuple[CiRun, ...]) -> None:
+    known: list[CiRun] = []
+    for told in order:
+        known = merge_runs(known, [told]) or known
+    assert known == [DONE]
+    assert merge_runs([], order) == [DONE]
+
+
+def test_what_is_known_already_changes_nothing() -> None:
+    assert merge_runs([DONE], [DONE, FAILED, QUEUED]) == []
+
+
+def test_what_was_asked_for_is_not_replaced_by_what_was_told() -> None:
+    told = run(state=CiState.FAILED, evidence=CiEvidence.STATED, updated_at=minutes(60))
+    assert merge_runs([run()], [told]) == []
+    assert merge_runs([told], [run()]) == [run()]
+
+
+def test_roles_of_one_run_are_two() -> None:
+    assert len(merge_runs([], [run(), run(role=CiRole.EXPORT)])) == 2
+
+
+@pytest.mark.parametrize(
+    ("runs", "exported_at", "build_link", "expected"),
+    [
+        pytest.param([], None, "", None, id="none"),
+        pytest.param([RUNNING], None, "", None, id="running"),
+        pytest.param([FAILED], None, "", None, id="failed"),
+        pytest.param([run(role=CiRole.EXPORT)], None, "", None, id="an export is no build"),
+        pytest.param([run()], None, "", 5, id="succeeded"),
+        pytest.param([run(), run("8", finished_at=minutes(7))], None, "", 7, id="the last of several pipelines"),
+        pytest.param([run(), run("8", finished_at=minutes(60))], minutes(10), "", 5, id="a later one"),
+        pytest.param([run()], minutes(5) - timedelta(seconds=2), "", 5, id="clocks may differ"),
+        pytest.param([run()], minutes(4), "", None, id="exported before any was done"),
+        pytest.param(
+            [run(url="https://ci/runs/7"), run("8", url="https://ci/runs/8", finished_at=minutes(4))],
+            minutes(10),
+            "https://ci/runs/8/attempts/1",
+            4,
+            id="the one that the export names",
+        ),
+        pytest.param([run(url="https://ci/runs/7")], None, "https://ci/runs/77", 5, id="another run"),
+    ],
+)
+def test_built_is_when_what_was_delivered_was_ready(
+    runs: list[CiRun], exported_at: datetime | None, build_link: str, expected: float | None
+) -> None:
+    found = find_built(runs, exported_at=exported_at, build_link=build_link)
+    assert (found.at if found else None) == (None if expected is None else minutes(expected))
+    if found is not None:
+        assert (found.evidence, found.precision) == (Evidence.CI_RUN, Precision.EXACT)
+
+
+def test_a_failed_build_is_one_that_was_not_made_good() -> None:
+    assert find_failed_build([FAILED]) == FAILED
+    assert find_failed_build([FAILED, run("8", queued_at=minutes(6))]) is None
+    assert find_failed_build([FAILED, run("8", queued_at=minutes(6), state=CiState.RUNNING)]) is None
+    other = run("8", queued_at=minutes(6), pipeline="docs")
+    assert find_failed_build([other, FAILED]) == FAILED
