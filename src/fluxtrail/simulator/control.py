@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from fluxtrail.simulator.artifact_faults import RecordsFault
+from fluxtrail.simulator.control_controllers import ControllersControl
 from fluxtrail.simulator.control_forges import ForgesControl
 from fluxtrail.simulator.workloads.objects import DEPLOYMENTS
 from fluxtrail.simulator.workloads.troubles import Trouble
@@ -63,7 +64,7 @@ class Token(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Control:
-    """Serves `/status`, `/truth`, `/begin`, `/poke`, `/records…`, `/forges…` and `/faults/…`."""
+    """Serves `/status`, `/truth`, `/begin`, `/poke`, `/records…`, `/forges…`, `/controllers…` and `/faults/…`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -90,6 +91,8 @@ class Control:
         app.router.add_post("/records/attestations", self._attest)
         app.router.add_post("/records/token", self._set_token)
         app.router.add_post("/faults/records", self._fail_records)
+        clusters = {name: cluster.metrics for name, cluster in self._world.clusters.items()}
+        ControllersControl(clusters).add_routes(app.router)
         ForgesControl(self._world.forges, self._world.statuses_differences).add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()

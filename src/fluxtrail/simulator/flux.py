@@ -12,7 +12,9 @@ from fluxtrail.simulator.apiserver.resources import ARGO_ROLLOUTS, FLUX_RESOURCE
 from fluxtrail.simulator.apiserver.server import ApiServer
 from fluxtrail.simulator.checkout import Checkout
 from fluxtrail.simulator.clock import SimulatedClock, precise_time
+from fluxtrail.simulator.controller_metrics import PROGRAMS, ControllerMetrics
 from fluxtrail.simulator.helm.controller import HelmController
+from fluxtrail.simulator.helm.sources import HelmSources
 from fluxtrail.simulator.kustomize_controller import RESOURCE as KUSTOMIZATIONS
 from fluxtrail.simulator.kustomize_controller import KustomizeController, Pace
 from fluxtrail.simulator.layout import NAMESPACE, SOURCE, ClusterPlan, KustomizationPlan
@@ -29,6 +31,7 @@ from fluxtrail.simulator.workloads.tenants import install as install_tenants
 from fluxtrail.simulator.workloads.tenants import install_nodes
 
 SOURCE_INTERVAL_SECONDS = 15.0
+_SOURCE, _KUSTOMIZE, _HELM = PROGRAMS
 _RUNTIME_PREFIXES = {"prod-us": "docker-pullable://"}
 """How the nodes of a cluster begin image ids; the others, with containerd, do not."""
 _LEGACY_VERSIONS = {
@@ -70,7 +73,11 @@ class FluxCluster:
         self.server = ApiServer(name=plan.name, clock=clock.now, seed=seed, resources=resources)
         self.has_tenants = has_tenants
         self.workloads = self._run_workloads(registry, truth=truth, seed=seed)
-        self._applier = Applier(self.server.store, clock=clock, manager="kustomize-controller", toolkit="kustomize")
+        self.metrics = {program: ControllerMetrics(program, clock) for program in PROGRAMS}
+        self._stores = {program: metrics.counted(self.server.store) for program, metrics in self.metrics.items()}
+        self._applier = Applier(
+            self._stores[_KUSTOMIZE], clock=clock, manager="kustomize-controller", toolkit="kustomize"
+        )
         self._pace = pace
         self._manifests = manifests
         self._create_source()
@@ -78,24 +85,33 @@ class FluxCluster:
             cluster=plan.name,
             name=SOURCE,
             namespace=NAMESPACE,
-            store=self.server.store,
+            store=self._stores[_SOURCE],
             checkout=checkout,
             network=self.network,
             clock=clock,
             truth=truth,
             style=style,
             dice=random.Random(dice.random()),  # noqa: S311
+            metrics=self.metrics[_SOURCE],
             on_artifact=self._poke_all,
+        )
+        sources = HelmSources(
+            self._stores[_SOURCE],
+            clock=clock,
+            git=self.source,
+            registry=registry.hosted,
+            metrics=self.metrics[_SOURCE],
+            asking=self._stores[_HELM],
         )
         self.helm = HelmController(
             plan.name,
-            store=self.server.store,
+            store=self._stores[_HELM],
             clock=clock,
-            git=self.source,
+            sources=sources,
+            metrics=self.metrics[_HELM],
             truth=truth,
             rolled_at=self.workloads.running.rolled_at,
             dice=random.Random(f"{seed} helm"),  # noqa: S311
-            registry=registry.hosted,
             keeps_inventory=style.keeps_history,
         )
         self.controllers: dict[str, KustomizeController] = {}
@@ -175,7 +191,7 @@ class FluxCluster:
         self.controllers[item.name] = KustomizeController(
             name=item.name,
             namespace=NAMESPACE,
-            store=self.server.store,
+            store=self._stores[_KUSTOMIZE],
             source=self.source,
             clock=self._clock,
             truth=truth,
@@ -185,6 +201,7 @@ class FluxCluster:
             pace=self._pace,
             dice=dice,
             on_ready=lambda: self._poke_dependents(item.name),
+            metrics=self.metrics[_KUSTOMIZE],
             applier=None if item.kube_config else self._applier,
         )
 

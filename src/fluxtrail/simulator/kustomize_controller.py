@@ -19,6 +19,7 @@ from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.building import BuildError, Built, build
 from fluxtrail.simulator.checkout import Artifact
 from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.controller_metrics import ControllerMetrics
 from fluxtrail.simulator.duty import Duty
 from fluxtrail.simulator.repositories import Commit
 from fluxtrail.simulator.revisions import RevisionStyle
@@ -55,6 +56,7 @@ class KustomizeController:
     Args:
         truth_of_target: where its doings are noted.
         commits: the world's memory of the manifests repository, to name what was applied.
+        metrics: of the program that it is a part of.
         on_ready: called after each success, for those that depend on it.
         applier: puts what was built into the cluster; None: it lands on a cluster that nobody simulates.
     """
@@ -74,6 +76,7 @@ class KustomizeController:
         pace: Pace,
         dice: random.Random,
         on_ready: Callable[[], None],
+        metrics: ControllerMetrics,
         applier: Applier | None = None,
     ) -> None:
         self.duty = Duty(clock)
@@ -92,12 +95,16 @@ class KustomizeController:
         self._pace = pace
         self._dice = dice
         self._on_ready = on_ready
+        self._metrics = metrics
         self._applier = applier
 
     async def run(self) -> None:
         while True:
             self.is_busy = True
-            wait = await self.reconcile()
+            with self._metrics.reconciling("Kustomization", self._namespace, self.name) as work:
+                wait = await self.reconcile()
+                # A failure is no error to it: it comes again after its retry interval.
+                work.end(wait)
             self.is_busy = False
             await self.duty.wait(wait)
 

@@ -16,6 +16,7 @@ from fluxtrail.model.errors import UpstreamError
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.checkout import Artifact, Checkout
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
+from fluxtrail.simulator.controller_metrics import ControllerMetrics
 from fluxtrail.simulator.duty import Duty
 from fluxtrail.simulator.revisions import RevisionStyle
 from fluxtrail.simulator.statuses import Conditions
@@ -39,6 +40,7 @@ class SourceController:
     """Reconciles one GitRepository for ever.
 
     Args:
+        metrics: of the program that it is a part of.
         on_artifact: called when there is something new to apply.
     """
 
@@ -55,6 +57,7 @@ class SourceController:
         truth: Truth,
         style: RevisionStyle,
         dice: random.Random,
+        metrics: ControllerMetrics,
         on_artifact: Callable[[], None],
     ) -> None:
         self.duty = Duty(clock)
@@ -70,12 +73,17 @@ class SourceController:
         self._truth = truth
         self._style = style
         self._dice = dice
+        self._metrics = metrics
+        self._has_failed = False
         self._on_artifact = on_artifact
 
     async def run(self, *, interval_seconds: float) -> None:
         while True:
             self.is_busy = True
-            wait = await self.reconcile(interval_seconds=interval_seconds)
+            self._has_failed = False
+            with self._metrics.reconciling("GitRepository", self._namespace, self._name) as work:
+                wait = await self.reconcile(interval_seconds=interval_seconds)
+                work.end(wait, has_failed=self._has_failed)
             self.is_busy = False
             await self.duty.wait(wait)
 
@@ -105,6 +113,7 @@ class SourceController:
         return interval_seconds
 
     def _fail(self, why: str) -> float:
+        self._has_failed = True
         message = f"failed to checkout and determine revision: unable to list remote: {why}"
         progress = self._conditions().message("Reconciling") or "reconciliation in progress"
         self._set(

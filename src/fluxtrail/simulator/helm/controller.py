@@ -8,12 +8,12 @@ from typing import Any
 
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.controller_metrics import ControllerMetrics
 from fluxtrail.simulator.helm.release import ReleaseController
 from fluxtrail.simulator.helm.release_object import RESOURCE
 from fluxtrail.simulator.helm.sources import HELM_REPOSITORIES, OCI_REPOSITORIES, HelmSources
 from fluxtrail.simulator.helm.truth import ReleaseTruth
-from fluxtrail.simulator.images.registry import ImageRegistry
-from fluxtrail.simulator.source_controller import REQUESTED_AT, SourceController
+from fluxtrail.simulator.source_controller import REQUESTED_AT
 from fluxtrail.simulator.truth import RolledAt, Truth
 from fluxtrail.simulator.workloads.applying import Applier
 
@@ -27,9 +27,9 @@ class HelmController:
     """Watches HelmReleases and what their charts come from.
 
     Args:
-        git: the cluster's GitRepository, that charts may come from.
+        sources: what source-controller does for it.
+        metrics: what it tells of itself.
         rolled_at: when workloads of this cluster ran.
-        registry: where charts are pushed to.
         keeps_inventory: whether this Flux is new enough to write `status.inventory`.
     """
 
@@ -39,11 +39,11 @@ class HelmController:
         *,
         store: Store,
         clock: SimulatedClock,
-        git: SourceController,
+        sources: HelmSources,
+        metrics: ControllerMetrics,
         truth: Truth,
         rolled_at: RolledAt,
         dice: random.Random,
-        registry: ImageRegistry,
         keeps_inventory: bool = True,
     ) -> None:
         self.releases: dict[tuple[str, str], ReleaseController] = {}
@@ -54,7 +54,8 @@ class HelmController:
         self._rolled_at = rolled_at
         self._dice = dice
         self._keeps_inventory = keeps_inventory
-        self._sources = HelmSources(store, clock=clock, git=git, registry=registry)
+        self._sources = sources
+        self._metrics = metrics
         self._applier = Applier(store, clock=clock, manager="helm-controller", toolkit="helm")
         self._wishes: dict[tuple[str, str, str], tuple[Any, Any]] = {}
         self._changes = {resource: store.subscribe(resource) for resource in _WATCHED}
@@ -119,6 +120,7 @@ class HelmController:
             sources=self._sources,
             applier=self._applier,
             truth=target,
+            metrics=self._metrics,
             dice=random.Random(self._dice.random()),  # noqa: S311 - delays of a simulation
             keeps_inventory=self._keeps_inventory,
             on_ready=self.poke_all if self._has_dependents(metadata["name"]) else lambda: None,

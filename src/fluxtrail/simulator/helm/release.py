@@ -18,6 +18,7 @@ import structlog
 
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.controller_metrics import ControllerMetrics
 from fluxtrail.simulator.duty import Duty
 from fluxtrail.simulator.helm.charts import Chart, config_digest, render
 from fluxtrail.simulator.helm.history import truncated
@@ -61,6 +62,7 @@ class ReleaseController:
     """Reconciles one HelmRelease for ever.
 
     Args:
+        metrics: of the program that it is a part of.
         keeps_inventory: whether this Flux writes `status.inventory` and the actions of the history; older ones do not.
         on_ready: called after each success, for those that depend on it.
     """
@@ -76,6 +78,7 @@ class ReleaseController:
         applier: Applier,
         truth: ReleaseTruth,
         dice: random.Random,
+        metrics: ControllerMetrics,
         keeps_inventory: bool,
         on_ready: Callable[[], None],
     ) -> None:
@@ -91,6 +94,8 @@ class ReleaseController:
         self._truth = truth
         self._dice = dice
         self._object = ReleaseObject(name, namespace, store=store, clock=clock, keeps_inventory=keeps_inventory)
+        self._metrics = metrics
+        self._has_failed = False
         self._on_ready = on_ready
         self._before: list[Object] = []
         """What the last good release rendered to: what is rolled back to."""
@@ -99,7 +104,12 @@ class ReleaseController:
     async def run(self) -> None:
         while True:
             self.is_busy = True
-            wait = await self.reconcile()
+            self._has_failed = False
+            with self._metrics.reconciling("HelmRelease", self._namespace, self._name) as work:
+                wait = await self.reconcile()
+                work.end(wait, has_failed=self._has_failed)
+            if self._store.find(RESOURCE, self._name, self._namespace) is None:
+                self._metrics.forget("HelmRelease", self._namespace, self._name)
             self.is_busy = False
             await self.duty.wait(wait)
 
@@ -159,6 +169,7 @@ class ReleaseController:
 
     def _leave(self, work: Work) -> float:
         if self._object.status().get("failures"):
+            self._has_failed = True
             self._object.set(
                 remove=("Reconciling",), Stalled=self._object.stalled("upgrade" if self._last_good else "install")
             )
@@ -247,6 +258,8 @@ class ReleaseController:
         history = self._object.add_release(work, action, "failed", began)
         self._object.patch(**self._object.action(action, began), **counts, history=history)
         is_last = counts["failures"] > self._object.retries(action)
+        # "Exceeded maximum retries" is an error to it; what is tried again is not.
+        self._has_failed = is_last
         if self._object.remedies(action, is_last=is_last):
             self._truth.remedied(attempt)
             await self._remedy(work, action, is_last=is_last)

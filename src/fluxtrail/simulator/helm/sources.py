@@ -10,6 +10,7 @@ from typing import Any
 
 from fluxtrail.simulator.apiserver.store import Store
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
+from fluxtrail.simulator.controller_metrics import ControllerMetrics, Result
 from fluxtrail.simulator.helm.charts import Chart, digest_of, published_chart, pushed_chart, read_chart
 from fluxtrail.simulator.images.registry import ImageRegistry
 from fluxtrail.simulator.source_controller import SourceController
@@ -27,10 +28,23 @@ class HelmSources:
     Args:
         git: the cluster's one GitRepository.
         registry: where charts are pushed to.
+        metrics: what source-controller tells of itself.
+        asking: the store as helm-controller writes to it, who makes the HelmCharts.
     """
 
-    def __init__(self, store: Store, *, clock: SimulatedClock, git: SourceController, registry: ImageRegistry) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: SimulatedClock,
+        git: SourceController,
+        registry: ImageRegistry,
+        metrics: ControllerMetrics,
+        asking: Store,
+    ) -> None:
         self._registry = registry
+        self._metrics = metrics
+        self._asking = asking
         self._store = store
         self._clock = clock
         self._git = git
@@ -39,6 +53,12 @@ class HelmSources:
 
     def refresh(self, resource: str, obj: Object) -> None:
         """Deal with a HelmRepository or OCIRepository that somebody made or changed."""
+        metadata = obj["metadata"]
+        with self._metrics.reconciling(obj["kind"], metadata["namespace"], metadata["name"]) as work:
+            self._fetch(resource, obj)
+            work.result = Result.REQUEUE_AFTER
+
+    def _fetch(self, resource: str, obj: Object) -> None:
         if resource == HELM_REPOSITORIES:
             revision = digest_of([obj["metadata"]["name"], "index"])
             self._store_artifact(resource, obj, revision, revision, message=f"stored artifact: revision '{revision}'")
@@ -77,9 +97,9 @@ class HelmSources:
         labels = {f"helm.toolkit.fluxcd.io/{key}": metadata[key] for key in ("name", "namespace")}
         if present is None:
             made = {"metadata": {"name": name, "namespace": namespace, "labels": labels}, "spec": spec}
-            self._store.create(HELM_CHARTS, made)
+            self._asking.create(HELM_CHARTS, made)
         else:
-            self._store.patch(HELM_CHARTS, name, namespace, {"spec": spec})
+            self._asking.patch(HELM_CHARTS, name, namespace, {"spec": spec})
 
     def _package(self, name: str, namespace: str, wanted: Object) -> Chart | None:
         source = wanted["sourceRef"]
@@ -100,7 +120,10 @@ class HelmSources:
         if known != chart.revision or obj["metadata"]["generation"] != obj["status"].get("observedGeneration"):
             message = f"{verb} '{chart.name}' chart with version '{chart.version}'"
             more = {"observedChartName": chart.name, "observedSourceArtifactRevision": of}
-            self._store_artifact(HELM_CHARTS, obj, chart.revision, chart.digest, message=message, reason=reason, **more)
+            place = (HELM_CHARTS, obj, chart.revision, chart.digest)
+            with self._metrics.reconciling("HelmChart", namespace, name) as work:
+                self._store_artifact(*place, message=message, reason=reason, **more)
+                work.result = Result.REQUEUE_AFTER
         self.charts[HELM_CHARTS, namespace, name] = chart
         return chart
 
