@@ -22,7 +22,8 @@ from fluxtrail.model.counts import Counts, Inflight
 from fluxtrail.model.figures import Figures
 from fluxtrail.model.moment import Evidence, exact
 from fluxtrail.model.views import DeliveryFacts
-from fluxtrail.web.metrics import Metrics, packed
+from fluxtrail.web.metrics import Metrics
+from fluxtrail.web.packing import Packer, read
 
 NAME = "exposition"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -122,10 +123,10 @@ async def scrape(metrics: Metrics, form: str, bar: str) -> None:
         watch = Stopwatch()
         body, _ = await metrics.render(accept=FORMS[form])
         seconds, cpu_seconds = watch.seconds, watch.cpu_seconds
-    lines, size = sum(piece.count(b"\n") for piece in body), sum(map(len, body))
+    lines, size = sum(read(part).count(b"\n") for part in body), sum(map(len, body))
     peak = peak_rss_mib() - before
     watch = Stopwatch()
-    small = sum(map(len, await asyncio.to_thread(packed, body)))
+    small = sum(map(len, await asyncio.to_thread(Packer().pack, body)))
     report(
         NAME,
         f"a scrape, {form}",

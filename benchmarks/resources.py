@@ -29,9 +29,10 @@ from fluxtrail.clusters.subjects import Subject
 from fluxtrail.clusters.watcher import Watcher
 from fluxtrail.model.figures import Figures
 from fluxtrail.model.observation import Listed, Observation, Seen
+from fluxtrail.reports.resource_metrics.blocks import Block
 from fluxtrail.reports.resource_metrics.flux import flux_resources
 from fluxtrail.reports.resource_metrics.rendering import Lines, Renderer
-from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries, render_snapshot
+from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries
 from fluxtrail.runtime.clock import SystemClock
 from fluxtrail.web.metrics import Metrics, create_metrics_app
 from fluxtrail.web.server import Listener, WebServer
@@ -65,9 +66,8 @@ class Series:
 
     async def pieces(
         self, *, is_openmetrics: bool, resources: frozenset[str] | None, excluded: frozenset[str]
-    ) -> list[bytes]:
-        snapshot = self.all.snapshot(resources=resources, excluded=excluded)
-        return await asyncio.to_thread(render_snapshot, snapshot, is_openmetrics=is_openmetrics)
+    ) -> list[bytes | Block]:
+        return self.all.pieces(is_openmetrics=is_openmetrics, resources=resources, excluded=excluded)
 
     def subject(self) -> Subject[Lines]:
         resource = self.renderer.resource

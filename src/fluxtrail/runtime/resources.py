@@ -13,11 +13,12 @@ from fluxtrail.clusters.incluster import own_namespace
 from fluxtrail.clusters.subjects import Subject
 from fluxtrail.clusters.watcher import Watcher
 from fluxtrail.model.observation import Observation, Unavailable
+from fluxtrail.reports.resource_metrics.blocks import Block
 from fluxtrail.reports.resource_metrics.configuration import Resource
 from fluxtrail.reports.resource_metrics.flux import Extra, flux_resources
 from fluxtrail.reports.resource_metrics.rendering import CLUSTER_LABEL, Lines, Renderer
 from fluxtrail.reports.resource_metrics.selection import Rules, Shard
-from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries, render_snapshot
+from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.stream_state import StreamState
 from fluxtrail.trail.ports import Clock
@@ -66,9 +67,8 @@ class Resources:
 
     async def pieces(
         self, *, is_openmetrics: bool, resources: frozenset[str] | None, excluded: frozenset[str]
-    ) -> list[bytes]:
-        snapshot = self._series.snapshot(resources=resources, excluded=excluded)
-        return await asyncio.to_thread(render_snapshot, snapshot, is_openmetrics=is_openmetrics)
+    ) -> list[bytes | Block]:
+        return self._series.pieces(is_openmetrics=is_openmetrics, resources=resources, excluded=excluded)
 
     def measures(self) -> Iterable[Measure]:
         kinds = [kind for kind in self._series.kinds if kind.count or kind.over_budget]

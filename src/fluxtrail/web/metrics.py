@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -24,14 +23,14 @@ from fluxtrail.web.access import AsgiApp, Receive, Scope, Send
 from fluxtrail.web.collectors import Snapshot
 from fluxtrail.web.exposition import render_histograms
 from fluxtrail.web.measures import Kind, Measure, MetricSource
+from fluxtrail.web.packing import Body, Packer, Piece, read
 from fluxtrail.web.ports import Answers, RecordKeeper
 from fluxtrail.web.shapes import RecordCount
 from fluxtrail.web.tracker_metrics import TrackerCounters, render_tracker
 
-GZIP_LEVEL = 1
-"""Four times faster than the best level for a tenth more bytes."""
 GZIP_FROM_BYTES = 1024
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+SENT_AT_ONCE_BYTES = 64 * 1024
+"""Smaller parts are sent together: each costs a call of the system."""
 RENDERINGS_AT_ONCE = 2
 MAX_QUERY = 4096
 _EOF = b"# EOF\n"
@@ -42,8 +41,8 @@ _log = structlog.get_logger(__name__)
 class Rendering(Protocol):
     """Something to scrape."""
 
-    async def render(self, *, accept: str = "", query: str = "") -> tuple[list[bytes], str]:
-        """Return the body in pieces, and its content type; raises FluxtrailError where it cannot be known now."""
+    async def render(self, *, accept: str = "", query: str = "") -> tuple[Body, str]:
+        """Return the body in parts, and its content type; raises FluxtrailError where it cannot be known now."""
 
 
 class ResourceLines(Protocol):
@@ -51,7 +50,7 @@ class ResourceLines(Protocol):
 
     async def pieces(
         self, *, is_openmetrics: bool, resources: frozenset[str] | None, excluded: frozenset[str]
-    ) -> list[bytes]:
+    ) -> Sequence[bytes | Piece]:
         """Return whole families, without OpenMetrics' `# EOF`.
 
         Args:
@@ -99,15 +98,15 @@ class Metrics:
         ProcessCollector(registry=self._process)
         GCCollector(registry=self._process)
 
-    async def render(self, *, accept: str = "", query: str = "") -> tuple[list[bytes], str]:
-        """Return the body in pieces, and its content type; where the query names resources, of these alone.
+    async def render(self, *, accept: str = "", query: str = "") -> tuple[Body, str]:
+        """Return the body in parts, and its content type; where the query names resources, of these alone.
 
         Raises:
             StoreError: the ledger could not be read.
         """
         is_openmetrics = _wants_openmetrics(accept)
         async with self._rendering:
-            resources: list[bytes] = []
+            resources: Body = ()
             if self._resources is not None:
                 wanted, excluded = asked_resources(query)
                 resources = await self._resources.pieces(
@@ -129,8 +128,8 @@ class Metrics:
             return await asyncio.to_thread(self._render, histograms, snapshot, beside, is_openmetrics=is_openmetrics)
 
     def _render(
-        self, histograms: Sequence[Counted], snapshot: Collector, beside: list[bytes], *, is_openmetrics: bool
-    ) -> tuple[list[bytes], str]:
+        self, histograms: Sequence[Counted], snapshot: Collector, beside: Body, *, is_openmetrics: bool
+    ) -> tuple[Body, str]:
         created = self._created_at.timestamp()
         body = list(render_histograms(histograms, created, is_openmetrics=is_openmetrics))
         others = _Both(snapshot, self._process)
@@ -168,6 +167,7 @@ def build_info() -> Measure:
 
 def create_metrics_app(metrics: Rendering) -> AsgiApp:
     """Return the ASGI application that answers `/metrics` and nothing else."""
+    packer, packing = Packer(), asyncio.Lock()
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -187,7 +187,8 @@ def create_metrics_app(metrics: Rendering) -> AsgiApp:
             return
         wants_gzip = b"gzip" in headers.get(b"accept-encoding", b"") and sum(map(len, body)) >= GZIP_FROM_BYTES
         if wants_gzip:
-            body = await asyncio.to_thread(packed, body)
+            async with packing:  # who scrapes at the same moment waits, and finds packed what is the same for both
+                body = await asyncio.to_thread(packer.pack, body)
         await _send(send, 200, body, content_type, is_gzipped=wants_gzip)
 
     return app
@@ -218,7 +219,7 @@ def _names(values: Iterable[str]) -> frozenset[str]:
     return frozenset(name for value in values for part in value.split(",") if (name := part.strip().lower()))
 
 
-def _alone(pieces: list[bytes], *, is_openmetrics: bool) -> tuple[list[bytes], str]:
+def _alone(pieces: Body, *, is_openmetrics: bool) -> tuple[Body, str]:
     if is_openmetrics:
         return [*pieces, _EOF], openmetrics.CONTENT_TYPE_LATEST
     return pieces, CONTENT_TYPE_PLAIN_0_0_4
@@ -228,13 +229,21 @@ def _wants_openmetrics(accept: str) -> bool:
     return any(part.split(";")[0].strip() == "application/openmetrics-text" for part in accept.lower().split(","))
 
 
-def packed(body: Sequence[bytes]) -> list[bytes]:
-    """Return a body with gzip around it."""
-    packer = zlib.compressobj(GZIP_LEVEL, wbits=_GZIP_WINDOW)
-    return [*(piece for part in body if (piece := packer.compress(part))), packer.flush()]
+def _gathered(body: Body) -> Iterator[bytes]:
+    """Yield the bytes of a body in few parts, read when they are asked for; none is empty."""
+    small: list[bytes] = []
+    size = 0
+    for part in body:
+        small.append(read(part))
+        size += len(part)
+        if size >= SENT_AT_ONCE_BYTES:
+            yield small[0] if len(small) == 1 else b"".join(small)
+            small, size = [], 0
+    if size:
+        yield b"".join(small)
 
 
-async def _send(send: Send, status: int, body: Sequence[bytes], content_type: str, *, is_gzipped: bool = False) -> None:
+async def _send(send: Send, status: int, body: Body, content_type: str, *, is_gzipped: bool = False) -> None:
     headers = [
         (b"content-type", content_type.encode("latin-1")),
         (b"content-length", str(sum(map(len, body))).encode()),
@@ -245,6 +254,6 @@ async def _send(send: Send, status: int, body: Sequence[bytes], content_type: st
     if is_gzipped:
         headers.append((b"content-encoding", b"gzip"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    for piece in body:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    for part in _gathered(body):
+        await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

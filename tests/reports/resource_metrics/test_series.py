@@ -1,21 +1,33 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from tests.reports.resource_metrics.objects import make, ready, render, resource_of
 
 from fluxtrail.model.observation import Current, Gone, Listed, ObjectKey, ObjectUid, Seen, Unavailable
-from fluxtrail.reports.resource_metrics import series as series_module
+from fluxtrail.reports.resource_metrics import blocks as blocks_module
+from fluxtrail.reports.resource_metrics.blocks import Block
 from fluxtrail.reports.resource_metrics.rendering import Lines, Renderer
-from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries, render_snapshot
+from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KINDS = st.sampled_from(["Kustomization", "GitRepository"])
+
+
+@cache
+def renderer_of(kind: str) -> Renderer:
+    return Renderer(resource_of(kind))
 
 
 class World:
@@ -33,7 +45,7 @@ class World:
 
     def see(self, kind: str, *names: str, status: str = "True") -> None:
         for name in names:
-            lines = render(Renderer(resource_of(kind)), make(kind, name=name, status={"conditions": ready(status)}))
+            lines = render(renderer_of(kind), make(kind, name=name, status={"conditions": ready(status)}))
             assert lines is not None
             self._tell(kind, Seen(key=self._key(kind, name), object=lines, observed_at=self.now, was_held=True))
 
@@ -55,7 +67,7 @@ class World:
         return ObjectKey(resource_of(kind).group, kind, "apps", name)
 
     def text(self, *, is_openmetrics: bool = False, **chosen: Any) -> str:
-        return b"".join(render_snapshot(self.all.snapshot(**chosen), is_openmetrics=is_openmetrics)).decode()
+        return joined(self.all.pieces(is_openmetrics=is_openmetrics, **chosen))
 
     def names(self, **chosen: Any) -> list[str]:
         families = list(parse_text(self.text(**chosen)))
@@ -131,7 +143,7 @@ def test_no_more_series_than_the_budget_and_the_rest_is_counted() -> None:
     assert 'ready="False"' in world.text()
     assert world.kinds["Kustomization"].over_budget == 1
     world.lose("Kustomization", "a")
-    assert world.names() == ["b", "c"]
+    assert sorted(world.names()) == ["b", "c"]
     world.lose("Kustomization", "b")
     assert sorted(world.names()) == ["c", "d"]
     world.lose("Kustomization", "c")
@@ -167,14 +179,101 @@ def test_what_cannot_be_asked_stays_as_it_was_last_known(world: World, reason: s
     assert world.names() == ["web"]
 
 
-def test_a_large_family_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(series_module, "LINES_AT_ONCE", 4096)
-    world = World(limit=10_000)
-    world.see("Kustomization", *(f"k{number}" for number in range(5_000)))
-    pieces = render_snapshot(world.all.snapshot(), is_openmetrics=False)
-    assert len(pieces) == 3
-    assert all(piece.endswith(b"\n") for piece in pieces)
-    assert len(world.names()) == 5_000
+def test_a_change_concerns_one_block_and_writing_the_same_again_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks_module, "LINES_IN_BLOCK", 64)
+    world = World(limit=1_000)
+    world.see("Kustomization", *(f"k{number}" for number in range(200)))
+    world.see("GitRepository", "fleet")
+    before = world.all.pieces(is_openmetrics=False)
+    assert len(before) == 6
+    world.see("Kustomization", "k70")
+    assert [id(piece) for piece in world.all.pieces(is_openmetrics=False)[1:]] == [id(piece) for piece in before[1:]]
+    world.see("Kustomization", "k70", status="False")
+    after = world.all.pieces(is_openmetrics=True)
+    assert [new is old for new, old in zip(after, before, strict=True)] == [False, True, False, True, True, True]
+    assert b'ready="False"' not in b"".join(piece.read() for piece in before if isinstance(piece, Block))
+    assert 'name="k70",ready="False"' in world.text()
+    assert len(world.names()) == 201
+
+
+def test_what_is_counted_is_series_of_which_an_object_may_have_many(world: World) -> None:
+    kind = world.kinds["Kustomization"]
+    for number, lines in enumerate((b"a 1\nb 1\n", b"a 2\n", b"")):
+        key = ObjectKey("", "", "", str(number))
+        world.all.observe(kind, [Seen(key=key, object=(lines,), observed_at=NOON, was_held=False)])
+    assert (kind.count, world.all.budget.used) == (3, 3)
+    world.all.observe(kind, [Gone(key=ObjectKey("", "", "", "0"), uid=ObjectUid("x"), observed_at=NOON)])
+    assert (kind.count, world.all.budget.used) == (1, 1)
+
+
+class Told(RuleBasedStateMachine):
+    """Whatever is told of two kinds, in whatever order: what is answered is what a plain dictionary holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(limit=100_000)
+        self.model: dict[str, dict[str, str]] = {kind: {} for kind in self.world.kinds}
+        self.unconfirmed: dict[str, set[str]] = {kind: set() for kind in self.world.kinds}
+        self.answered: list[tuple[list[bytes | Block], str]] = []
+
+    @rule(kind=KINDS, first=st.integers(0, 60), count=st.integers(1, 12), status=st.sampled_from(["True", "False"]))
+    def see(self, kind: str, first: int, count: int, status: str) -> None:
+        names = [f"n{number}" for number in range(first, first + count)]
+        self.world.see(kind, *names, status=status)
+        self.model[kind] |= dict.fromkeys(names, status)
+        self.unconfirmed[kind] -= set(names)
+
+    @rule(kind=KINDS, first=st.integers(0, 60), count=st.integers(1, 40))
+    def lose(self, kind: str, first: int, count: int) -> None:
+        for number in range(first, first + count):
+            self.world.lose(kind, f"n{number}")
+            self.model[kind].pop(f"n{number}", None)
+
+    @rule(kind=KINDS)
+    def begin(self, kind: str) -> None:
+        self.world.kinds[kind].begin()
+        self.unconfirmed[kind] = set(self.model[kind])
+
+    @rule(kind=KINDS)
+    def complete(self, kind: str) -> None:
+        self.world.complete(kind)
+        for name in self.unconfirmed[kind]:
+            self.model[kind].pop(name, None)
+        self.unconfirmed[kind] = set()
+
+    @rule()
+    def ask(self) -> None:
+        pieces = self.world.all.pieces(is_openmetrics=False)
+        self.answered.append((pieces, joined(pieces)))
+
+    @invariant()
+    def is_what_there_is(self) -> None:
+        text = self.world.text()
+        found = sorted(re.findall(r'customresource_kind="(\w+)".* name="?(\w+)', text.replace(",", ", ")))
+        assert found == sorted((kind, name) for kind, names in self.model.items() for name in names)
+        for kind, names in self.model.items():
+            for status in ("True", "False"):
+                wanted = sum(known == status for known in names.values())
+                assert len(re.findall(rf'kind="{kind}".*ready="{status}"', text)) == wanted
+        assert self.world.all.budget.used == sum(map(len, self.model.values()))
+
+    @invariant()
+    def what_was_answered_stays(self) -> None:
+        assert all(joined(pieces) == text for pieces, text in self.answered[-3:])
+
+
+def joined(pieces: list[bytes | Block]) -> str:
+    assert all(len(piece) == len(read(piece)) for piece in pieces)
+    return b"".join(map(read, pieces)).decode()
+
+
+def read(piece: bytes | Block) -> bytes:
+    return piece.read() if isinstance(piece, Block) else piece
+
+
+def test_blocks_are_the_plain_join_after_anything_that_may_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks_module, "LINES_IN_BLOCK", 4)
+    run_state_machine_as_test(Told, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
 
 
 @pytest.mark.requires("promtool")

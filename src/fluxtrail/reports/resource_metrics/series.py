@@ -1,21 +1,18 @@
-"""All series there are at the moment, one line of bytes each; a scrape joins them and computes nothing.
+"""All series there are at the moment, one line of bytes each, in blocks; a scrape joins those that have changed.
 
-Everything but `render_snapshot` belongs to the event loop.
+Everything belongs to the event loop; the blocks may be read anywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from fluxtrail.model.observation import Gone, Listed, ObjectKey, Observation, Seen, Unavailable
+from fluxtrail.reports.resource_metrics.blocks import Block, Blocks
 from fluxtrail.reports.resource_metrics.configuration import Family, Resource
 from fluxtrail.reports.resource_metrics.rendering import Lines
 
-LINES_AT_ONCE = 131_072
-"""Lines that are joined together: some 40 MiB. One large piece of memory is had for a third of what many small ones
-take: the system gives it in huge pages."""
 MISSING_GRACE = timedelta(seconds=30)
 """An API server that starts up says for a moment that it knows no custom resource."""
 
@@ -40,6 +37,9 @@ class KindSeries:
 
     Args:
         cluster: its name.
+
+    Attributes:
+        count: of series. An object may have many.
     """
 
     def __init__(
@@ -54,14 +54,11 @@ class KindSeries:
         self.cluster = cluster
         self._budget = budget
         self._now = now
-        self._held: list[dict[ObjectKey, bytes]] = [{} for _ in resource.metrics]
+        self._held = [Blocks() for _ in resource.metrics]
         self._waiting: dict[ObjectKey, Lines] = {}
         self._unconfirmed: set[ObjectKey] = set()
         self._missing_since: datetime | None = None
-
-    @property
-    def count(self) -> int:
-        return sum(len(lines) for lines in self._held)
+        self.count = 0
 
     @property
     def over_budget(self) -> int:
@@ -96,25 +93,23 @@ class KindSeries:
                 case _:
                     self._missing_since = None
 
-    def lines(self, family: Family) -> Iterator[list[bytes]]:
-        """Return what there is of a family now: lists that nobody changes later."""
-        if self.is_hidden:
-            return
+    def blocks(self) -> Iterator[tuple[Family, list[Block]]]:
+        """Yield what there is now of each of its families; of one twice where two metrics have its name."""
+        is_hidden = self.is_hidden
         for metric, held in zip(self.resource.metrics, self._held, strict=True):
-            if metric.family.name == family.name and held:
-                yield list(held.values())
+            yield metric.family, [] if is_hidden else held.blocks()
 
     def admit_waiting(self) -> None:
         """Give those that wait the room there is."""
         while self._waiting and self._budget.used < self._budget.limit:
             key, lines = next(iter(self._waiting.items()))
-            if not self._budget.take(_count(lines)):
+            if not self._take(_count(lines)):
                 return
             del self._waiting[key]
             self._hold(key, lines)
 
     def _put(self, key: ObjectKey, lines: Lines) -> None:
-        if self._budget.take(_count(lines) - self._held_count(key)):
+        if self._take(_count(lines) - self._held_count(key)):
             self._waiting.pop(key, None)
             self._hold(key, lines)
         else:
@@ -124,28 +119,27 @@ class KindSeries:
     def _hold(self, key: ObjectKey, lines: Lines) -> None:
         for held, line in zip(self._held, lines, strict=True):
             if line:
-                held[key] = line
+                held.put(key, line)
             else:
-                held.pop(key, None)
+                held.pop(key)
 
     def _remove(self, key: ObjectKey) -> None:
         self._waiting.pop(key, None)
         for held in self._held:
-            line = held.pop(key, None)
-            if line is not None:
-                self._budget.take(-line.count(b"\n"))
+            self._take(-held.pop(key).count(b"\n"))
+
+    def _take(self, count: int) -> bool:
+        is_granted = self._budget.take(count)
+        if is_granted:
+            self.count += count
+        return is_granted
 
     def _held_count(self, key: ObjectKey) -> int:
-        return sum(line.count(b"\n") for held in self._held if (line := held.get(key)) is not None)
+        return sum(held.get(key).count(b"\n") for held in self._held)
 
 
 def _count(lines: Lines) -> int:
     return sum(line.count(b"\n") for line in lines)
-
-
-class FamilyLines(NamedTuple):
-    family: Family
-    blocks: list[list[bytes]]
 
 
 class ResourceSeries:
@@ -166,40 +160,24 @@ class ResourceSeries:
             for kind in self.kinds:
                 kind.admit_waiting()
 
-    def snapshot(
-        self, *, resources: Collection[str] | None = None, excluded: Collection[str] = ()
-    ) -> list[FamilyLines]:
-        """Return what there is now, to be rendered elsewhere.
+    def pieces(
+        self, *, is_openmetrics: bool, resources: Collection[str] | None = None, excluded: Collection[str] = ()
+    ) -> list[bytes | Block]:
+        """Return the lines of all families as they are now; without OpenMetrics' `# EOF`.
 
         Args:
             resources: plurals (`kustomizations`), perhaps with their group behind a dot; None for all.
         """
-        families: dict[str, Family] = {}
-        chosen = [
-            kind
-            for kind in self.kinds
-            if (resources is None or _is_named(kind.resource, resources)) and not _is_named(kind.resource, excluded)
-        ]
-        for kind in chosen:
-            for metric in kind.resource.metrics:
-                families.setdefault(metric.family.name, metric.family)
-        return [
-            FamilyLines(family, [block for kind in chosen for block in kind.lines(family)])
-            for family in families.values()
-        ]
+        families: dict[str, list[bytes | Block]] = {}
+        for kind in self.kinds:
+            if _is_named(kind.resource, excluded) or not (resources is None or _is_named(kind.resource, resources)):
+                continue
+            for family, blocks in kind.blocks():
+                if family.name not in families:
+                    families[family.name] = [family.head(is_openmetrics=is_openmetrics)]
+                families[family.name] += blocks
+        return [piece for pieces in families.values() for piece in pieces]
 
 
 def _is_named(resource: Resource, names: Collection[str]) -> bool:
     return resource.plural in names or f"{resource.plural}.{resource.group}" in names
-
-
-def render_snapshot(snapshot: Sequence[FamilyLines], *, is_openmetrics: bool) -> list[bytes]:
-    """Return the lines of all families, in few pieces; without OpenMetrics' `# EOF`."""
-    pieces: list[bytes] = []
-    for family, blocks in snapshot:
-        pieces.append(family.head(is_openmetrics=is_openmetrics))
-        for block in blocks:
-            for begin in range(0, len(block), LINES_AT_ONCE):
-                part = block if len(block) <= LINES_AT_ONCE else block[begin : begin + LINES_AT_ONCE]
-                pieces.append(b"".join(part))
-    return pieces
