@@ -25,6 +25,7 @@ else
 	VIRTUAL_ENV=$(VENV) uv pip install --quiet -r requirements-dev.txt
 	VIRTUAL_ENV=$(VENV) uv pip install --quiet --no-deps -e .
 endif
+	-$(BIN)/python -m fluxtrail.web.pages.vendoring
 	touch $@
 
 demo: $(STAMP) ## follow commits through three simulated clusters, live

@@ -95,8 +95,11 @@ class Guard:
 
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                date = format_datetime(self._now(), usegmt=True).encode()
-                message["headers"] = [*message.get("headers", ()), (b"date", date), *SECURITY_HEADERS]
+                given = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in given}
+                date = (b"date", format_datetime(self._now(), usegmt=True).encode())
+                # A page has a policy of its own: two would be the narrower of both. Its scripts may be kept.
+                message["headers"] = [*given, date, *(one for one in SECURITY_HEADERS if one[0] not in names)]
             await send(message)
 
         problem = self._find_problem(scope)

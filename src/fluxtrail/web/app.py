@@ -1,8 +1,7 @@
-"""The API as one ASGI application: handlers, problem details, OpenAPI, and the guard around them."""
+"""The API and the pages as one ASGI application: handlers, problem details, OpenAPI, and the guard around them."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,10 +20,11 @@ from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.web.access import BODY_LIMIT_BYTES, AsgiApp, Guard
 from fluxtrail.web.api import HANDLERS, Context, context_of
 from fluxtrail.web.feed import Feed
+from fluxtrail.web.pages.app import create_pages, page_or
+from fluxtrail.web.parameters import refuse_unknown
 from fluxtrail.web.ports import Answers, Chains, RecordKeeper, ReportKeeper, SelfReport
 from fluxtrail.web.problems import (
     ProblemError,
-    invalid,
     on_fluxtrail,
     on_http,
     on_problem,
@@ -82,7 +82,8 @@ def create_app(
 
 def create_unguarded(context: Context) -> Litestar:
     """Return the API without the guard around it, for tests that ask it without a connection."""
-    return _litestar([*_HANDLERS, get_openapi], state=State({"context": context}, deep_copy=False), openapi=None)
+    state = State({"context": context}, deep_copy=False)
+    return _litestar([*_HANDLERS, get_openapi], state=state, openapi=None, others=[create_pages()])
 
 
 @cache
@@ -110,9 +111,11 @@ def get_openapi() -> bytes:
     return describe()
 
 
-def _litestar(handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: OpenAPIConfig | None) -> Litestar:
+def _litestar(
+    handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: OpenAPIConfig | None, others: Sequence[Router] = ()
+) -> Litestar:
     return Litestar(
-        [Router(API_PATH, route_handlers=list(handlers), before_request=_check_request)],
+        [Router(API_PATH, route_handlers=list(handlers), before_request=_check_request), *others],
         state=state,
         request_max_body_size=BODY_LIMIT_BYTES,
         logging_config=None,
@@ -120,7 +123,7 @@ def _litestar(handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: Op
             ProblemError: on_problem,
             FluxtrailError: on_fluxtrail,
             ValidationException: on_validation,
-            HTTPException: on_http,
+            HTTPException: page_or(on_http),
             Exception: on_unexpected,
         },
         openapi_config=openapi,
@@ -130,16 +133,4 @@ def _litestar(handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: Op
 async def _check_request(request: Request[Any, Any, Any]) -> None:
     if request.method not in ("GET", "HEAD"):
         check_write(request, has_token=context_of(request).has_token)
-    _refuse_unknown_parameters(request)
-
-
-def _refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
-    """A misspelt filter must not silently become no filter."""
-    # `state` is the framework's own, so that parameter is called `state_` in handlers.
-    names = [name.removesuffix("_") for name in inspect.signature(request.route_handler.fn).parameters]
-    known = [name for name in names if name not in ("request", "data")]
-    accepted = [name for name in known if name not in request.path_params]
-    for name, value in request.query_params.items():
-        if name not in accepted:
-            remedy = f"accepted here: {', '.join(accepted)}" if accepted else "no parameters are accepted here"
-            raise invalid(name, value, remedy)
+    refuse_unknown(request)

@@ -1,0 +1,60 @@
+"""The pages as handlers, mounted beside the API by `web/app.py`: HTML for people, from the same answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Response, Router, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import QueryParameter
+from litestar.response import Redirect
+
+from fluxtrail.web.pages.assets import URL, assets
+from fluxtrail.web.pages.overview import show_overview
+from fluxtrail.web.pages.problems import HANDLERS, page_or
+from fluxtrail.web.pages.rendering import THEMES, AnyRequest, query_of, theme_cookie, with_query
+from fluxtrail.web.parameters import refuse_unknown
+from fluxtrail.web.problems import invalid, not_found
+
+__all__ = ["create_pages", "page_or"]
+
+_KEPT_SECONDS = 365 * 86400
+
+
+@get(f"{URL}/{{name:path}}", include_in_schema=False, sync_to_thread=False)
+def get_asset(request: AnyRequest, name: str, *, v: str | None = None) -> Response[bytes]:
+    """An address with the right `v` is kept for ever: other content has another one."""
+    found = assets().get(name.lstrip("/"))
+    if found is None:
+        raise not_found("there is no such file", "Pages name theirs")
+    tag = f'"{found.tag}"'
+    control = f"public, max-age={_KEPT_SECONDS}, immutable" if v == found.tag else "no-cache"
+    headers = {"etag": tag, "cache-control": control}
+    if request.headers.get("if-none-match") == tag:
+        return Response(content=b"", status_code=304, headers=headers, media_type=found.media_type)
+    return Response(content=found.content, headers=headers, media_type=found.media_type)
+
+
+@get("/theme", include_in_schema=False, sync_to_thread=False)
+def set_theme(to: str, *, back: Annotated[str, QueryParameter(max_length=4096)] = "/") -> Response[Any]:
+    """The switch of colours, for who has no scripts: a cookie, and back to where it was asked."""
+    if to not in THEMES:
+        raise invalid("to", to, f"use one of {', '.join(THEMES)}")
+    is_ours = back.startswith("/") and not back.startswith(("//", "/\\"))
+    return Redirect(back if is_ours else "/", status_code=303, cookies=[theme_cookie(to)])
+
+
+HANDLED: tuple[HTTPRouteHandler, ...] = (get_asset, set_theme, show_overview)
+
+
+def create_pages() -> Router:
+    """Return all pages, with their own way to tell of errors."""
+    return Router("/", route_handlers=list(HANDLED), before_request=_check, exception_handlers=dict(HANDLERS))
+
+
+async def _check(request: AnyRequest) -> Response[Any] | None:
+    """Forms send their empty fields too: they are taken out of the address, which people share."""
+    refuse_unknown(request)
+    if any(value == "" for value in request.query_params.values()):
+        return Redirect(with_query(request.url.path, query_of(request)), status_code=303)
+    return None

@@ -1,0 +1,153 @@
+"""`/`: what is on its way, what has failed, how long it takes, and which clusters are silent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from litestar import Response, get
+
+from fluxtrail.model.counts import Counts, Inflight
+from fluxtrail.model.feed import FeedItem
+from fluxtrail.model.verdict import Verdict
+from fluxtrail.model.views import ClusterView, CommitView, DeliveryView
+from fluxtrail.web.api import Context, context_of
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
+
+SHOWN = 8
+LOOK_BACK = 60
+"""How many ids of the history are looked through for the newest lines."""
+SILENT_AFTER = timedelta(minutes=5)
+"""A watched cluster says something at least every minute: bookmarks."""
+
+
+class ClusterLine(msgspec.Struct, frozen=True, kw_only=True):
+    view: ClusterView
+    is_silent: bool
+    oldest_seconds: float | None
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page shows."""
+
+    pending: int
+    pending_targets: int
+    failed: int
+    failed_targets: int
+    oldest_seconds: float | None
+    oldest: Inflight | None
+    slowest: list[Inflight]
+    """Targets with something pending, the oldest first."""
+    not_running: int
+    gaps: int
+    clusters: list[ClusterLine]
+    silent: list[str]
+    targets: int
+    in_flight: Sequence[CommitView]
+    failing: Sequence[DeliveryView]
+    happened: Sequence[FeedItem]
+    """The newest first."""
+
+
+@get("/", include_in_schema=False)
+async def show_overview(request: AnyRequest) -> Response[str]:
+    context = context_of(request)
+    live_after = await feed_end(request)
+    now = context.now()
+    view = summarise(
+        await context.answers.counts(now=now),
+        await context.answers.list_clusters(),
+        now=now,
+        in_flight=await _in_flight(context, now),
+        failing=await _failing(context, now),
+        happened=await _happened(context, live_after),
+    )
+    return page(request, "overview.html", title="Overview", section="overview", live_after=live_after, view=view)
+
+
+def summarise(
+    counts: Counts,
+    clusters: Sequence[ClusterView],
+    *,
+    now: datetime,
+    in_flight: Sequence[CommitView],
+    failing: Sequence[DeliveryView],
+    happened: Sequence[FeedItem],
+) -> Overview:
+    waiting = sorted(
+        (entry for entry in counts.inflight if entry.oldest_since is not None),
+        key=lambda entry: (entry.oldest_since, entry.cluster, entry.namespace, entry.name),
+    )
+    lines = [_cluster_line(view, counts.inflight, now) for view in clusters]
+    oldest = waiting[0] if waiting else None
+    return Overview(
+        pending=sum(entry.commits for entry in counts.inflight),
+        pending_targets=sum(entry.commits > 0 for entry in counts.inflight),
+        failed=sum(entry.failed for entry in counts.inflight),
+        failed_targets=sum(entry.failed > 0 for entry in counts.inflight),
+        oldest_seconds=_seconds_since(oldest, now),
+        oldest=oldest,
+        slowest=waiting[:SHOWN],
+        not_running=sum(entry.workloads for entry in counts.not_running),
+        gaps=counts.attribution_gaps,
+        clusters=lines,
+        silent=[line.view.name for line in lines if line.is_silent],
+        targets=len(counts.inflight),
+        in_flight=in_flight,
+        failing=failing,
+        happened=happened,
+    )
+
+
+def _cluster_line(view: ClusterView, inflight: Sequence[Inflight], now: datetime) -> ClusterLine:
+    ages = [_seconds_since(entry, now) for entry in inflight if entry.cluster == view.name]
+    known = [age for age in ages if age is not None]
+    is_silent = view.known_by == "watch" and (view.current_at is None or now - view.current_at > SILENT_AFTER)
+    return ClusterLine(view=view, is_silent=is_silent, oldest_seconds=max(known, default=None))
+
+
+def _seconds_since(entry: Inflight | None, now: datetime) -> float | None:
+    if entry is None or entry.oldest_since is None:
+        return None
+    return max((now - entry.oldest_since).total_seconds(), 0.0)
+
+
+async def _in_flight(context: Context, now: datetime) -> Sequence[CommitView]:
+    found = await context.answers.list_commits(
+        now=now,
+        settle_after=context.settle_after,
+        repository=None,
+        branch=None,
+        author=None,
+        verdict=Verdict.PENDING.value,
+        since=None,
+        carriers=False,
+        limit=SHOWN,
+        cursor=None,
+    )
+    return found.items
+
+
+async def _failing(context: Context, now: datetime) -> Sequence[DeliveryView]:
+    found = await context.answers.list_deliveries(
+        now=now,
+        settle_after=context.settle_after,
+        cluster=None,
+        namespace=None,
+        target=None,
+        repository=None,
+        sha=None,
+        verdict=Verdict.FAILED.value,
+        since=None,
+        limit=SHOWN,
+        cursor=None,
+    )
+    return found.items
+
+
+async def _happened(context: Context, last_id: int) -> Sequence[FeedItem]:
+    """Ids have gaps, and the oldest may be forgotten: there may be fewer lines than wanted, or none."""
+    found = await context.answers.feed(max(last_id - LOOK_BACK, 0), LOOK_BACK)
+    told = [item for item in found.items if item.target is not None or item.sha is not None]
+    return [] if found.is_reset else told[::-1][: 2 * SHOWN]

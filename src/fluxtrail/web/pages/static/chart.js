@@ -1,0 +1,77 @@
+// Series drawn by uPlot from the table that stands below each chart: without scripts the table is what is read.
+
+import { duration } from "./times.js";
+
+/** @param {string} name */
+function colour(name) {
+  const probe = document.createElement("span");
+  probe.className = `c-${name}`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+/** @param {HTMLTableElement} table */
+function readTable(table) {
+  const names = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent?.trim() ?? "");
+  const rows = [...table.tBodies[0].rows].reverse();
+  const column = (/** @type {number} */ index) => rows.map((row) => {
+    const text = row.cells[index].getAttribute("data-value") ?? "";
+    return text === "" ? null : Number(text);
+  });
+  return { names, data: names.reduce((data, _, index) => [...data, column(index + 1)], [column(0)]) };
+}
+
+/** @param {HTMLElement} place */
+function draw(place) {
+  const uPlot = /** @type {any} */ (window).uPlot;
+  const table = document.querySelector(`#${CSS.escape(place.dataset.chart ?? "")} table`);
+  if (!uPlot || !(table instanceof HTMLTableElement) || !table.tHead) return;
+  const { names, data } = readTable(table);
+  const text = table.outerHTML;
+  if (charts.get(place)?.text === text) return;
+  charts.get(place)?.plot.destroy();
+  const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+  const tones = ["accent", "busy", "good"];
+  const plot = new uPlot({
+    width: place.clientWidth,
+    height: 220,
+    cursor: { y: false, points: { size: 7 } },
+    legend: { live: true },
+    axes: [axis, { ...axis, size: 60, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map(duration) }],
+    scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ high) => [0, (high || 60) * 1.1] } },
+    series: [
+      {},
+      ...names.slice(0, 2).map((name, index) => ({
+        label: name,
+        stroke: colour(tones[index]),
+        width: 2,
+        spanGaps: true,
+        points: { size: 5 },
+        fill: index === 0 ? colour("tint") : undefined,
+        value: (/** @type {any} */ _, /** @type {number | null} */ value) => (value === null ? "none" : duration(value)),
+      })),
+    ],
+  }, data.slice(0, 3), place);
+  charts.set(place, { plot, text });
+}
+
+/** @type {Map<HTMLElement, {plot: any, text: string}>} */
+const charts = new Map();
+
+/** @returns what is to be done after each swap */
+export function startCharts() {
+  const all = () => {
+    for (const [place, { plot }] of charts) if (!place.isConnected) { plot.destroy(); charts.delete(place); }
+    for (const place of document.querySelectorAll("[data-chart]")) draw(/** @type {HTMLElement} */ (place));
+  };
+  window.addEventListener("resize", () => {
+    for (const [place, { plot }] of charts) plot.setSize({ width: place.clientWidth, height: 220 });
+  });
+  document.addEventListener("fluxtrail:theme", () => {
+    for (const each of charts.values()) each.text = "";
+    all();
+  });
+  return all;
+}
