@@ -76,8 +76,18 @@ class ForgeNumbers:
 
     def measures(self) -> Iterable[Measure]:
         known = self._book.current()
-        yield _limits(known, "limit", "What a credential may ask of a forge within a window.", lambda one: one.limit)
-        yield _limits(known, "remaining", "What is left of it, by the newest answer.", lambda one: one.remaining)
+        yield _limits(
+            known,
+            "fluxtrail_forge_requests_limit",
+            "What a credential may ask for within a window.",
+            lambda one: one.limit,
+        )
+        yield _limits(
+            known,
+            "fluxtrail_forge_requests_remaining",
+            "What is left of it, by the newest answer.",
+            lambda one: one.remaining,
+        )
         yield Measure(
             name="fluxtrail_forge_limit_reset_timestamp_seconds",
             help="When all of it is there again.",
@@ -86,15 +96,15 @@ class ForgeNumbers:
             values=[((one.whose, one.resource), one.reset_at) for one in known if one.reset_at is not None],
         )
         yield _counts("fluxtrail_forge_limited", "Answers that asked to wait.", "credential", self._book.limited)
-        yield _budgets(self._used, "used", "Spent of our own budget within its window, by all processes.", 0)
-        yield _budgets(self._used, "allowed", "What the settings allow within the window.", 1)
+        yield _budgets(self._used, "fluxtrail_budget_used", "Spent of a budget of ours, by all processes.", 0)
+        yield _budgets(self._used, "fluxtrail_budget_allowed", "What the settings allow within the window.", 1)
         refused = dict(list(self._refused().items())[:MOST_BUDGETS])
         yield _counts("fluxtrail_budget_refused", "Writes that had to wait for our own budget.", "budget", refused)
 
 
-def _limits(known: Sequence[Allowance], what: str, text: str, value: Callable[[Allowance], float]) -> Measure:
+def _limits(known: Sequence[Allowance], name: str, text: str, value: Callable[[Allowance], float]) -> Measure:
     return Measure(
-        name=f"fluxtrail_forge_requests_{what}",
+        name=name,
         help=text,
         kind=Kind.GAUGE,
         labels=_LIMIT,
@@ -102,9 +112,9 @@ def _limits(known: Sequence[Allowance], what: str, text: str, value: Callable[[A
     )
 
 
-def _budgets(used: Mapping[tuple[str, str], tuple[int, int]], what: str, text: str, place: int) -> Measure:
+def _budgets(used: Mapping[tuple[str, str], tuple[int, int]], name: str, text: str, place: int) -> Measure:
     values = [(key, float(pair[place])) for key, pair in used.items()]
-    return Measure(name=f"fluxtrail_budget_{what}", help=text, kind=Kind.GAUGE, labels=_BUDGET, values=values)
+    return Measure(name=name, help=text, kind=Kind.GAUGE, labels=_BUDGET, values=values)
 
 
 def _counts(name: str, text: str, label: str, counts: Mapping[str, int]) -> Measure:
