@@ -61,19 +61,20 @@ def module(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def modules(*folders: str) -> Iterator[ast.Module]:
-    """The modules of some of the package's folders, or of all."""
+def modules(*folders: str, near: str = "") -> Iterator[ast.Module]:
+    """The modules of some of the package's folders, or of all; those alone in whose text `near` stands."""
     for folder in folders or ("",):
         for path in sorted((SOURCE / folder).rglob("*.py")):
-            yield module(path)
+            if not near or near in path.read_text(encoding="utf-8"):
+                yield module(path)
 
 
 @cache
-def strings(*folders: str) -> frozenset[str]:
+def strings(*folders: str, near: str = "") -> frozenset[str]:
     """Every piece of literal text in the code, pieces of f-strings too."""
     return frozenset(
         node.value
-        for tree in modules(*folders)
+        for tree in modules(*folders, near=near)
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )

@@ -14,10 +14,14 @@ from fluxtrail.web.tracker_metrics import NAMES as TRACKER_NAMES
 _NAME = re.compile(r"(?:fluxtrail|flux_commit_tracker)(?:_[a-z0-9]+)+")
 _SUFFIX = re.compile(r"_(?:total|bucket|count|sum|info|created)$")
 
+_CODE = ("model", "web", "runtime", "trail")
+# What every process that collects tests parses at once had better be little.
+_LITERALS = strings(*_CODE, near="fluxtrail_") | strings(*_CODE, near="flux_commit_tracker_")
+
 NAMES = sorted(
     {family.name for family in (*HISTOGRAMS, *COUNTERS)}
     | {measure.name for measure in watch_measures([])}
-    | {text for text in strings("model", "web", "runtime", "trail") if _NAME.fullmatch(text)}
+    | {text for text in _LITERALS if _NAME.fullmatch(text)}
 )
 
 
