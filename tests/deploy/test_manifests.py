@@ -18,7 +18,16 @@ from fluxtrail.runtime.settings.tracker import TRACKER_NAMES
 from fluxtrail.web.access import check_binding
 from fluxtrail.web.server import parse_address
 
-COMPONENTS = ("api", "deployment-records", "hooks", "network-policy", "pod-monitor", "resource-metrics")
+COMPONENTS = (
+    "api",
+    "dashboards",
+    "deployment-records",
+    "hooks",
+    "network-policy",
+    "pod-monitor",
+    "resource-metrics",
+    "rules",
+)
 NAMED = {
     "root": ".",
     "namespaced": "overlays/namespaced",
@@ -132,7 +141,7 @@ def test_settings_are_understood_and_fit_the_volume(rendered: list[Document], tm
 
 def settings_of(items: list[Document], folder: Path) -> Settings:
     """The settings of the container: its file, and its environment over it."""
-    (config,) = [item for item in items if item["kind"] == "ConfigMap"]
+    (config,) = [item for item in items if item["kind"] == "ConfigMap" and "fluxtrail.yaml" in item["data"]]
     path = folder / "fluxtrail.yaml"
     path.write_text(config["data"]["fluxtrail.yaml"])
     with pytest.MonkeyPatch.context() as patch:

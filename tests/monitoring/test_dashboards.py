@@ -8,6 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from tests.cli.golden import Golden
+from tests.deploy.documents import render
 from tests.deploy.test_local_stack import labels_of
 from tests.docs.pages import ROOT, page, spans
 from tests.docs.test_metrics_page import named
@@ -64,6 +65,23 @@ def test_the_local_stack_has_what_is_generated(one: Dashboard, golden: Golden) -
 
 def test_the_local_stack_has_nothing_else() -> None:
     assert {path.stem for path in PROVISIONED.iterdir()} == {one.name for one in DASHBOARDS}
+
+
+def test_the_component_has_what_is_generated(golden: Golden) -> None:
+    done = CliRunner().invoke(cli, ["dashboards", "export", "--all", "--configmap", "-n", "fluxtrail"])
+    golden.check(ROOT / "deploy" / "components" / "dashboards" / "dashboards.yaml", done.stdout)
+
+
+@pytest.mark.requires("kubectl")
+def test_the_component_renders_what_the_sidecar_looks_for() -> None:
+    found = [item for item in render(ROOT / "deploy" / "components" / "dashboards") if item["kind"] == "ConfigMap"]
+    assert {(name, text) for item in found for name, text in item["data"].items()} == {
+        (f"{one.name}.json", dashboard_json(one)) for one in DASHBOARDS
+    }
+    for item in found:
+        assert item["metadata"]["labels"]["grafana_dashboard"] == "1"
+        # `kubectl apply` keeps a copy in an annotation, and all of them together have 256 KiB.
+        assert len(json.dumps(item)) < 200 * 1024
 
 
 @pytest.mark.parametrize("name", PANELS_OF_OLD)

@@ -35,6 +35,7 @@ MINIMUM = {
     "ClusterDark",
     "OutboxBacklog",
     "SCMRateLimitLow",
+    "SCMRateLimited",
     "RecordUploadFailing",
     "HelmReleaseRetriesExhausted",
     "RouteDown",
@@ -50,6 +51,11 @@ def exported(*words: str) -> str:
 
 def test_the_local_stack_has_what_is_generated(golden: Golden) -> None:
     golden.check(ROOT / "local" / "rules.yaml", exported())
+
+
+def test_the_component_has_what_is_generated(golden: Golden) -> None:
+    text = exported("--format", "prometheusrule", "-n", "fluxtrail")
+    golden.check(ROOT / "deploy" / "components" / "rules" / "rules.yaml", text)
 
 
 def test_the_alerts_people_expect_are_there() -> None:
