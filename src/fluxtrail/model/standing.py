@@ -30,6 +30,9 @@ class CommitTrail(msgspec.Struct, frozen=True, kw_only=True):
     view: TrailView
     branch: str = ""
     """The one that was followed first, where there are several; empty where none is."""
+    unsure: frozenset[int] = frozenset()
+    """Targets whose verdict may be another one as soon as it is known which commits their syncs carried: the commit has
+    left its branch, and Flux may have applied it before, or something without it since."""
 
 
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +67,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Of SUCCESS: from merged until the last target was done."""
     stuck: BlockerView | None = None
     """Of FAILURE: the speaker is deployed, and this does not get on. None where the delivery itself failed."""
+    is_unsure: bool = False
+    """What is final here may be something else in a moment: syncs that are known are not attributed yet."""
     is_retired: bool = False
     """Of NEUTRAL: it did not get there before the speaker's cluster was taken out of service."""
 
@@ -242,6 +247,7 @@ def _standing(
         done=len(arrived),
         speaker=speaker,
         stuck=find_stuck(speaker) if is_stuck else None,
+        is_unsure=worst.is_final and any(item.target_id in trail.unsure for item in deciding),
         stage=_last_stage(speaker),
         since=speaker.since,
         lead_seconds=_lead_seconds(arrived, judging) if worst is StatusState.SUCCESS else None,

@@ -77,7 +77,9 @@ def failed(cluster: str = "prod-eu", since: float = 30.0, **given: Any) -> Deliv
     return delivery(cluster, "failed", since=moment(since).at, **fields)
 
 
-def trail(*deliveries: DeliveryView, branch: str = "main", **given: Any) -> CommitTrail:
+def trail(
+    *deliveries: DeliveryView, branch: str = "main", unsure: frozenset[int] = frozenset(), **given: Any
+) -> CommitTrail:
     settled = {"deployed", "unaffected", "lost", "abandoned"}
     view = TrailView(
         commit=commit(**given),
@@ -85,7 +87,7 @@ def trail(*deliveries: DeliveryView, branch: str = "main", **given: Any) -> Comm
         deliveries=list(deliveries),
         is_settled=all(item.verdict in settled for item in deliveries),
     )
-    return CommitTrail(view=view, branch=branch)
+    return CommitTrail(view=view, branch=branch, unsure=unsure)
 
 
 class Written(NamedTuple):

@@ -7,10 +7,11 @@ being none (`model/derive.py`). A source commit also goes wherever its exports g
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, except_, select
+from sqlalchemy import Row, except_, select, text
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.commits import commit_views
@@ -27,6 +28,10 @@ from fluxtrail.model.verdict import PendingReason, Verdict, union
 from fluxtrail.model.views import Candidate, DeliveryView, ExportView, TrailView
 
 _C = schema.commits
+
+ATTRIBUTED_WITHIN = timedelta(minutes=10)
+_OFF_BRANCH = frozenset({Verdict.LOST.value, Verdict.DEPLOYED.value})
+"""What becomes of a commit that has left its branch: it came there before, or did not."""
 
 Rows = dict[CommitId, dict[TargetId, DeliveryView]]
 Places = dict[CommitId, dict[Branch, int]]
@@ -59,13 +64,33 @@ async def read_trails(
 ) -> dict[CommitId, CommitTrail]:
     """Return the trails of these commits, with the targets that they do not affect where `is_whole`."""
     found: dict[CommitId, CommitTrail] = {}
+    unattributed = await find_unattributed(session, now)
     for chunk in chunks(list(dict.fromkeys(ids))):
         branches = await find_branches(session, chunk)
         for row in await session.all(select(_C).where(_C.c.id.in_(chunk))):
             trail = _Trail(session, renderer, row, is_whole=is_whole)
             view = await trail.make(Match(row.id), row.sha, now=now, limit_targets=None)
-            found[row.id] = CommitTrail(view=view, branch=branches.get(row.id, ""))
+            unsure = trail.find_unsure(view, unattributed) if unattributed else frozenset[int]()
+            found[row.id] = CommitTrail(view=view, branch=branches.get(row.id, ""), unsure=unsure)
     return found
+
+
+async def find_unattributed(session: Session, now: datetime) -> frozenset[int]:
+    """Return the targets with syncs of which it will be known in a moment what they carried.
+
+    What cannot be read now, or waits for longer than `ATTRIBUTED_WITHIN`, is not waited for.
+    """
+    syncs = schema.syncs.c
+    wanted = (
+        select(syncs.target_id)
+        .distinct()
+        .where(
+            text("attributed_version < version"),
+            syncs.attribution_problem.is_(None),
+            syncs.started_at > now - ATTRIBUTED_WITHIN,
+        )
+    )
+    return frozenset(row.target_id for row in await session.all(wanted))
 
 
 async def read_outlines(session: Session, situation: Situation, ids: Sequence[CommitId]) -> dict[CommitId, Outline]:
@@ -130,13 +155,29 @@ class _Trail:
         self._renderer = renderer
         self._situation = renderer.situation
         self._commit = commit
+        self._places: Places = {}
+        self._carrier_ids: dict[str, CommitId] = {}
+
+    def find_unsure(self, view: TrailView, unattributed: frozenset[int]) -> frozenset[int]:
+        """Return the targets whose verdict a sync that is known may change, for the commit is not on their branch."""
+        return frozenset(
+            item.target_id
+            for item in view.deliveries
+            if item.target_id in unattributed and item.verdict in _OFF_BRANCH and not self._stands(item)
+        )
+
+    def _stands(self, item: DeliveryView) -> bool:
+        decider = self._carrier_ids.get(item.carrier, self._commit.id) if item.carrier else self._commit.id
+        branch = self._situation.branch_of(self._situation.targets[TargetId(item.target_id)])
+        return branch in self._places.get(decider, {})
 
     async def make(self, match: Match, query: str, *, now: Any, limit_targets: int | None) -> TrailView:
         commit = self._commit
         carriers = await self._carriers()
         carrier_ids = [row.id for row in carriers]
         rows = await self._stored(carrier_ids)
-        places = await self._situation.standing([commit.id, *carrier_ids])
+        places = self._places = await self._situation.standing([commit.id, *carrier_ids])
+        self._carrier_ids = {row.sha: row.id for row in carriers}
         deliveries = dict(rows.get(commit.id, {}))
         if self._is_whole:
             await self._add_own(deliveries, places.get(commit.id, {}))

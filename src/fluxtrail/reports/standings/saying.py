@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -25,6 +25,8 @@ FINALS_ONLY = frozenset({RouteKind.GITHUB_DISPATCH, RouteKind.AZURE_DEVOPS_TASK}
 TOGETHER = frozenset({RouteKind.AZURE_DEVOPS_TASK})
 """What waits is one for all environments: the first of them that is there does not speak for the others."""
 DONE = frozenset({StatusState.SUCCESS, StatusState.NEUTRAL})
+UNSURE = timedelta(seconds=2)
+"""How soon to look again at what is final only until syncs that are known are attributed; mostly a second does it."""
 TEST = "test"
 """The environment of a test."""
 FIRST_WORDS = {
@@ -84,7 +86,7 @@ class Speech(msgspec.Struct, frozen=True, kw_only=True):
 
     sayings: tuple[Saying, ...] = ()
     again_at: datetime | None = None
-    """Time alone may change something: a failure that is too young to be told."""
+    """Time alone may change something: a failure that is too young to be told, an end that is not sure yet."""
 
 
 class Compose:
@@ -136,7 +138,11 @@ class Compose:
             sayings = [self._of_environment(id_, standing) for standing in found]
         last = {record.key: record for record in said}
         new = [saying for saying in sayings if self._is_news(saying, last.get(saying.key), now)]
-        return Speech(sayings=tuple(sorted(new, key=_finals_first)), again_at=self._again_at(trail, now))
+        sure = [saying for saying in new if not any(one.is_unsure for one in saying.standings)]
+        turns = [self._again_at(trail, now), now + UNSURE if len(sure) < len(new) else None]
+        return Speech(
+            sayings=tuple(sorted(sure, key=_finals_first)), again_at=min((at for at in turns if at), default=None)
+        )
 
     def test(self, commit: CommitView) -> Saying:
         """Return something to say of a commit that says it is a test."""
