@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from tests.runtime.resource_fleet import Fleet
 from tests.runtime.worlds import NAMESPACE, Cluster, Running, make_environ, make_settings, running, until
 
 from fluxtrail.runtime.settings.settings import Settings
@@ -18,28 +19,6 @@ pytestmark = pytest.mark.timeout(60)
 INFO = "gotk_resource_info"
 ON = {"enabled": True}
 GROUPS = {item.plural: item for item in FLUX_RESOURCES}
-
-
-class Fleet(Cluster):
-    """A cluster whose objects of any Flux kind are written by hand."""
-
-    def create(self, plural: str, name: str, namespace: str = NAMESPACE, **spec: Any) -> None:
-        definition = self.store.catalog.get(plural)
-        if self.store.find("namespaces", namespace) is None:
-            self.store.insert_namespace(namespace)
-        obj = {
-            "apiVersion": f"{definition.group}/{definition.versions[0]}",
-            "kind": definition.kind,
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": spec,
-        }
-        self.store.create(plural, obj)
-
-    def say(self, plural: str, name: str, namespace: str = NAMESPACE, **status: Any) -> None:
-        self.store.patch_status(plural, name, namespace, status)
-
-    def delete(self, plural: str, name: str, namespace: str = NAMESPACE) -> None:
-        self.store.delete(plural, name, namespace)
 
 
 def settings_of(folder: Path, *clusters: Cluster, **resources: Any) -> Settings:

@@ -35,6 +35,8 @@ FLAGS = {
     "exclude_namespaces": "deployment_records.exclude_namespaces",
     "workers": "deployment_records.workers",
     "metrics_port": "deployment_records.metrics_port",
+    "resource_config": "resources.config",
+    "resource_config_file": "resources.config_file",
 }
 """Which setting each flag is."""
 
@@ -90,6 +92,15 @@ def _are_names(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
 @click.option("--exclude-namespaces", "-exclude-namespaces", metavar="A,B", help="No records of these namespaces.")
 @click.option("--workers", "-workers", type=int, help="How many single records are told at once, 1 to 100. Default: 2.")
 @click.option("--metrics-port", "-metrics-port", help="Port for deployment-tracker's metrics alone, such as 9090.")
+@click.option(
+    "--custom-resource-state-config",
+    "resource_config",
+    metavar="YAML",
+    help="Metrics of objects, as kube-state-metrics is told of them: its CustomResourceStateMetrics.",
+)
+@click.option(
+    "--custom-resource-state-config-file", "resource_config_file", metavar="FILE", help="The same, in a file."
+)
 def run(config: Path | None, **flags: Any) -> None:
     """Follow clusters and answer where each commit is."""
     from fluxtrail.model.errors import ConfigError, FluxtrailError

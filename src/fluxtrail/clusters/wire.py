@@ -24,6 +24,8 @@ class Identified(msgspec.Struct):
 
 def is_identified(shape: type[Any]) -> bool:
     """Whether a shape's own `metadata` has all that `ObjectMeta` has, so that one decoding gives both."""
+    if not issubclass(shape, msgspec.Struct):
+        return False  # bytes, say, that are decoded later
     own = next((field.type for field in fields(shape) if field.name == "metadata"), None)
     if not (isinstance(own, type) and issubclass(own, msgspec.Struct)):
         return False

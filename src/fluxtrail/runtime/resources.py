@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from pathlib import Path
 
 import structlog
 
 from fluxtrail.clusters.connection import Connection
-from fluxtrail.clusters.incluster import own_namespace
-from fluxtrail.clusters.subjects import Subject
-from fluxtrail.clusters.watcher import Watcher
-from fluxtrail.model.observation import Observation, Unavailable
+from fluxtrail.model.errors import ConfigError
 from fluxtrail.reports.resource_metrics.blocks import Block
-from fluxtrail.reports.resource_metrics.configuration import Resource
+from fluxtrail.reports.resource_metrics.configuration import Resource, SampledMetric
 from fluxtrail.reports.resource_metrics.flux import Extra, flux_resources
-from fluxtrail.reports.resource_metrics.rendering import CLUSTER_LABEL, Lines, Renderer
+from fluxtrail.reports.resource_metrics.rendering import CLUSTER_LABEL, Renderer
+from fluxtrail.reports.resource_metrics.sampling import Refusal
 from fluxtrail.reports.resource_metrics.selection import Rules, Shard
 from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries
+from fluxtrail.reports.resource_metrics.user_file import UserResource, parse_configuration
+from fluxtrail.runtime.kind_streams import KindStream
+from fluxtrail.runtime.settings.resources import ResourcesSetting
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.stream_state import StreamState
+from fluxtrail.runtime.user_kinds import UserKinds
 from fluxtrail.trail.ports import Clock
 from fluxtrail.web.measures import Kind, Measure
 
 log = structlog.get_logger(__name__)
-
-STREAM_PREFIX = "resources/"
-"""Of these streams' names in status, readiness and `fluxtrail_watch_*`: the follower watches the same kinds."""
 
 
 class Resources:
@@ -41,24 +42,41 @@ class Resources:
         self._rules = Rules(keep=chosen.keep, drop=chosen.drop)
         self._shard = Shard(chosen.shard, chosen.total_shards)
         self._has_several = len(settings.contexts) > 1
-        self._resources = flux_resources(
-            labels=chosen.labels,
-            extras={Extra(name) for name in chosen.extra_labels},
-            prefix=chosen.prefix,
-            without=chosen.without_labels,
+        self._refusals = _Refusals()
+        self._entries = _user_entries(chosen)
+        self._resources = (
+            flux_resources(
+                labels=chosen.labels,
+                extras={Extra(name) for name in chosen.extra_labels},
+                prefix=chosen.prefix,
+                without=chosen.without_labels,
+            )
+            if self._entries is None
+            else ()
         )
 
     def streams(self, cluster: str) -> ResourceStreams:
         """Return what watches the cluster so named."""
-        # One cluster's series have exactly the labels that kube-state-metrics' have.
-        fixed = {CLUSTER_LABEL: cluster} if self._has_several else {}
-        return ResourceStreams(
-            cluster,
-            resources=self._resources,
-            renderers={
-                resource.kind: Renderer(resource, fixed=fixed, rules=self._rules, shard=self._shard)
-                for resource in self._resources
-            },
+        open_stream = partial(self._open_stream, cluster)
+        user = None
+        if self._entries is not None:
+            user = UserKinds(self._entries, open_stream, cluster=cluster, clock=self._clock)
+        fixed = [open_stream(resource.kind, resource) for resource in self._resources]
+        return ResourceStreams(cluster, fixed=fixed, user=user)
+
+    def _open_stream(self, cluster: str, name: str, resource: Resource) -> KindStream:
+        renderer = Renderer(
+            resource,
+            # One cluster's series have exactly the labels that kube-state-metrics' have.
+            fixed={CLUSTER_LABEL: cluster} if self._has_several else {},
+            rules=self._rules,
+            shard=self._shard,
+            on_refusal=partial(self._refusals.note, cluster, resource),
+        )
+        return KindStream(
+            name,
+            cluster=cluster,
+            renderer=renderer,
             series=self._series,
             namespaces=self._settings.resources.namespaces,
             fallback=self._settings.namespaces or _one(self._settings.runtime_namespace),
@@ -78,105 +96,103 @@ class Resources:
             "Series of Flux's objects that are left out, because there would be more than the setting max_series.",
             [(kind, kind.over_budget) for kind in kinds],
         )
+        yield self._refusals.measure()
 
 
 class ResourceStreams:
-    """One cluster's. `follow` it for as long as its connection is good.
+    """One cluster's. `follow` it for as long as its connection is good."""
 
-    Attributes:
-        states: how each kind's stream stands, by its name.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        resources: Sequence[Resource],
-        renderers: Mapping[str, Renderer],
-        series: ResourceSeries,
-        namespaces: tuple[str, ...],
-        fallback: tuple[str, ...],
-        clock: Clock,
-    ) -> None:
+    def __init__(self, name: str, *, fixed: Sequence[KindStream], user: UserKinds | None) -> None:
         """Args:
         name: of the cluster, for people.
-        namespaces: only these; all where empty.
-        fallback: instead of the whole cluster, where that may not be read; the own namespace where empty.
+        fixed: the kinds that are known beforehand.
+        user: those that a user's configuration means.
         """
         self._name = name
-        self._renderers = renderers
-        self._series = series
-        self._namespaces = namespaces
-        self._fallback = fallback
-        self._clock = clock
-        self._kinds = [
-            KindSeries(resource, cluster=name, budget=series.budget, now=clock.now) for resource in resources
-        ]
-        for kind in self._kinds:
-            series.add(kind)
-        self.states = {
-            name: StreamState(kind=name) for name in (STREAM_PREFIX + resource.kind for resource in resources)
-        }
+        self._fixed = fixed
+        self._user = user
+
+    @property
+    def states(self) -> Mapping[str, StreamState]:
+        """How each kind's stream stands, by its name."""
+        known = {stream.state.kind: stream.state for stream in self._fixed}
+        return {**known, **self._user.states} if self._user is not None else known
 
     async def follow(self, connection: Connection) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for kind in self._kinds:
-                group.create_task(self._watch(connection, kind), name=f"{self._name}/resources/{kind.resource.kind}")
+            for stream in self._fixed:
+                group.create_task(stream.watch(connection), name=f"{self._name}/{stream.state.kind}")
+            if self._user is not None:
+                group.create_task(self._user.follow(connection), name=f"{self._name}/resources")
 
-    async def _watch(self, connection: Connection, kind: KindSeries) -> None:
-        """Watch a kind; where the whole cluster is forbidden, the namespaces that were meant, or the own one."""
-        namespaces = self._namespaces
-        state = self.states[STREAM_PREFIX + kind.resource.kind]
-        while True:
-            watcher: Watcher[Lines] = Watcher(connection, self._subject(kind, namespaces), clock=self._clock)
-            state.stats = watcher.stats
-            kind.begin()
-            try:
-                await watcher.run(self._emitter(kind, state, may_fall_back=not namespaces))
-            except _ForbiddenError:
-                namespaces = self._fallback or (own_namespace() or connection.namespace or "default",)
-                log.warning(
-                    "cluster-wide watch forbidden, metrics of some namespaces",
-                    cluster=self._name,
-                    kind=kind.resource.kind,
-                    namespaces=list(namespaces),
-                )
 
-    def _subject(self, kind: KindSeries, namespaces: tuple[str, ...]) -> Subject[Lines]:
-        renderer = self._renderers[kind.resource.kind]
-        return Subject(
-            group=kind.resource.group,
-            kind=kind.resource.kind,
-            versions=kind.resource.versions,
-            wire=renderer.wire,
-            project=renderer.project,
-            namespaces=namespaces,
+class _Refusals:
+    """What gave no series, counted; each cause is said once for each metric of each kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._said: set[tuple[str, str, str, Refusal]] = set()
+
+    def note(self, cluster: str, resource: Resource, metric: SampledMetric, refusal: Refusal, name: str) -> None:
+        self._counts[cluster, resource.kind, refusal.value] += 1
+        cause = (cluster, f"{resource.kind}.{resource.versions}.{resource.group}", metric.family.name, refusal)
+        if cause in self._said:
+            return
+        self._said.add(cause)
+        is_quiet = metric.is_quiet or refusal is Refusal.MISSING
+        (log.debug if is_quiet else log.warning)(
+            "an object gives no series",
+            cluster=cluster,
+            kind=resource.kind,
+            object=name,
+            metric=metric.family.name,
+            reason=refusal.value,
         )
 
-    def _emitter(self, kind: KindSeries, state: StreamState, *, may_fall_back: bool) -> Any:
-        async def emit(batch: Sequence[Observation[Lines]]) -> None:
-            if may_fall_back and any(isinstance(item, Unavailable) and item.reason == "forbidden" for item in batch):
-                raise _ForbiddenError
-            self._series.observe(kind, batch)
-            state.note(batch)
-
-        return emit
-
-
-class _ForbiddenError(Exception):
-    """Ends a cluster-wide watch that is not allowed."""
+    def measure(self) -> Measure:
+        return Measure(
+            name="fluxtrail_resource_refusals",
+            help="What a metric of the user's configuration found in an object and could make no series of.",
+            kind=Kind.COUNTER,
+            labels=("cluster", "kind", "reason"),
+            values=[(labels, float(count)) for labels, count in self._counts.items()],
+        )
 
 
 def _one(namespace: str | None) -> tuple[str, ...]:
     return (namespace,) if namespace else ()
 
 
+def _user_entries(setting: ResourcesSetting) -> tuple[UserResource, ...] | None:
+    """Return what a user's configuration states; None where there is none.
+
+    Raises:
+        ConfigError: it cannot be read, or something is wrong with it.
+    """
+    if setting.config:
+        return parse_configuration(setting.config, subject="setting resources.config")
+    if not setting.config_file:
+        return None
+    path = Path(setting.config_file)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", subject=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("is no text in UTF-8", subject=str(path)) from error
+    return parse_configuration(text, subject=str(path))
+
+
 def _by_kind(name: str, text: str, counts: Iterable[tuple[KindSeries, int]]) -> Measure:
+    """Kinds of one name in several groups or versions count together."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for kind, count in counts:
+        totals[kind.cluster, kind.resource.kind] += count
     return Measure(
         name=name,
         help=text,
         kind=Kind.GAUGE,
         labels=("cluster", "kind"),
-        values=[((kind.cluster, kind.resource.kind), float(count)) for kind, count in counts],
+        values=[(labels, float(count)) for labels, count in totals.items()],
     )

@@ -10,6 +10,7 @@ import msgspec
 
 from fluxtrail.model.redaction import redact_url
 from fluxtrail.reports.resource_metrics.paths import Path, find
+from fluxtrail.reports.resource_metrics.sampling import Each, LabelPaths
 
 INFO_SUFFIX = "_info"
 
@@ -17,6 +18,9 @@ INFO_SUFFIX = "_info"
 class FamilyType(StrEnum):
     INFO = "info"
     """One series, always 1: what matters is in its labels."""
+    GAUGE = "gauge"
+    STATE_SET = "stateset"
+    """One series for each state, 1 for the present one. The state is in a label of the family's own name."""
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,8 +89,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     def head(self, *, is_openmetrics: bool) -> bytes:
         """Return its HELP and TYPE. Text 0.0.4 has no type for infos, and OpenMetrics names them without the suffix."""
         name, kind = self.name, "gauge"
-        if is_openmetrics and name.endswith(INFO_SUFFIX):
+        if is_openmetrics and self.type is FamilyType.INFO and name.endswith(INFO_SUFFIX):
             name, kind = name.removesuffix(INFO_SUFFIX), self.type.value
+        elif is_openmetrics and self.type is FamilyType.STATE_SET:
+            kind = self.type.value
         text = self.help.replace("\\", r"\\").replace("\n", r"\n")
         if is_openmetrics:
             text = text.replace('"', r"\"")
@@ -99,6 +105,28 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     family: Family
     labels: tuple[Label, ...]
 
+    def reads(self) -> set[Path]:
+        """Return all that must be known of an object."""
+        return {path for label in self.labels for path in label.reads()}
+
+
+class SampledMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """What one kind has of a family, as a user's configuration states it: any number of samples an object.
+
+    A label of a sample wins over `labels`, and these over `common`.
+    """
+
+    family: Family
+    common: dict[str, str]
+    labels: LabelPaths
+    each: Each
+    is_quiet: bool = False
+    """What cannot be read is no warning."""
+
+    def reads(self) -> set[Path]:
+        """Return all that must be known of an object."""
+        return self.labels.reads() | self.each.reads()
+
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """One kind, and what is said of its objects."""
@@ -107,6 +135,6 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     plural: str
     """As rights and `?resources=` name it."""
-    metrics: tuple[Metric, ...]
+    metrics: tuple[Metric | SampledMetric, ...]
     versions: tuple[str, ...] = ()
     """Best first; without any, the one that the server prefers."""

@@ -5,8 +5,11 @@ Source: kube-state-metrics, docs/metrics/extend/customresourcestate-metrics.md, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+from fluxtrail.reports.resource_metrics.numbers import to_number
 
 Path = tuple[str, ...]
 """A map's key (or `"key=value"`: `value`, if that is what it has), a list's index (`"0"`, `"-1"`), or `"[key=value]"`:
@@ -14,6 +17,7 @@ the first element whose `key` is `value`."""
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+_INDEX = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def find(value: Any, path: Sequence[str]) -> Any:
@@ -28,22 +32,29 @@ def find(value: Any, path: Sequence[str]) -> Any:
     return value
 
 
+def is_lookup(step: str) -> bool:
+    """Whether a step looks for an element, or means to: without a `=` it is a mistake."""
+    return len(step) > 1 and step.startswith("[") and step.endswith("]")
+
+
 def lookup_of(step: str) -> tuple[str, str] | None:
     """Return key and value of a step that looks for an element; None for any other step."""
-    if not (step.startswith("[") and step.endswith("]")):
+    if not is_lookup(step):
         return None
     key, separator, value = step[1:-1].partition("=")
     return (key, value) if separator else None
 
 
 def is_index(step: str) -> bool:
-    return step.removeprefix("-").isascii() and step.removeprefix("-").isdigit()
+    return _INDEX.fullmatch(step) is not None
 
 
 def _in_map(items: dict[str, Any], step: str) -> Any:
-    """`k=v` is the value of `k` where that is `v`; else a key of this very name."""
+    """`k=v` is the value of `k` where that is `v`; else a key of this very name. A list's lookup finds nothing here."""
+    if is_lookup(step):
+        return None
     key, _, value = step.partition("=")
-    return value if items.get(key) == value else items.get(step)
+    return value if "=" not in value and items.get(key) == value else items.get(step)
 
 
 def _in_list(items: list[Any], step: str) -> Any:
@@ -58,14 +69,15 @@ def _in_list(items: list[Any], step: str) -> Any:
 
 
 def _is(candidate: Any, wanted: str) -> bool:
-    """Whether a value is what a configuration calls it: as text, as a number, or as a truth value."""
-    if isinstance(candidate, str):
-        return candidate == wanted
-    if isinstance(candidate, bool):
-        return wanted in (_TRUE if candidate else _FALSE)
-    if isinstance(candidate, int | float):
-        try:
-            return float(wanted) == candidate
-        except ValueError:
-            return False
-    return False
+    """Whether a value is what a configuration calls it: the same text, the same number, or the same truth value.
+
+    What counts as a number is what counts as one in a gauge: `[status=1]` finds a status "True".
+    """
+    if candidate == wanted and isinstance(candidate, str):
+        return True
+    try:
+        if to_number(candidate) == to_number(wanted):
+            return True
+    except ValueError:
+        pass
+    return isinstance(candidate, bool) and wanted in (_TRUE if candidate else _FALSE)

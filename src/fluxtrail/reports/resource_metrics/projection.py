@@ -6,20 +6,29 @@ than its paths suppose, that part is decoded whole: labels are then found, or mi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import GenericAlias
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 
+from fluxtrail.clusters.deep import decode_deep
 from fluxtrail.clusters.wire import ObjectMeta
 from fluxtrail.reports.resource_metrics.paths import Path, is_index, lookup_of
 
-_Tree = dict[str, Any]
+Tree = dict[str, Any]
 """Step → what is read below it; nothing below a step that is read whole."""
 _IDENTITY = {"name": "name", "namespace": "namespace", "uid": "uid", "resourceVersion": "resource_version"}
 _NOTHING = b""
+_any = msgspec.json.Decoder(Any)
 _typed_dict: Any = TypedDict
+
+
+class Identity(NamedTuple):
+    name: str
+    namespace: str
+    uid: str
 
 
 class Projection:
@@ -30,7 +39,7 @@ class Projection:
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        tree = _tree(paths)
+        tree = tree_of(paths)
         metadata = {step: below for step, below in tree.pop("metadata", {}).items() if step not in _IDENTITY}
         for known in ("apiVersion", "kind"):
             tree.pop(known, None)
@@ -40,12 +49,15 @@ class Projection:
         version = ("api_version", str | None, msgspec.field(default=None, name="apiVersion"))
         self.wire: type[Any] = msgspec.defstruct("WireResource", [("metadata", meta), version, *self._parts.fields()])
 
-    def read(self, wire: Any) -> dict[str, Any]:
-        """Return the object as decoded JSON, without what nothing asks for.
+    def open(self, wire: Any) -> tuple[Identity, Callable[[], dict[str, Any]]]:
+        """Return whose object it is, and what reads the rest as decoded JSON, without what nothing asks for.
 
-        Raises:
-            msgspec.DecodeError: a part cannot be read at all.
+        That raises msgspec.DecodeError where a part cannot be read at all.
         """
+        meta = wire.metadata
+        return Identity(meta.name or "", meta.namespace or "", meta.uid or ""), partial(self._read, wire)
+
+    def _read(self, wire: Any) -> dict[str, Any]:
         meta = wire.metadata
         identity = {key: getattr(meta, field) for key, field in _IDENTITY.items()}
         return {
@@ -58,37 +70,40 @@ class Projection:
 class _Parts:
     """The fields of one Struct that are kept as bytes until they are decoded."""
 
-    def __init__(self, tree: _Tree) -> None:
-        self._decoders = {
-            f"part_{number}": (step, msgspec.json.Decoder(_type(below)))
-            for number, (step, below) in enumerate(tree.items())
-        }
+    def __init__(self, tree: Tree) -> None:
+        self._shapes = {f"part_{number}": (step, Shape(below)) for number, (step, below) in enumerate(tree.items())}
 
     def fields(self) -> list[tuple[str, Any, Any]]:
         empty = msgspec.Raw(_NOTHING)
         return [
-            (field, msgspec.Raw, msgspec.field(default=empty, name=step)) for field, (step, _) in self._decoders.items()
+            (field, msgspec.Raw, msgspec.field(default=empty, name=step)) for field, (step, _) in self._shapes.items()
         ]
 
     def read(self, wire: Any) -> dict[str, Any]:
         found = {}
-        for field, (step, decoder) in self._decoders.items():
+        for field, (step, shape) in self._shapes.items():
             raw: msgspec.Raw = getattr(wire, field)
             if raw:
-                found[step] = _decode(decoder, raw)
+                found[step] = shape.decode(raw)
         return found
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw) -> Any:
-    try:
-        return decoder.decode(raw)
-    except msgspec.ValidationError:
-        return msgspec.json.decode(raw)
+class Shape:
+    """What is read of one value: what is at the paths of a tree, or everything where it is no such thing."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._decoder = msgspec.json.Decoder(_type(tree))
+
+    def decode(self, raw: msgspec.Raw) -> Any:
+        try:
+            return decode_deep(self._decoder, raw)
+        except msgspec.ValidationError:
+            return decode_deep(_any, raw)
 
 
-def _tree(paths: Iterable[Path]) -> _Tree:
+def tree_of(paths: Iterable[Path]) -> Tree:
     """Return all paths as one tree. A path that ends where another goes on is read whole, and so are both."""
-    tree: _Tree = {}
+    tree: Tree = {}
     whole: list[Path] = []
     for path in sorted(set(paths), key=len):
         if any(path[: len(above)] == above for above in whole):
@@ -100,7 +115,7 @@ def _tree(paths: Iterable[Path]) -> _Tree:
     return tree
 
 
-def _type(tree: _Tree) -> Any:
+def _type(tree: Tree) -> Any:
     """Return the type of what is read below a step."""
     if not tree:
         return Any
@@ -113,9 +128,9 @@ def _type(tree: _Tree) -> Any:
     return _typed_dict("Part", {step: _type(below) for step, below in tree.items()}, total=False) | None
 
 
-def _element(tree: _Tree) -> _Tree:
+def _element(tree: Tree) -> Tree:
     """Return what is read of an element of a list; nothing where some element is read whole."""
-    merged: _Tree = {}
+    merged: Tree = {}
     for step, below in tree.items():
         if not below:
             return {}
@@ -125,14 +140,9 @@ def _element(tree: _Tree) -> _Tree:
     return merged
 
 
-def _merge(into: _Tree, tree: _Tree) -> None:
+def _merge(into: Tree, tree: Tree) -> None:
     for step, below in tree.items():
         if step in into and not (into[step] and below):
             into[step] = {}
         else:
             _merge(into.setdefault(step, {}), below)
-
-
-def paths_of(labels: Sequence[Any]) -> set[Path]:
-    """Return all that labels read."""
-    return {path for label in labels for path in label.reads()}

@@ -1,0 +1,142 @@
+"""The kinds that a user's configuration means, as one cluster serves them: found, watched, and let go when they go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import structlog
+
+from fluxtrail.clusters.connection import Connection
+from fluxtrail.clusters.discovery import Resource as Served
+from fluxtrail.clusters.served import served_kinds
+from fluxtrail.model.errors import AuthError, FluxtrailError
+from fluxtrail.reports.resource_metrics.configuration import Resource
+from fluxtrail.reports.resource_metrics.series import MISSING_GRACE
+from fluxtrail.reports.resource_metrics.user_file import ANY, Kinds, UserResource
+from fluxtrail.runtime.kind_streams import STREAM_PREFIX, KindStream
+from fluxtrail.runtime.stream_state import StreamState
+from fluxtrail.trail.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+DISCOVERY_SECONDS = 10.0
+"""How often it is asked what is served. It takes one small answer for each group, and one for each of its versions."""
+TIMEOUT_SECONDS = 30.0
+
+
+class _Kind(NamedTuple):
+    group: str
+    version: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.version}{'.' if self.group else ''}{self.group}"
+
+
+class UserKinds:
+    """One cluster's. `follow` it for as long as its connection is good; what it found outlives that.
+
+    Args:
+        entries: of the configuration; where two mean one kind, the later one counts.
+        open_stream: makes the stream of that name.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[UserResource],
+        open_stream: Callable[[str, Resource], KindStream],
+        *,
+        cluster: str,
+        clock: Clock,
+    ) -> None:
+        self._open_stream = open_stream
+        self._cluster = cluster
+        self._clock = clock
+        self._by_group: defaultdict[str, list[UserResource]] = defaultdict(list)
+        for entry in entries:
+            self._by_group[entry.kinds.group].append(entry)
+        self._discovery = StreamState(kind=f"{STREAM_PREFIX}discovery", has_listed=not entries)
+        self._streams: dict[_Kind, KindStream] = {}
+        self._missing_since: dict[_Kind, datetime] = {}
+        self._asked: set[str] = set()
+        self._unserved: set[Kinds] = set()
+
+    @property
+    def states(self) -> Mapping[str, StreamState]:
+        """How the search stands, and each kind that was found, by the streams' names."""
+        return {state.kind: state for state in (self._discovery, *(each.state for each in self._streams.values()))}
+
+    async def follow(self, connection: Connection) -> None:
+        """Look for what is served, again and again, and watch it, until cancelled."""
+        watches: dict[_Kind, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for asked in self._by_group:
+                    await self._look(connection, asked)
+                for kind in [kind for kind in watches if kind not in self._streams]:
+                    watches.pop(kind).cancel()
+                for kind, stream in self._streams.items():
+                    if kind not in watches:
+                        watches[kind] = group.create_task(
+                            stream.watch(connection), name=f"{self._cluster}/resources/{kind}"
+                        )
+                await self._clock.sleep(DISCOVERY_SECONDS)
+
+    async def _look(self, connection: Connection, group: str) -> None:
+        """Find out what there is of one group; where the server cannot say, all stays as it was."""
+        entries = self._by_group[group]
+        versions = {entry.kinds.version for entry in entries}
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                served = await served_kinds(connection, group, () if ANY in versions else versions)
+        except (FluxtrailError, TimeoutError) as error:
+            self._discovery.state = "forbidden" if isinstance(error, AuthError) else "unreachable"
+            self._discovery.message = f"what is served of the group {group or 'core'} cannot be asked: {error}"
+            return
+        self._take(group, self._meant(entries, served))
+        self._asked.add(group)
+        if len(self._asked) == len(self._by_group):
+            self._discovery.state, self._discovery.message, self._discovery.has_listed = "current", "", True
+            self._discovery.current_at = self._clock.now()
+
+    def _meant(self, entries: Sequence[UserResource], served: Sequence[Served]) -> dict[_Kind, Resource]:
+        found: dict[_Kind, Resource] = {}
+        for entry in entries:
+            matches = [each for each in served if entry.kinds.match(each.version, each.kind)]
+            self._note(entry.kinds, is_served=bool(matches))
+            for each in matches:
+                found[_Kind(each.group, each.version, each.kind)] = entry.resource(
+                    version=each.version, kind=each.kind, plural=each.plural
+                )
+        return found
+
+    def _take(self, group: str, found: Mapping[_Kind, Resource]) -> None:
+        for kind, resource in found.items():
+            self._missing_since.pop(kind, None)
+            if kind not in self._streams:
+                self._streams[kind] = self._open_stream(str(kind), resource)
+        now = self._clock.now()
+        for kind in [kind for kind in self._streams if kind.group == group and kind not in found]:
+            # An API server that starts up says for a moment that it knows no custom resource.
+            if now - self._missing_since.setdefault(kind, now) >= MISSING_GRACE:
+                del self._missing_since[kind]
+                self._streams.pop(kind).drop()
+
+    def _note(self, kinds: Kinds, *, is_served: bool) -> None:
+        """Say once that there is nothing of an entry."""
+        if is_served:
+            self._unserved.discard(kinds)
+        elif kinds not in self._unserved:
+            self._unserved.add(kinds)
+            log.warning(
+                "nothing that a configuration of resource metrics names is served",
+                cluster=self._cluster,
+                group=kinds.group,
+                version=kinds.version,
+                kind=kinds.kind,
+                remedy="install its CRD, or state the version that is served, or *",
+            )
