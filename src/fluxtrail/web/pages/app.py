@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 from litestar.response import Redirect
 
 from fluxtrail.web.pages.assets import URL, assets
@@ -22,7 +22,9 @@ _KEPT_SECONDS = 365 * 86400
 
 
 @get(f"{URL}/{{name:path}}", include_in_schema=False, sync_to_thread=False)
-def get_asset(request: AnyRequest, name: str, *, v: str | None = None) -> Response[bytes]:
+def get_asset(
+    request: AnyRequest, name: Annotated[str, PathParameter()], *, v: Annotated[str | None, QueryParameter()] = None
+) -> Response[bytes]:
     """An address with the right `v` is kept for ever: other content has another one."""
     found = assets().get(name.lstrip("/"))
     if found is None:
@@ -36,7 +38,9 @@ def get_asset(request: AnyRequest, name: str, *, v: str | None = None) -> Respon
 
 
 @get("/theme", include_in_schema=False, sync_to_thread=False)
-def set_theme(to: str, *, back: Annotated[str, QueryParameter(max_length=4096)] = "/") -> Response[Any]:
+def set_theme(
+    to: Annotated[str, QueryParameter()], *, back: Annotated[str, QueryParameter(max_length=4096)] = "/"
+) -> Response[Any]:
     """The switch of colours, for who has no scripts: a cookie, and back to where it was asked."""
     if to not in THEMES:
         raise invalid("to", to, f"use one of {', '.join(THEMES)}")
