@@ -167,6 +167,20 @@ class TestRotation:
         assert (await post("/hooks/flux", other, signed(other, "the secret that takes its place"))).status == 202
         assert len(await kept()) == 2
 
+    async def test_while_a_secret_is_rotated_both_count(self, post: Post, kept: Kept, world: World, file: Path) -> None:
+        new = "the secret that takes its place"
+        file.write_text(f"{new}\n\n {PROD_SECRET}\r\n")
+        world.hands.seconds += 2
+        bodies = [flux("one"), flux("two"), flux("three")]
+        assert (await post("/hooks/flux", bodies[0], signed(bodies[0]))).status == 202
+        assert (await post("/hooks/flux", bodies[1], signed(bodies[1], new))).status == 202
+        assert (await post("/hooks/flux", bodies[2], signed(bodies[2], f"{new}\n"))).status == 401
+        assert {notice.sender for notice in await kept()} == {"prod"}
+        file.write_text(f"{new}\n")
+        world.hands.seconds += 2
+        assert (await post("/hooks/flux", bodies[2], signed(bodies[2]))).status == 401
+        assert (await post("/hooks/flux", bodies[2], signed(bodies[2], new))).status == 202
+
     async def test_a_file_that_is_away_changes_nothing(self, post: Post, world: World, file: Path) -> None:
         file.unlink()
         world.hands.seconds += 2
@@ -177,6 +191,12 @@ class TestRotation:
     ("senders", "message"),
     [
         ([Sender(name="a", secret="short")], "a: its secret has 5 characters, at least 16"),
+        ([Sender(name="a", secret=f"{'x' * 16}\nshort")], "a: its secret has 5 characters, at least 16"),
+        (
+            [Sender(name="a", secret="\n".join(f"secret number {number:04}" for number in range(6)))],
+            "a: it has 6 secrets",
+        ),
+        ([Sender(name="a", secret=" \n ")], "a: it has 0 secrets"),
         ([Sender(name="a")], "a: give it either secret_file or secret"),
         ([Sender(name="a", secret="x" * 16, secret_file=Path("/x"))], "a: give it either"),
         ([Sender(name="a", secret_file=Path("/does/not/exist"))], "cannot be read"),
