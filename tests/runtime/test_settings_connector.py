@@ -217,6 +217,33 @@ def test_an_own_route_of_the_same_name_takes_its_place(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "routes: [{name: mine, to: github_status}]",
+        "routes: [{name: mine, to: github_status, repositories: ['github.com/acme/*'], commits: manifests}]",
+    ],
+)
+def test_an_own_route_that_would_write_the_same_statuses_is_refused_by_name(stated: str, tmp_path: Path) -> None:
+    said = refusal(GITHUB, tmp_path, stated)
+    assert "setting routes" in said
+    assert "'mine' and 'gitops-connector' would overwrite each other's statuses" in said
+    assert "GITOPS_APP_URL" in said
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "routes: [{name: mine, to: github_status, context: 'mine/{{ environment }}'}]",
+        "routes: [{name: mine, to: github_status, repositories: [github.com/acme/other]}]",
+        "routes: [{name: mine, to: github_deployment}]",
+    ],
+)
+def test_own_routes_beside_the_connectors_are_welcome(stated: str, tmp_path: Path) -> None:
+    found = load(GITHUB, tmp_path, stated)
+    assert [route.name for route in found.routes] == ["mine", "gitops-connector", "gitops-connector-dispatch"]
+
+
 def subscribers(folder: Path, **files: str) -> None:
     """A mounted ConfigMap: the files are links into a hidden folder, which is swapped when it changes."""
     mounted = folder / "subscribers"

@@ -24,7 +24,7 @@ from pydantic_settings import (
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.notices import Hook
 from fluxtrail.model.redaction import redact
-from fluxtrail.runtime.settings.connector import Connector, read_connector
+from fluxtrail.runtime.settings.connector import SWITCH, Connector, read_connector
 from fluxtrail.runtime.settings.hooks import HooksSetting
 from fluxtrail.runtime.settings.records import DeploymentRecordsSetting, check_records
 from fluxtrail.runtime.settings.resources import ResourcesSetting
@@ -211,7 +211,11 @@ def _check_watch(settings: Settings) -> None:
 
 
 def _add_connector(settings: Settings, connector: Connector) -> Settings:
-    """Return the settings with what gitops-connector's variables come to; what is stated stays, and wins."""
+    """Return the settings with what gitops-connector's variables come to; what is stated stays, and wins.
+
+    Raises:
+        ConfigError: both would write the same statuses.
+    """
     own = {route.name for route in settings.routes}
     hosts = {forge.host for forge in settings.forges}
     forges = [ForgeHostSetting.model_validate(forge) for forge in connector.forges if forge["host"] not in hosts]
@@ -220,11 +224,24 @@ def _add_connector(settings: Settings, connector: Connector) -> Settings:
         "credentials": (*settings.credentials, *connector.credentials),
         "forges": (*settings.forges, *forges),
     }
+    _check_together(update["routes"])
     if not settings.gitops_connector.app_url:
         update["gitops_connector"] = settings.gitops_connector.model_copy(update={"app_url": connector.app_url})
     if "listen" not in settings.hooks.model_fields_set:
         update["hooks"] = settings.hooks.model_copy(update={"listen": connector.listen})
     return settings.model_copy(update=update)
+
+
+def _check_together(routes: tuple[RouteSetting, ...]) -> None:
+    """Raises ConfigError where a route that the variables make, and one that is stated, get into each other's way."""
+    try:
+        check_routes(routes)
+    except ValueError as exc:
+        raise ConfigError(
+            f"{exc}; those that begin with 'gitops-connector' come of that tool's variables ({SWITCH} and "
+            "those beside it): leave out one of the two, or give the stated one the other's name to take its place",
+            subject="setting routes",
+        ) from exc
 
 
 class _Enabled(BaseModel):
