@@ -6,6 +6,7 @@ The parent sends one JSON command a line (`{"do": …}`), the child answers each
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from fluxtrail.simulator.statuses import Conditions
 
 KUSTOMIZATIONS, SOURCES = "kustomizations", "gitrepositories"
 HISTORY = 200_000
+STRIDE = 7919
 Answer = dict[str, Any]
 
 
@@ -69,6 +71,7 @@ class Servers:
 
     def __init__(self) -> None:
         self._servers: dict[str, ApiServer] = {}
+        self._churning: asyncio.Task[None] | None = None
 
     async def start(self, kubeconfig: str, contexts: list[str]) -> Answer:
         for index, name in enumerate(contexts):
@@ -127,6 +130,34 @@ class Servers:
             store.patch_status(KUSTOMIZATIONS, name, objects.NAMESPACE, {"lastHandledReconcileAt": f"{number:09d}"})
             await _until(began + (number + 1) / per_second)
         return {"seconds": time.monotonic() - began}
+
+    async def revise(self, context: str, number: int, revision: str) -> Answer:
+        """Let one Kustomization apply a revision; answers with the moment before it, as `time.perf_counter` has it."""
+        at = time.perf_counter()
+        self._revise(context, number, revision)
+        return {"at": at}
+
+    async def churn(self, context: str, objects_count: int, per_second: float) -> Answer:
+        """Let Kustomizations all over apply ever new revisions, in an even rhythm, until `calm`."""
+
+        async def change() -> None:
+            began = time.monotonic()
+            for turn in itertools.count():
+                self._revise(context, turn * STRIDE % objects_count, f"main@sha1:{turn:040x}")
+                await _until(began + (turn + 1) / per_second)
+
+        self._churning = asyncio.create_task(change(), name="churn")
+        return {}
+
+    async def calm(self) -> Answer:
+        if self._churning is not None:
+            self._churning.cancel()
+            await asyncio.wait([self._churning])
+        return {}
+
+    def _revise(self, context: str, number: int, revision: str) -> None:
+        status = {"lastAppliedRevision": revision}
+        self._servers[context].store.patch_status(KUSTOMIZATIONS, objects.name_of(number), objects.NAMESPACE, status)
 
     async def deliver(
         self,
