@@ -81,6 +81,15 @@ async def test_a_crowd_of_hints_costs_one_look_and_one_connection(desk: Desk) ->
     assert (desk.watcher.looks, desk.watcher.renewals) == (["one", "two"], 2)
 
 
+@pytest.mark.parametrize("kind", ["Kustomization", "HelmRelease", "GitRepository", "OCIRepository"])
+async def test_whatever_is_watched_is_looked_at_once_where_its_watch_is_silent(desk: Desk, kind: str) -> None:
+    assert kind in {item.kind for item in KINDS}
+    desk.looks.watches(kind, desk.watcher)
+    desk.hint("one", kind=kind)
+    await desk.rest()
+    assert (desk.watcher.looks, desk.watcher.renewals) == (["one"], 1)
+
+
 async def test_a_stream_that_brought_something_is_alive(desk: Desk) -> None:
     desk.watcher.stats.last_byte_at = desk.clock.now()
     desk.hint("one")

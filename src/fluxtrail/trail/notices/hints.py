@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from fluxtrail.model.errors import WireError
@@ -14,9 +15,13 @@ from fluxtrail.model.notices import (
     PullRequestNotice,
     PushNotice,
 )
-from fluxtrail.model.records import RepositoryId
+from fluxtrail.model.records import RepositoryId, TargetRecord
 from fluxtrail.model.repository import parse_repository
+from fluxtrail.trail.notices.told import find_commit_revision
 from fluxtrail.trail.registry import Registry
+
+_Name = tuple[str, str, str]
+"""Kind, namespace, name."""
 
 
 class Hinter:
@@ -41,7 +46,10 @@ class Hinter:
         self._clusters = clusters
 
     async def handle(self, notices: Sequence[KeptNotice]) -> None:
-        for repository in dict.fromkeys(item for notice in notices for item in self._repositories(notice.said)):
+        targets = self._targets() if any(isinstance(notice.said, FluxNotice) for notice in notices) else {}
+        for repository in dict.fromkeys(
+            item for notice in notices for item in self._repositories(notice.said, targets)
+        ):
             self._poke(repository)
         objects: dict[tuple[str, ...], tuple[FluxNotice, str]] = {}
         for notice in notices:
@@ -52,13 +60,21 @@ class Hinter:
         for said, cluster in objects.values():
             self._look(said, cluster)
 
-    def _repositories(self, said: AnyNotice) -> Iterable[RepositoryId]:
+    def _targets(self) -> Mapping[_Name, Sequence[TargetRecord]]:
+        """Return the live targets by name, those of all clusters."""
+        found: defaultdict[_Name, list[TargetRecord]] = defaultdict(list)
+        for target in self._registry.targets:
+            if target.deleted_at is None:
+                found[target.key.kind, target.key.namespace, target.key.name].append(target)
+        return found
+
+    def _repositories(self, said: AnyNotice, targets: Mapping[_Name, Sequence[TargetRecord]]) -> Iterable[RepositoryId]:
         """Return the followed repositories that a notice says have changed."""
         match said:
             case PushNotice() | PullRequestNotice() | EventNotice():
                 return self._named(said.repository)
             case FluxNotice():
-                return self._fetched(said)
+                return [*self._fetched(said), *self._applied(said, targets)]
             case _:
                 return ()
 
@@ -78,3 +94,21 @@ class Hinter:
             and source.deleted_at is None
             and (source.key.kind, source.key.namespace, source.key.name) == (said.kind, said.namespace, said.name)
         ]
+
+    def _applied(self, said: FluxNotice, targets: Mapping[_Name, Sequence[TargetRecord]]) -> Iterable[RepositoryId]:
+        """Return where a target's commits come from, if it works on one that nobody here has seen: the branch moved.
+
+        Flux repeats itself in each interval: what is known is no reason to ask a forge.
+        """
+        revision = find_commit_revision(said)
+        sha = revision.commit_sha if revision is not None else None
+        return [
+            target.repository_id
+            for target in targets.get((said.kind, said.namespace, said.name), ())
+            if sha is not None and target.repository_id is not None and sha not in self._known(target)
+        ]
+
+    def _known(self, target: TargetRecord) -> Collection[str | None]:
+        repository, source = target.repository_id, self._registry.source_of(target)
+        heads = {record.head for key, record in self._registry.branches.items() if key[0] == repository}
+        return {target.applied_sha, target.attempted_sha, source.sha if source is not None else None, *heads}

@@ -1,0 +1,75 @@
+"""What a notice makes us look at: the object it is about, and the branch that it says has moved."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.trail.notices.telling import CLUSTER, SENDER, ToldWorld
+
+from fluxtrail.model.notices import FluxNotice, KeptNotice
+from fluxtrail.model.records import RepositoryId
+from fluxtrail.trail.notices.hints import Hinter
+
+GOOD = "ReconciliationSucceeded"
+
+
+class Desk:
+    """A world with one delivered Kustomization, and who is told to look."""
+
+    def __init__(self, world: ToldWorld) -> None:
+        self.world = world
+        self.poked: list[RepositoryId] = []
+        self.looked: list[tuple[str, str, str]] = []
+        self.hinter = Hinter(world.registry, poke=self.poked.append, look=self._look, clusters={SENDER: CLUSTER})
+
+    def _look(self, notice: FluxNotice, cluster: str) -> None:
+        self.looked.append((cluster, notice.kind, notice.name))
+
+    def event(self, sha: str, **given: str) -> KeptNotice:
+        self.world.clock.forward(1)
+        return self.world.event(GOOD, sha, self.world.clock.time.replace(microsecond=0), **given)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    world = ToldWorld(tmp_path)
+    async with world:
+        world.origin("fleet")
+        made = Desk(world)
+        first = world.commit("fleet", "first", apps__a="1")
+        await world.taker().handle([made.event(first)])
+        await world.settle()
+        yield made
+
+
+@pytest.mark.parametrize("kind", ["Kustomization", "HelmRelease", "GitRepository"])
+@pytest.mark.parametrize(("sender", "cluster"), [(SENDER, CLUSTER), ("anybody", "")])
+async def test_the_object_is_looked_at_once_whatever_its_kind(desk: Desk, kind: str, sender: str, cluster: str) -> None:
+    await desk.hinter.handle([desk.event("ab" * 20, kind=kind, sender=sender) for _ in range(3)])
+    assert desk.looked == [(cluster, kind, "apps")]
+
+
+async def test_a_revision_that_is_not_known_makes_us_read_its_branch(desk: Desk) -> None:
+    second = desk.world.commit("fleet", "second", apps__a="2")
+    await desk.hinter.handle([desk.event(second), desk.event(second)])
+    target = desk.world.told_target()
+    assert target is not None
+    assert desk.poked == [target.repository_id]
+
+
+async def test_what_is_known_is_no_reason_to_read_a_branch(desk: Desk) -> None:
+    target = desk.world.told_target()
+    assert target is not None
+    assert target.applied_sha is not None
+    await desk.hinter.handle([desk.event(target.applied_sha)])
+    second = desk.world.commit("fleet", "second", apps__a="2")
+    await desk.world.settle()  # its branch was read meanwhile
+    await desk.hinter.handle([desk.event(second)])
+    assert desk.poked == []
+
+
+async def test_what_nobody_follows_is_no_reason_either(desk: Desk) -> None:
+    await desk.hinter.handle([desk.event("ab" * 20, name="other"), desk.event("ab" * 20, kind="HelmRelease")])
+    assert desk.poked == []
