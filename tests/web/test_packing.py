@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxtrail.web import packing
-from fluxtrail.web.packing import KEPT_FROM_BYTES, Body, Packer
+from fluxtrail.web.packing import KEPT_FROM_BYTES, Body, Packer, gathered
 
 
 class Text:
@@ -56,6 +56,21 @@ def test_what_is_packed_is_what_it_was(body: Body) -> None:
             packed = packer.pack(body)
             assert unpacked(packed) == plain
             assert gzip.decompress(b"".join(packed)) == plain
+
+
+@given(st.lists(PART, max_size=12))
+def test_what_is_sent_is_what_it_was_in_few_parts(body: Body) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "SENT_AT_ONCE_BYTES", 256)
+        parts = list(gathered(body))
+        assert b"".join(parts) == b"".join(map(packing.read, body))
+        assert all(len(part) >= 256 for part in parts[:-1])
+        assert all(parts)
+
+
+def test_a_large_part_is_sent_as_it_is() -> None:
+    data = b"a" * packing.SENT_AT_ONCE_BYTES
+    assert next(gathered([data, b"b"])) is data
 
 
 def test_what_stays_is_packed_once() -> None:

@@ -23,14 +23,12 @@ from fluxtrail.web.access import AsgiApp, Receive, Scope, Send
 from fluxtrail.web.collectors import Snapshot
 from fluxtrail.web.exposition import render_histograms
 from fluxtrail.web.measures import Kind, Measure, MetricSource
-from fluxtrail.web.packing import Body, Packer, Piece, read
+from fluxtrail.web.packing import Body, Packer, Piece, gathered
 from fluxtrail.web.ports import Answers, RecordKeeper
 from fluxtrail.web.shapes import RecordCount
 from fluxtrail.web.tracker_metrics import TrackerCounters, render_tracker
 
 GZIP_FROM_BYTES = 1024
-SENT_AT_ONCE_BYTES = 64 * 1024
-"""Smaller parts are sent together: each costs a call of the system."""
 RENDERINGS_AT_ONCE = 2
 MAX_QUERY = 4096
 _EOF = b"# EOF\n"
@@ -229,20 +227,6 @@ def _wants_openmetrics(accept: str) -> bool:
     return any(part.split(";")[0].strip() == "application/openmetrics-text" for part in accept.lower().split(","))
 
 
-def _gathered(body: Body) -> Iterator[bytes]:
-    """Yield the bytes of a body in few parts, read when they are asked for; none is empty."""
-    small: list[bytes] = []
-    size = 0
-    for part in body:
-        small.append(read(part))
-        size += len(part)
-        if size >= SENT_AT_ONCE_BYTES:
-            yield small[0] if len(small) == 1 else b"".join(small)
-            small, size = [], 0
-    if size:
-        yield b"".join(small)
-
-
 async def _send(send: Send, status: int, body: Body, content_type: str, *, is_gzipped: bool = False) -> None:
     headers = [
         (b"content-type", content_type.encode("latin-1")),
@@ -254,6 +238,6 @@ async def _send(send: Send, status: int, body: Body, content_type: str, *, is_gz
     if is_gzipped:
         headers.append((b"content-encoding", b"gzip"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    for part in _gathered(body):
+    for part in gathered(body):
         await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
