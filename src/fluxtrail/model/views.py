@@ -382,3 +382,50 @@ class DeliveryFacts(View, frozen=True, kw_only=True):
     is_scope_unknown: bool
     running: Moment | None = None
     """When all workloads that its first applied sync changed had rolled out."""
+
+
+class CellView(View, frozen=True, kw_only=True):
+    """What became of one commit in one column of the board: the worst of its deliveries there."""
+
+    verdict: str
+    reason: str = ""
+    """As a delivery's."""
+    count: int = 0
+    """Deliveries with this verdict; 0 where none is stored, and it follows from the branch."""
+    counts: dict[str, int] = {}
+    """All stored deliveries there, by verdict."""
+    stage: str = ""
+    """How far the one shown has come: the last of its stages that is known."""
+    since: datetime | None = None
+    """When the last of them became so; absent where there are too many to look at each."""
+    via: str | None = None
+    """The sha of the applied revision that carried the one shown, where that is another commit."""
+    undone_by: str | None = None
+    is_before_baseline: bool = False
+    is_scope_unknown: bool = False
+    target: str = ""
+    """The one shown: `<Kind>/<namespace>/<name>`; empty where none is stored."""
+    target_id: int | None = None
+
+
+class BoardColumn(View, frozen=True, kw_only=True):
+    name: str
+    """A cluster's name, or an environment's."""
+    targets: int
+    """Live ones that the board looks at."""
+
+
+class BoardRow(View, frozen=True, kw_only=True):
+    commit: CommitView
+    cells: list[CellView | None]
+    """In the order of the columns; null where the commit has nothing to do with any of a column's targets."""
+
+
+class BoardView(View, frozen=True, kw_only=True):
+    """Commits × clusters or environments, the last merged first."""
+
+    columns: list[BoardColumn]
+    rows: list[BoardRow]
+    hidden_columns: int = 0
+    """Columns beyond those that one board shows: narrow it by cluster or environment."""
+    next: str | None = None

@@ -10,6 +10,8 @@ from sqlalchemy import select
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.queries import commits, deliveries, events, targets, telling, trails
 from fluxtrail.ledger.queries.asking import LIMIT
+from fluxtrail.ledger.queries.board import read_board
+from fluxtrail.ledger.queries.board_rows import BoardFilter
 from fluxtrail.ledger.queries.counts import count
 from fluxtrail.ledger.queries.deliveries import DeliveryFilter
 from fluxtrail.ledger.queries.feed import read_feed
@@ -19,13 +21,25 @@ from fluxtrail.ledger.queries.rendering import Renderer
 from fluxtrail.ledger.queries.resolving import find_targets
 from fluxtrail.ledger.queries.running_answers import RunningAnswers
 from fluxtrail.model.counts import Counts
+from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import CommitId, SyncId, Transition
 from fluxtrail.model.standing import CommitTrail, Outline
 from fluxtrail.model.telling import BuiltImage, CommitTelling, DeliveryTelling, TellingKey
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.model.views import Candidate, ClusterView, CommitView, DeliveryView, SyncView, TargetView, TrailView
+from fluxtrail.model.views import (
+    BoardView,
+    Candidate,
+    ClusterView,
+    CommitView,
+    DeliveryView,
+    SyncView,
+    TargetView,
+    TrailView,
+)
+
+NO_GROUPING = Grouping()
 
 
 class Answers(RecordAnswers, RunningAnswers):
@@ -130,6 +144,59 @@ class Answers(RecordAnswers, RunningAnswers):
         async with self._situation() as (session, situation):
             renderer = Renderer(situation, now=now, settle_after=settle_after)
             return await deliveries.list_deliveries(session, renderer, wanted, limit=limit, cursor=cursor)
+
+    async def board(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta,
+        grouping: Grouping = NO_GROUPING,
+        by: str = "cluster",
+        repository: str | None = None,
+        author: str | None = None,
+        service: str | None = None,
+        environment: str | None = None,
+        cluster: str | None = None,
+        verdict: str | None = None,
+        text: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        carriers: bool = False,
+        limit: int = LIMIT,
+        cursor: str | None = None,
+    ) -> BoardView:
+        """Return commits × clusters or environments, the last merged first.
+
+        Args:
+            grouping: the environments that are set up; a cluster in none is one by itself.
+            by: `cluster` or `environment`.
+            author, service, text: a part of the author's name, of a target's name or path, of the subject (or the
+                beginning of the sha), in any letter case.
+        """
+        wanted = BoardFilter(
+            repository=repository,
+            author=author,
+            service=service,
+            environment=environment,
+            cluster=cluster,
+            verdict=_verdict(verdict),
+            text=text,
+            since=since,
+            until=until,
+            carriers=carriers,
+        )
+        async with self._situation() as (session, situation):
+            renderer = Renderer(situation, now=now, settle_after=settle_after)
+            return await read_board(
+                session,
+                renderer,
+                wanted,
+                grouping=grouping,
+                by_environment=by == "environment",
+                now=now,
+                limit=limit,
+                cursor=cursor,
+            )
 
     async def list_targets(
         self,
