@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.outcomes import folder_for, told
 
 from fluxtrail.simulator.compare import compare, compare_counts
-from fluxtrail.simulator.compare_figures import compare_running, count_lead_times, worst_lead_time
+from fluxtrail.simulator.compare_figures import compare_running, count_lead_times, count_unknown, worst_lead_time
 from fluxtrail.simulator.observer import Observer, as_answer
 from fluxtrail.simulator.processes import Listeners, RunProcess, SimulatorProcess, write_settings
 
@@ -47,6 +47,8 @@ class Outcome:
     """To running, that are in the histograms."""
     worst_lead_time_seconds: float = 0.0
     """How far the worst of them is from the true one."""
+    unknown: int = 0
+    """Deliveries that ran, and of which it is said that nobody knows."""
     seconds: float = 0.0
     ready_seconds: list[float] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
@@ -60,6 +62,7 @@ class Outcome:
             "commits": self.commits,
             "deliveries": self.deliveries,
             "lead_times": self.lead_times,
+            "unknown": self.unknown,
             "worst_lead_time_seconds": round(self.worst_lead_time_seconds, 2),
             "differences": len(self.differences),
             "seconds": round(self.seconds, 1),
@@ -99,6 +102,7 @@ async def kill_repeatedly(
                 *compare_running(truth, trails, await Observer(run).running_figures()),
             ]
             outcome.lead_times = count_lead_times(truth, trails)
+            outcome.unknown = count_unknown(truth, trails)
             outcome.worst_lead_time_seconds = worst_lead_time(truth, trails)
             outcome.commits = len(truth)
             outcome.deliveries = sum(len(commit["deliveries"]) for commit in truth)

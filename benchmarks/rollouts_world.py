@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -138,7 +139,7 @@ class Flux:
         await self._api.call("POST", f"{KUSTOMIZATIONS}/{self._api.namespace}/kustomizations", body)
         await asyncio.gather(*(self._begin(target, member) for member in target.members))
         await self._ready(target, sha)
-        await self._finish(target, sha, "0")
+        await self._finish(target, sha, "0", took_seconds=0.3)
 
     async def _begin(self, target: Target, member: Member) -> None:
         wanted = member.item.wanted
@@ -168,6 +169,7 @@ class Flux:
         """
         truth = SyncTruth(target.name, objects.revision_of(sha), is_undone=is_undone)
         self.truths.append(truth)
+        began = time.monotonic()
         await self._step(target, "Fetching manifests", sha, starts=True)
         await self._step(target, "Building manifests", sha)
         await self._patch(target, {"lastAttemptedRevision": truth.revision})
@@ -186,7 +188,7 @@ class Flux:
                 return
         ready = await self._ready(target, sha)
         truth.applied = truth.applied or ready
-        await self._finish(target, sha, version)
+        await self._finish(target, sha, version, took_seconds=time.monotonic() - began)
 
     async def _change(
         self, target: Target, member: Member, version: str, truth: SyncTruth, *, is_to_end: bool
@@ -258,7 +260,7 @@ class Flux:
         conditions.set("Healthy", "False", "HealthCheckFailed", "timeout waiting for: [Deployment]", at=now)
         await self._patch(target, {"conditions": conditions.listed()})
 
-    async def _finish(self, target: Target, sha: str, version: str) -> None:
+    async def _finish(self, target: Target, sha: str, version: str, *, took_seconds: float) -> None:
         revision, namespace = objects.revision_of(sha), self._api.namespace
         digest = f"sha256:{target.number:032x}{int(version):032x}"
         history = upsert_snapshot(
@@ -267,7 +269,7 @@ class Flux:
             status="ReconciliationSucceeded",
             revision=revision,
             at=datetime.now(UTC),
-            seconds=0.3,
+            seconds=took_seconds,
         )
         entries = [{"id": f"{namespace}_{member.item.name}_apps_Deployment", "v": "v1"} for member in target.members]
         await self._patch(

@@ -46,6 +46,7 @@ from fluxtrail.simulator.compare_figures import (
     Place,
     compare_running,
     count_lead_times,
+    count_unknown,
     worst_lead_time,
 )
 from fluxtrail.simulator.compare_figures import Told as Figure
@@ -81,6 +82,8 @@ class Outcome:
     """To running, that are in the histograms."""
     worst_lead_time_seconds: float = 0.0
     """How far the worst of them is from the true one."""
+    unknown: int = 0
+    """Deliveries that ran, and of which it is said that nobody knows."""
     seconds: float = 0.0
     peak_mib: dict[str, float] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
@@ -160,6 +163,7 @@ async def check_telemetry(
                 *compare_running(truth, trails, _running_figures(collector.receiver)),
             ]
             outcome.lead_times = count_lead_times(truth, trails)
+            outcome.unknown = count_unknown(truth, trails)
             outcome.worst_lead_time_seconds = round(worst_lead_time(truth, trails), 2)
         finally:
             await run.stop()

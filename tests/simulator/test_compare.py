@@ -123,6 +123,19 @@ def test_what_cannot_be_known_may_be_absent_but_not_wrong() -> None:
     assert compare([true], said(stages=late), was_away=True) != []
 
 
+def test_what_ran_may_be_unknown_after_an_absence_where_that_is_said() -> None:
+    true = copy.deepcopy(TRUE)
+    true["deliveries"][0]["stages"]["running"] = "2026-03-01T12:00:30.5Z"
+    assert compare([true], said(running="unknown"), was_away=True) == []
+    assert compare([true], said(running="unknown")) != []
+    assert compare([true], said(running="absent"), was_away=True) != []
+    early = {"merged": MERGED, "applied": APPLIED, "running": APPLIED}
+    assert compare([true], said(running="unknown", stages=early), was_away=True) != []
+    no_fetch = copy.deepcopy(true)
+    no_fetch["deliveries"][0]["stages"]["healthy"] = "2026-03-01T12:00:30.5Z"
+    assert compare([no_fetch], said(running="unknown"), was_away=True) != []
+
+
 BRACKETED = APPLIED | {
     "precision": "estimated",
     "not_before": "2026-03-01T12:00:10Z",

@@ -13,6 +13,7 @@ from fluxtrail.simulator.compare_figures import (
     Told,
     compare_running,
     count_lead_times,
+    count_unknown,
     worst_lead_time,
 )
 from fluxtrail.simulator.observer import read_running
@@ -49,6 +50,16 @@ def test_figures_of_what_ran_make_no_difference() -> None:
     assert compare_running([true()], [trail()], FIGURES) == []
     assert count_lead_times([true()], [trail()]) == 1
     assert worst_lead_time([true()], [trail()]) == pytest.approx(0.25)
+
+
+def test_what_ran_and_is_said_to_be_unknown_is_counted() -> None:
+    unknown = trail()
+    unknown["deliveries"][0]["running"] = "unknown"
+    assert count_unknown([true()], [trail()]) == 0
+    assert count_unknown([true()], [unknown]) == 1
+    nothing = true()
+    del nothing["deliveries"][0]["stages"]["running"]
+    assert count_unknown([nothing], [unknown]) == 0
 
 
 def test_carriers_have_durations_and_no_lead_times() -> None:

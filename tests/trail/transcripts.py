@@ -74,6 +74,8 @@ class Controller:
             history=(),
         )
         self.has_history = has_history
+        self.took_seconds: float | None = None
+        """What the history says of how long each reconciliation took."""
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -182,6 +184,7 @@ class Controller:
             last_reconciled=now,
             total=old.total + 1 if old else 1,
             revision=revision,
+            took_seconds=self.took_seconds,
         )
         return (new, *(item for item in self.object.history if item is not old))[:5]
 

@@ -4,10 +4,11 @@ A projection never fails on a value it does not understand: an unreadable timest
 Source of the fields: fluxcd/kustomize-controller and source-controller API, tabled in docs/concepts.md.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
+from fluxtrail.model.durations import find_seconds
 from fluxtrail.model.inventory import read_inventory
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.observation import ObjectKey, ObjectUid
@@ -55,6 +56,18 @@ class Snapshot(msgspec.Struct, frozen=True):
     revision: str | None
     origin: str | None = None
     """`org.opencontainers.image.revision` of the artifact, where it had one."""
+    took_seconds: float | None = None
+    """How long the last reconciliation took, from its begin until it was noted here."""
+
+    @property
+    def last_began(self) -> datetime | None:
+        """When the last reconciliation had not begun before: when it ended is cut to the second."""
+        if self.last_reconciled is None or self.took_seconds is None:
+            return None
+        try:
+            return self.last_reconciled - timedelta(seconds=self.took_seconds)
+        except OverflowError:  # before year 1
+            return None
 
 
 class Kustomization(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +185,7 @@ def _history(wire: list[WireSnapshot | None] | None) -> tuple[Snapshot, ...]:
             total=item.total_reconciliations or 0,
             revision=(item.metadata or {}).get("revision"),
             origin=(item.metadata or {}).get("originRevision"),
+            took_seconds=find_seconds(item.last_reconciled_duration),
         )
         for item in (wire or ())[:MAX_HISTORY]
         if item is not None

@@ -72,6 +72,7 @@ class WireSnapshot(msgspec.Struct, rename="camel"):
     digest: str | None = None
     first_reconciled: str | None = None
     last_reconciled: str | None = None
+    last_reconciled_duration: str | None = None
     last_reconciled_status: str | None = None
     total_reconciliations: int | None = None
     metadata: dict[str, str | None] | None = None

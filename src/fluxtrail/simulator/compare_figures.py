@@ -64,6 +64,21 @@ def count_lead_times(truth: Sequence[Json], trails: Sequence[Json]) -> int:
     return sum(place.family == LEAD_TIME for place, _ in _samples(truth, trails))
 
 
+def count_unknown(truth: Sequence[Json], trails: Sequence[Json]) -> int:
+    """Return how many deliveries ran of which it is said that nobody knows."""
+    unknown = {
+        (trail["commit"]["sha"], delivery["cluster"], delivery["target"])
+        for trail in trails
+        for delivery in trail["deliveries"]
+        if delivery.get("running") == "unknown"
+    }
+    return sum(
+        "running" in delivery["stages"] and (true["sha"], delivery["cluster"], delivery["target"]) in unknown
+        for true in truth
+        for delivery in true["deliveries"]
+    )
+
+
 def worst_lead_time(truth: Sequence[Json], trails: Sequence[Json]) -> float:
     """Return by how many seconds the figure differs most from the true lead time to running."""
     true = {(sha, *place): seconds for sha, place, seconds in _true_lead_times(truth)}

@@ -204,6 +204,7 @@ def as_answer(trails: Iterable[Json]) -> Json:
                         "via": delivery.get("via"),
                         "undone_by": delivery.get("undone_by"),
                         "stages": delivery.get("stages") or {},
+                        "running": delivery.get("running") or "",
                         "blockers": delivery.get("blockers") or [],
                     }
                     for delivery in trail["deliveries"]

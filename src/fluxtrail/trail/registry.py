@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from fluxtrail.model.flux import Snapshot
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid, Seen
 from fluxtrail.model.records import (
     BranchRecord,
@@ -73,6 +74,8 @@ class Registry:
         """What ExternalArtifacts are made from, as their generators say; seen again after each start."""
         self.inventories: dict[ObjectRef, tuple[ObjectKey, ...]] = {}
         """What each target's inventory has that may run something; seen again after each start."""
+        self.histories: dict[ObjectRef, tuple[Snapshot, ...]] = {}
+        """Each Kustomization's history, as it was last seen; seen again after each start."""
         self.shas: dict[SourceId, dict[str, str]] = {}
         """What the newest revisions of sources without commits of their own are followed as, in the order they came."""
         self.automations: dict[ObjectRef, tuple[ObjectKey, str]] = {}

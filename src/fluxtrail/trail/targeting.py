@@ -59,6 +59,7 @@ class Targeting:
 
     async def lose(self, unit: Unit, draft: Draft, gone: Gone) -> None:
         self._registry.inventories.pop((draft.cluster, gone.key), None)
+        self._registry.histories.pop((draft.cluster, gone.key), None)
         before = self._registry.find_target(draft.cluster, gone.key)
         if before is None or before.deleted_at is not None:
             return
@@ -90,6 +91,8 @@ class Targeting:
         judgement: Judgement,
     ) -> None:
         self._registry.inventories[draft.cluster, seen.key] = seen.object.inventory
+        if isinstance(seen.object, Kustomization):
+            self._registry.histories[draft.cluster, seen.key] = seen.object.history
         target = judgement.target
         begun_as = RunningState.UNKNOWN if seen.is_told else self._begun_as  # events tell nothing of workloads
         for sync in judgement.syncs:

@@ -13,7 +13,7 @@ from tests.trail.workloads.cluster import DEPLOYMENT
 
 from fluxtrail.model.moment import Precision
 from fluxtrail.model.observation import Unavailable
-from fluxtrail.model.records import SyncId
+from fluxtrail.model.records import SyncId, SyncRecord
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.rollouts.keeper import PARK_SECONDS
@@ -191,6 +191,80 @@ async def test_what_a_missed_sync_made_in_its_last_second_is_not_of_one_long_aft
     await come_back(world, second)
     syncs = [await world.sync(SyncId(baseline.id + number)) for number in (1, 2)]
     assert [await world.changed(sync) for sync in syncs] == [["web"], []]
+
+
+async def missed_pair(world: RunningWorld, *, apart: float, took: float | None, image_in: int = 1) -> list[SyncRecord]:
+    """Miss two syncs that ended so many seconds apart, one of which made a new image in the second in which the first
+    of them ended; returns them.
+    """
+    docs = make(world, "web")
+    await world.begin(*docs)
+    baseline = await world.sync()
+    first, second = (world.commit("fleet", f"c{number}", apps__a=str(number)) for number in (1, 2))
+    world.clock.time = world.clock.time.replace(microsecond=0) + timedelta(minutes=10)
+    world.now(world.flux).took_seconds = took
+    if image_in == 1:
+        doc = bump(world, "web")
+    world.flux.end_well(f"main@sha1:{first}", "d1")
+    if image_in == 2:
+        world.clock.forward(0.9)
+        doc = bump(world, "web")
+    world.clock.time = world.clock.time.replace(microsecond=0) + timedelta(seconds=apart)
+    world.now(world.flux).end_well(f"main@sha1:{second}", "d2")
+    roll(world, doc)
+    await come_back(world, second)
+    return [await world.sync(SyncId(baseline.id + number)) for number in (1, 2)]
+
+
+@pytest.mark.parametrize(("apart", "took"), [(2, 0.4), (2, 1.0), (3, 1.5), (3, None)])
+async def test_what_a_sync_made_in_its_last_second_is_not_of_the_next_that_began_after_it(
+    world: RunningWorld, apart: float, took: float | None
+) -> None:
+    syncs = await missed_pair(world, apart=apart, took=took)
+    assert [await world.changed(sync) for sync in syncs] == [["web"], []]
+    assert [sync.running_state for sync in syncs] == [RunningState.REACHED, RunningState.ABSENT]
+
+
+@pytest.mark.parametrize("image_in", [1, 2])
+@pytest.mark.parametrize(("apart", "took"), [(1, 0.4), (2, 1.5), (3, 2.5), (2, None)])
+async def test_what_either_of_two_missed_syncs_may_have_made_is_told_of_none(
+    world: RunningWorld, apart: float, took: float | None, image_in: int
+) -> None:
+    syncs = await missed_pair(world, apart=apart, took=took, image_in=image_in)
+    assert [await world.changed(sync) for sync in syncs] == [[], []]
+    assert [sync.running_state for sync in syncs] == [RunningState.UNKNOWN, RunningState.UNKNOWN]
+    assert await world.told() == []
+
+
+async def test_what_two_missed_syncs_must_both_have_changed_is_told_of_both(world: RunningWorld) -> None:
+    """One second, and two generations: each made one."""
+    docs = make(world, "web")
+    await world.begin(*docs)
+    baseline = await world.sync()
+    first, second = (world.commit("fleet", f"c{number}", apps__a=str(number)) for number in (1, 2))
+    world.clock.time = world.clock.time.replace(microsecond=0) + timedelta(minutes=10)
+    bump(world, "web", 2)
+    world.now(world.flux).end_well(f"main@sha1:{first}", "d1")
+    doc = bump(world, "web", 3)
+    world.flux.end_well(f"main@sha1:{second}", "d2")
+    roll(world, doc)
+    await come_back(world, second)
+    syncs = [await world.sync(SyncId(baseline.id + number)) for number in (1, 2)]
+    assert [await world.changed(sync) for sync in syncs] == [["web"], ["web"]]
+
+
+async def test_version_that_nobody_saw_is_told_of_none_of_several_that_may_have_made_it(world: RunningWorld) -> None:
+    """Three syncs, and two generations: the last one made the newest."""
+    docs = make(world, "web")
+    await world.begin(*docs)
+    baseline = await world.sync()
+    for number in (1, 2, 3):
+        doc = bump(world, "web", min(number, 2) if number < 3 else 3)
+        sha = await unseen(world, f"d{number}")
+    roll(world, doc)
+    await come_back(world, sha)
+    syncs = [await world.sync(SyncId(baseline.id + number)) for number in (1, 2, 3)]
+    assert [sync.running_state for sync in syncs] == [RunningState.UNKNOWN, RunningState.UNKNOWN, RunningState.REACHED]
 
 
 async def test_sync_that_a_later_one_overtook_runs_with_it(world: RunningWorld) -> None:

@@ -314,9 +314,11 @@ class RolloutKeeper(WorkloadListener):
                 self._census.keep(record)
             waiting = {row.sync_id for row in rows}
             if reread.state is None:
-                await unit.note_running(
-                    [(sync, RunningState.WAITING if sync in waiting else RunningState.ABSENT, None) for sync in syncs]
+                unmoved = dict.fromkeys(reread.doubtful, RunningState.UNKNOWN)
+                states = (
+                    dict.fromkeys(syncs, RunningState.ABSENT) | unmoved | dict.fromkeys(waiting, RunningState.WAITING)
                 )
+                await unit.note_running([(sync, state, None) for sync, state in states.items()])
             await self._closer.open(unit, rows)
         for record in saved.values():
             self._dirty |= self._view.index.anchors_of(record.uid)  # of what was read in full, more is known now

@@ -7,8 +7,9 @@ have been seen too. Each is therefore looked at once, past the watch: its genera
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -21,12 +22,15 @@ from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId, SyncRecord, TargetId, TargetRecord
 from fluxtrail.model.releases import HelmRelease
+from fluxtrail.model.revision import same_content
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.running_records import HandoverRecord, RolloutRecord, WorkloadRecord
 from fluxtrail.model.workloads import BATCH_GROUP, Pod, Workload
+from fluxtrail.trail.missed import SUCCEEDED_STATUS
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry, SeenRelease
 from fluxtrail.trail.rollouts.census import WorkloadCensus, images_of
+from fluxtrail.trail.rollouts.claims import Change, Claim, find_doubtful, is_shared
 from fluxtrail.trail.rollouts.ports import Rereader
 from fluxtrail.trail.rollouts.rules import is_changed
 from fluxtrail.trail.rollouts.versions import CLOCK_SLACK, Thing, Version, find_version, touched_at
@@ -52,19 +56,6 @@ _NEVER_RUN = frozenset({(BATCH_GROUP, "CronJob"), (HELM_GROUP, "HelmRelease")})
 """Kinds of which nothing is waited for to run."""
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sync made of a workload."""
-
-    sync_id: SyncId
-    uid: ObjectUid
-    before: WorkloadRecord | None
-    """As the sync before left it; None of one that this sync made."""
-    after: WorkloadRecord
-    """Without images where nobody saw what the sync made."""
-    generation: int
-    """What the sync made it: where nobody saw that, the first one that it may have been."""
-
-
 class Reread(msgspec.Struct, frozen=True, kw_only=True):
     """What the unread syncs of one target changed."""
 
@@ -75,6 +66,8 @@ class Reread(msgspec.Struct, frozen=True, kw_only=True):
     """Records as the last of the syncs left them, changed or not."""
     changed: Sequence[Change] = ()
     handovers: Sequence[HandoverRecord] = ()
+    doubtful: frozenset[SyncId] = frozenset()
+    """Syncs of which nobody can say what they changed, and so when that ran."""
 
 
 class Turn(NamedTuple):
@@ -82,7 +75,9 @@ class Turn(NamedTuple):
 
     sync: SyncRecord
     later: SyncRecord | None
-    """The target's next one, as far as it is known."""
+    """The target's next one that may have, as far as it is known."""
+    later_began: datetime | None
+    """Before this, that had applied nothing; None where nobody says how long it took."""
 
 
 class Unreadable(Exception):  # noqa: N818 - not an error: a reason to wait
@@ -164,18 +159,22 @@ class Rereading:
         is_blind = len(found) < len(keys) or _UNDECODABLE in found
         read: list[WorkloadRecord] = []
         changed: list[Change] = []
+        shared: list[Change] = []
         handovers: list[HandoverRecord] = []
         for thing in found:
             if isinstance(thing, HelmRelease):
                 handovers += self._handovers(thing, turns)
             elif isinstance(thing, Workload | Pod):
-                left, changes = self._changes(target, thing, turns, following)
+                left, claims = self._claims(target, thing, turns, following)
                 read.append(left)
-                changed += changes
+                for claim in claims:
+                    (shared if is_shared(claim, claims) else changed).append(claim.change)
         if is_blind:
             # What cannot be seen to roll out may be among what changed.
             return Reread(syncs=syncs, state=RunningState.UNKNOWN, handovers=handovers)
-        return Reread(syncs=syncs, read=read, changed=changed, handovers=handovers)
+        doubtful = find_doubtful(syncs, changed, shared)
+        kept = [change for change in (*changed, *shared) if change.sync_id not in doubtful]
+        return Reread(syncs=syncs, read=read, changed=kept, handovers=handovers, doubtful=doubtful)
 
     def _is_seen(self, key: ObjectKey) -> bool:
         return (key.group, key.kind) in _NEVER_RUN or self._view.watches(key)
@@ -197,11 +196,29 @@ class Rereading:
     ) -> list[Turn]:
         """Return those of the syncs that may have changed something, each with the one after it."""
         found = []
-        for index, (sync, later) in enumerate(zip(syncs, [*syncs[1:], following], strict=True)):
-            before = syncs[index - 1] if index else None
-            if not _changed_nothing(sync) and not await self._left_the_same(target, before, sync):
-                found.append(Turn(sync, later))
-        return found
+        for before, sync in itertools.pairwise([None, *syncs]):
+            if sync is not None and not _changed_nothing(sync) and not await self._left_the_same(target, before, sync):
+                found.append(sync)
+        if following is not None and _changed_nothing(following):
+            following = None
+        pairs = zip(found, [*found[1:], following], strict=False)
+        return [Turn(sync, later, self._began(target, later)) for sync, later in pairs]
+
+    def _began(self, target: TargetRecord, sync: SyncRecord | None) -> datetime | None:
+        """Return before when a Kustomization's sync that has ended had applied nothing, by its history.
+
+        That says how long its last reconciliation took, and where there was more than one: about how long the first.
+        """
+        applied = sync.applied if sync is not None else None
+        if sync is None or applied is None or sync.outcome is not Outcome.SUCCEEDED:
+            return None
+        history = self._registry.histories.get((self._cluster, target.key), ())
+        gave = [item for item in history if item.status == SUCCEEDED_STATUS and item.digest == sync.manifests_digest]
+        if not gave or gave[0].took_seconds is None or not same_content(gave[0].revision, sync.revision):
+            return None
+        if gave[0].total == 1:
+            return gave[0].last_began
+        return None if sync.healthy is not None else applied.earliest - timedelta(seconds=gave[0].took_seconds)
 
     async def _left_the_same(self, target: TargetRecord, before: SyncRecord | None, sync: SyncRecord) -> bool:
         """Whether a sync that nobody watched gave the manifests that were there when the one before it had ended.
@@ -235,19 +252,19 @@ class Rereading:
         kind = (key.group, key.kind)
         return kind in FAMILIAR or kind == (HELM_GROUP, "HelmRelease") or self._view.is_custom(*kind)
 
-    def _changes(
+    def _claims(
         self, target: TargetRecord, thing: Thing, turns: Sequence[Turn], following: SyncRecord | None
-    ) -> tuple[WorkloadRecord, list[Change]]:
-        """Return a workload as the last of these syncs left it, and what each of them made of it."""
+    ) -> tuple[WorkloadRecord, list[Claim]]:
+        """Return a workload as the last of these syncs left it, and what each of them made of it, or may have."""
         if isinstance(thing, Workload) and (thing.key.group, thing.key.kind) not in FAMILIAR:
             self._census.note_read(thing)
         kept = self._census.record(thing.uid)
         base = left = replace(kept or self._census.first_record(thing, target.id), target_id=target.id)
         is_there = kept is not None or not self._census.is_new(thing)
         known = self._census.versions.known_with(thing, self._clock.now())
-        changes: list[Change] = []
-        for sync, later in turns:
-            found = find_version(known, base.generation, sync, later)
+        claims: list[Claim] = []
+        for sync, later, later_began in turns:
+            found = find_version(known, base.generation, sync, later, following_began=later_began)
             if found is None:
                 continue
             if not found.is_certain and later is None and not self._is_too_late([sync], NEXT_PATIENCE):
@@ -256,14 +273,14 @@ class Rereading:
             before = base if is_there else None
             if is_changed(before, found.version.thing):
                 generation = left.generation if found.is_certain else base.generation + 1
-                after = replace(left, images={}) if _is_made_later(found.version, sync) else left
-                changes.append(
-                    Change(sync_id=sync.id, uid=thing.uid, before=before, after=after, generation=generation)
-                )
+                after = replace(left, images={}) if _is_made_after(found.version, sync, CLOCK_SLACK) else left
+                change = Change(sync_id=sync.id, uid=thing.uid, before=before, after=after, generation=generation)
+                is_own = found.is_certain or not _is_made_after(found.version, sync, timedelta())
+                claims.append(Claim(change, found.version.generation, base.generation, is_own))
             if found.is_certain:
                 base, is_there = left, True
         # What the next sync may have made, is left for it to find; it can tell whether it is too old to be its own.
-        return (base if following is not None or left.touched_at is not None else left), changes
+        return (base if following is not None or left.touched_at is not None else left), claims
 
     def _handovers(self, release: HelmRelease, turns: Sequence[Turn]) -> list[HandoverRecord]:
         """Return which of these syncs changed a HelmRelease, and to which generation."""
@@ -275,8 +292,8 @@ class Rereading:
         base = max(target.first_generation, self._generation_of_release(target.id))
         known = self._versions_of(release)
         handovers = []
-        for sync, later in turns:
-            found = find_version(known, base, sync, later)
+        for sync, later, later_began in turns:
+            found = find_version(known, base, sync, later, following_began=later_began)
             if found is None:
                 continue
             if not found.is_certain and later is None and not self._is_too_late([sync], NEXT_PATIENCE):
@@ -303,10 +320,10 @@ def _changed_nothing(sync: SyncRecord) -> bool:
     return sync.is_remediated or (sync.is_unchanged and sync.outcome is Outcome.SUCCEEDED)
 
 
-def _is_made_later(version: Version, sync: SyncRecord) -> bool:
+def _is_made_after(version: Version, sync: SyncRecord, slack: timedelta) -> bool:
     """Whether a version is not what a sync made: what that was, a later sync has changed before anybody saw it."""
     touched = version.touched_at
-    return touched is not None and sync.applied is not None and touched > sync.applied.latest + CLOCK_SLACK
+    return touched is not None and sync.applied is not None and touched > sync.applied.latest + slack
 
 
 def _gave(sync: SyncRecord) -> tuple[str, int] | None:

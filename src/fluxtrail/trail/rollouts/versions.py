@@ -117,13 +117,21 @@ class Versions:
         self._watched_from.pop(uid, None)
 
 
-def find_version(known: Sequence[M], after: int, sync: SyncRecord, following: SyncRecord | None) -> Finding[M] | None:
+def find_version(
+    known: Sequence[M],
+    after: int,
+    sync: SyncRecord,
+    following: SyncRecord | None,
+    *,
+    following_began: datetime | None = None,
+) -> Finding[M] | None:
     """Return the version that a sync left an object at; None if it did not change it.
 
     Args:
         known: what the watch brought, and what was read after the sync was applied.
         after: the generation that the sync before left.
-        following: the target's next sync, as far as it is known.
+        following: the target's next sync that may have changed something, as far as it is known.
+        following_began: before this, that had applied nothing; None where nobody says how long it took.
     """
     newer = sorted(
         (
@@ -135,7 +143,7 @@ def find_version(known: Sequence[M], after: int, sync: SyncRecord, following: Sy
     )
     if not newer:
         return None
-    made = [item for item in newer if _may_be_of(item, sync, following)]
+    made = [item for item in newer if _may_be_of(item, sync, following, following_began)]
     if made:
         return Finding(made[-1], is_certain=not _is_beyond(made[-1], sync))
     if _is_of_that_second(newer[0], sync):
@@ -145,11 +153,11 @@ def find_version(known: Sequence[M], after: int, sync: SyncRecord, following: Sy
     return Finding(newer[-1], is_certain=False)
 
 
-def _may_be_of(version: Made, sync: SyncRecord, following: SyncRecord | None) -> bool:
+def _may_be_of(version: Made, sync: SyncRecord, following: SyncRecord | None, began: datetime | None) -> bool:
     if sync.applied is None:
         return False
     touched, applied = version.touched_at, sync.applied.latest
-    is_first = following is None or _began_after(version, following) or _ended_long_after(version, following)
+    is_first = following is None or _began_after(version, following) or _ended_long_after(version, following, began)
     if touched is None:
         return is_first
     if touched > applied:
@@ -163,14 +171,16 @@ def _began_after(version: Made, following: SyncRecord) -> bool:
     return following.started.precision is Precision.OBSERVED and version.seen_at <= following.started.at
 
 
-def _ended_long_after(version: Made, following: SyncRecord) -> bool:
-    """Whether a sync that nobody watched can only have applied what it did well after a version had been made.
+def _ended_long_after(version: Made, following: SyncRecord, began: datetime | None) -> bool:
+    """Whether a sync that nobody watched can only have applied what it did after a version had been made.
 
-    That was made before its second ended.
+    That was made before its second ended. Where it is not known when the sync began, it was not long before its end.
     """
     touched, applied = version.touched_at, following.applied
     if touched is None or applied is None or following.started.precision is not Precision.ESTIMATED:
         return False
+    if began is not None:
+        return began >= touched + RESOLUTION
     return applied.earliest >= touched + RESOLUTION + CLOCK_SLACK
 
 
