@@ -10,9 +10,15 @@ def rate(title: str, metric: str, by: str, *, where: str = "", unit: str) -> Jso
     return lines(title, Query(f"sum by ({by}) (rate({metric}{{{where}}}[$__rate_interval]))", legend(by)), unit=unit)
 
 
-def increase(metric: str, by: str, text: str = "", *, where: str = "") -> Query:
+def increase(metric: str, by: str, text: str = "", *, where: str = "", least: float | None = None) -> Query:
+    """Return how much a counter grew.
+
+    Args:
+        least: series that grew by no more than this are left out; None: all are shown.
+    """
     grouped = f"sum by ({by})" if by else "sum"
-    return Query(f"{grouped} (increase({metric}{{{where}}}[$__rate_interval]))", text + legend(by))
+    over = "" if least is None else f" > {least:g}"
+    return Query(f"{grouped} (increase({metric}{{{where}}}[$__rate_interval])){over}", text + legend(by))
 
 
 def quantiles(title: str, metric: str, by: str, *, where: str = "") -> Json:

@@ -94,4 +94,5 @@ def _average(kinds: str, by: str) -> Query:
     total, count = (
         f"sum by ({by}) (rate(gotk_reconcile_duration_seconds_{part}{{{where}}}[5m]))" for part in ("sum", "count")
     )
-    return Query(f"{total} / {count}", "/".join(f"{{{{{label}}}}}" for label in by.split(", ")))
+    # What was not reconciled in that time is 0 / 0, and has no duration.
+    return Query(f"{total} / {count} >= 0", "/".join(f"{{{{{label}}}}}" for label in by.split(", ")))

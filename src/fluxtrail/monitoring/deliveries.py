@@ -52,7 +52,11 @@ def _now() -> tuple[tuple[int, int, Json], ...]:
     return (
         (4, 4, stat("Lead time, half", half, unit="s", no_value="-", help_text="Merged to applied, over the span.")),
         (4, 4, stat("Lead time, 95 %", most, unit="s", no_value="-", help_text="Merged to applied, over the span.")),
-        (4, 4, stat("Applied", f"sum(increase({_APPLIED}_count{{{_IN}}}[$__range]))", help_text="Over the span.")),
+        (
+            4,
+            4,
+            stat("Applied", f"round(sum(increase({_APPLIED}_count{{{_IN}}}[$__range])))", help_text="Over the span."),
+        ),
         (4, 4, stat("In flight", f"sum({_INFLIGHT})", help_text="Commits pending on a target, one for each.")),
         (4, 4, stat("Oldest", f"max({_OLDEST})", unit="s", steps=_AGES, help_text="Suspended targets do not count.")),
         (
@@ -216,6 +220,8 @@ def _of_source(series: str) -> str:
         found = f'gotk_resource_info{{customresource_kind=~"{RECONCILER_KINDS}"{where}}}'
         for label, old in (("namespace", "exported_namespace"), ("kind", "customresource_kind")):
             found = f'label_replace({found}, "{label}", "$1", "{old}", "(.*)")'
+        for chart in ("chart_source_name", "chart_ref_name"):
+            found = f'label_replace({found}, "source_name", "$1", "{chart}", "(.+)")'
         return f"on ({by}) group_left (source_name) max by ({by}, source_name) ({found})"
 
     everywhere, alone = objects("", _BY_TARGET), objects(',cluster=""', "namespace, kind, name")

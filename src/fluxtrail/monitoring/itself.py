@@ -50,16 +50,26 @@ def _now() -> tuple[tuple[int, int, Json], ...]:
 
 def _watching() -> tuple[tuple[int, int, Json], ...]:
     return (
-        (8, 8, lines("Silence of API servers", Query(_SILENCE, "{{cluster}} {{kind}}"), unit="s")),
-        (8, 8, rate("Events", "fluxtrail_watch_events_total", "cluster, kind", where=_IN, unit="ops")),
+        (
+            8,
+            8,
+            lines(
+                "Silence of API servers",
+                Query(f"max by (cluster) ({_SILENCE})", "{{cluster}}"),
+                unit="s",
+                help_text="Of the stream that was silent longest. A quiet one has a bookmark a minute.",
+            ),
+        ),
+        (8, 8, rate("Events", "fluxtrail_watch_events_total", "cluster", where=_IN, unit="ops")),
         (8, 8, quantiles("From an event to the ledger", "fluxtrail_event_lag_seconds", "cluster", where=_IN)),
         (
             12,
             8,
             lines(
                 "Requests that failed, and lists again",
-                increase("fluxtrail_watch_failures_total", "cluster, kind", "failed: ", where=_IN),
-                increase("fluxtrail_watch_relists_total", "cluster, kind", "listed again: ", where=_IN),
+                increase("fluxtrail_watch_failures_total", "cluster, kind", "failed: ", where=_IN, least=0),
+                increase("fluxtrail_watch_relists_total", "cluster, kind", "listed again: ", where=_IN, least=0),
+                no_value="none",
             ),
         ),
         (

@@ -15,7 +15,7 @@ from fluxtrail.web.measures import Kind, Measure
 log = structlog.get_logger(__name__)
 
 SIZE_SECONDS = 30.0
-ROWS_SECONDS = 600.0
+ROWS_SECONDS = 60.0
 ROWS_SHARE = 0.005
 """Counting rows takes no more of the time than this: where it is slow it is done less often."""
 
