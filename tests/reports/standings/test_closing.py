@@ -30,3 +30,11 @@ async def test_a_failure_that_nobody_can_mend_any_more_is_closed(room: Room) -> 
     await room.tell(failed(), deployed("staging"))
     await room.tell(deployed("staging"))
     assert room.forge.final == {PRODUCTION: "neutral", "fluxtrail/staging": "success"}
+
+
+async def test_an_environment_that_waits_for_its_own_export_stays_open_until_that_is_known(room: Room) -> None:
+    await room.tell(delivery(reason="awaiting_export"), delivery("staging", reason="awaiting_export"))
+    await room.tell(delivery(reason="awaiting_export"), deployed("staging"))
+    assert room.forge.final == {PRODUCTION: "pending", "fluxtrail/staging": "success"}
+    await room.tell(delivery(verdict="unaffected"), deployed("staging"))
+    assert room.forge.final == {PRODUCTION: "neutral", "fluxtrail/staging": "success"}

@@ -1,7 +1,8 @@
 """The trail of one commit: everything known of it on every target that it is, or will be, delivered to.
 
 Rows are stored only where a target is affected, so a trail is the stored rows and what follows from there
-being none (`model/derive.py`). A source commit also goes wherever its exports go.
+being none (`model/derive.py`). A source commit also goes wherever its exports go, and will go where it waits for an
+export of its own (`awaiting.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from sqlalchemy import Row, except_, select, text
 
 from fluxtrail.ledger import schema
+from fluxtrail.ledger.queries.awaiting import Awaiting
 from fluxtrail.ledger.queries.commits import commit_views
 from fluxtrail.ledger.queries.rendering import Renderer, stages, stored
 from fluxtrail.ledger.queries.resolving import CANDIDATES, Match, resolve
@@ -183,6 +185,7 @@ class _Trail:
             await self._add_own(deliveries, places.get(commit.id, {}))
         if carriers:
             await self._add_carried(deliveries, carriers, rows, places)
+            await self._add_awaited(deliveries, carriers, rows, places)
         elif not commit.is_carrier and places.get(commit.id):
             await self._add_awaiting_export(deliveries, places[commit.id])
         shown = sorted(deliveries.values(), key=_order)
@@ -288,6 +291,30 @@ class _Trail:
             return None
         verdict = union([Verdict(view.verdict) for view in views])
         return next(view for view in views if view.verdict == verdict.value)
+
+    async def _add_awaited(
+        self, deliveries: dict[TargetId, DeliveryView], carriers: Sequence[Row[Any]], rows: Rows, places: Places
+    ) -> None:
+        """Add the targets that wait for an export of their own, in place of being unaffected by those that came."""
+        own = places.get(self._commit.id, {})
+        pruned_before = self._situation.pruned_before
+        is_pruned = pruned_before is not None and self._commit.at < pruned_before
+        if self._commit.is_carrier or not own or is_pruned:
+            return
+        branch, position = next(iter(own.items()))
+        awaiting = Awaiting(
+            self._session,
+            self._situation,
+            repository=self._commit.repository_id,
+            branch=branch,
+            position=position,
+        )
+        reached = {target_id for there in rows.values() for target_id in there}
+        awaited = await awaiting.find(reached, {row.repository_id for row in carriers})
+        for target in awaited if awaited and not await self._situation.is_history(own) else ():
+            known = deliveries.get(target.id)
+            if known is None or (target.id not in reached and known.verdict == Verdict.UNAFFECTED.value):
+                deliveries[target.id] = self._derived(target, Verdict.PENDING, reason=PendingReason.AWAITING_EXPORT)
 
     async def _add_awaiting_export(self, deliveries: dict[TargetId, DeliveryView], places: dict[Branch, int]) -> None:
         """Add the targets of the repositories that this one is exported to, while no export names the commit."""
