@@ -15,16 +15,20 @@ _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0, "unknown": 0.0}
 _MOMENT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,][0-9]+)?(?:Z|([+-])([0-9]{2}):([0-9]{2}))"
 )
-_QUANTITY = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,3})?")
+_QUANTITY = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,9})?")
 _PERCENT = re.compile(r"[0-9]+%")
 _FLOAT = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf|infinity)|nan", re.IGNORECASE)
 _HEX = re.compile(r"[+-]?0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)p[+-]?[0-9]+", re.IGNORECASE)
+_SEPARATORS = re.compile(r"(?<=[0-9])_(?=[0-9])")
+_HEX_SEPARATORS = re.compile(r"(?:(?<=[0-9a-f])|(?<=0x))_(?=[0-9a-f])", re.IGNORECASE)
 _DECIMAL = {"": 0, "n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _NANO = -9
 _DIGITS = 18
 """Decimal digits that surely fit 64 bits."""
 _INT64 = 2**63
+_LARGEST_EXPONENT = 999
+"""Beyond it, all is nothing or infinite."""
 _LONGEST = 256
 """Characters beyond which a text is no number."""
 
@@ -84,13 +88,19 @@ def _quantity(text: str) -> float | None:
         number <<= _BINARY[suffix]
         is_exact = not fraction and 15 - max(len(whole), 1) - int(_BINARY[suffix] * 3 / 10) - 1 >= 0
     else:
-        scale += _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])
-        is_exact = len(whole) + len(fraction) <= _DIGITS and scale >= _NANO and number < _INT64
+        scale += _DECIMAL[suffix] if suffix in _DECIMAL else _bounded(int(suffix[1:]))
+        is_exact = max(len(whole), 1) + len(fraction) <= _DIGITS and scale >= _NANO and number < _INT64
     if not is_exact:
+        if not text.lstrip("+-.")[:1].isdigit():
+            return None  # no digit at all: one is taken for 0 where it needs no rounding
         number, scale = _rounded(number, scale), _NANO
         if suffix in _BINARY:
             number = min(number, (_INT64 - 1) * 10**-_NANO)
     return _times(-number if sign == "-" else number, scale)
+
+
+def _bounded(exponent: int) -> int:
+    return max(-_LARGEST_EXPONENT, min(_LARGEST_EXPONENT, exponent))
 
 
 def _rounded(number: int, scale: int) -> int:
@@ -102,9 +112,18 @@ def _rounded(number: int, scale: int) -> int:
 
 def _times(number: int, scale: int) -> float:
     try:
-        return float(number) if scale == 0 else float(number) * float(f"1e{scale}")
+        return float(number) if scale == 0 else float(number) * _power(scale)
     except OverflowError:
         return math.inf if number > 0 else -math.inf
+
+
+def _power(exponent: int) -> float:
+    """Return 10 to the `exponent` as Go has it: made of two, so that the last digit may differ from the nearest."""
+    size = abs(exponent)
+    large, small = float(f"1e{size // 32 * 32}"), float(f"1e{size % 32}")
+    if exponent > 0:
+        return large * small
+    return float(f"1e-{size // 32 * 32}") / small
 
 
 def _percent(text: str) -> float | None:
@@ -112,12 +131,14 @@ def _percent(text: str) -> float | None:
 
 
 def _plain(text: str) -> float | None:
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        return None if math.isinf(number) and "n" not in text.lower() else number
-    if _HEX.fullmatch(text):
+    is_hex = text.lstrip("+-")[:2].lower() == "0x"
+    bare = (_HEX_SEPARATORS if is_hex else _SEPARATORS).sub("", text) if "_" in text else text
+    if is_hex and _HEX.fullmatch(bare):
         try:
-            return float.fromhex(text)
+            return float.fromhex(bare)
         except OverflowError:
             return None
+    if _FLOAT.fullmatch(bare):
+        number = float(bare)
+        return None if math.isinf(number) and "n" not in bare.lower() else number
     return None

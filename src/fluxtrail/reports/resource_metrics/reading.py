@@ -13,6 +13,8 @@ from fluxtrail.reports.resource_metrics.projection import Identity, Projection, 
 from fluxtrail.reports.resource_metrics.sampling import EACH
 
 _IDENTITY: tuple[Path, ...] = tuple(("metadata", name) for name in Identity._fields)
+_TEXTS = {"apiVersion": Shape({}), "kind": Shape({})}
+"""What is text in every object; nothing is below it."""
 _top = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _whole = msgspec.json.Decoder(dict[str, Any])
 
@@ -59,7 +61,7 @@ class PartialReading:
         self._other = Shape(tree_of(of_each)) if of_each else None
         self._parts = {
             step: Shape(tree_of({path[1:] for path in named if path[0] == step} | of_each)) for step, *_ in named
-        }
+        } | _TEXTS
 
     def open(self, wire: msgspec.Raw) -> Opened:
         obj = {}
