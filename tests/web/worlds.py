@@ -11,13 +11,18 @@ import msgspec
 from tests.web import runs
 
 from fluxtrail.model.counts import Counts, ImageCount, Inflight, NotRunning
+from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import ConfigError, ConflictError, StoreError
 from fluxtrail.model.feed import FeedItem, FeedPage
 from fluxtrail.model.moment import Evidence, Moment, bracket, exact, observed
 from fluxtrail.model.records import TargetId, Transition, TransitionKind
 from fluxtrail.model.report import Mode, ReportId, ReportState, ReportView
 from fluxtrail.model.views import (
+    BoardColumn,
+    BoardRow,
+    BoardView,
     Candidate,
+    CellView,
     ChainView,
     ClusterView,
     CommitView,
@@ -286,6 +291,13 @@ REPORTS = (
 )
 
 
+def _cell_of(d: DeliveryView) -> CellView:
+    return CellView(
+        verdict=d.verdict, reason=d.reason, count=1, counts={d.verdict: 1}, stage=[*d.stages][-1] if d.stages else "",
+        since=d.since, via=d.via, undone_by=d.undone_by, target=d.target, target_id=d.target_id,
+    )  # fmt: skip
+
+
 @dataclass
 class World:
     """Implements `Answers` and `SelfReport`; tests change its fields while it is served."""
@@ -405,6 +417,42 @@ class World:
             and (since is None or (d.since is not None and d.since >= since))
         ]
         return _page(deliveries, limit, cursor)
+
+    async def board(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta,
+        grouping: Grouping,
+        by: str,
+        repository: str | None,
+        author: str | None,
+        service: str | None,
+        environment: str | None,
+        cluster: str | None,
+        verdict: str | None,
+        text: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        carriers: bool,
+        limit: int,
+        cursor: str | None,
+    ) -> BoardView:
+        """By the first delivery of each column; of the filters, those that choose commits and columns alone."""
+        listed = await self.list_commits(
+            now=now, settle_after=settle_after, repository=repository, branch=None, author=author, verdict=verdict,
+            since=since, carriers=carriers, limit=limit, cursor=cursor,
+        )  # fmt: skip
+        place = (lambda d: grouping.environment_of(d.cluster, d.target)) if by == "environment" else lambda d: d.cluster
+        known = [d for t in self.trails.values() for d in t.deliveries if cluster in (None, d.cluster)]
+        names = sorted({place(d) for d in known})
+        rows = []
+        for view in listed.items:
+            cells = {place(d): _cell_of(d) for d in known if d.sha == view.sha}
+            if text is None or text.lower() in view.subject.lower():
+                rows.append(BoardRow(commit=view, cells=[cells.get(name) for name in names]))
+        columns = [BoardColumn(name=name, targets=1) for name in names]
+        return BoardView(columns=columns, items=rows, next=listed.next)
 
     async def list_targets(
         self,

@@ -28,6 +28,7 @@ from fluxtrail.model.errors import WireError
 from fluxtrail.model.exponential import Exponential
 from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.stage import INVERSION_TOLERANCE, Interval, Stage, lead_time, stage_intervals
+from fluxtrail.model.trend import Trend
 from fluxtrail.model.views import DeliveryFacts
 
 BUCKETS_SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -193,6 +194,8 @@ class Figures:
         self._histograms: dict[tuple[str, tuple[str, ...]], _Histogram] = {}
         self._counters: dict[tuple[str, tuple[str, ...]], int] = {}
         self._counted: dict[int, int] = {}
+        self.trend = Trend()
+        """Lead times by hour; not in `dump`, since it only goes back for a month."""
 
     def add(self, facts: DeliveryFacts) -> None:
         """Count what this delivery has reached and was not counted for yet."""
@@ -326,6 +329,7 @@ class Figures:
         if not lead.is_inverted:
             sample = _sample(facts, moments[lead.stage].at, _microseconds(lead.seconds))
             self._observe(LEAD_TIME, _target_labels(facts), sample)
+            self.trend.observe(sample.at, sample.seconds)
         elif len(moments) > 2:  # with nothing between the two, the pair has been counted as an interval
             self._increment(INVERTED, lead.since.value, lead.stage.value)
 

@@ -425,7 +425,19 @@ class BoardView(View, frozen=True, kw_only=True):
     """Commits × clusters or environments, the last merged first."""
 
     columns: list[BoardColumn]
-    rows: list[BoardRow]
+    items: list[BoardRow]
     hidden_columns: int = 0
     """Columns beyond those that one board shows: narrow it by cluster or environment."""
     next: str | None = None
+
+
+class LeadTimeView(View, frozen=True, kw_only=True):
+    """The lead times, merged to applied, of what was applied in one span of time; estimates and exports left out."""
+
+    at: datetime
+    """When the span begins."""
+    count: int
+    """Deliveries."""
+    p50_seconds: float | None
+    """Within 4 %; null of none."""
+    p95_seconds: float | None

@@ -19,6 +19,7 @@ from fluxtrail.model.errors import ConfigError, FluxtrailError
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.reporting import Reporting
+from fluxtrail.runtime.settings.routes import grouping_of
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -133,6 +134,8 @@ class Service:
             records=self._records,
             reports=self._reports,
             chains=self._chains,
+            grouping=grouping_of(settings.environments),
+            trend=lambda: self.ledger.figures.trend,
         )
         metrics = Metrics(
             figures=lambda: self.ledger.figures,

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 from litestar import Request, Response, get
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
+from fluxtrail.model.environments import Grouping
 from fluxtrail.model.records import Transition, TransitionKind
+from fluxtrail.model.trend import Trend
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, TrailView
 from fluxtrail.web.events import FeedOperation, FeedStream, Wanted, encode_answer, read_event_id, wants_json
@@ -24,6 +26,7 @@ from fluxtrail.web.status import StatusView
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_ID = 2**63 - 1
+NO_GROUPING = Grouping()
 _SHA = re.compile(r"[0-9a-f]{4,64}")
 _COMMIT = "^[0-9a-fA-F]{4,64}$"
 
@@ -52,6 +55,10 @@ class Context:
     reports: ReportKeeper | None = None
     """None where nothing is told to anybody."""
     has_token: bool = False
+    grouping: Grouping = NO_GROUPING
+    """The environments that are set up."""
+    trend: Callable[[], Trend] = Trend
+    """Lead times by hour, as the figures have them now."""
 
 
 def context_of(request: AnyRequest) -> Context:
@@ -83,7 +90,7 @@ async def list_commits(
         branch=branch,
         author=author,
         verdict=verdict,
-        since=_aware(since),
+        since=aware(since),
         carriers=carriers,
         limit=limit,
         cursor=cursor,
@@ -145,7 +152,7 @@ async def list_deliveries(
         repository=repository,
         sha=sha,
         verdict=verdict,
-        since=_aware(since),
+        since=aware(since),
         limit=limit,
         cursor=cursor,
     )
@@ -265,9 +272,10 @@ async def _find_trail(context: Context, query: str) -> TrailView:
     return found
 
 
-def _aware(since: datetime | None) -> datetime | None:
+def aware(since: datetime | None, parameter: str = "since") -> datetime | None:
+    """Return a time in UTC; one without an offset is refused."""
     if since is not None and since.tzinfo is None:
-        raise invalid("since", since.isoformat(), "a time with an offset, such as 2026-11-20T10:00:00Z")
+        raise invalid(parameter, since.isoformat(), "a time with an offset, such as 2026-11-20T10:00:00Z")
     try:
         return since.astimezone(UTC) if since is not None else None
     except OverflowError:  # in the first hours of year 1, or the last of 9999, somewhere else than in UTC

@@ -16,9 +16,12 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme
 
 from fluxtrail import __version__
+from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import FluxtrailError
+from fluxtrail.model.trend import Trend
 from fluxtrail.web.access import BODY_LIMIT_BYTES, AsgiApp, Guard
-from fluxtrail.web.api import HANDLERS, Context, context_of
+from fluxtrail.web.api import HANDLERS, NO_GROUPING, Context, context_of
+from fluxtrail.web.board import BOARD_HANDLERS
 from fluxtrail.web.feed import Feed
 from fluxtrail.web.pages.app import create_pages, page_or
 from fluxtrail.web.parameters import refuse_unknown
@@ -36,7 +39,7 @@ from fluxtrail.web.reports import REPORT_HANDLERS
 from fluxtrail.web.running import RUNNING_HANDLERS
 from fluxtrail.web.writes import check_write
 
-_HANDLERS = (*HANDLERS, *RECORD_HANDLERS, *REPORT_HANDLERS, *RUNNING_HANDLERS)
+_HANDLERS = (*HANDLERS, *BOARD_HANDLERS, *RECORD_HANDLERS, *REPORT_HANDLERS, *RUNNING_HANDLERS)
 API_PATH = "/api/v1"
 DEFAULT_SETTLE_AFTER = timedelta(minutes=30)
 
@@ -53,6 +56,8 @@ def create_app(
     records: RecordKeeper | None = None,
     chains: Chains | None = None,
     reports: ReportKeeper | None = None,
+    grouping: Grouping = NO_GROUPING,
+    trend: Callable[[], Trend] = Trend,
 ) -> AsgiApp:
     """Return the guarded API.
 
@@ -64,6 +69,8 @@ def create_app(
         records: deployment records; None where they are off.
         chains: the way back from objects of clusters; None where none is watched.
         reports: what is on its way out, and its routes; None where nothing is told to anybody.
+        grouping: the environments that are set up.
+        trend: lead times by hour, as the figures have them now.
     """
     feed = feed or Feed(answers)
     context = Context(
@@ -76,6 +83,8 @@ def create_app(
         chains=chains,
         reports=reports,
         has_token=token is not None,
+        grouping=grouping,
+        trend=trend,
     )
     return Guard(cast("AsgiApp", create_unguarded(context)), now=now, token=token, allowed_hosts=allowed_hosts)
 

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from fluxtrail.model.counts import Counts
+from fluxtrail.model.environments import Grouping
 from fluxtrail.model.feed import FeedPage
 from fluxtrail.model.records import Transition
 from fluxtrail.model.report import ReportId, ReportState, ReportView
 from fluxtrail.model.views import (
+    BoardView,
     Candidate,
     ChainView,
     ClusterView,
@@ -86,6 +88,34 @@ class Answers(Protocol):
         limit: int,
         cursor: str | None,
     ) -> Listing[DeliveryView]: ...
+
+    async def board(
+        self,
+        *,
+        now: datetime,
+        settle_after: timedelta,
+        grouping: Grouping,
+        by: str,
+        repository: str | None,
+        author: str | None,
+        service: str | None,
+        environment: str | None,
+        cluster: str | None,
+        verdict: str | None,
+        text: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        carriers: bool,
+        limit: int,
+        cursor: str | None,
+    ) -> BoardView:
+        """Return commits × clusters or environments, the last merged first.
+
+        Args:
+            by: what the columns are: `cluster` or `environment`.
+            service: a part of a target's name or path.
+            text: a part of the subject, or the beginning of the sha.
+        """
 
     async def list_targets(
         self,

@@ -75,7 +75,7 @@ async def read_board(
             BoardColumn(name=name, targets=len(members))
             for name, members in zip(columns.names, columns.members, strict=True)
         ],
-        rows=[
+        items=[
             BoardRow(commit=view, cells=[cells.get((row.id, index)) for index in range(len(columns.names))])
             for row, view in zip(found, views, strict=True)
         ],
