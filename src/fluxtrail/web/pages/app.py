@@ -10,6 +10,8 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.response import Redirect
 
 from fluxtrail.web.pages.assets import URL, assets
+from fluxtrail.web.pages.board import show_board
+from fluxtrail.web.pages.commits import show_commits
 from fluxtrail.web.pages.overview import show_overview
 from fluxtrail.web.pages.problems import HANDLERS, page_or
 from fluxtrail.web.pages.rendering import THEMES, AnyRequest, query_of, theme_cookie, with_query
@@ -48,7 +50,7 @@ def set_theme(
     return Redirect(back if is_ours else "/", status_code=303, cookies=[theme_cookie(to)])
 
 
-HANDLED: tuple[HTTPRouteHandler, ...] = (get_asset, set_theme, show_overview)
+HANDLED: tuple[HTTPRouteHandler, ...] = (get_asset, set_theme, show_overview, show_board, show_commits)
 
 
 def create_pages() -> Router:
