@@ -160,7 +160,7 @@ def test_labels_of_the_resource_and_of_the_metric() -> None:
         "each": gauge("spec", "lanes"),
         "commonLabels": {"a": "metric", "customresource_kind": "mine"},
     }
-    entry = {
+    entry: dict[str, Any] = {
         "commonLabels": {"a": "resource", "b": "resource", "customresource_group": "never"},
         "labelsFromPath": {"v": ["spec", "version"]},
         "metricNamePrefix": "",
