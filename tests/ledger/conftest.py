@@ -46,11 +46,8 @@ def new_place(engine: str, request: pytest.FixtureRequest) -> NewPlace:
     @asynccontextmanager
     async def in_postgres() -> AsyncIterator[Path | str]:
         server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.create(template=await migrated_template(server))
-        try:
+        with server.lend(await migrated_template(server)) as url:
             yield url
-        finally:
-            server.drop(url)
 
     return in_file if engine == "sqlite" else in_postgres
 
