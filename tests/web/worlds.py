@@ -28,6 +28,7 @@ from fluxtrail.model.views import (
     CommitView,
     DeliveryView,
     ExportView,
+    FoundView,
     ImageDetail,
     ImageView,
     RecordView,
@@ -473,6 +474,21 @@ class World:
             and target in (None, t.target.split("/")[2])
         ]
         return _page(targets, limit, cursor)
+
+    async def search(self, text: str, *, limit: int) -> list[FoundView]:
+        self._check()
+        wanted = text.lower()
+        commits = [
+            FoundView(kind="commit", name=t.commit.subject, where=t.commit.repository, key=sha)
+            for sha, t in self.trails.items()
+            if sha.startswith(wanted) or wanted in t.commit.subject.lower()
+        ]
+        targets = [
+            FoundView(kind="target", name=t.target, where=t.cluster, key=str(t.id))
+            for t in self.targets
+            if wanted in t.target.lower()
+        ]
+        return commits[:limit] + targets[:limit]
 
     async def target(self, target_id: int, *, now: datetime) -> tuple[TargetView, list[SyncView]] | None:
         self._check()

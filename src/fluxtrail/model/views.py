@@ -441,3 +441,16 @@ class LeadTimeView(View, frozen=True, kw_only=True):
     p50_seconds: float | None
     """Within 4 %; null of none."""
     p95_seconds: float | None
+
+
+class FoundView(View, frozen=True, kw_only=True):
+    """Something that a search found."""
+
+    kind: str
+    """`commit`, `target` or `cluster`."""
+    name: str
+    """A commit's subject, `<Kind>/<namespace>/<name>` of a target, a cluster's name."""
+    where: str
+    """A commit's repository, a target's cluster; of a cluster how many targets it has."""
+    key: str
+    """What its page is named by: the sha, the target's id, the cluster's name."""

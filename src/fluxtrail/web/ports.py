@@ -18,6 +18,7 @@ from fluxtrail.model.views import (
     ClusterView,
     CommitView,
     DeliveryView,
+    FoundView,
     ImageDetail,
     ImageView,
     RecordView,
@@ -127,6 +128,9 @@ class Answers(Protocol):
         limit: int,
         cursor: str | None,
     ) -> Listing[TargetView]: ...
+
+    async def search(self, text: str, *, limit: int) -> Sequence[FoundView]:
+        """Return commits, targets and clusters that a text may mean, so many of each at most, the best first."""
 
     async def target(self, target_id: int, *, now: datetime) -> tuple[TargetView, Sequence[SyncView]] | None:
         """Return a target and its newest syncs, or None where there is none with this id."""

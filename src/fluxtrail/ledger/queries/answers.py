@@ -20,6 +20,7 @@ from fluxtrail.ledger.queries.record_answers import RecordAnswers
 from fluxtrail.ledger.queries.rendering import Renderer
 from fluxtrail.ledger.queries.resolving import find_targets
 from fluxtrail.ledger.queries.running_answers import RunningAnswers
+from fluxtrail.ledger.queries.search import search
 from fluxtrail.model.counts import Counts
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import ConfigError
@@ -34,6 +35,7 @@ from fluxtrail.model.views import (
     ClusterView,
     CommitView,
     DeliveryView,
+    FoundView,
     SyncView,
     TargetView,
     TrailView,
@@ -220,6 +222,11 @@ class Answers(RecordAnswers, RunningAnswers):
                 limit=limit,
                 cursor=cursor,
             )
+
+    async def search(self, text: str, *, limit: int = 8) -> list[FoundView]:
+        """Return commits, targets and clusters that a text may mean, so many of each at most, the best first."""
+        async with self._situation() as (session, situation):
+            return await search(session, situation, text, limit=limit)
 
     async def target(self, target_id: int, *, now: datetime) -> tuple[TargetView, Sequence[SyncView]] | None:
         """Return a target, deleted ones too, and its newest syncs; None where there is none with this id."""

@@ -15,6 +15,7 @@ from fluxtrail.web.pages.commits import show_commits
 from fluxtrail.web.pages.overview import show_overview
 from fluxtrail.web.pages.problems import HANDLERS, page_or
 from fluxtrail.web.pages.rendering import THEMES, AnyRequest, query_of, theme_cookie, with_query
+from fluxtrail.web.pages.search import show_search
 from fluxtrail.web.parameters import refuse_unknown
 from fluxtrail.web.problems import invalid, not_found
 
@@ -50,7 +51,7 @@ def set_theme(
     return Redirect(back if is_ours else "/", status_code=303, cookies=[theme_cookie(to)])
 
 
-HANDLED: tuple[HTTPRouteHandler, ...] = (get_asset, set_theme, show_overview, show_board, show_commits)
+HANDLED: tuple[HTTPRouteHandler, ...] = (get_asset, set_theme, show_overview, show_board, show_commits, show_search)
 
 
 def create_pages() -> Router:
@@ -61,6 +62,6 @@ def create_pages() -> Router:
 async def _check(request: AnyRequest) -> Response[Any] | None:
     """Forms send their empty fields too: they are taken out of the address, which people share."""
     refuse_unknown(request)
-    if any(value == "" for value in request.query_params.values()):
+    if any(value == "" for name, value in request.query_params.items() if name != "q"):
         return Redirect(with_query(request.url.path, query_of(request)), status_code=303)
     return None

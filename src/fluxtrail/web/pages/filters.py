@@ -53,13 +53,13 @@ def narrowing(request: AnyRequest, *, api: str, now: datetime, hidden: Iterable[
     chips = []
     for name, value in query.items():
         if name not in apart:
-            left = {other: given for other, given in query.items() if other not in (name, "cursor")}
+            left: dict[str, str] = {other: given for other, given in query.items() if other not in (name, "cursor")}
             chips.append(Chip(words(name), words(value) if name == "verdict" else value, with_query(path, left)))
-    kept = {name: value for name, value in query.items() if name in ("by", "limit")}
-    instants = {
-        name: iso(read_instant(query[name], now=now, parameter=name)) for name in ("since", "until") if name in query
-    }
-    asked = {**query, **instants}
+    kept: dict[str, str] = {name: value for name, value in query.items() if name in ("by", "limit")}
+    asked: dict[str, str] = dict(query)
+    for name in ("since", "until"):
+        if name in asked:
+            asked[name] = iso(read_instant(asked[name], now=now, parameter=name))
     return Narrowing(chips, with_query(path, kept), with_query(api, asked), with_query(api, asked, format="csv"))
 
 

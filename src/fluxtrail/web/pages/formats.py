@@ -71,9 +71,12 @@ def short_revision(revision: str | None) -> str:
 
 
 def repository_name(canonical: str | None) -> str:
-    """`acme/shop` of `github.com/acme/shop`: what people call it; the whole where it has no host."""
-    host, slash, path = (canonical or "").partition("/")
-    return path if slash and "." in host and path else canonical or ""
+    """`acme/shop` of `github.com/acme/shop`: what people call it; of charts, artifacts and files the last two parts."""
+    text = canonical or ""
+    if "://" in text or text.startswith("file:"):
+        return "/".join(text.split("/")[-2:])
+    host, slash, path = text.partition("/")
+    return path if slash and "." in host and path else text
 
 
 def target_parts(target: str) -> tuple[str, str, str]:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 from litestar import Response, get
+from litestar.params import QueryParameter
 
 from fluxtrail.model.counts import Counts, Inflight
 from fluxtrail.model.feed import FeedItem
+from fluxtrail.model.records import TransitionKind
+from fluxtrail.model.trend import Trend
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.model.views import ClusterView, CommitView, DeliveryView
+from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, LeadTimeView
 from fluxtrail.web.api import Context, context_of
+from fluxtrail.web.board import Span
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
 
 SHOWN = 8
-LOOK_BACK = 60
+LOOK_BACK = 300
 """How many ids of the history are looked through for the newest lines."""
+TOLD = frozenset(set(TransitionKind) - {TransitionKind.SYNC})
+"""Kinds that people follow; syncs come and go by the minute."""
+DAY = timedelta(days=1)
+NOTABLE_PERCENT = 5
+"""Less than this is within what the buckets of the trend can tell."""
 SILENT_AFTER = timedelta(minutes=5)
 """A watched cluster says something at least every minute: bookmarks."""
 
@@ -48,10 +58,15 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     failing: Sequence[DeliveryView]
     happened: Sequence[FeedItem]
     """The newest first."""
+    lead: LeadTimeView
+    """Of the last 24 whole hours, and the one that is not over."""
+    lead_change: str
+    """`12 % shorter than the day before`; empty where there is nothing to compare with."""
+    spans: Sequence[LeadTimeView]
 
 
 @get("/", include_in_schema=False)
-async def show_overview(request: AnyRequest) -> Response[str]:
+async def show_overview(request: AnyRequest, *, by: Annotated[Span, QueryParameter()] = Span.HOUR) -> Response[str]:
     context = context_of(request)
     live_after = await feed_end(request)
     now = context.now()
@@ -62,8 +77,12 @@ async def show_overview(request: AnyRequest) -> Response[str]:
         in_flight=await _in_flight(context, now),
         failing=await _failing(context, now),
         happened=await _happened(context, live_after),
+        trend=context.trend(),
+        by=by,
     )
-    return page(request, "overview.html", title="Overview", section="overview", live_after=live_after, view=view)
+    return page(
+        request, "overview.html", title="Overview", section="overview", live_after=live_after, view=view, by=by.value
+    )
 
 
 def summarise(
@@ -74,6 +93,8 @@ def summarise(
     in_flight: Sequence[CommitView],
     failing: Sequence[DeliveryView],
     happened: Sequence[FeedItem],
+    trend: Trend,
+    by: Span,
 ) -> Overview:
     waiting = sorted(
         (entry for entry in counts.inflight if entry.oldest_since is not None),
@@ -81,6 +102,8 @@ def summarise(
     )
     lines = [_cluster_line(view, counts.inflight, now) for view in clusters]
     oldest = waiting[0] if waiting else None
+    end = now + timedelta(hours=1)
+    lead, before = trend.within(end - DAY, end), trend.within(end - 2 * DAY, end - DAY)
     return Overview(
         pending=sum(entry.commits for entry in counts.inflight),
         pending_targets=sum(entry.commits > 0 for entry in counts.inflight),
@@ -97,7 +120,19 @@ def summarise(
         in_flight=in_flight,
         failing=failing,
         happened=happened,
+        lead=lead,
+        lead_change=_change(lead.p50_seconds, before.p50_seconds),
+        spans=trend.by_hour(now) if by is Span.HOUR else trend.by_day(now),
     )
+
+
+def _change(now: float | None, before: float | None) -> str:
+    if now is None or not before:
+        return ""
+    percent = round(100 * (now / before - 1))
+    if abs(percent) < NOTABLE_PERCENT:
+        return "as long as the day before"
+    return f"{abs(percent):,} % {'longer' if percent > 0 else 'shorter'} than the day before"
 
 
 def _cluster_line(view: ClusterView, inflight: Sequence[Inflight], now: datetime) -> ClusterLine:
@@ -149,5 +184,5 @@ async def _failing(context: Context, now: datetime) -> Sequence[DeliveryView]:
 async def _happened(context: Context, last_id: int) -> Sequence[FeedItem]:
     """Ids have gaps, and the oldest may be forgotten: there may be fewer lines than wanted, or none."""
     found = await context.answers.feed(max(last_id - LOOK_BACK, 0), LOOK_BACK)
-    told = [item for item in found.items if item.target is not None or item.sha is not None]
+    told = [item for item in found.items if item.kind in TOLD]
     return [] if found.is_reset else told[::-1][: 2 * SHOWN]
