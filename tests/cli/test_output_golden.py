@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,9 @@ COMMANDS = {
 }
 
 
+WIDE_LISTS = [name for name in COMMANDS if name.endswith("_wide") and not name.startswith("trace")]
+
+
 @pytest.fixture(autouse=True)
 def rolling_out(request: pytest.FixtureRequest, world: World) -> None:
     """A commit on its way to running, for those that ask about it: lists of the others stay as they are."""
@@ -65,7 +69,7 @@ def rolling_out(request: pytest.FixtureRequest, world: World) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 async def test_output_is_as_it_was(invoke: Invoke, golden: Golden, name: str) -> None:
-    result = await invoke(*COMMANDS[name])
+    result = await invoke(*COMMANDS[name], **({"COLUMNS": "400"} if name in WIDE_LISTS else {}))
     assert result.exit_code == 0, result.output
     golden.check(GOLDEN / f"{name}.txt", result.stdout)
 
@@ -81,6 +85,22 @@ async def test_output_is_as_it_was(invoke: Invoke, golden: Golden, name: str) ->
 async def test_output_fits_other_widths(invoke: Invoke, golden: Golden, name: str, columns: str) -> None:
     result = await invoke(*COMMANDS[name], COLUMNS=columns)
     golden.check(GOLDEN / f"{name}_{columns}.txt", result.stdout)
+
+
+@pytest.mark.parametrize("name", WIDE_LISTS)
+@pytest.mark.parametrize("columns", [80, 110, 160])
+async def test_a_wide_list_is_no_wider_than_the_terminal_and_says_what_it_leaves_out(
+    invoke: Invoke, name: str, columns: int
+) -> None:
+    result = await invoke(*COMMANDS[name], COLUMNS=str(columns))
+    whole = await invoke(*COMMANDS[name], COLUMNS="400")
+    header, *_ = lines = result.stdout.splitlines()
+    assert max(len(line) for line in lines) <= columns
+    assert len(lines) == len(whole.stdout.splitlines())
+    missing = [title for title in re.split(r"\s{2,}", whole.stdout.splitlines()[0]) if title not in header]
+    said = re.search(rf"No room here for (.+): {columns} columns are too few", result.stderr)
+    assert set(said[1].split(", ") if said else []) <= set(missing)
+    assert bool(said) or len(missing) <= 1
 
 
 async def test_colours_are_as_they_were(invoke: Invoke, golden: Golden) -> None:

@@ -84,12 +84,9 @@ def print_items(
     elif not items:
         click.echo(nothing, err=True)
     else:
-        shown = [column for column in columns if form == "wide" or not column.is_wide]
         out = terminal()
-        is_cut = out.is_cut and form != "wide"
-        if is_cut:
-            shown = _readable(items, shown, out.width)
-        for line in table(items, shown, out, has_header=has_header, is_cut=is_cut):
+        shown = shown_columns(items, columns, out, form=form)
+        for line in table(items, shown, out, has_header=has_header, is_cut=out.is_cut):
             out.echo(line)
 
 
@@ -97,11 +94,13 @@ class ChangePrinter(Generic[T]):
     """Prints a list, and then again what changes of it, below: a table keeps its columns as long as they suffice."""
 
     def __init__(self, columns: Sequence[Column[T]], *, form: str, name: Callable[[T], str], has_header: bool) -> None:
-        self._columns = [column for column in columns if form == "wide" or not column.is_wide]
+        self._columns = columns
+        self._shown: Sequence[Column[T]] = ()
+        """Chosen with the first items."""
         self._form = form
         self._name = name
         self._has_header = has_header
-        self._widths = [0] * len(self._columns)
+        self._widths: list[int] = []
 
     def print(self, items: Sequence[T]) -> None:
         if self._form in ("json", "yaml", "name"):
@@ -112,9 +111,11 @@ class ChangePrinter(Generic[T]):
                     print_change(item, self._form)
         elif items:
             out = terminal()
-            is_cut = out.is_cut and self._form != "wide"
+            if not self._shown:
+                self._shown = shown_columns(items, self._columns, out, form=self._form)
+                self._widths = [0] * len(self._shown)
             for line in table(
-                items, self._columns, out, has_header=self._has_header, is_cut=is_cut, at_least=self._widths
+                items, self._shown, out, has_header=self._has_header, is_cut=out.is_cut, at_least=self._widths
             ):
                 out.echo(line)
             self._has_header = False
@@ -147,18 +148,38 @@ def table(
     return lines
 
 
-def _readable(items: Sequence[T], columns: Sequence[Column[T]], width: int) -> list[Column[T]]:
-    """Leave dispensable columns out, the last first, until the others have room to be read."""
-    shown = list(columns)
-    while any(column.is_dispensable for column in shown):
-        needed = (GAP - 1) * (len(shown) - 1)
-        for column in shown:
-            widest = max(width_of(text) for text in (column.title, *(printable(column.text(item)) for item in items)))
-            needed += min(widest, READABLE) if column.is_flexible else widest
-        if needed <= width:
-            break
-        shown.remove([column for column in shown if column.is_dispensable][-1])
+def shown_columns(items: Sequence[T], columns: Sequence[Column[T]], out: Terminal, *, form: str) -> Sequence[Column[T]]:
+    """Return the columns of a form that there is room for, and say on stderr which of those asked for there is not."""
+    wanted = [column for column in columns if form == "wide" or not column.is_wide]
+    if not out.is_cut:
+        return wanted
+    shown = _readable(items, wanted, out.width)
+    left_out = [column.title for column in wanted if column.is_wide and column not in shown]
+    if left_out:
+        out.echo(f"No room here for {', '.join(left_out)}: {out.width} columns are too few.", err=True)
     return shown
+
+
+def _readable(items: Sequence[T], columns: Sequence[Column[T]], width: int) -> list[Column[T]]:
+    """Leave columns out until the others have room to be read: the wide ones first, then the dispensable ones, of each
+    the last first.
+    """
+    shown = list(columns)
+    order = [column for column in columns if column.is_dispensable] + [column for column in columns if column.is_wide]
+    while order and _needed(items, shown) > width:
+        column = order.pop()
+        if column in shown:
+            shown.remove(column)
+    return shown
+
+
+def _needed(items: Sequence[T], columns: Sequence[Column[T]]) -> int:
+    """Return how wide a table is in which everything can be read."""
+    needed = (GAP - 1) * (len(columns) - 1)
+    for column in columns:
+        widest = max(width_of(text) for text in (column.title, *(printable(column.text(item)) for item in items)))
+        needed += min(widest, READABLE) if column.is_flexible else widest
+    return needed
 
 
 def _narrow(widths: list[int], columns: Sequence[Column[T]], width: int) -> int:
