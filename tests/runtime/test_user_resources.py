@@ -15,6 +15,7 @@ from fluxtrail.model.errors import ConfigError
 from fluxtrail.runtime import user_kinds
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.simulator.apiserver.resources import FLUX_RESOURCES, ResourceDefinition
+from fluxtrail.simulator.apiserver.statuses import StatusError
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -151,6 +152,56 @@ async def test_what_is_no_number_stops_nothing_and_is_counted(tmp_path: Path) ->
         await run.until_ready()
         assert await run.sample("kube_customresource_size", object="good") == 5 * 2**30
         assert await run.sample("fluxtrail_resource_refusals_total", kind="Foo", reason="no_number") == 1
+
+
+async def test_series_without_names_are_counted(tmp_path: Path) -> None:
+    cluster = Fleet(resources=[*FLUX_RESOURCES, FOO])
+    for name in ("one", "two", "three"):
+        cluster.create("foos", name, lanes=1)
+    gauge = {"name": "lanes", "each": {"type": "Gauge", "gauge": {"path": ["spec", "lanes"]}}}
+    resources = {"config": text_of({**entry(FOO.group, "v1", "Foo", gauge), "labelsFromPath": {}})}
+    async with cluster.server, running(settings_of(tmp_path, cluster, **resources), make_environ(tmp_path)) as run:
+        await run.until_ready()
+        assert await run.sample("fluxtrail_resource_series_overlapping", kind="Foo") == 2
+
+
+async def test_a_group_that_cannot_be_asked_keeps_no_other_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Fleet(resources=[*FLUX_RESOURCES, FOO])
+    cluster.create("foos", "one")
+    cluster.create("alerts", "one")
+    resources = {"config": text_of(entry(version="v1"), entry("notification.toolkit.fluxcd.io", kind="Alert"))}
+    catalog, away = cluster.store.catalog, {FOO.group}
+
+    def serve(group: str, version: str) -> Any:
+        if group in away:
+            raise StatusError(503, "ServiceUnavailable", "not now")
+        return type(catalog).served(catalog, group, version)
+
+    monkeypatch.setattr(catalog, "served", serve)
+    async with cluster.server, running(settings_of(tmp_path, cluster, **resources), make_environ(tmp_path)) as run:
+
+        async def is_half_there() -> bool:
+            return [kind.partition("/")[0] for kind in await kinds_of(run)] == ["Alert"]
+
+        await until(is_half_there, "the other group")
+        status, text = await run.readiness()
+        assert status == 503
+        assert "resources/discovery not ready: unreachable" in text
+        away.clear()
+        await run.until_ready()
+        assert "Foo/v1/one" in await kinds_of(run)
+
+
+async def test_the_later_of_two_entries_of_one_kind_counts(tmp_path: Path) -> None:
+    cluster = Fleet(resources=[*FLUX_RESOURCES, FOO])
+    cluster.create("foos", "one")
+    resources = {"config": text_of(entry(metricNamePrefix="first"), entry(version="v1", metricNamePrefix="later"))}
+    async with cluster.server, running(settings_of(tmp_path, cluster, **resources), make_environ(tmp_path)) as run:
+        await run.until_ready()
+        assert await kinds_of(run, "later_object_info") == ["Foo/v1/one"]
+        assert await kinds_of(run, "first_object_info") == ["Foo/v1beta1/one"]
 
 
 async def test_built_in_kinds_are_kinds(tmp_path: Path) -> None:

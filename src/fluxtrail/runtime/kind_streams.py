@@ -12,6 +12,7 @@ from fluxtrail.clusters.incluster import own_namespace
 from fluxtrail.clusters.subjects import Subject
 from fluxtrail.clusters.watcher import Watcher
 from fluxtrail.model.observation import Listed, Observation, Unavailable
+from fluxtrail.reports.resource_metrics.overlap import Overlap
 from fluxtrail.reports.resource_metrics.rendering import Lines, Renderer
 from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries
 from fluxtrail.runtime.stream_state import StreamState
@@ -54,8 +55,19 @@ class KindStream:
         self._namespaces = namespaces
         self._fallback = fallback
         self._clock = clock
+        self._overlap = Overlap(renderer.resource)
+        self._has_overlapped = False
         self._series = KindSeries(renderer.resource, cluster=cluster, budget=series.budget, now=clock.now)
         series.add(self._series)
+
+    @property
+    def overlapping(self) -> int:
+        """Series that have the labels of another object's."""
+        return self._overlap.count
+
+    @property
+    def kind(self) -> str:
+        return self._renderer.resource.kind
 
     def drop(self) -> None:
         """Take its series away: the kind is no more."""
@@ -71,6 +83,7 @@ class KindStream:
             watcher: Watcher[Lines] = Watcher(connection, self._subject(namespaces), clock=self._clock)
             self.state.stats = watcher.stats
             self._series.begin()
+            self._overlap.begin()
             try:
                 await watcher.run(self._emitter(may_fall_back=not namespaces))
             except _ForbiddenError:
@@ -98,7 +111,16 @@ class KindStream:
             if may_fall_back and any(isinstance(item, Unavailable) and item.reason == "forbidden" for item in batch):
                 raise _ForbiddenError
             self._all.observe(self._series, batch)
+            self._overlap.observe(batch)
             self.state.note(batch)
+            if self._overlap.count and not self._has_overlapped:
+                self._has_overlapped = True
+                log.warning(
+                    "series of several objects have the same labels",
+                    cluster=self._cluster,
+                    kind=self.kind,
+                    remedy="add the names of object and namespace to labelsFromPath",
+                )
 
         return emit
 

@@ -43,6 +43,7 @@ class Resources:
         self._shard = Shard(chosen.shard, chosen.total_shards)
         self._has_several = len(settings.contexts) > 1
         self._refusals = _Refusals()
+        self._clusters: list[ResourceStreams] = []
         self._entries = _user_entries(chosen)
         self._resources = (
             flux_resources(
@@ -62,7 +63,9 @@ class Resources:
         if self._entries is not None:
             user = UserKinds(self._entries, open_stream, cluster=cluster, clock=self._clock)
         fixed = [open_stream(resource.kind, resource) for resource in self._resources]
-        return ResourceStreams(cluster, fixed=fixed, user=user)
+        streams = ResourceStreams(cluster, fixed=fixed, user=user)
+        self._clusters.append(streams)
+        return streams
 
     def _open_stream(self, cluster: str, name: str, resource: Resource) -> KindStream:
         renderer = Renderer(
@@ -96,6 +99,15 @@ class Resources:
             "Series of Flux's objects that are left out, because there would be more than the setting max_series.",
             [(kind, kind.over_budget) for kind in kinds],
         )
+        overlapping: Counter[tuple[str, str]] = Counter()
+        for streams in self._clusters:
+            for stream in streams.open:
+                overlapping[streams.name, stream.kind] += stream.overlapping
+        yield _gauge(
+            "fluxtrail_resource_series_overlapping",
+            "Series that have the labels of another object's, so that Prometheus drops them.",
+            {labels: count for labels, count in overlapping.items() if count},
+        )
         yield self._refusals.measure()
 
 
@@ -108,9 +120,14 @@ class ResourceStreams:
         fixed: the kinds that are known beforehand.
         user: those that a user's configuration means.
         """
-        self._name = name
+        self.name = name
         self._fixed = fixed
         self._user = user
+
+    @property
+    def open(self) -> Sequence[KindStream]:
+        """The kinds that are watched now."""
+        return [*self._fixed, *(self._user.streams if self._user is not None else ())]
 
     @property
     def states(self) -> Mapping[str, StreamState]:
@@ -122,9 +139,9 @@ class ResourceStreams:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
             for stream in self._fixed:
-                group.create_task(stream.watch(connection), name=f"{self._name}/{stream.state.kind}")
+                group.create_task(stream.watch(connection), name=f"{self.name}/{stream.state.kind}")
             if self._user is not None:
-                group.create_task(self._user.follow(connection), name=f"{self._name}/resources")
+                group.create_task(self._user.follow(connection), name=f"{self.name}/resources")
 
 
 class _Refusals:
@@ -189,10 +206,14 @@ def _by_kind(name: str, text: str, counts: Iterable[tuple[KindSeries, int]]) -> 
     totals: Counter[tuple[str, str]] = Counter()
     for kind, count in counts:
         totals[kind.cluster, kind.resource.kind] += count
+    return _gauge(name, text, totals)
+
+
+def _gauge(name: str, text: str, values: Mapping[tuple[str, str], int]) -> Measure:
     return Measure(
         name=name,
         help=text,
         kind=Kind.GAUGE,
         labels=("cluster", "kind"),
-        values=[(labels, float(count)) for labels, count in totals.items()],
+        values=[(labels, float(count)) for labels, count in values.items()],
     )

@@ -64,11 +64,16 @@ class UserKinds:
         self._missing_since: dict[_Kind, datetime] = {}
         self._asked: set[str] = set()
         self._unserved: set[Kinds] = set()
+        self._twice: set[_Kind] = set()
 
     @property
     def states(self) -> Mapping[str, StreamState]:
         """How the search stands, and each kind that was found, by the streams' names."""
         return {state.kind: state for state in (self._discovery, *(each.state for each in self._streams.values()))}
+
+    @property
+    def streams(self) -> Sequence[KindStream]:
+        return list(self._streams.values())
 
     async def follow(self, connection: Connection) -> None:
         """Look for what is served, again and again, and watch it, until cancelled."""
@@ -104,15 +109,19 @@ class UserKinds:
             self._discovery.current_at = self._clock.now()
 
     def _meant(self, entries: Sequence[UserResource], served: Sequence[Served]) -> dict[_Kind, Resource]:
-        found: dict[_Kind, Resource] = {}
+        meant: dict[_Kind, tuple[UserResource, Served]] = {}
         for entry in entries:
             matches = [each for each in served if entry.kinds.match(each.version, each.kind)]
             self._note(entry.kinds, is_served=bool(matches))
             for each in matches:
-                found[_Kind(each.group, each.version, each.kind)] = entry.resource(
-                    version=each.version, kind=each.kind, plural=each.plural
-                )
-        return found
+                kind = _Kind(each.group, each.version, each.kind)
+                if kind in meant:
+                    self._note_twice(kind, meant[kind][0].kinds, entry.kinds)
+                meant[kind] = entry, each
+        return {
+            kind: entry.resource(version=each.version, kind=each.kind, plural=each.plural)
+            for kind, (entry, each) in meant.items()
+        }
 
     def _take(self, group: str, found: Mapping[_Kind, Resource]) -> None:
         for kind, resource in found.items():
@@ -139,4 +148,15 @@ class UserKinds:
                 version=kinds.version,
                 kind=kinds.kind,
                 remedy="install its CRD, or state the version that is served, or *",
+            )
+
+    def _note_twice(self, kind: _Kind, first: Kinds, later: Kinds) -> None:
+        if kind not in self._twice:
+            self._twice.add(kind)
+            log.warning(
+                "two entries of a configuration of resource metrics name one kind; the later one counts",
+                cluster=self._cluster,
+                kind=str(kind),
+                first=str(first),
+                later=str(later),
             )

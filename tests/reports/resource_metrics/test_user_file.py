@@ -113,7 +113,7 @@ METRIC = "spec.resources[0].metrics[0]"
             f"{METRIC}.each.gauge.labelFromKey: 'a.b' is no name of a label",
         ),
         (document({"name": "n", "each": state_set(labelName="")}), f"{METRIC}.each.stateSet.labelName: is needed"),
-        ({"kube-state-metrics": {}}, "kube-state-metrics: there is no such field"),
+        ({"kube-state-metrics": {}}, "values of a Helm chart (kube-state-metrics): state what is below"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_path(source: Any, problem: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from fluxtrail.model.errors import ConfigError
 from fluxtrail.reports.resource_metrics.configuration import INFO_SUFFIX, Family, FamilyType, Resource, SampledMetric
 from fluxtrail.reports.resource_metrics.paths import Path, is_lookup, lookup_of
 from fluxtrail.reports.resource_metrics.sampling import Copy, Each, LabelPaths, SampleType
@@ -24,6 +25,7 @@ PREFIX = "kube_customresource"
 OWN_PREFIX = "fluxtrail_"
 ANY = "*"
 
+_HELM = frozenset({"kube-state-metrics", "customResourceState"})
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _BLOCKS = {SampleType.INFO: "info", SampleType.GAUGE: "gauge", SampleType.STATE_SET: "stateSet"}
@@ -106,6 +108,11 @@ def parse_configuration(source: str | Mapping[str, Any], *, subject: str) -> tup
     """
     problems: list[str] = []
     document = load_document(source, subject=subject) if isinstance(source, str) else source
+    if isinstance(document, Mapping) and (chart := _HELM.intersection(document)):
+        raise ConfigError(
+            f"these are values of a Helm chart ({min(chart)}): state what is below customResourceState.config alone",
+            subject=subject,
+        )
     top = Place(document, "", problems).fields("apiVersion", "kind", "metadata", "spec")
     if (kind := top["kind"].text(KIND)) != KIND:
         top["kind"].refuse(f"must be {KIND} (given: {kind[:80]!r})")
