@@ -61,7 +61,9 @@ async def folding(ledger: FoldedLedger) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(ledger.run())
         yield
-        await until(lambda: not ledger._touched and not ledger._wake.is_set(), "the fold")
+        await until(
+            lambda: not (ledger._touched or ledger._wake.is_set() or ledger._folding.locked()), "the end of the fold"
+        )
         task.cancel()
 
 
