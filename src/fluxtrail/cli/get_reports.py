@@ -37,7 +37,7 @@ def get_reports(
         Column("ID", lambda r: str(r.id)),
         Column("TO", lambda r: r.sink.removeprefix(_OF_A_ROUTE), is_flexible=True),
         Column("COMMIT", lambda r: short(r.sha)),
-        Column("KEY", lambda r: r.key, is_flexible=True),
+        Column("KEY", lambda r: r.key, is_flexible=True, readable=12),
         Column("STATE", lambda r: r.state.value, lambda r: _STYLES.get(r.state)),
         Column("MODE", lambda r: r.mode.value, is_wide=True),
         Column("ATTEMPTS", lambda r: str(r.attempts)),

@@ -18,7 +18,7 @@ FORMATS = ("table", "wide", "json", "yaml", "name")
 GAP = 3
 FLEXIBLE_MIN = 8
 READABLE = 24
-"""What a flexible column should keep before a dispensable one goes."""
+"""What a flexible column should keep before a wide or dispensable one goes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Column(Generic[T]):
     """Only with `-o wide`."""
     is_flexible: bool = False
     """Gives way where the terminal is narrow."""
+    readable: int = READABLE
+    """Of a flexible one: so much of it is enough to be read."""
     is_dispensable: bool = False
     """Left out where the others would hardly be readable."""
 
@@ -154,8 +156,8 @@ def shown_columns(items: Sequence[T], columns: Sequence[Column[T]], out: Termina
     if not out.is_cut:
         return wanted
     shown = _readable(items, wanted, out.width)
-    left_out = [column.title for column in wanted if column.is_wide and column not in shown]
-    if left_out:
+    left_out = [column.title for column in wanted if column not in shown]
+    if left_out and form == "wide":
         out.echo(f"No room here for {', '.join(left_out)}: {out.width} columns are too few.", err=True)
     return shown
 
@@ -178,7 +180,7 @@ def _needed(items: Sequence[T], columns: Sequence[Column[T]]) -> int:
     needed = (GAP - 1) * (len(columns) - 1)
     for column in columns:
         widest = max(width_of(text) for text in (column.title, *(printable(column.text(item)) for item in items)))
-        needed += min(widest, READABLE) if column.is_flexible else widest
+        needed += min(widest, column.readable) if column.is_flexible else widest
     return needed
 
 
