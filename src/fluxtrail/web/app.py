@@ -37,6 +37,7 @@ from fluxtrail.web.problems import (
 from fluxtrail.web.records import RECORD_HANDLERS
 from fluxtrail.web.reports import REPORT_HANDLERS
 from fluxtrail.web.running import RUNNING_HANDLERS
+from fluxtrail.web.tables import DESCRIBED, PARAMETER, ListResponse, check_format, is_list
 from fluxtrail.web.writes import check_write
 
 _HANDLERS = (*HANDLERS, *BOARD_HANDLERS, *RECORD_HANDLERS, *REPORT_HANDLERS, *RUNNING_HANDLERS)
@@ -112,6 +113,11 @@ def describe() -> bytes:
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     )
     schema = _litestar(_HANDLERS, state=State(), openapi=config).openapi_schema.to_schema()
+    lists = {handler.operation_id for handler in _HANDLERS if is_list(handler)}
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            if operation["operationId"] in lists:
+                operation.setdefault("parameters", []).append(DESCRIBED)
     return msgspec.json.format(msgspec.json.encode(schema), indent=2)
 
 
@@ -124,7 +130,10 @@ def _litestar(
     handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: OpenAPIConfig | None, others: Sequence[Router] = ()
 ) -> Litestar:
     return Litestar(
-        [Router(API_PATH, route_handlers=list(handlers), before_request=_check_request), *others],
+        [
+            Router(API_PATH, route_handlers=list(handlers), before_request=_check_request, response_class=ListResponse),
+            *others,
+        ],
         state=state,
         request_max_body_size=BODY_LIMIT_BYTES,
         logging_config=None,
@@ -142,4 +151,7 @@ def _litestar(
 async def _check_request(request: Request[Any, Any, Any]) -> None:
     if request.method not in ("GET", "HEAD"):
         check_write(request, has_token=context_of(request).has_token)
-    refuse_unknown(request)
+    is_table = is_list(request.route_handler)
+    refuse_unknown(request, also=(PARAMETER,) if is_table else ())
+    if is_table:
+        check_format(request)
