@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,10 +16,13 @@ REQUIRED = os.environ.get("FLUXTRAIL_TEST_REQUIRE", "").replace(",", " ").split(
 """Real parts (`prometheus`, `registry`, ...) whose tests fail where they would be skipped for want of them."""
 
 
-WAITING = "tests/crash/"
+RECORDS = "tests/crash/test_records.py"
+WAITING = ("tests/crash/", "tests/simulator/test_demo.py")
 """What takes a minute a test, and waits for real processes most of it."""
-FIRST = (WAITING, "tests/simulator/test_demo.py")
+FIRST = (*WAITING, "tests/ledger/test_two_processes.py")
 """What takes longest of all."""
+NICENESS = 5
+"""Of all others: what is killed and started again, and what is looked at in time, shall not wait for what computes."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -27,11 +31,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if hasattr(item.config, "workerinput") and not item.nodeid.startswith(FIRST):
+        _give_way()
+
+
+@cache
+def _give_way() -> None:
+    os.nice(NICENESS)
+
+
 class _Scheduling(LoadFileScheduling):
-    """A file at a time to each process; all that waits to one of them, so that the others have the processors."""
+    """A file at a time to each process; all that waits to two of them, so that the others have the processors."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return WAITING if nodeid.startswith(WAITING) else str(super()._split_scope(nodeid))
+        if nodeid.startswith(WAITING) and not nodeid.startswith(RECORDS):
+            return WAITING[0]
+        return str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling | None:
