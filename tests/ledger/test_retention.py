@@ -57,7 +57,8 @@ _GIVEN: dict[str, Any] = {"plans": _PLANS, "limit": st.integers(1, 8), "baseline
 
 
 @ON_SQLITE
-@settings(max_examples=40, **_PROPERTY)
+@pytest.mark.timeout(90)
+@settings(max_examples=25, **_PROPERTY)
 @given(**_GIVEN)
 async def test_retention_takes_what_is_over_and_nothing_else(
     new_place: NewPlace, plans: list[dict[str, Any]], limit: int, baseline: int

@@ -51,7 +51,7 @@ _PROPERTY: dict[str, Any] = {"deadline": None, "suppress_health_check": list(Hea
 
 @ON_SQLITE
 @pytest.mark.timeout(90)
-@settings(max_examples=50, **_PROPERTY)
+@settings(max_examples=30, **_PROPERTY)
 @given(plans=_SYNCS, limit=st.integers(1, 4))
 async def test_what_is_open_on_a_live_target_is_never_taken(
     new_place: NewPlace, plans: list[dict[str, Any]], limit: int
