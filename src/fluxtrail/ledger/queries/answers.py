@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from fluxtrail.ledger import rows, schema
-from fluxtrail.ledger.queries import commits, deliveries, events, targets, telling, trails
+from fluxtrail.ledger.queries import commits, deliveries, events, outlines, targets, telling, trails
 from fluxtrail.ledger.queries.asking import LIMIT
 from fluxtrail.ledger.queries.board import read_board
 from fluxtrail.ledger.queries.board_rows import BoardFilter
@@ -80,7 +80,7 @@ class Answers(RecordAnswers, RunningAnswers):
     async def outlines(self, ids: Sequence[CommitId]) -> dict[CommitId, Outline]:
         """Return what of the trails of these commits costs little; those that are gone are left out."""
         async with self._situation() as (session, situation):
-            return await trails.read_outlines(session, situation, ids)
+            return await outlines.read_outlines(session, situation, ids)
 
     async def list_commits(
         self,
