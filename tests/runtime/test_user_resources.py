@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from tests.runtime.resource_fleet import Fleet
 from tests.runtime.worlds import Running, make_environ, make_settings, running, until
 
+from fluxtrail.cli import run as command
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.runtime import user_kinds
 from fluxtrail.runtime.settings.settings import Settings
@@ -138,6 +140,40 @@ async def test_a_file_that_is_wrong_ends_the_start(tmp_path: Path, text: str | N
         assert failure.value.subject == str(path)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--custom-resource-state-config", "spec: {resources: [{}]}"),
+            "Error: setting resources.config: spec.resources[0].",
+        ),
+        (
+            ("--custom-resource-state-config-file", "/nowhere/metrics.yaml"),
+            "Error: /nowhere/metrics.yaml: cannot be read",
+        ),
+        (
+            ("--custom-resource-state-config=kind: A", "--custom-resource-state-config-file=/nowhere"),
+            "resources.config: kind:",
+        ),
+    ],
+)
+def test_the_command_says_what_is_wrong_before_anything_begins(arguments: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(command.run, arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_flags_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.yaml"
+    path.write_text(text_of(entry()))
+    taken: list[Settings] = []
+    monkeypatch.setattr(command, "_run", taken.append)
+    result = CliRunner().invoke(command.run, ["--custom-resource-state-config-file", str(path)])
+    assert result.exit_code == 0, result.stderr
+    assert taken[0].resources.config_file == str(path)
+    assert taken[0].resources.enabled
+
+
 async def test_what_is_no_number_stops_nothing_and_is_counted(tmp_path: Path) -> None:
     cluster = Fleet(resources=[*FLUX_RESOURCES, FOO])
     cluster.create("foos", "odd", status={"size": {"a": 1}, "list": "x"})
@@ -219,3 +255,33 @@ async def test_built_in_kinds_are_kinds(tmp_path: Path) -> None:
     ):
         await run.until_ready()
         assert await run.sample("kube_customresource_info", object="one", kind="ConfigMap", of="v1") == 1
+
+
+async def test_a_file_that_changes_is_taken(tmp_path: Path) -> None:
+    cluster = Fleet(resources=[*FLUX_RESOURCES, FOO])
+    cluster.create("foos", "one")
+    cluster.create("alerts", "one")
+    path = tmp_path / "metrics.yaml"
+    path.write_text(text_of(entry(version="v1"), entry("notification.toolkit.fluxcd.io", kind="Alert")))
+    resources = {"config_file": str(path)}
+    async with cluster.server, running(settings_of(tmp_path, cluster, **resources), make_environ(tmp_path)) as run:
+        await run.until_ready()
+        await until_kinds(run, "Alert/v1beta3/one", "Foo/v1/one")
+        path.write_text("{")
+        path.write_text(text_of(entry(version="v1beta1")))
+        await until_kinds(run, "Foo/v1beta1/one")
+        path.write_text(text_of(entry(version="v1beta1", metricNamePrefix="new")))
+
+        async def is_new() -> bool:
+            return await kinds_of(run, "new_object_info") == ["Foo/v1beta1/one"]
+
+        await until(is_new, "the new name")
+        assert await kinds_of(run) == []
+        path.write_text("{")
+        cluster.create("foos", "two")
+
+        async def are_two() -> bool:
+            return len(await kinds_of(run, "new_object_info")) == 2
+
+        await until(are_two, "what a broken file leaves as it is")
+        assert await run.sample("fluxtrail_resource_series", kind="Foo") == 2

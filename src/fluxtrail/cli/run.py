@@ -109,6 +109,7 @@ def run(config: Path | None, **flags: Any) -> None:
     try:
         settings = load_settings(path=config, flags={FLAGS[name]: value for name, value in flags.items()})
         _refuse_stray(flags, has_records=settings.deployment_records.enabled)
+        _check_resources(settings)
         _run(settings)
     except FluxtrailError as exc:
         click.echo(f"Error: {exc}", err=True)
@@ -126,6 +127,14 @@ def _refuse_stray(flags: dict[str, Any], *, has_records: bool) -> None:
     flag = "-namespace" if stray[0] == "record_namespace" else "--" + stray[0].replace("_", "-")
     hint = ", or write --namespace to follow the Kustomizations of one namespace" if flag == "-namespace" else ""
     raise ConfigError(f"counts for deployment records only: add --deployment-records{hint}", subject=flag)
+
+
+def _check_resources(settings: Any) -> None:
+    """A configuration that is wrong is said at the start, by those who stand by as well."""
+    if settings.resources.enabled and (settings.resources.config or settings.resources.config_file):
+        from fluxtrail.runtime.user_configuration import find_configuration
+
+        find_configuration(settings.resources)
 
 
 def _run(settings: Any) -> None:

@@ -12,6 +12,7 @@ from fluxtrail.clusters.incluster import own_namespace
 from fluxtrail.clusters.subjects import Subject
 from fluxtrail.clusters.watcher import Watcher
 from fluxtrail.model.observation import Listed, Observation, Unavailable
+from fluxtrail.reports.resource_metrics.configuration import Resource
 from fluxtrail.reports.resource_metrics.overlap import Overlap
 from fluxtrail.reports.resource_metrics.rendering import Lines, Renderer
 from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries
@@ -57,6 +58,7 @@ class KindStream:
         self._clock = clock
         self._overlap = Overlap(renderer.resource)
         self._has_overlapped = False
+        self._is_open = True
         self._series = KindSeries(renderer.resource, cluster=cluster, budget=series.budget, now=clock.now)
         series.add(self._series)
 
@@ -66,12 +68,13 @@ class KindStream:
         return self._overlap.count
 
     @property
-    def kind(self) -> str:
-        return self._renderer.resource.kind
+    def resource(self) -> Resource:
+        return self._renderer.resource
 
     def drop(self) -> None:
-        """Take its series away: the kind is no more."""
-        kind = self._renderer.resource
+        """Take its series away, for good."""
+        self._is_open = False
+        kind = self.resource
         self._series.begin()
         self._all.observe(self._series, [Listed(group=kind.group, kind=kind.kind, observed_at=self._clock.now())])
         self._all.kinds.remove(self._series)
@@ -91,12 +94,12 @@ class KindStream:
                 log.warning(
                     "cluster-wide watch forbidden, metrics of some namespaces",
                     cluster=self._cluster,
-                    kind=self._renderer.resource.kind,
+                    kind=self.resource.kind,
                     namespaces=list(namespaces),
                 )
 
     def _subject(self, namespaces: tuple[str, ...]) -> Subject[Lines]:
-        kind = self._renderer.resource
+        kind = self.resource
         return Subject(
             group=kind.group,
             kind=kind.kind,
@@ -110,6 +113,8 @@ class KindStream:
         async def emit(batch: Sequence[Observation[Lines]]) -> None:
             if may_fall_back and any(isinstance(item, Unavailable) and item.reason == "forbidden" for item in batch):
                 raise _ForbiddenError
+            if not self._is_open:
+                return  # its end is on the way
             self._all.observe(self._series, batch)
             self._overlap.observe(batch)
             self.state.note(batch)
@@ -118,7 +123,7 @@ class KindStream:
                 log.warning(
                     "series of several objects have the same labels",
                     cluster=self._cluster,
-                    kind=self.kind,
+                    kind=self.resource.kind,
                     remedy="add the names of object and namespace to labelsFromPath",
                 )
 

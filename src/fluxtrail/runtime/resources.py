@@ -6,12 +6,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import structlog
 
 from fluxtrail.clusters.connection import Connection
-from fluxtrail.model.errors import ConfigError
 from fluxtrail.reports.resource_metrics.blocks import Block
 from fluxtrail.reports.resource_metrics.configuration import Resource, SampledMetric
 from fluxtrail.reports.resource_metrics.flux import Extra, flux_resources
@@ -19,11 +17,10 @@ from fluxtrail.reports.resource_metrics.rendering import CLUSTER_LABEL, Renderer
 from fluxtrail.reports.resource_metrics.sampling import Refusal
 from fluxtrail.reports.resource_metrics.selection import Rules, Shard
 from fluxtrail.reports.resource_metrics.series import KindSeries, ResourceSeries
-from fluxtrail.reports.resource_metrics.user_file import UserResource, parse_configuration
 from fluxtrail.runtime.kind_streams import KindStream
-from fluxtrail.runtime.settings.resources import ResourcesSetting
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.stream_state import StreamState
+from fluxtrail.runtime.user_configuration import find_configuration
 from fluxtrail.runtime.user_kinds import UserKinds
 from fluxtrail.trail.ports import Clock
 from fluxtrail.web.measures import Kind, Measure
@@ -44,7 +41,7 @@ class Resources:
         self._has_several = len(settings.contexts) > 1
         self._refusals = _Refusals()
         self._clusters: list[ResourceStreams] = []
-        self._entries = _user_entries(chosen)
+        self._configuration = find_configuration(chosen)
         self._resources = (
             flux_resources(
                 labels=chosen.labels,
@@ -52,7 +49,7 @@ class Resources:
                 prefix=chosen.prefix,
                 without=chosen.without_labels,
             )
-            if self._entries is None
+            if self._configuration is None
             else ()
         )
 
@@ -60,8 +57,8 @@ class Resources:
         """Return what watches the cluster so named."""
         open_stream = partial(self._open_stream, cluster)
         user = None
-        if self._entries is not None:
-            user = UserKinds(self._entries, open_stream, cluster=cluster, clock=self._clock)
+        if self._configuration is not None:
+            user = UserKinds(self._configuration, open_stream, cluster=cluster, clock=self._clock)
         fixed = [open_stream(resource.kind, resource) for resource in self._resources]
         streams = ResourceStreams(cluster, fixed=fixed, user=user)
         self._clusters.append(streams)
@@ -102,7 +99,7 @@ class Resources:
         overlapping: Counter[tuple[str, str]] = Counter()
         for streams in self._clusters:
             for stream in streams.open:
-                overlapping[streams.name, stream.kind] += stream.overlapping
+                overlapping[streams.name, stream.resource.kind] += stream.overlapping
         yield _gauge(
             "fluxtrail_resource_series_overlapping",
             "Series that have the labels of another object's, so that Prometheus drops them.",
@@ -179,26 +176,6 @@ class _Refusals:
 
 def _one(namespace: str | None) -> tuple[str, ...]:
     return (namespace,) if namespace else ()
-
-
-def _user_entries(setting: ResourcesSetting) -> tuple[UserResource, ...] | None:
-    """Return what a user's configuration states; None where there is none.
-
-    Raises:
-        ConfigError: it cannot be read, or something is wrong with it.
-    """
-    if setting.config:
-        return parse_configuration(setting.config, subject="setting resources.config")
-    if not setting.config_file:
-        return None
-    path = Path(setting.config_file)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", subject=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("is no text in UTF-8", subject=str(path)) from error
-    return parse_configuration(text, subject=str(path))
 
 
 def _by_kind(name: str, text: str, counts: Iterable[tuple[KindSeries, int]]) -> Measure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from fluxtrail.reports.resource_metrics.series import MISSING_GRACE
 from fluxtrail.reports.resource_metrics.user_file import ANY, Kinds, UserResource
 from fluxtrail.runtime.kind_streams import STREAM_PREFIX, KindStream
 from fluxtrail.runtime.stream_state import StreamState
+from fluxtrail.runtime.user_configuration import UserConfiguration
 from fluxtrail.trail.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -41,28 +41,27 @@ class UserKinds:
     """One cluster's. `follow` it for as long as its connection is good; what it found outlives that.
 
     Args:
-        entries: of the configuration; where two mean one kind, the later one counts.
+        configuration: what is meant; where two entries mean one kind, the later one counts.
         open_stream: makes the stream of that name.
     """
 
     def __init__(
         self,
-        entries: Sequence[UserResource],
+        configuration: UserConfiguration,
         open_stream: Callable[[str, Resource], KindStream],
         *,
         cluster: str,
         clock: Clock,
     ) -> None:
+        self._configuration = configuration
         self._open_stream = open_stream
         self._cluster = cluster
         self._clock = clock
-        self._by_group: defaultdict[str, list[UserResource]] = defaultdict(list)
-        for entry in entries:
-            self._by_group[entry.kinds.group].append(entry)
-        self._discovery = StreamState(kind=f"{STREAM_PREFIX}discovery", has_listed=not entries)
+        self._entries: tuple[UserResource, ...] = ()
+        self._by_group: dict[str, list[UserResource]] = {}
+        self._discovery = StreamState(kind=f"{STREAM_PREFIX}discovery")
         self._streams: dict[_Kind, KindStream] = {}
         self._missing_since: dict[_Kind, datetime] = {}
-        self._asked: set[str] = set()
         self._unserved: set[Kinds] = set()
         self._twice: set[_Kind] = set()
 
@@ -77,36 +76,68 @@ class UserKinds:
 
     async def follow(self, connection: Connection) -> None:
         """Look for what is served, again and again, and watch it, until cancelled."""
-        watches: dict[_Kind, asyncio.Task[None]] = {}
+        watches: dict[KindStream, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             while True:
+                await self._configuration.refresh()
+                self._arrange()
+                problems = []
                 for asked in self._by_group:
-                    await self._look(connection, asked)
-                for kind in [kind for kind in watches if kind not in self._streams]:
-                    watches.pop(kind).cancel()
-                for kind, stream in self._streams.items():
-                    if kind not in watches:
-                        watches[kind] = group.create_task(
-                            stream.watch(connection), name=f"{self._cluster}/resources/{kind}"
-                        )
+                    problems += await self._look(connection, asked)
+                    self._keep(watches, connection, group)
+                self._keep(watches, connection, group)
+                self._note_round(problems)
                 await self._clock.sleep(DISCOVERY_SECONDS)
 
-    async def _look(self, connection: Connection, group: str) -> None:
-        """Find out what there is of one group; where the server cannot say, all stays as it was."""
+    def _arrange(self) -> None:
+        """Take a configuration that is new. Kinds of a group that it does not name go at once."""
+        if self._entries == self._configuration.entries:
+            return
+        self._entries = self._configuration.entries
+        self._by_group = {entry.kinds.group: [] for entry in self._entries}
+        for entry in self._entries:
+            self._by_group[entry.kinds.group].append(entry)
+        for kind in [kind for kind in self._streams if not self._is_meant(kind)]:
+            self._drop(kind)
+
+    def _is_meant(self, kind: _Kind) -> bool:
+        return any(entry.kinds.match(kind.version, kind.kind) for entry in self._by_group.get(kind.group, ()))
+
+    def _drop(self, kind: _Kind) -> None:
+        self._missing_since.pop(kind, None)
+        self._streams.pop(kind).drop()
+
+    def _keep(
+        self, watches: dict[KindStream, asyncio.Task[None]], connection: Connection, group: asyncio.TaskGroup
+    ) -> None:
+        """Watch what is there, and nothing else."""
+        wanted = {stream: kind for kind, stream in self._streams.items()}
+        for stream in [stream for stream in watches if stream not in wanted]:
+            watches.pop(stream).cancel()
+        for stream, kind in wanted.items():
+            if stream not in watches:
+                name = f"{self._cluster}/resources/{kind}"
+                watches[stream] = group.create_task(stream.watch(connection), name=name)
+
+    async def _look(self, connection: Connection, group: str) -> list[tuple[str, str]]:
+        """Find out what there is of one group. Where the server cannot say, all stays as it was; return why."""
         entries = self._by_group[group]
         versions = {entry.kinds.version for entry in entries}
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 served = await served_kinds(connection, group, () if ANY in versions else versions)
         except (FluxtrailError, TimeoutError) as error:
-            self._discovery.state = "forbidden" if isinstance(error, AuthError) else "unreachable"
-            self._discovery.message = f"what is served of the group {group or 'core'} cannot be asked: {error}"
-            return
+            reason = "forbidden" if isinstance(error, AuthError) else "unreachable"
+            return [(reason, f"what is served of the group {group or 'core'} cannot be asked: {error}")]
         self._take(group, self._meant(entries, served))
-        self._asked.add(group)
-        if len(self._asked) == len(self._by_group):
-            self._discovery.state, self._discovery.message, self._discovery.has_listed = "current", "", True
-            self._discovery.current_at = self._clock.now()
+        return []
+
+    def _note_round(self, problems: Sequence[tuple[str, str]]) -> None:
+        if problems:
+            self._discovery.state, self._discovery.message = problems[0]
+            return
+        self._discovery.state, self._discovery.message, self._discovery.has_listed = "current", "", True
+        self._discovery.current_at = self._clock.now()
 
     def _meant(self, entries: Sequence[UserResource], served: Sequence[Served]) -> dict[_Kind, Resource]:
         meant: dict[_Kind, tuple[UserResource, Served]] = {}
@@ -126,14 +157,15 @@ class UserKinds:
     def _take(self, group: str, found: Mapping[_Kind, Resource]) -> None:
         for kind, resource in found.items():
             self._missing_since.pop(kind, None)
+            if kind in self._streams and self._streams[kind].resource != resource:
+                self._drop(kind)  # it is stated otherwise
             if kind not in self._streams:
                 self._streams[kind] = self._open_stream(str(kind), resource)
         now = self._clock.now()
         for kind in [kind for kind in self._streams if kind.group == group and kind not in found]:
             # An API server that starts up says for a moment that it knows no custom resource.
             if now - self._missing_since.setdefault(kind, now) >= MISSING_GRACE:
-                del self._missing_since[kind]
-                self._streams.pop(kind).drop()
+                self._drop(kind)
 
     def _note(self, kinds: Kinds, *, is_served: bool) -> None:
         """Say once that there is nothing of an entry."""
