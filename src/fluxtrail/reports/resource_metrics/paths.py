@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from fluxtrail.reports.resource_metrics.numbers import to_number
@@ -37,6 +39,7 @@ def is_lookup(step: str) -> bool:
     return len(step) > 1 and step.startswith("[") and step.endswith("]")
 
 
+@lru_cache(maxsize=1024)
 def lookup_of(step: str) -> tuple[str, str] | None:
     """Return key and value of a step that looks for an element; None for any other step."""
     if not is_lookup(step):
@@ -73,11 +76,20 @@ def _is(candidate: Any, wanted: str) -> bool:
 
     What counts as a number is what counts as one in a gauge: `[status=1]` finds a status "True".
     """
-    if candidate == wanted and isinstance(candidate, str):
+    if isinstance(candidate, str) and candidate == wanted:
         return True
-    try:
-        if to_number(candidate) == to_number(wanted):
-            return True
-    except ValueError:
-        pass
+    number = _number_of(wanted)
+    if number is not None:
+        with suppress(ValueError):
+            if to_number(candidate) == number:
+                return True
     return isinstance(candidate, bool) and wanted in (_TRUE if candidate else _FALSE)
+
+
+@lru_cache(maxsize=1024)
+def _number_of(wanted: str) -> float | None:
+    """Return what a step of a configuration is as a number: there are few, and they are asked for all the time."""
+    try:
+        return to_number(wanted)
+    except ValueError:
+        return None

@@ -12,6 +12,7 @@ from fluxtrail.reports.resource_metrics.sampling import Labels, Refusal
 from fluxtrail.reports.resource_metrics.selection import Rules, Shard
 from fluxtrail.reports.resource_metrics.text import escape, go_float, go_text
 
+_USUAL = {0.0: "0", 1.0: "1"}
 CLUSTER_LABEL = "cluster"
 
 Lines = tuple[bytes, ...]
@@ -138,9 +139,14 @@ class _Samples:
                 refuse(metric, Refusal.DUPLICATE)
                 continue
             there.add(labels)
-            written.append(f"{self._name}{{{labels}}} {go_float(value)}\n")
+            written.append(f"{self._name}{{{labels}}} {_number(value)}\n")
         return "".join(written).encode("utf-8", "replace")
 
 
 def _labels(labels: Labels) -> str:
-    return ",".join(f'{name}="{escape(labels[name])}"' for name in sorted(labels))
+    return ",".join([f'{name}="{escape(text)}"' for name, text in sorted(labels.items())])
+
+
+def _number(value: float) -> str:
+    """Return a sample's value; nothing has no sign."""
+    return _USUAL.get(value) or go_float(value)

@@ -98,7 +98,8 @@ class Each(msgspec.Struct, frozen=True, kw_only=True):
                 found = self._gauges(value, refuse)
             case _:
                 found = self._states(value, refuse)
-        return sorted(found, key=_order)
+        samples = list(found)
+        return sorted(samples, key=_order) if len(samples) > 1 else samples
 
     def reads(self) -> set[Path]:
         """Return all that must be known of an object."""
