@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from tests.reports.resource_metrics.user_cases import (
     state_set,
 )
 
+from fluxtrail.clusters.deep import decode_deep
 from fluxtrail.reports.resource_metrics.configuration import SampledMetric
 from fluxtrail.reports.resource_metrics.reading import WholeReading
 from fluxtrail.reports.resource_metrics.rendering import Renderer
@@ -183,3 +185,18 @@ def test_what_cannot_be_made_sense_of_stops_nothing_else(monkeypatch: pytest.Mon
     (line,) = lines_of(renderer)
     assert line.startswith("kube_customresource_good{")
     assert refused == ["failed"]
+
+
+@pytest.mark.parametrize("path", [[], ["spec"]])
+@pytest.mark.parametrize("whole", [{}, {"whole": []}])
+def test_an_object_of_many_levels_is_read(path: list[str], whole: dict[str, list[str]]) -> None:
+    """Users may write what they like; what lies deeper than anybody looks is left out."""
+    levels = 3000
+    deep = '{"a":' * levels + "1" + "}" * levels
+    body = f'{{"metadata":{{"name":"north"}},"spec":{{"version":"1","deep":{deep}}}}}'.encode()
+    each = info(*path, labelsFromPath={"v": ["version"]})
+    renderer = renderer_of({"name": "n", "each": each, "labelsFromPath": {"who": ["metadata", "name"], **whole}})
+    (lines,) = renderer.project(decode_deep(msgspec.json.Decoder(renderer.wire), body)) or ()
+    (line,) = lines.decode().splitlines()
+    assert 'v="1",' in line
+    assert 'who="north"' in line
