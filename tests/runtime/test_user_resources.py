@@ -163,6 +163,13 @@ def test_the_command_says_what_is_wrong_before_anything_begins(arguments: tuple[
     assert said in result.stderr
 
 
+def test_metrics_of_what_is_not_watched_are_refused() -> None:
+    environ = {"FLUXTRAIL_WATCH": "false", "FLUXTRAIL_HOOKS__LISTEN": ":0"}
+    result = CliRunner().invoke(command.run, ["--custom-resource-state-config", text_of(entry())], env=environ)
+    assert result.exit_code == 2
+    assert "no cluster is watched" in result.stderr
+
+
 def test_flags_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metrics.yaml"
     path.write_text(text_of(entry()))

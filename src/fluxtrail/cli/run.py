@@ -135,6 +135,10 @@ def _check_resources(settings: Any) -> None:
         from fluxtrail.runtime.user_configuration import find_configuration
 
         find_configuration(settings.resources)
+        if not settings.watch:
+            from fluxtrail.model.errors import ConfigError
+
+            raise ConfigError("no cluster is watched: there is nothing to have metrics of", subject="setting resources")
 
 
 def _run(settings: Any) -> None:
