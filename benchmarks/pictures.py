@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,11 @@ class Picture:
         empty: titles of the panels without any data.
     """
 
-    def __init__(self, made: Json, prometheus: Prometheus, span: Span) -> None:
+    def __init__(self, made: Json, prometheus: Prometheus, span: Span, *, folder: str = "/demo") -> None:
+        """Args:
+        folder: of the world, as it is in the URLs of its repositories.
+        """
+        self._folder = folder
         self._made, self._prometheus, self._span = made, prometheus, span
         self._variables = [one["name"] for one in made["templating"]["list"] if one["name"] != "DS_PROMETHEUS"]
         self.empty: list[str] = []
@@ -88,7 +92,7 @@ class Picture:
         draw = {"stat": drawing.number, "bargauge": drawing.bars, "table": drawing.table}[panel["type"]]
         found = await self._prometheus.now(self._asked(panel["targets"][0]["expr"]), self._span.end)
         self._note(panel, has_data=bool(found))
-        samples = [Sample(one["metric"], float(one["value"][1])) for one in found]
+        samples = [Sample(self._shown(one["metric"]), float(one["value"][1])) for one in found]
         return drawing.frame(panel, box) + draw(panel, box, samples)
 
     async def _series(self, panel: Json) -> list[Series]:
@@ -97,8 +101,12 @@ class Picture:
             rows = await self._prometheus.over(self._asked(target["expr"]), *self._span)
             for row in rows:
                 points = {at: float(value) for at, value in row["values"] if value not in ("NaN", "+Inf", "-Inf")}
-                found.append(Series(named(target["legendFormat"], row["metric"]), points))
+                found.append(Series(named(target["legendFormat"], self._shown(row["metric"])), points))
         return found
+
+    def _shown(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Leave out where on this machine the world lay."""
+        return {name: value.replace(self._folder, "/demo") for name, value in labels.items()}
 
     def _note(self, panel: Json, *, has_data: bool) -> None:
         if not has_data:
@@ -138,7 +146,7 @@ async def draw_all(folder: Path, output: Path, options: argparse.Namespace) -> N
                     )
                     await asyncio.sleep(60 * options.minutes)
                     notifying.cancel()
-                await _draw(prometheus, began, output)
+                await _draw(prometheus, began, output, folder=str(folder / "world"))
         finally:
             await run.stop()
 
@@ -175,7 +183,7 @@ async def _notify(hooks: str, clusters: Sequence[str]) -> None:
                 await (await session.post(f"{hooks}/hooks/github", json={})).read()
 
 
-async def _draw(prometheus: Prometheus, began: float, output: Path) -> None:
+async def _draw(prometheus: Prometheus, began: float, output: Path, *, folder: str) -> None:
     end = time.time() - SCRAPE_SECONDS
     step = float(SCRAPE_SECONDS)
     start = began + MARGIN_SECONDS
@@ -184,7 +192,7 @@ async def _draw(prometheus: Prometheus, began: float, output: Path) -> None:
         moments = [end - (end - start) / 2 * number / LOOKS for number in range(LOOKS)]
         counts = [await Picture(made, prometheus, Span(start, at, step)).filled(at) for at in moments]
         at = moments[counts.index(max(counts))]
-        picture = Picture(made, prometheus, Span(start, at, step))
+        picture = Picture(made, prometheus, Span(start, at, step), folder=folder)
         path = output / f"{one.name}.svg"
         path.write_text(await picture.draw(), encoding="utf-8")
         print(f"{path.name}: {len(picture.panels)} panels, without data: {', '.join(picture.empty) or 'none'}")
@@ -193,11 +201,11 @@ async def _draw(prometheus: Prometheus, began: float, output: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the folder of the pictures")
-    parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--minutes", type=float, default=11.0)
     parser.add_argument("--changes", type=int, default=100)
     parser.add_argument("--rate", type=float, default=0.15, help="ordinary commits a second")
     parser.add_argument("--hold", type=float, default=40.0, help="seconds for which what will be undone stays")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="decides what happens")
     parser.add_argument("--keep", type=Path, help="keep the world and its logs here")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.runtime.worlds import Cluster, make_environ, make_repository, make_settings, running, until
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.remotes.allowances import AllowanceBook
@@ -114,3 +115,32 @@ def test_limits_are_told_by_credential() -> None:
     assert found["fluxtrail_forge_requests_remaining"].values == [(key, 10.0)]
     assert found["fluxtrail_forge_limit_reset_timestamp_seconds"].values == []
     assert found["fluxtrail_forge_limited"].values == [(("github.com/acme",), 1.0)]
+
+
+async def test_a_service_tells_of_its_ledger_and_how_fast_it_keeps_what_it_sees(tmp_path: Path) -> None:
+    repository = await make_repository(tmp_path)
+    cluster = Cluster()
+    async with cluster.server:
+        cluster.fetch(repository.head_commit, url=repository.url)
+        cluster.apply(repository.head_commit)
+        async with running(make_settings(tmp_path, cluster), make_environ(tmp_path)) as run:
+            await run.until_ready()
+
+            async def told() -> dict[str, float]:
+                _, text = await run.get("metrics", "/metrics")
+                return {
+                    line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+                    for line in text.splitlines()
+                    if not line.startswith("#")
+                }
+
+            async def is_measured() -> dict[str, float] | None:
+                found = await told()
+                return found if 'fluxtrail_ledger_rows{table="commits"}' in found else None
+
+            found = await until(is_measured, "rows of the ledger")
+    assert found['fluxtrail_ledger_size_bytes{part="data"}'] > 0
+    assert found['fluxtrail_ledger_transaction_seconds_count{transaction="unit"}'] >= 2
+    # The source and the Kustomization, at least.
+    assert found['fluxtrail_event_lag_seconds_count{cluster="prod"}'] >= 2
+    assert found['fluxtrail_event_lag_seconds_bucket{cluster="prod",le="60.0"}'] >= 2
