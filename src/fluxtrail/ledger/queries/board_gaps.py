@@ -73,7 +73,8 @@ class Gaps:
             awaited = await self._awaited(row, carriers, places, manifests)
             parts = [row, *carriers.get(row.id, ())]
             for column, standing in enumerate(standings):
-                cell = self._cell(parts, places, standing) or self._awaiting(column, awaited)
+                said = [self._cell(parts, places, standing), self._awaiting(column, awaited)]
+                cell = _worst([one for one in said if one is not None])
                 if cell is not None:
                     cells[row.id, column] = cell
         return cells
@@ -104,14 +105,13 @@ class Gaps:
         standing: dict[Branch, _Standing],
     ) -> CellView | None:
         """Return the worst of what a commit's own place and those of its exports say of a column."""
-        found: dict[Verdict, CellView] = {}
-        for part in parts:
-            for branch, position in places.get(part.id, {}).items():
-                if branch in standing:
-                    cell = self._absent(standing[branch], position, part.at)
-                    if cell is not None:
-                        found.setdefault(Verdict(cell.verdict), cell)
-        return found[union(list(found))] if found else None
+        said = [
+            self._absent(standing[branch], position, part.at)
+            for part in parts
+            for branch, position in places.get(part.id, {}).items()
+            if branch in standing
+        ]
+        return _worst([cell for cell in said if cell is not None])
 
     def _absent(self, standing: _Standing, position: int, at: datetime) -> CellView | None:
         """As `model/derive.absent_verdict` of each of the targets, and the worst of them."""
@@ -154,3 +154,8 @@ class Gaps:
         if awaited[1]:
             return CellView(verdict=Verdict.DEPLOYED.value, is_before_baseline=True)
         return CellView(verdict=Verdict.PENDING.value, reason=PendingReason.AWAITING_EXPORT.value)
+
+
+def _worst(cells: Sequence[CellView]) -> CellView | None:
+    by_verdict = {Verdict(cell.verdict): cell for cell in reversed(cells)}
+    return by_verdict[union(list(by_verdict))] if cells else None

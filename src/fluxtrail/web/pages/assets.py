@@ -13,10 +13,10 @@ HTMX = "vendor/htmx.min.js"
 UPLOT = "vendor/uPlot.min.js"
 UPLOT_STYLE = "vendor/uPlot.min.css"
 _MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
+    ".txt": "text/plain",
 }
 
 
