@@ -69,7 +69,9 @@ class Judge:
 
     def _commit(self, pushed: Pushed) -> dict[str, Any]:
         deliveries = [self._delivery(pushed, target) for target in self._truth.targets]
-        deliveries += [self._release_delivery(pushed, release) for release in self._truth.releases]
+        # One that no Kustomization applied is nobody's delivery.
+        applied = [release for release in self._truth.releases if release.parent]
+        deliveries += [self._release_delivery(pushed, release) for release in applied]
         return {
             "sha": pushed.commit.sha,
             "repository": pushed.repository,
