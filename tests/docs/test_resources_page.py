@@ -27,7 +27,7 @@ def test_the_example_is_a_configuration() -> None:
 def test_the_errors_are_as_they_are_printed() -> None:
     (text,) = re.findall(r"```\nError: (metrics.yaml:.*?)```", PAGE, re.DOTALL)
     good = {"name": "n", "each": {"type": "Info", "info": {}}}
-    bad = {"name": "n", "each": {"type": "Gauge", "gauge": {"paht": []}}}
+    bad = {"name": "n", "each": {"type": "Gauge", "gauge": {"nilIsZero": "maybe"}}}
     kinds = [{"group": "a", "version": version, "kind": "K"} for version in ("v1", "v2")]
     resources = [
         {"groupVersionKind": kinds[0], "metrics": [bad]},

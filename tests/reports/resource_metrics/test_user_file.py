@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -48,17 +49,12 @@ METRIC = "spec.resources[0].metrics[0]"
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        ({"specs": {}}, "specs: there is no such field; is spec meant?"),
         ({"kind": "ConfigMap"}, "kind: must be CustomResourceStateMetrics (given: 'ConfigMap')"),
         ({"spec": []}, "spec: must be a mapping of resources, not a list"),
         ({"spec": {"resources": {}}}, "spec.resources: must be a list, not a mapping"),
         ({"spec": {"resources": ["a"]}}, "spec.resources[0]: must be a mapping of groupVersionKind"),
         (document(LANES, groupVersionKind={"version": "v1"}), "spec.resources[0].groupVersionKind.group: is needed"),
         (document(LANES, groupVersionKind={"group": "*"}), "spec.resources[0].groupVersionKind.group: no wildcard"),
-        (
-            document(LANES, groupVersionKind={**GATE, "plural": "x"}),
-            "groupVersionKind.plural: there is no such field; known are group",
-        ),
         (document(LANES, errorLogV="high"), "spec.resources[0].errorLogV: must be a whole number (given: 'high')"),
         (document(LANES, commonLabels={"a-b": "c"}), 'spec.resources[0].commonLabels."a-b": is no name of a label'),
         (document(LANES, commonLabels={"a": True}), "commonLabels.a: must be text (given: 'True'); put it in quotes"),
@@ -83,14 +79,6 @@ METRIC = "spec.resources[0].metrics[0]"
         (
             document({"name": "n", "each": {"type": "Gauge"}}),
             f"{METRIC}.each.gauge: is needed where each.type is Gauge",
-        ),
-        (
-            document({"name": "n", "each": gauge(paht=[])}),
-            f"{METRIC}.each.gauge.paht: there is no such field; is path meant?",
-        ),
-        (
-            document({"name": "n", "each": gauge(value=["a"])}),
-            f"{METRIC}.each.gauge.value: there is no such field; is valueFrom meant?",
         ),
         (
             document({"name": "n", "each": gauge("a", "[Ready]")}),
@@ -146,15 +134,50 @@ def test_what_is_no_document_is_refused(text: str, said: str) -> None:
         parse(text)
 
 
-def test_one_kind_has_one_entry() -> None:
-    twice = {"spec": {"resources": [document(LANES)["spec"]["resources"][0]] * 2}}
-    (said,) = problems_of(twice)
-    assert (
-        said
-        == "spec.resources[1]: its groupVersionKind is that of spec.resources[0] too; put the metrics of both under one"
+def test_entries_of_one_kind_are_one_with_the_metrics_of_all() -> None:
+    first, second = (
+        {"groupVersionKind": GATE, "commonLabels": {"entry": entry}, "metrics": [{**LANES, "name": entry}]}
+        for entry in ("one", "two")
     )
+    (found,) = parse({"spec": {"resources": [first, second]}})
+    assert [(metric.family.name, metric.given) for metric in found.metrics] == [
+        ("kube_customresource_one", {"entry": "one"}),
+        ("kube_customresource_two", {"entry": "two"}),
+    ]
     other = {"groupVersionKind": {**GATE, "version": "v2"}, "metrics": [LANES]}
     assert len(parse({"spec": {"resources": [*document(LANES)["spec"]["resources"], other]}})) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "plain", "said"),
+    [
+        ({"specs": {}}, {}, "specs: there is no such field; is spec meant?"),
+        (
+            document(LANES, groupVersionKind={**GATE, "plural": "x"}),
+            document(LANES),
+            "spec.resources[0].groupVersionKind.plural: there is no such field; known are group, version, kind",
+        ),
+        (
+            document({**LANES, "helpp": "x"}),
+            document(LANES),
+            f"{METRIC}.helpp: there is no such field; is help meant?",
+        ),
+        (
+            document({"name": "n", "each": gauge(paht=[])}),
+            document({"name": "n", "each": gauge()}),
+            f"{METRIC}.each.gauge.paht: there is no such field; is path meant?",
+        ),
+        (
+            document({"name": "n", "each": gauge(value=["a"])}),
+            document({"name": "n", "each": gauge()}),
+            f"{METRIC}.each.gauge.value: there is no such field; is valueFrom meant?",
+        ),
+    ],
+)
+def test_a_field_that_does_not_exist_is_passed_over_and_said(source: Any, plain: Any, said: str) -> None:
+    with structlog.testing.capture_logs() as logged:
+        assert parse(source) == parse(plain)
+    assert [entry["field"] for entry in logged] == [said]
 
 
 def test_scalars_are_what_is_written() -> None:
@@ -176,7 +199,7 @@ spec:
     (found,) = parse(text)
     (metric,) = found.metrics
     assert found.kinds == Kinds("", "1", "No")
-    assert found.common == {"on": "off", "year": "2024-01-01"}
+    assert metric.given == {"on": "off", "year": "2024-01-01"}
     assert metric.common == {"on": "0x10", "year": "2024-01-01"}
     assert metric.family.name == "kube_customresource_x"
     assert metric.each.path == ("a", "0", "-1")

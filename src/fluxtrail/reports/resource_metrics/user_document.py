@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -62,17 +63,22 @@ def load_document(text: str, *, subject: str) -> Any:
         raise ConfigError("is nested too deeply", subject=subject) from exc
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What reading a document came upon, each with its path."""
+
+    problems: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """Fields that mean nothing: said, and passed over."""
+
+
 class Place:
-    """A value of a document, and where it is. What is asked of it and is wrong is noted; something harmless comes back.
+    """A value of a document, and where it is. What is wrong of it is noted, and something harmless comes back."""
 
-    Args:
-        problems: where everything that is wrong goes.
-    """
-
-    def __init__(self, value: Any, where: str, problems: list[str]) -> None:
+    def __init__(self, value: Any, where: str, findings: Findings) -> None:
         self.value = value
         self.where = where
-        self._problems = problems
+        self._findings = findings
 
     @property
     def is_given(self) -> bool:
@@ -80,19 +86,19 @@ class Place:
 
     def refuse(self, problem: str) -> None:
         said = f"{self.where}: {problem}" if self.where else problem
-        if said not in self._problems:
-            self._problems.append(said)
+        if said not in self._findings.problems:
+            self._findings.problems.append(said)
 
     def fields(self, *known: str) -> Fields:
-        """Take it as a mapping of these fields; others are refused."""
+        """Take it as a mapping of these fields; others are noted, and passed over."""
         value = self.value
         if value is not None and not isinstance(value, Mapping):
             self.refuse(f"must be a mapping of {', '.join(known)}{_shown(value)}")
             value = None
-        found = Fields({str(key): inner for key, inner in (value or {}).items()}, self.where, self._problems)
+        found = Fields({str(key): inner for key, inner in (value or {}).items()}, self.where, self._findings)
         for name in found.names:
             if name not in known:
-                found[name].refuse(f"there is no such field; {_remedy(name, known)}")
+                self._findings.ignored.append(f"{found[name].where}: there is no such field; {_remedy(name, known)}")
         return found
 
     def items(self) -> list[Place]:
@@ -101,7 +107,7 @@ class Place:
         if not isinstance(self.value, Sequence) or isinstance(self.value, str):
             self.refuse(f"must be a list{_shown(self.value)}")
             return []
-        return [Place(value, f"{self.where}[{number}]", self._problems) for number, value in enumerate(self.value)]
+        return [Place(value, f"{self.where}[{number}]", self._findings) for number, value in enumerate(self.value)]
 
     def entries(self) -> dict[str, Place]:
         """Take it as a mapping whose names are the user's own."""
@@ -110,7 +116,7 @@ class Place:
         if not isinstance(self.value, Mapping):
             self.refuse(f"must be a mapping{_shown(self.value)}")
             return {}
-        fields = Fields({str(key): inner for key, inner in self.value.items()}, self.where, self._problems)
+        fields = Fields({str(key): inner for key, inner in self.value.items()}, self.where, self._findings)
         return {name: fields[name] for name in fields.names}
 
     def text(self, default: str = "") -> str:
@@ -148,10 +154,10 @@ class Place:
 class Fields:
     """The fields of a mapping; one that is not there is a place without a value."""
 
-    def __init__(self, values: dict[str, Any], where: str, problems: list[str]) -> None:
+    def __init__(self, values: dict[str, Any], where: str, findings: Findings) -> None:
         self._values = values
         self._where = where
-        self._problems = problems
+        self._findings = findings
 
     @property
     def names(self) -> list[str]:
@@ -160,17 +166,18 @@ class Fields:
     def __getitem__(self, name: str) -> Place:
         step = name if name.isidentifier() or not self._where else f'"{name[:_VALUE]}"'
         where = f"{self._where}.{step}" if self._where else step[:_VALUE]
-        return Place(self._values.get(name), where, self._problems)
+        return Place(self._values.get(name), where, self._findings)
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
 
-def check(problems: Sequence[str], *, subject: str) -> None:
-    """Raises ConfigError: something is wrong; all of it is said."""
-    if not problems:
+def check(findings: Findings, *, subject: str) -> None:
+    """Raises ConfigError: something is wrong; all of it is said, with the fields that mean nothing."""
+    if not findings.problems:
         return
-    shown = list(problems[:SHOWN])
+    problems = findings.problems + findings.ignored
+    shown = problems[:SHOWN]
     if len(problems) > SHOWN:
         shown.append(f"and {len(problems) - SHOWN} more")
     said = shown[0] if len(shown) == 1 else "".join(f"\n  {problem}" for problem in shown)

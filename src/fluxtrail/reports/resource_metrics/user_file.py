@@ -1,7 +1,7 @@
 """A user's `CustomResourceStateMetrics`: what kube-state-metrics is told by `--custom-resource-state-config[-file]`.
 
-It is taken as it is. What would break the exposition there (an invalid name), or would be passed over without a word
-(a field that does not exist), is refused here, with its path in the file and all of it at once.
+It is taken as it is. What would break the exposition there (an invalid name) is refused here, with its path in the file
+and all of it at once; a field that does not exist is passed over as there, and said.
 
 Source: kube-state-metrics 2.20, docs/metrics/extend/customresourcestate-metrics.md and pkg/customresourcestate.
 """
@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import structlog
 
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.reports.resource_metrics.configuration import INFO_SUFFIX, Family, FamilyType, Resource, SampledMetric
 from fluxtrail.reports.resource_metrics.paths import Path, is_lookup, lookup_of
 from fluxtrail.reports.resource_metrics.sampling import Copy, Each, LabelPaths, SampleType
 from fluxtrail.reports.resource_metrics.text import label_name
-from fluxtrail.reports.resource_metrics.user_document import Fields, Place, check, load_document
+from fluxtrail.reports.resource_metrics.user_document import SHOWN, Fields, Findings, Place, check, load_document
+
+_log = structlog.get_logger(__name__)
 
 KIND = "CustomResourceStateMetrics"
 PREFIX = "kube_customresource"
@@ -57,18 +60,18 @@ class Kinds(msgspec.Struct, frozen=True):
 
 class UserMetric(msgspec.Struct, frozen=True, kw_only=True):
     family: Family
+    given: dict[str, str]
+    """The resource's labels: what is said of the kind, and then its own, win over them."""
     common: dict[str, str]
-    """Its own; the resource's come before it."""
     named: dict[str, Path]
     each: Each
     verbosity: int
 
 
 class UserResource(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the file."""
+    """An entry of the file, or all of the same kinds."""
 
     kinds: Kinds
-    common: dict[str, str]
     metrics: tuple[UserMetric, ...]
 
     def resource(self, *, version: str, kind: str, plural: str) -> Resource:
@@ -86,7 +89,7 @@ class UserResource(msgspec.Struct, frozen=True, kw_only=True):
             metrics=tuple(
                 SampledMetric(
                     family=metric.family,
-                    common={**self.common, **of_kind, **metric.common},
+                    common={**metric.given, **of_kind, **metric.common},
                     labels=_label_paths(metric.named),
                     each=metric.each,
                     is_quiet=metric.verbosity > 0,
@@ -106,21 +109,21 @@ def parse_configuration(source: str | Mapping[str, Any], *, subject: str) -> tup
     Raises:
         ConfigError: all that is wrong with it, each with its path.
     """
-    problems: list[str] = []
+    findings = Findings()
     document = load_document(source, subject=subject) if isinstance(source, str) else source
     if isinstance(document, Mapping) and (chart := _HELM.intersection(document)):
         raise ConfigError(
             f"these are values of a Helm chart ({min(chart)}): state what is below customResourceState.config alone",
             subject=subject,
         )
-    top = Place(document, "", problems).fields("apiVersion", "kind", "metadata", "spec")
+    top = Place(document, "", findings).fields("apiVersion", "kind", "metadata", "spec")
     if (kind := top["kind"].text(KIND)) != KIND:
         top["kind"].refuse(f"must be {KIND} (given: {kind[:80]!r})")
-    places = top["spec"].fields("resources")["resources"].items()
-    found = [_resource(place) for place in places]
-    _refuse_twice(places, found)
-    check(problems, subject=subject)
-    return _agree(found)
+    found = [_resource(place) for place in top["spec"].fields("resources")["resources"].items()]
+    check(findings, subject=subject)
+    for ignored in findings.ignored[:SHOWN]:
+        _log.warning("a field means nothing, and is passed over", subject=subject, field=ignored)
+    return _agree(_gather(found))
 
 
 def _resource(place: Place) -> UserResource:
@@ -129,10 +132,12 @@ def _resource(place: Place) -> UserResource:
     named = _paths(fields["labelsFromPath"])
     verbosity = fields["errorLogV"].whole_number()
     fields["resourcePlural"].text()
-    metrics = [_metric(each, prefix=prefix, named=named, verbosity=verbosity) for each in fields["metrics"].items()]
-    return UserResource(
-        kinds=_kinds(fields["groupVersionKind"]), common=_common(fields["commonLabels"]), metrics=tuple(metrics)
-    )
+    given = _common(fields["commonLabels"])
+    metrics = [
+        _metric(each, prefix=prefix, given=given, named=named, verbosity=verbosity)
+        for each in fields["metrics"].items()
+    ]
+    return UserResource(kinds=_kinds(fields["groupVersionKind"]), metrics=tuple(metrics))
 
 
 def _kinds(place: Place) -> Kinds:
@@ -145,7 +150,7 @@ def _kinds(place: Place) -> Kinds:
     return Kinds(group, fields["version"].text() or ANY, fields["kind"].text() or ANY)
 
 
-def _metric(place: Place, *, prefix: str, named: dict[str, Path], verbosity: int) -> UserMetric:
+def _metric(place: Place, *, prefix: str, given: dict[str, str], named: dict[str, Path], verbosity: int) -> UserMetric:
     fields = place.fields(*_METRIC_FIELDS)
     stated = fields["name"].text()
     name = f"{prefix}_{stated}" if prefix else stated
@@ -158,6 +163,7 @@ def _metric(place: Place, *, prefix: str, named: dict[str, Path], verbosity: int
     each = _each(fields["each"])
     return UserMetric(
         family=Family(name=name, help=fields["help"].text(), type=_type_of(each, name)),
+        given=given,
         common=_common(fields["commonLabels"]),
         named={**named, **_paths(fields["labelsFromPath"])},
         each=each,
@@ -261,12 +267,14 @@ def _label_paths(paths: Mapping[str, Path]) -> LabelPaths:
     )
 
 
-def _refuse_twice(places: list[Place], found: list[UserResource]) -> None:
-    seen: dict[Kinds, Place] = {}
-    for place, resource in zip(places, found, strict=True):
-        first = seen.setdefault(resource.kinds, place)
-        if first is not place:
-            place.refuse(f"its groupVersionKind is that of {first.where} too; put the metrics of both under one")
+def _gather(found: list[UserResource]) -> list[UserResource]:
+    """Entries of the same kinds are one, with the metrics of all: kube-state-metrics keeps the last in silence."""
+    by_kinds: dict[Kinds, UserResource] = {}
+    for resource in found:
+        first = by_kinds.get(resource.kinds)
+        metrics = (*first.metrics, *resource.metrics) if first else resource.metrics
+        by_kinds[resource.kinds] = msgspec.structs.replace(resource, metrics=metrics)
+    return list(by_kinds.values())
 
 
 def _agree(resources: list[UserResource]) -> tuple[UserResource, ...]:
