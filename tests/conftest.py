@@ -23,7 +23,7 @@ WAITING = ("tests/crash/", "tests/simulator/test_demo.py")
 """What takes a minute a test, and waits for real processes most of it."""
 FIRST = (*WAITING, "tests/ledger/test_two_processes.py")
 """What takes longest of all."""
-NICENESS = 5
+NICENESS = 2
 """Of all others: what is killed and started again, and what is looked at in time, shall not wait for what computes."""
 
 
