@@ -43,6 +43,39 @@ def test_late_success_is_exact_where_its_snapshot_is_new_and_single(has_checks: 
     assert sync.started.precision is Precision.ESTIMATED
 
 
+@pytest.mark.parametrize("is_missed", [False, True], ids=["last", "missed"])
+def test_late_success_is_exact_where_manifests_came_back_once(is_missed: bool) -> None:
+    flux = Controller()
+    keeper = settled(flux, rev(1), "d1")
+    flux.wait(60)
+    flux.succeed(rev(2), "d2")
+    keeper.watch(flux.writes)
+    flux.wait(60)
+    back = flux.succeed(rev(3), "d1")
+    if is_missed:
+        flux.wait(60)
+        flux.succeed(rev(4), "d4")
+    look_late(keeper, flux)
+    sync = next(item for item in keeper.syncs.values() if item.revision == rev(3))
+    assert sync.applied == exact(back.replace(microsecond=0), Evidence.STATUS_HISTORY)
+
+
+def test_late_success_is_a_bracket_where_manifests_came_back_twice() -> None:
+    flux = Controller()
+    keeper = settled(flux, rev(1), "d1")
+    flux.wait(60)
+    flux.succeed(rev(2), "d2")
+    keeper.watch(flux.writes)
+    flux.wait(60)
+    back = flux.succeed(rev(3), "d1")
+    flux.wait(60)
+    flux.succeed(rev(3), "d1")
+    applied = look_late(keeper, flux).applied
+    assert applied is not None
+    assert applied.precision is Precision.ESTIMATED
+    assert applied.earliest <= back <= applied.latest
+
+
 def test_late_success_is_a_bracket_where_the_snapshot_tells_of_others_too() -> None:
     flux = Controller()
     keeper = settled(flux)

@@ -28,7 +28,7 @@ from fluxtrail.model.reasons import (
 from fluxtrail.model.records import UNSAVED, Attribution, Cause, SyncId, SyncRecord, TargetRecord
 from fluxtrail.model.revision import same_content
 from fluxtrail.trail.judgement import Judgement, Look, grown, note_success
-from fluxtrail.trail.missed import SUCCEEDED_STATUS, find_missed, has_rested, other_successes, successes_of
+from fluxtrail.trail.missed import SUCCEEDED_STATUS, find_missed, has_rested, is_single, other_successes, successes_of
 
 replace = msgspec.structs.replace
 
@@ -36,7 +36,7 @@ replace = msgspec.structs.replace
 class _Span(NamedTuple):
     first: datetime
     last: datetime
-    total: int
+    snapshot: Snapshot
 
 
 def judge(before: TargetRecord, last: SyncRecord | None, seen: Kustomization, look: Look) -> Judgement:
@@ -193,19 +193,21 @@ def _success_moment(sync: SyncRecord, before: TargetRecord, seen: Kustomization,
         if ready_at is not None and (ready_at != before.phase_since or names_success_of(ready, seen.last_applied)):
             return exact(ready_at, Evidence.READY_CONDITION)
         return observed(look.observed_at, Evidence.STATUS_OBSERVED, not_before=look.not_before)
-    return _late_moment(sync, seen, ready_at, look)
+    return _late_moment(sync, before, seen, ready_at, look)
 
 
-def _late_moment(sync: SyncRecord, seen: Kustomization, ready_at: datetime | None, look: Look) -> Moment:
-    """Date a success that was not watched: by the history where its snapshot is new and single, else by a bracket."""
+def _late_moment(
+    sync: SyncRecord, before: TargetRecord, seen: Kustomization, ready_at: datetime | None, look: Look
+) -> Moment:
+    """Date a success that was not watched: by the history where it is single, else by a bracket."""
     not_before, latest = look.not_before, [look.observed_at]
     if ready_at is not None:
         latest.append(ready_at)
     # A revision that had been applied before, and came back, has older snapshots too: they tell of then.
     told = [span for span in _spans_of_success(seen) if not_before is None or span.last >= not_before]
     if told:
-        if len(told) == 1 and told[0].total == 1:
-            return exact(told[0].first, Evidence.STATUS_HISTORY)
+        if len(told) == 1 and _is_single(told[0].snapshot, before, not_before):
+            return exact(told[0].last, Evidence.STATUS_HISTORY)
         # The first success of the revision came with one of these manifests: not before their first success of all,
         # and not after the last of any, which was one of this revision.
         not_before = max(filter(None, (not_before, min(span.first for span in told))))
@@ -213,6 +215,10 @@ def _late_moment(sync: SyncRecord, seen: Kustomization, ready_at: datetime | Non
     if sync.id != UNSAVED:
         not_before = max(filter(None, (not_before, sync.started.earliest)))
     return bracket(not_before, min(latest))
+
+
+def _is_single(snapshot: Snapshot, before: TargetRecord, since: datetime | None) -> bool:
+    return snapshot.total == 1 if since is None else is_single(snapshot, before, since=since)
 
 
 def _is_unchanged(before: TargetRecord, seen: Kustomization, digest: str | None, look: Look) -> bool:
@@ -357,7 +363,7 @@ def _success_snapshot(seen: Kustomization) -> Snapshot | None:
 def _spans_of_success(seen: Kustomization) -> list[_Span]:
     """Return when each of the manifests succeeded that the applied revision was the last to bring."""
     return [
-        _Span(item.first_reconciled, item.last_reconciled, item.total)
+        _Span(item.first_reconciled, item.last_reconciled, item)
         for item in seen.history
         if item.status == SUCCEEDED_STATUS
         and item.first_reconciled

@@ -50,7 +50,7 @@ def find_missed(
             continue  # known already, and perhaps failed otherwise since
         begun = open_sync if open_sync is not None and goes_on else _begin(kept, snapshot, seen, not_before)
         begun = replace(begun, sha=begun.sha or sha_of(snapshot.revision))
-        sync = _end(begun, snapshot, seen, not_before)
+        sync = _end(begun, snapshot, seen, before, not_before)
         if sync.outcome is Outcome.SUCCEEDED:
             sync = replace(sync, is_unchanged=_is_unchanged(kept, snapshot, seen, not_before))
         missed.append(sync)
@@ -124,8 +124,10 @@ def _begin(before: TargetRecord, snapshot: Snapshot, seen: Kustomization, not_be
     )
 
 
-def _end(sync: SyncRecord, snapshot: Snapshot, seen: Kustomization, not_before: datetime) -> SyncRecord:
-    moment = _moment(snapshot, not_before)
+def _end(
+    sync: SyncRecord, snapshot: Snapshot, seen: Kustomization, before: TargetRecord, not_before: datetime
+) -> SyncRecord:
+    moment = _moment(snapshot, before, not_before)
     if snapshot.status == HEALTH_FAILED_STATUS:
         return replace(
             sync,
@@ -148,7 +150,7 @@ def _end(sync: SyncRecord, snapshot: Snapshot, seen: Kustomization, not_before: 
     )
 
 
-def _moment(snapshot: Snapshot, not_before: datetime) -> Moment:
+def _moment(snapshot: Snapshot, before: TargetRecord, not_before: datetime) -> Moment:
     """One success dates itself; of several the first with this revision lies somewhere between.
 
     A failure is never dated: one of another kind may have come before it, and left no snapshot.
@@ -156,9 +158,18 @@ def _moment(snapshot: Snapshot, not_before: datetime) -> Moment:
     assert snapshot.first_reconciled is not None
     if snapshot.status == HEALTH_FAILED_STATUS:
         return bracket(not_before, _ended(snapshot))
-    if snapshot.total == 1:
-        return exact(snapshot.first_reconciled, Evidence.STATUS_HISTORY)
+    if is_single(snapshot, before, since=not_before):
+        return exact(_ended(snapshot), Evidence.STATUS_HISTORY)
     return bracket(max(snapshot.first_reconciled, not_before), _ended(snapshot))
+
+
+def is_single(snapshot: Snapshot, before: TargetRecord, *, since: datetime) -> bool:
+    """True if manifests have succeeded once since the last look: for the first time, or once more than was counted.
+
+    Those that were dropped from the history, and came back, are counted anew.
+    """
+    was_there = snapshot.first_reconciled is not None and snapshot.first_reconciled < since
+    return snapshot.total == 1 or (was_there and snapshot.total == before.successes.get(snapshot.digest, 0) + 1)
 
 
 def _is_unchanged(before: TargetRecord, snapshot: Snapshot, seen: Kustomization, not_before: datetime) -> bool:

@@ -71,6 +71,35 @@ async def test_what_rolled_out_unseen_and_has_no_pods_to_tell_is_within_its_brac
     assert await world.state() is RunningState.REACHED
 
 
+@pytest.mark.parametrize("is_busy", [False, True], ids=["looked in between", "nobody had time"])
+async def test_what_ran_unseen_did_not_begin_to_when_something_else_of_it_changed(
+    world: RunningWorld, is_busy: bool
+) -> None:
+    docs = make(world, "web")
+    await world.begin(*docs)
+    doc = bump(world, "web")
+    sha = await unseen(world, "d1")
+    at = roll(world, doc)
+    for pod in world.server.pods_of(doc):
+        world.server.delete(pod)
+    world.server.status(doc, conditions=[])
+    world.clock.forward(600)
+    await world.begin_again(is_told=False)
+    if not is_busy:
+        await world.look()
+    world.clock.forward(10)
+    world.server.status(doc, conditions=[{"type": "Available", "status": "True"}])
+    await world.hear()
+    await world.fetch("fleet", sha)
+    await world.tell(world.flux)
+    await world.settle()
+    await world.follow()
+    (row,) = await world.rows()
+    assert row.running is not None
+    assert row.running.precision is Precision.ESTIMATED
+    assert row.running.earliest <= at <= row.running.latest
+
+
 async def test_two_absences_change_nothing(world: RunningWorld) -> None:
     docs = make(world, "web", "other")
     await world.begin(*docs)
@@ -312,6 +341,37 @@ async def test_sync_that_was_gone_back_behind_never_runs(world: RunningWorld) ->
     assert await world.state() is RunningState.REACHED
     commit = await world.record(bad)
     assert commit.id not in [item.commit_id for item in await world.told()]
+
+
+@pytest.mark.parametrize("is_scaled", [False, True], ids=["alone", "scaled in between"])
+async def test_sync_that_ran_before_it_was_gone_back_behind_ran_though_nobody_had_time_to_look(
+    world: RunningWorld, is_scaled: bool
+) -> None:
+    docs = make(world, "web")
+    good = await world.begin(*docs)
+    doc = bump(world, "web", 2)
+    bad = await world.applied("d1")
+    kept = await world.sync()
+    if is_scaled:
+        doc = world.server.change(DEPLOYMENT, "web", replicas=2)
+    at = roll(world, doc)
+    await world.hear()
+    world.clock.forward(10)
+    doc = bump(world, "web", 1)
+    world.push_back("fleet", good)
+    await world.fetch("fleet", good)
+    world.now(world.flux).succeed(f"main@sha1:{good}", "d0")
+    await world.play(world.flux)
+    await world.settle()
+    assert (await world.delivery(bad, world.flux)).verdict is Verdict.ROLLED_BACK
+    roll(world, doc)
+    await world.follow()
+    world.clock.forward(10)
+    await world.follow()
+    ran = await world.sync(kept.id)
+    assert (ran.running_state, await world.state()) == (RunningState.REACHED, RunningState.REACHED)
+    assert ran.running is not None
+    assert ran.running.at.replace(microsecond=0) == at
 
 
 async def test_what_failed_its_health_check_and_rolled_out_later_runs(world: RunningWorld) -> None:

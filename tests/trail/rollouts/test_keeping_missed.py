@@ -39,6 +39,7 @@ class Step(NamedTuple):
 
 class Deed(NamedTuple):
     sha: str
+    made: str
     changes: frozenset[str]
     generations: dict[str, int]
     ended: datetime
@@ -90,7 +91,7 @@ class History:
         self.manifests.append(made)
         world.flux.took_seconds = (world.clock.now() - began).total_seconds()
         world.now(world.flux).end_well(f"main@sha1:{sha}", made)
-        self.deeds.append(Deed(sha, step.changes, dict(self.generations), world.clock.now()))
+        self.deeds.append(Deed(sha, made, step.changes, dict(self.generations), world.clock.now()))
         await self.look(is_watched=step.is_watched)
         if step.rolls_after is not None:
             world.clock.forward(step.rolls_after)
@@ -159,8 +160,8 @@ async def check(history: History, deed: Deed) -> None:
         rows = await unit.deliveries(world.target(world.flux).id, [commit.id])
         sync_id = rows[commit.id].applied_sync if commit.id in rows else None
         sync = (await unit.syncs([sync_id]))[sync_id] if sync_id else None
-    if sync is None or sync.sha != deed.sha:
-        event("carried by a later one")  # its own snapshot is gone: what is said is of that one
+    if sync is None or sync.sha != deed.sha or history.manifests.count(deed.made) > 1:
+        event("told together with others")  # of all revisions that gave the same, the last is known
         return
     event(f"{sync.running_state.value}, {'changed' if deed.changes else 'nothing changed'}")
     check_running(sync, history.ran_at(deed), deed)

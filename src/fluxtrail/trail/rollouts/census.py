@@ -62,6 +62,10 @@ class WorkloadCensus:
         """When that object had been seen."""
         self._judged_before: dict[ObjectUid, tuple[bool, datetime | None]] = {}
         """What that was (and whether it was at all) before judgements that are not kept yet."""
+        self._glanced: set[ObjectUid] = set()
+        """Workloads that had not rolled out when they were first seen, before there was time to judge them."""
+        self._has_judged = False
+        """Before everything was judged once, what changed since the lists were made is still being told: it is late."""
         self._glimpses: dict[ObjectUid, list[tuple[Sight, Rollout]]] = {}
         """When generations that are not latched yet were first seen to have rolled out, oldest first, and what was told
         of each."""
@@ -98,6 +102,7 @@ class WorkloadCensus:
 
     def confirm(self) -> None:
         """What was judged is in the ledger."""
+        self._has_judged = True
         for uid in self._judged_before:
             record = self._records.get(uid)
             if record is not None and uid in self._glimpses:
@@ -123,6 +128,7 @@ class WorkloadCensus:
         self._generations.pop(uid, None)
         self._latches.pop(uid, None)
         self._judged.pop(uid, None)
+        self._glanced.discard(uid)
         self._glimpses.pop(uid, None)
         self._read.pop(uid, None)
         self.hints.note(uid, None)
@@ -193,22 +199,32 @@ class WorkloadCensus:
                 continue
             if thing.applied_by is not None or thing.uid in self._records:
                 self.versions.note(thing, look.observed_at, was_held=look.was_held)
-            if thing.progress is None or not look.was_held:
+            if thing.progress is None:
                 continue
             record, seen = self._records.get(thing.uid), self._glimpses.get(thing.uid, [])
             known = max(record.rolled_generation if record else 0, seen[-1][0].generation if seen else 0)
             if known >= generation_of(thing) or (record is None and thing.applied_by is None):
                 continue
             rollout = judge_rollout(thing, [], self._index.owned_by(thing.uid))
+            is_own = anchor_of_key(thing.key) == anchor
+            if not look.was_held:
+                if is_own and self._has_judged and rollout.state is not RolloutState.ROLLED_OUT:
+                    self._glanced.add(thing.uid)
+                continue
             if rollout.state is RolloutState.ROLLED_OUT:
-                is_own = anchor_of_key(thing.key) == anchor
+                was_looked_at = self._was_looked_at(thing.uid)
+                known_before = thing.created_at if record is None else None
                 sight = Sight(
                     at=look.observed_at if is_own else self._clock.now(),
-                    was_held=True,
-                    not_before=look.not_before if is_own else None,
+                    was_held=was_looked_at,
+                    not_before=(look.not_before if is_own else None) if was_looked_at else known_before,
                     generation=generation_of(thing),
                 )
                 self._glimpses[thing.uid] = [*seen, (sight, rollout)][-REMEMBERED:]
+
+    def _was_looked_at(self, uid: ObjectUid) -> bool:
+        """Whether a workload was looked at since the start as it was when it was first seen: it may have run then."""
+        return uid in self._judged or uid in self._glanced
 
     def judge(self, thing: Thing) -> WorkloadRecord | None:
         """Return the record of a workload as it stands now, if that is another than the one kept."""
@@ -223,7 +239,7 @@ class WorkloadCensus:
         self.versions.note(thing, seen_at, was_held=was_held)
         rollout, digests = self.look(thing)
         self._generations[thing.uid] = generation_of(thing)
-        sight = self._sight(thing, digests)
+        sight = self._sight(thing, digests, is_new=before.id == UNSAVED)
         latched = before
         for glimpse, told in self._glimpses.get(thing.uid, ()):
             is_now = glimpse.generation == sight.generation and rollout.state is RolloutState.ROLLED_OUT
@@ -292,18 +308,21 @@ class WorkloadCensus:
             return None
         return target.id
 
-    def _sight(self, thing: Thing, digests: dict[str, str]) -> Sight:
+    def _sight(self, thing: Thing, digests: dict[str, str], *, is_new: bool) -> Sight:
         """Return how the present state was seen: with the workload's own event where that is news, else just now."""
         look = self._index.look_of(thing.uid)
         seen_at = look.observed_at if look is not None else None
         was_judged = thing.uid in self._judged
+        not_before = thing.created_at if is_new else None  # else it had not rolled out when it was judged last
+        if look is not None and self._was_looked_at(thing.uid):
+            not_before = look.not_before
         self._judged_before.setdefault(thing.uid, (was_judged, self._judged.get(thing.uid)))
         is_news = seen_at is not None and seen_at != self._judged.get(thing.uid)
         self._judged[thing.uid] = seen_at
         return Sight(
             at=seen_at if is_news and seen_at is not None else self._clock.now(),
             was_held=was_judged and (look is None or look.was_held or not is_news),
-            not_before=look.not_before if look is not None and is_news else None,
+            not_before=not_before if is_news else None,
             generation=generation_of(thing),
             digests=digests,
         )

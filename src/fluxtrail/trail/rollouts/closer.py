@@ -35,6 +35,9 @@ SUPERSEDED_SECONDS = 5.0
 REMEDY_SECONDS = 60.0
 """The same of a sync that failed: what rolled out may be what Flux put back, and says so once it has."""
 
+RECENT_SYNCS = 32
+"""Syncs of a target among which the one after another is looked for."""
+
 RowKey = tuple[SyncId, WorkloadId]
 
 
@@ -174,10 +177,24 @@ class Closer:
         notes: list[RunningNote] = []
         for sync_id, sync in syncs.items():
             state, moment = running_of(sync, rows[sync_id])
-            if state is RunningState.REACHED and (sync_id in rolled_back or sync.is_remediated):
+            is_taken_back = sync.is_remediated or (
+                sync_id in rolled_back and not await self._ran_itself(unit, sync, rows[sync_id])
+            )
+            if state is RunningState.REACHED and is_taken_back:
                 state, moment = RunningState.ABSENT, None  # what runs by now is not what it applied
             notes.append((sync_id, state, moment))
         await self._note(unit, notes, syncs)
+
+    async def _ran_itself(self, unit: RunningUnit, sync: SyncRecord, rows: Sequence[RolloutRecord]) -> bool:
+        """Whether all that a sync made had rolled out, before what came after it was made."""
+        later = [each for each in await unit.recent_syncs(sync.target_id, limit=RECENT_SYNCS) if each.id > sync.id]
+        ends = later[0].started.not_before if later else None
+        return all(
+            (row.running is not None and ends is not None and row.running.latest <= ends)
+            or ((standing := self._census.standing(row.workload_id)) is not None and row.generation in standing.latches)
+            for row in rows
+            if not row.is_dropped
+        )
 
     async def _rolled_back(self, unit: RunningUnit, ids: Sequence[SyncId]) -> set[SyncId]:
         verdicts: defaultdict[SyncId, set[Verdict]] = defaultdict(set)

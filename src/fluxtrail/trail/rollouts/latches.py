@@ -17,6 +17,8 @@ replace = msgspec.structs.replace
 
 CLOCK_SLACK = timedelta(seconds=2)
 """A cluster's own timestamp may be this much ahead of our clock."""
+STREAM_SLACK = timedelta(seconds=2)
+"""By which what is seen may be behind what is so."""
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,4 +86,5 @@ def _moment(before: WorkloadRecord, rollout: Rollout, sight: Sight) -> Moment:
         return told
     if sight.was_held:
         return observed(sight.at, Evidence.ROLLOUT_OBSERVED, not_before=sight.not_before)
-    return bracket(sight.not_before or before.observed_at, sight.at, evidence=Evidence.ROLLOUT_OBSERVED)
+    not_before = (sight.not_before or before.observed_at) - STREAM_SLACK
+    return bracket(not_before, sight.at, evidence=Evidence.ROLLOUT_OBSERVED)
