@@ -30,7 +30,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[Path, ...]
     """The first one that leads to a value counts: where it is depends on the version that is served."""
     only_if: str | None = None
-    """The label is `true` where the value is this text, and missing otherwise."""
+    """The label is `true` where the value is this text, in any letter case, and missing otherwise."""
     is_url: bool = False
     """Userinfo, query and fragment are left out."""
 
@@ -41,7 +41,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
             if value is None:
                 continue
             if self.only_if is not None:
-                return True if value == self.only_if else None
+                return True if str(value).lower() == self.only_if else None
             return redact_url(value) if self.is_url and isinstance(value, str) else value
         return None
 

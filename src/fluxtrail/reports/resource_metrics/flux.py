@@ -139,7 +139,7 @@ _KINDS = (
         OPERATOR,
         "ResourceSetInputProvider",
         "resourcesetinputproviders",
-        {"url": "spec url"},
+        {"url": "spec url", "revision": "status lastExportedRevision"},
         switch=OPERATOR_SWITCH,
         is_in_example=False,
     ),
