@@ -56,6 +56,18 @@ class CiState(StrEnum):
 FINAL_STATES = frozenset({CiState.SUCCEEDED, CiState.FAILED, CiState.CANCELLED, CiState.SKIPPED})
 
 
+_WORST_FIRST = (
+    CiState.FAILED,
+    CiState.CANCELLED,
+    CiState.RUNNING,
+    CiState.WAITING,
+    CiState.QUEUED,
+    CiState.UNKNOWN,
+    CiState.SUCCEEDED,
+    CiState.SKIPPED,
+)
+
+
 class CiEvidence(StrEnum):
     """How a run is known, best first: what we asked for ourselves is never replaced by what we were told."""
 
@@ -186,6 +198,34 @@ class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime | None = None
 
 
+class Delivered(NamedTuple):
+    """How far a commit has come behind its builds."""
+
+    at: datetime | None = None
+    """When it was first exported, or else first applied; None where neither has happened."""
+    build_link: str = ""
+    """The page of the run that made the export."""
+
+
+def keep_details(told: CiRun, known: CiRun | None) -> CiRun:
+    """Return `told` with what `known` has of the same attempt beyond it.
+
+    A list of runs says less of each than the run itself, and neither says what its pipeline has stated of it.
+    """
+    if known is None or told.attempt != known.attempt:
+        return told
+    stated = {name: getattr(known, name) for name in _STATED if not getattr(told, name)}
+    if told.state is known.state and known.stages and not told.stages:
+        stated |= {"stages": known.stages, "finished_at": known.finished_at}
+    return msgspec.structs.replace(told, **stated) if stated else told
+
+
+_STATED = (
+    "author", "started_at", "pull_request", "image", "digest",
+    "carrier_repository", "carrier_sha", "service", "environment",
+)  # fmt: skip
+
+
 def merge_runs(known: Iterable[CiRun], told: Iterable[CiRun]) -> list[CiRun]:
     """Return those of `told` that change what is known, one for each key, whatever order they come in."""
     held = {run.key: run for run in known}
@@ -221,12 +261,27 @@ def find_failed_build(runs: Sequence[CiRun]) -> CiRun | None:
 
     Of several pipelines of one commit each counts by its own last run.
     """
+    failed = [run for run in last_builds(runs) if run.state in (CiState.FAILED, CiState.CANCELLED)]
+    return max(failed, key=lambda run: run.at, default=None)
+
+
+def find_build_state(runs: Iterable[CiRun]) -> CiState | None:
+    """Return how a commit's builds stand together, None where there is none.
+
+    Of each pipeline its last run counts: what is worst of what is over, then what goes on, then what went well.
+    """
+    states = {run.state for run in last_builds(runs)}
+    return next((state for state in _WORST_FIRST if state in states), None)
+
+
+def last_builds(runs: Iterable[CiRun]) -> list[CiRun]:
+    """Return the last run of each pipeline that builds, in the order in which they began."""
     last: dict[tuple[str, str, str], CiRun] = {}
     for run in sorted(runs, key=lambda run: (run.at, run.run_id)):
         if run.role is CiRole.BUILD:
+            last.pop((run.host, run.project, run.pipeline), None)
             last[run.host, run.project, run.pipeline] = run
-    failed = [run for run in last.values() if run.state in (CiState.FAILED, CiState.CANCELLED)]
-    return max(failed, key=lambda run: run.at, default=None)
+    return list(last.values())
 
 
 def _is_same_page(one: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""GitHub's webhooks → notices: `push` and `pull_request`; the others are of no use to us. Pure.
+"""GitHub's webhooks → notices: `push`, `pull_request` and `workflow_run`; the others are of no use to us. Pure.
 
 Source: docs.github.com, "Webhook events and payloads"; both of its content types (`application/json`, and the form with
 one field `payload`).
@@ -12,7 +12,7 @@ from fluxtrail.model import notice_reading as reading
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import parse_timestamp
-from fluxtrail.model.notices import PullRequestNotice, PushNotice
+from fluxtrail.model.notices import PullRequestNotice, PushNotice, RunNotice
 from fluxtrail.model.repository import parse_repository
 
 _FORM = b"payload="
@@ -50,11 +50,22 @@ class WirePullRequest(msgspec.Struct):
     repository: WireRepository | None = None
 
 
+class WireRun(msgspec.Struct):
+    head_sha: str | None = None
+
+
+class WireWorkflowRun(msgspec.Struct):
+    action: str | None = None
+    workflow_run: WireRun | None = None
+    repository: WireRepository | None = None
+
+
 _push = msgspec.json.Decoder(WirePush)
 _pull = msgspec.json.Decoder(WirePullRequest)
+_run = msgspec.json.Decoder(WireWorkflowRun)
 
 
-def read_github(body: bytes, event: str) -> PushNotice | PullRequestNotice | None:
+def read_github(body: bytes, event: str) -> PushNotice | PullRequestNotice | RunNotice | None:
     """Return what GitHub says, or None for an event that we have no use for (`ping`, …): it is not read at all.
 
     Args:
@@ -67,6 +78,8 @@ def read_github(body: bytes, event: str) -> PushNotice | PullRequestNotice | Non
         return _read_push(_unwrapped(body))
     if event == "pull_request":
         return _read_pull_request(_unwrapped(body))
+    if event == "workflow_run":
+        return _read_run(_unwrapped(body))
     return None
 
 
@@ -99,6 +112,15 @@ def _read_pull_request(body: bytes) -> PullRequestNotice:
         base=reading.short(pull.base.ref if pull.base else None),
         merge_sha=_sha(pull.merge_commit_sha) if is_merged else "",
         merged_at=parse_timestamp(pull.merged_at),
+    )
+
+
+def _read_run(body: bytes) -> RunNotice:
+    wire = reading.decode(body, _run, what="GitHub's workflow_run event")
+    return RunNotice(
+        repository=_repository(wire.repository),
+        action=reading.name(wire.action),
+        sha=_sha(wire.workflow_run.head_sha if wire.workflow_run else None),
     )
 
 

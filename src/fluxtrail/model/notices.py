@@ -2,7 +2,7 @@
 
 A notice is a hint: it makes us look. Only one that was signed with a sender's secret can be evidence, and that only of
 a cluster that nobody watches. Shapes: Flux's notification-controller, gitops-connector's two bodies, CDEvents 0.5,
-GitHub's webhooks `push` and `pull_request`.
+GitHub's webhooks `push`, `pull_request` and `workflow_run`.
 """
 
 from datetime import datetime
@@ -101,7 +101,17 @@ class PullRequestNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, t
     merged_at: datetime | None = None
 
 
-AnyNotice = FluxNotice | ArgoNotice | EventNotice | PushNotice | PullRequestNotice
+class RunNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="workflow_run"):
+    """A run of a pipeline began, went on or ended: which one, we ask."""
+
+    repository: str
+    """Its clone URL, without userinfo."""
+    action: str = ""
+    """`requested`, `in_progress`, `completed`."""
+    sha: str = ""
+
+
+AnyNotice = FluxNotice | ArgoNotice | EventNotice | PushNotice | PullRequestNotice | RunNotice
 
 
 class NewNotice(msgspec.Struct, frozen=True, kw_only=True):

@@ -300,6 +300,8 @@ class TransitionKind(StrEnum):
     TARGET = "target"
     """Suspended, resumed, waiting, re-pointed, deleted."""
     BRANCH_REWRITTEN = "branch_rewritten"
+    BUILT = "built"
+    """A commit's builds stand otherwise than before: `before` and `after` are a `CiState`."""
 
 
 class Transition(Record, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 
 if TYPE_CHECKING:
+    from fluxtrail.runtime.ci import Ci
     from fluxtrail.runtime.deployment_records import Records
     from fluxtrail.runtime.hooks import Hooks
     from fluxtrail.runtime.resources import Resources
@@ -103,7 +104,8 @@ class _Assembly:
         statuses = self._statuses(remotes, clusters)
         if statuses is not None:
             telemetry.dispatchers += statuses.dispatchers
-        hooks = self._hooks(following, clusters)
+        ci = self._ci(remotes)
+        hooks = self._hooks(following, clusters, ci)
         ledger_numbers = LedgerNumbers(self._ledger.store, self._clock)
         forge_numbers = self._forge_numbers(remotes, records, statuses)
         report = ProcessReport(
@@ -124,6 +126,7 @@ class _Assembly:
             **(records.jobs if records is not None else {}),
             **(statuses.jobs if statuses is not None else {}),
             **(hooks.jobs if hooks is not None else {}),
+            **(ci.jobs if ci is not None else {}),
             **(running.jobs if running is not None else {}),
             **(images.jobs if images is not None else {}),
         }
@@ -138,7 +141,7 @@ class _Assembly:
                 telemetry,
                 ledger_numbers,
                 forge_numbers,
-                *(part for part in (running, images, hooks, resources) if part is not None),
+                *(part for part in (running, images, hooks, resources, ci) if part is not None),
             ],
             records=records,
             resources=resources,
@@ -250,7 +253,20 @@ class _Assembly:
 
         return Resources(self._settings, self._clock)
 
-    def _hooks(self, following: Following, clusters: Sequence[ClusterStreams]) -> Hooks | None:
+    def _ci(self, remotes: Remotes) -> Ci | None:
+        if not self._settings.ci.enabled:
+            return None
+        from fluxtrail.runtime.ci import Ci  # noqa: PLC0415
+
+        return Ci(
+            self._settings.ci,
+            registry=self._registry,
+            ledger=self._ledger,
+            forges=remotes.forges,
+            clock=self._clock,
+        )
+
+    def _hooks(self, following: Following, clusters: Sequence[ClusterStreams], ci: Ci | None) -> Hooks | None:
         if not self._settings.hooks.listen:
             return None
         from fluxtrail.runtime.hooks import Hooks  # noqa: PLC0415
@@ -272,6 +288,7 @@ class _Assembly:
             follower=following.follower,
             is_watched=is_watched,
             clock=self._clock,
+            look_at_ci=ci.poke if ci is not None else lambda _: None,
         )
 
     def _told_names(self) -> list[str]:

@@ -37,9 +37,11 @@ class Hooks:
         follower: Follower,
         is_watched: Callable[[str], bool],
         clock: Clock,
+        look_at_ci: Callable[[RepositoryId], None] = lambda _: None,
     ) -> None:
         """Args:
         poke: look at a repository's branches now.
+        look_at_ci: look at the runs of a repository's pipelines now.
         look: see that the watch over an object is alive, in one cluster or, without a name, in all.
         is_watched: whether the cluster of this name is watched: then what is told of it is no evidence.
 
@@ -49,7 +51,8 @@ class Hooks:
         self._settings = settings
         self._ledger = ledger
         senders = settings.hooks.senders
-        hinter = Hinter(registry, poke=poke, look=look, clusters={item.name: item.cluster for item in senders})
+        clusters = {item.name: item.cluster for item in senders}
+        hinter = Hinter(registry, poke=poke, look=look, clusters=clusters, look_at_ci=look_at_ci)
         handlers: list[Handler] = [hinter.handle]
         if self._phase_sinks():
             handlers.append(self._plan_phases)

@@ -9,15 +9,16 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, literal_column, select, update
 
-from fluxtrail.ledger import schema
+from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.dialect import Dialect, Upsert
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
-from fluxtrail.model.ci import CiKey, CiRun, CiState, PullRequest, merge_runs
+from fluxtrail.model.ci import CiKey, CiRun, CiState, Delivered, PullRequest, keep_details, merge_runs
 from fluxtrail.model.moment import Moment
-from fluxtrail.model.records import CommitId
+from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId
 
 _R, _P, _C = schema.ci_runs, schema.pull_requests, schema.commits
+_A, _E, _D, _S = schema.aliases, schema.exports, schema.deliveries, schema.syncs
 _KEY = (_R.c.system, _R.c.host, _R.c.project, _R.c.run_id, _R.c.role)
 _OPEN = (
     select(_R.c.facts)
@@ -34,7 +35,8 @@ class CiPart(UnitPart):
     async def put_ci_runs(self, runs: Sequence[CiRun]) -> list[CiRun]:
         """Keep what is newer or better known than what is there; returns those that changed something."""
         known = await self._known_runs([run.key for run in runs])
-        changed = merge_runs(known, runs)
+        held = {run.key: run for run in known}
+        changed = merge_runs(known, [keep_details(run, held.get(run.key)) for run in runs])
         await self._session.run(_put_runs(self._session.dialect), [_run_values(run) for run in changed])
         return changed
 
@@ -52,6 +54,54 @@ class CiPart(UnitPart):
         values = {"repository_": repository, "since": since, "limit_": limit}
         return [row.facts for row in await self._session.all(_OPEN, values)]
 
+    async def recent_commits(self, repository_id: RepositoryId, *, since: datetime, limit: int) -> list[CommitRecord]:
+        """Return a repository's commits since then that are no carriers, the newest first."""
+        wanted = select(_C).where(_C.c.repository_id == repository_id, _C.c.at >= since, _C.c.is_carrier.is_(False))
+        found = await self._session.all(wanted.order_by(_C.c.at.desc(), _C.c.id.desc()).limit(limit))
+        return [rows.commit_of(row) for row in found]
+
+    async def built_commits(self, repository: str, shas: Sequence[str]) -> list[CommitRecord]:
+        """Return the commits of a (canonical) repository that these are, or are aliases of."""
+        found: dict[CommitId, CommitRecord] = {}
+        canonical = schema.repositories.c.canonical
+        for chunk in chunks(list(dict.fromkeys(shas))):
+            of_it = select(_C).join(schema.repositories, schema.repositories.c.id == _C.c.repository_id)
+            own = of_it.where(canonical == repository, _C.c.sha.in_(chunk))
+            others = of_it.join(_A, _A.c.commit_id == _C.c.id).where(canonical == repository, _A.c.sha.in_(chunk))
+            for wanted in (own, others):
+                found.update((CommitId(row.id), rows.commit_of(row)) for row in await self._session.all(wanted))
+        return [found[id_] for id_ in sorted(found)]
+
+    async def aliases_of(self, commits: Sequence[CommitId]) -> dict[CommitId, list[str]]:
+        """Return what else leads to these commits."""
+        found: dict[CommitId, list[str]] = {}
+        for chunk in chunks(list(dict.fromkeys(commits))):
+            wanted = select(_A.c.commit_id, _A.c.sha).where(_A.c.commit_id.in_(chunk)).order_by(_A.c.sha)
+            for row in await self._session.all(wanted):
+                found.setdefault(CommitId(row.commit_id), []).append(row.sha)
+        return found
+
+    async def delivered_of(self, commits: Sequence[CommitId]) -> dict[CommitId, Delivered]:
+        """Return when these were first exported, or else first applied, and what the export says of its run."""
+        found: dict[CommitId, Delivered] = {}
+        for chunk in chunks(list(dict.fromkeys(commits))):
+            applied = (
+                select(_D.c.commit_id, _S.c.applied)
+                .join(_S, _S.c.id == _D.c.applied_sync)
+                .where(_D.c.commit_id.in_(chunk))
+            )
+            _keep_earliest(found, [(row.commit_id, row.applied, "") for row in await self._session.all(applied)])
+            exported = (
+                select(_E.c.source_id, _E.c.build_link, _C.c.merged)
+                .join(_C, _C.c.id == _E.c.carrier_id)
+                .where(_E.c.source_id.in_(chunk))
+            )
+            exports = await self._session.all(exported)
+            for row in exports:
+                found.pop(CommitId(row.source_id), None)
+            _keep_earliest(found, [(row.source_id, row.merged, row.build_link or "") for row in exports])
+        return found
+
     async def put_builds(self, builds: Mapping[CommitId, tuple[Moment | None, CiState | None]]) -> None:
         """State when commits were built, and how their builds stand; replaces what was stated."""
         stated = [{"id_": id_, "built_": built, "state_": state} for id_, (built, state) in sorted(builds.items())]
@@ -61,11 +111,11 @@ class CiPart(UnitPart):
         """Insert or replace by (repository, number)."""
         now = self._now()
         stated = {(pull.repository, pull.number): pull for pull in facts}
-        rows = [
+        values = [
             {"repository": repository, "number": number, "looked_at": now, "facts": stated[repository, number]}
             for repository, number in sorted(stated)
         ]
-        await self._session.run(_put_pulls(self._session.dialect), rows)
+        await self._session.run(_put_pulls(self._session.dialect), values)
 
     async def pull_requests_of(
         self, repository: str, numbers: Sequence[int]
@@ -95,9 +145,17 @@ class CiPart(UnitPart):
         found: list[CiRun] = []
         wanted = set(keys)
         for chunk in chunks(sorted({key.run_id for key in keys})):
-            rows = await self._session.all(select(_R.c.facts).where(_R.c.run_id.in_(chunk)))
-            found += [row.facts for row in rows if row.facts.key in wanted]
+            held = await self._session.all(select(_R.c.facts).where(_R.c.run_id.in_(chunk)))
+            found += [row.facts for row in held if row.facts.key in wanted]
         return found
+
+
+def _keep_earliest(found: dict[CommitId, Delivered], told: Sequence[tuple[int, Moment | None, str]]) -> None:
+    for id_, moment, link in told:
+        known = found.get(CommitId(id_))
+        if moment is None or (known is not None and known.at is not None and known.at <= moment.at):
+            continue
+        found[CommitId(id_)] = Delivered(moment.at, link)
 
 
 def _run_values(run: CiRun) -> dict[str, Any]:

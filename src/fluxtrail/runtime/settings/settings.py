@@ -24,6 +24,7 @@ from pydantic_settings import (
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.notices import Hook
 from fluxtrail.model.redaction import redact
+from fluxtrail.runtime.settings.ci import CiSetting
 from fluxtrail.runtime.settings.connector import SWITCH, Connector, read_connector
 from fluxtrail.runtime.settings.hooks import HooksSetting
 from fluxtrail.runtime.settings.records import DeploymentRecordsSetting, check_records
@@ -101,6 +102,7 @@ class Settings(BaseSettings):
     workloads: WorkloadsSetting = WorkloadsSetting()
     images: ImagesSetting = ImagesSetting()
     resources: ResourcesSetting = ResourcesSetting()
+    ci: CiSetting = CiSetting()
     environments: tuple[EnvironmentSetting, ...] = ()
     """How clusters and targets are grouped where commits are spoken of; without any each cluster is one."""
     routes: tuple[RouteSetting, ...] = ()

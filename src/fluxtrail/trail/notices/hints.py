@@ -14,12 +14,15 @@ from fluxtrail.model.notices import (
     KeptNotice,
     PullRequestNotice,
     PushNotice,
+    RunNotice,
 )
 from fluxtrail.model.records import RepositoryId, TargetRecord
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.trail.notices.told import find_commit_revision
 from fluxtrail.trail.registry import Registry
 
+OF_CI = RunNotice | PushNotice | PullRequestNotice | EventNotice
+"""What may come of a run, or set one off."""
 _Name = tuple[str, str, str]
 """Kind, namespace, name."""
 
@@ -34,9 +37,11 @@ class Hinter:
         poke: Callable[[RepositoryId], None],
         look: Callable[[FluxNotice, str], None],
         clusters: Mapping[str, str] = {},
+        look_at_ci: Callable[[RepositoryId], None] = lambda _: None,
     ) -> None:
         """Args:
         poke: look at a repository's branches now.
+        look_at_ci: look at the runs of a repository's pipelines now.
         look: see that the watch over an object is alive, in the cluster of this name; in all where it is empty.
         clusters: by sender, the one cluster that it speaks of.
         """
@@ -44,6 +49,7 @@ class Hinter:
         self._poke = poke
         self._look = look
         self._clusters = clusters
+        self._look_at_ci = look_at_ci
 
     async def handle(self, notices: Sequence[KeptNotice]) -> None:
         targets = self._targets() if any(isinstance(notice.said, FluxNotice) for notice in notices) else {}
@@ -51,6 +57,9 @@ class Hinter:
             item for notice in notices for item in self._repositories(notice.said, targets)
         ):
             self._poke(repository)
+        runs = [notice.said.repository for notice in notices if isinstance(notice.said, OF_CI)]
+        for repository in dict.fromkeys(item for url in dict.fromkeys(runs) for item in self._named(url)):
+            self._look_at_ci(repository)
         objects: dict[tuple[str, ...], tuple[FluxNotice, str]] = {}
         for notice in notices:
             said = notice.said

@@ -19,6 +19,7 @@ from fluxtrail.model.notices import (
     NewNotice,
     PullRequestNotice,
     PushNotice,
+    RunNotice,
 )
 from fluxtrail.web.hooks.answers import Reason, RefusedError
 
@@ -93,7 +94,7 @@ def _key_of(said: AnyNotice, body: bytes, headers: Mapping[str, str]) -> str:
             return _bounded(f"{said.source} {said.id}")
         case ArgoNotice():
             return ""
-        case PushNotice() | PullRequestNotice():
+        case PushNotice() | PullRequestNotice() | RunNotice():
             return _bounded(headers.get(_DELIVERY, ""))
 
 

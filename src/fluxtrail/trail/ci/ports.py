@@ -1,0 +1,79 @@
+"""What following CI needs of the outside, as Protocols: whom to ask about runs and pull requests, and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from fluxtrail.model.ci import CiRun, CiState, Delivered, PullRequest
+from fluxtrail.model.moment import Moment
+from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId, Transition
+
+
+class CiReader(Protocol):
+    """One forge's CI. `repository` is the path below its host. Raises UpstreamError and its kin; never hangs."""
+
+    async def recent_runs(self, repository: str, *, since: datetime, limit: int = 100) -> Sequence[CiRun]:
+        """The newest runs, newest first. A page that has not changed is cheap to ask for again."""
+
+    async def runs_of(self, repository: str, sha: str) -> Sequence[CiRun]: ...
+
+    async def run(self, repository: str, run_id: str) -> CiRun | None:
+        """One run with its stages; None where it is gone."""
+
+    async def pull_request(self, repository: str, number: int) -> PullRequest | None:
+        """A pull request with what its reviewers said; None where there is none."""
+
+
+class CiPlace(NamedTuple):
+    """Where a repository's runs are asked for."""
+
+    reader: CiReader
+    path: str
+    """The repository, as the reader wants it."""
+
+
+class CiPlaces(Protocol):
+    def find(self, canonical: str) -> CiPlace | None:
+        """Return whom to ask about a repository, or None where nobody is."""
+
+
+class CiUnit(Protocol):
+    """What builds need of a transaction."""
+
+    async def put_ci_runs(self, runs: Sequence[CiRun]) -> list[CiRun]:
+        """Keep what is newer or better known than what is there; returns those that changed something."""
+
+    async def ci_runs_of(self, repository: str, shas: Sequence[str]) -> dict[str, list[CiRun]]: ...
+
+    async def open_ci_runs(self, repository: str, *, since: datetime, limit: int) -> list[CiRun]: ...
+
+    async def recent_commits(self, repository_id: RepositoryId, *, since: datetime, limit: int) -> list[CommitRecord]:
+        """A repository's commits since then that are no carriers, the newest first."""
+
+    async def built_commits(self, repository: str, shas: Sequence[str]) -> list[CommitRecord]:
+        """The commits of a (canonical) repository that these are, or are aliases of."""
+
+    async def aliases_of(self, commits: Sequence[CommitId]) -> dict[CommitId, list[str]]: ...
+
+    async def delivered_of(self, commits: Sequence[CommitId]) -> dict[CommitId, Delivered]: ...
+
+    async def put_builds(self, builds: Mapping[CommitId, tuple[Moment | None, CiState | None]]) -> None: ...
+
+    async def put_pull_requests(self, facts: Sequence[PullRequest]) -> None: ...
+
+    async def pull_requests_of(
+        self, repository: str, numbers: Sequence[int]
+    ) -> dict[int, tuple[PullRequest, datetime]]: ...
+
+    async def add_transitions(self, transitions: Sequence[Transition]) -> None: ...
+
+    async def get_note(self, name: str) -> str | None: ...
+
+    async def put_note(self, name: str, value: str) -> None: ...
+
+
+class CiLedger(Protocol):
+    def unit(self) -> AbstractAsyncContextManager[CiUnit]: ...

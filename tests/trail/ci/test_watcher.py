@@ -1,0 +1,343 @@
+"""The watcher over CI: what it asks, when, and what it makes of the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.ledger.world import World, at, moment, sha
+from tests.model.ci import run
+from tests.trail.ci.worlds import SHOP, CiWorld, ScriptedCi
+
+from fluxtrail.model.ci import Approval, CiRole, CiRun, CiStage, CiState, PullRequest
+from fluxtrail.model.errors import AuthError, RateLimitedError
+from fluxtrail.model.moment import Evidence
+from fluxtrail.model.records import AliasKind, CommitRecord, ExportRecord
+from fluxtrail.trail.ci.asking import PAGE
+from fluxtrail.trail.ci.roles import CiRule
+
+STAGES = (CiStage(name="Build", state=CiState.SUCCEEDED, started_at=at(40), finished_at=at(85)),)
+
+
+def push(number: int = 1, run_id: str = "7", **changed: Any) -> CiRun:
+    """A push's run for commit `number`: queued at 30 s, over at 90 s."""
+    fields: dict[str, Any] = {
+        "sha": sha(number), "event": "push", "repository": "mirror.test/acme/shop", "project": "acme/shop",
+        "queued_at": at(30), "finished_at": at(90), "updated_at": at(90), "url": f"https://ci.test/{run_id}",
+    }  # fmt: skip
+    return run(run_id, **(fields | changed))
+
+
+def going(**changed: Any) -> CiRun:
+    return push(**({"state": CiState.RUNNING, "finished_at": None, "updated_at": at(60)} | changed))
+
+
+async def test_a_commit_is_built_when_its_run_ends(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    world.shop.runs = [going()]
+    assert await world.look() == ["recent acme/shop"]
+    assert (await world.commit()).build_state is CiState.RUNNING
+    world.shop.runs, world.shop.stages = [push()], {"7": STAGES}
+    assert await world.look(after=31) == ["recent acme/shop", "run 7"]
+    commit = await world.commit()
+    assert commit.build_state is CiState.SUCCEEDED
+    assert commit.built is not None
+    assert (commit.built.at, commit.built.evidence) == (at(90), Evidence.CI_RUN)
+    assert await world.built_lines() == [("", "running"), ("running", "succeeded")]
+
+
+async def test_looking_again_changes_nothing_and_asks_for_no_stages_again(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    world.shop.runs, world.shop.stages = [push()], {"7": STAGES}
+    assert await world.look() == ["recent acme/shop", "run 7"]
+    before = await world.commit()
+    assert await world.look() == ["recent acme/shop"]
+    world.start()
+    assert await world.look() == ["recent acme/shop"]
+    async with world.ledger.unit() as unit:
+        (kept,) = (await unit.ci_runs_of(SHOP, [sha(1)]))[sha(1)]
+    assert kept.stages == STAGES
+    assert await world.commit() == before
+    assert await world.built_lines() == [("", "succeeded")]
+
+
+async def test_runs_of_what_is_not_followed_are_not_kept_until_it_is(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    world.shop.runs = [push(2, "8")]
+    await world.look()
+    async with world.ledger.unit() as unit:
+        assert await unit.ci_runs_of(SHOP, [sha(2)]) == {}
+    await world.commits(range(2, 3))
+    await world.look()
+    assert (await world.commit(2)).build_state is CiState.SUCCEEDED
+
+
+async def test_a_run_that_left_the_page_is_asked_for_until_it_is_over(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    world.shop.runs = [going()]
+    await world.look()
+    world.shop.page_size = 0
+    assert await world.look(after=31) == ["recent acme/shop", "run 7"]
+    assert await world.look(after=31) == ["recent acme/shop"]
+    world.shop.runs, world.shop.stages = [push()], {"7": STAGES}
+    assert await world.look(after=60) == ["recent acme/shop", "run 7"]
+    assert (await world.commit()).build_state is CiState.SUCCEEDED
+    assert await world.look() == ["recent acme/shop"]
+
+
+async def test_a_run_that_is_gone_hides_no_other(world: CiWorld) -> None:
+    await world.commits(range(1, 3))
+    world.shop.runs = [going(), going(number=2, run_id="8")]
+    await world.look()
+    world.shop.page_size = 0
+    world.shop.runs = [push(2, "8")]
+    assert await world.look() == ["recent acme/shop", "run 7", "run 8"]
+    assert [commit.build_state for commit in await world.known([1, 2])] == [CiState.RUNNING, CiState.SUCCEEDED]
+    assert await world.look() == ["recent acme/shop"]
+
+
+async def test_a_run_that_cannot_be_read_alone_hides_no_other(world: CiWorld) -> None:
+    await world.commits(range(1, 3))
+    world.shop.runs, world.shop.odd = [push(), push(2, "8")], {"8"}
+    assert sorted(await world.look()) == ["recent acme/shop", "run 7", "run 8"]
+    assert [commit.build_state for commit in await world.known([1, 2])] == [CiState.SUCCEEDED] * 2
+
+
+async def test_commits_that_a_full_page_does_not_show_are_asked_for_ever_more_rarely(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    crowd = [push(500 + number, str(500 + number), queued_at=at(200)) for number in range(PAGE)]
+    world.shop.runs = [push(), *crowd]
+    assert await world.look() == ["recent acme/shop", f"sha {sha(1)[:8]}", "run 7"]
+    assert (await world.commit()).build_state is CiState.SUCCEEDED
+    await world.commits(range(2, 3))
+    asked = [f"sha {sha(2)[:8]}" in await world.look(after=400) for _ in range(8)]
+    assert asked[0]
+    assert 3 <= sum(asked) < 8
+
+
+async def test_a_pull_request_is_asked_for_until_it_is_merged(world: CiWorld) -> None:
+    (commit,) = await world.commits(range(1, 2))
+    async with world.ledger.unit() as unit:
+        await unit.put_commits([replace(commit, pull_request=12)])
+    pull = PullRequest(repository="mirror.test/acme/shop", number=12, title="Sell", author="ada")
+    world.shop.pulls = {12: pull}
+    assert "pull 12" in await world.look()
+    assert "pull 12" not in await world.look(after=301)
+    merged = replace(
+        pull, state="merged", merged_by="grace", merged_at=at(1), approvals=(Approval(by="grace", state="approved"),)
+    )
+    world.shop.pulls = {12: merged}
+    assert "pull 12" in await world.look(after=301)
+    assert "pull 12" not in await world.look(after=3000)
+    async with world.ledger.unit() as unit:
+        assert (await unit.pull_requests_of(SHOP, [12]))[12][0] == replace(merged, repository=SHOP)
+
+
+async def test_a_number_that_is_no_pull_request_is_asked_for_once(world: CiWorld) -> None:
+    (commit,) = await world.commits(range(1, 2))
+    async with world.ledger.unit() as unit:
+        await unit.put_commits([replace(commit, pull_request=12)])
+    assert "pull 12" in await world.look()
+    assert "pull 12" not in await world.look(after=3000)
+
+
+@pytest.mark.parametrize(
+    ("rule", "run_of_it", "roles"),
+    [
+        (CiRule(), push(), [CiRole.BUILD]),
+        (CiRule(), push(event="schedule"), []),
+        (CiRule(), push(event="pull_request"), []),
+        (CiRule(builds=("Bui*",)), push(event="pull_request"), [CiRole.BUILD]),
+        (CiRule(builds=("image",)), push(), []),
+        (CiRule(exports=("build",)), push(), [CiRole.EXPORT]),
+        (CiRule(exports=("BUILD",), builds=("*",)), push(), [CiRole.EXPORT, CiRole.BUILD]),
+        (CiRule(builds=("*",), ignore=("build",)), push(), []),
+        (CiRule(builds=("*",)), push(event="schedule"), []),
+        (CiRule(), push(event="individualCI"), [CiRole.BUILD]),
+    ],
+    ids=[
+        "push",
+        "nightly",
+        "pull request",
+        "stated",
+        "another",
+        "export",
+        "both",
+        "ignored",
+        "nightly, stated",
+        "azure",
+    ],
+)
+def test_what_a_run_is_for(rule: CiRule, run_of_it: CiRun, roles: list[CiRole]) -> None:
+    assert list(rule.roles_of(run_of_it)) == roles
+
+
+async def test_a_repository_that_is_switched_off_is_not_asked_about(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    world.start(rules=[CiRule(repository="github.com/acme/*", enabled=False)])
+    assert await world.look() == []
+
+
+async def test_where_all_are_carriers_nothing_is_asked(world: CiWorld) -> None:
+    await world.commits(range(1, 3), is_carrier=True)
+    assert await world.look() == []
+
+
+async def test_of_several_builds_the_last_before_the_export_counts(world: CiWorld) -> None:
+    (commit,) = await world.commits(range(1, 2))
+    (carrier,) = await world.commits(range(200, 201), name="manifests", is_carrier=True)
+    async with world.ledger.unit() as unit:
+        await unit.put_exports([ExportRecord(carrier_id=carrier.id, source_id=commit.id, stated_at=None)])
+    later = push(run_id="9", queued_at=at(300), finished_at=at(360), updated_at=at(360))
+    world.shop.runs = [push(), later]
+    await world.look()
+    built = (await world.commit()).built
+    assert built is not None
+    assert built.at == at(90)
+
+
+async def test_the_run_that_the_export_names_counts(world: CiWorld) -> None:
+    (commit,) = await world.commits(range(1, 2))
+    (carrier,) = await world.commits(range(400, 401), name="manifests", is_carrier=True)
+    link = "https://ci.test/7/attempts/1"
+    async with world.ledger.unit() as unit:
+        stated = ExportRecord(carrier_id=carrier.id, source_id=commit.id, stated_at=None, build_link=link)
+        await unit.put_exports([stated])
+    other = push(run_id="9", pipeline="lint", queued_at=at(31), finished_at=at(200), updated_at=at(200))
+    world.shop.runs = [push(), other]
+    await world.look()
+    built = (await world.commit()).built
+    assert built is not None
+    assert built.at == at(90)
+
+
+async def test_what_is_applied_directly_was_built_before(world: CiWorld) -> None:
+    commit = await _applied(world, seconds=120)
+    world.shop.runs = [push(), push(run_id="9", queued_at=at(300), finished_at=at(360), updated_at=at(360))]
+    await world.look()
+    built = (await world.known([1]))[0].built
+    assert built is not None
+    assert (commit.sha, built.at) == (sha(1), at(90))
+
+
+async def test_a_pull_requests_runs_tell_of_what_was_merged_from_it(world: CiWorld) -> None:
+    """Where the merge itself is not built; when it was built before it was merged, that is no stage on its way."""
+    (commit,) = await world.commits(range(60, 61))
+    async with world.ledger.unit() as unit:
+        await unit.put_aliases(commit.repository_id, commit.id, AliasKind.PULL_REQUEST, [sha(700)])
+    world.shop.runs = [push(700, queued_at=at(1), finished_at=at(30), updated_at=at(30), state=CiState.FAILED)]
+    await world.look()
+    assert (await world.commit(60)).build_state is CiState.FAILED
+    world.shop.runs.append(push(700, "8", queued_at=at(2), finished_at=at(40), updated_at=at(40)))
+    await world.look()
+    found = await world.commit(60)
+    assert (found.build_state, found.built) == (CiState.SUCCEEDED, None)
+    own = push(60, "9", queued_at=at(70), updated_at=at(80), finished_at=None, state=CiState.RUNNING)
+    world.shop.runs.append(own)
+    await world.look()
+    assert (await world.commit(60)).build_state is CiState.RUNNING
+
+
+async def test_a_failing_repository_is_asked_ever_more_rarely_and_stops_no_other(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    await world.commits(range(1, 2), name="cart")
+    other = world.ci["github.com/acme/cart"] = ScriptedCi()
+    world.shop.fails = AuthError("refused", status=403)
+    assert await world.look() == ["recent acme/shop"]
+    assert other.take_asked() == ["recent acme/cart"]
+    assert await world.look(after=29) == []
+    world.watcher.poke(next(iter(world.registry.repositories)))
+    assert await world.look(after=0) == []
+    assert await world.look(after=2) == ["recent acme/shop"]
+    assert await world.look(after=31) == []
+    assert world.watcher.failures == {"github.com": 2}
+    world.shop.fails = None
+    world.shop.runs = [push()]
+    await world.look(after=60)
+    assert (await world.commit()).build_state is CiState.SUCCEEDED
+
+
+async def test_a_rate_limit_is_waited_for(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    world.shop.fails = RateLimitedError("limited", status=403, retry_after_seconds=900)
+    assert await world.look() == ["recent acme/shop"]
+    assert await world.look(after=890) == []
+    world.shop.fails = None
+    assert await world.look(after=20) == ["recent acme/shop"]
+
+
+async def test_what_was_found_before_a_failure_is_kept(world: CiWorld) -> None:
+    (commit,) = await world.commits(range(1, 2))
+    async with world.ledger.unit() as unit:
+        await unit.put_commits([replace(commit, pull_request=12)])
+    world.shop.runs = [push()]
+
+    async def refuse(repository: str, number: int) -> PullRequest | None:
+        raise AuthError("refused", status=403)
+
+    world.shop.pull_request = refuse  # type: ignore[method-assign]
+    await world.look()
+    assert (await world.commit()).build_state is CiState.SUCCEEDED
+    assert sum(world.watcher.failures.values()) == 1
+
+
+async def test_a_spent_budget_puts_questions_off(world: CiWorld) -> None:
+    await world.commits(range(1, 30))
+    world.shop.runs = [push(number, str(number)) for number in range(1, 30)]
+    world.start(requests_per_hour=60)
+    asked = await world.look()
+    assert 1 <= len(asked) <= 9
+    assert world.watcher.budget.refused == 1
+    assert {commit.build_state for commit in await world.known(range(1, 30))} == {CiState.SUCCEEDED}
+    assert await world.look(after=30) == []
+    assert len(await world.look(after=600)) > 1
+
+
+async def test_where_nothing_is_under_way_it_is_asked_less_often_until_something_happens(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    world.shop.runs = [push()]
+    await world.look(after=4000)
+    assert await world.look(after=31) == []
+    world.watcher.poke(next(iter(world.registry.repositories)))
+    assert await world.look(after=1) == ["recent acme/shop"]
+    assert await world.look(after=301) == ["recent acme/shop"]
+
+
+async def test_how_long_building_takes_is_counted_once_and_kept(world: CiWorld) -> None:
+    await _applied(world, seconds=120)
+    world.shop.runs = [push()]
+    await world.look()
+    for _ in range(2):
+        buckets, total = world.watcher.durations.cumulative(SHOP)
+        assert (buckets[-1], total) == ((float("inf"), 1), 89.0)
+        assert [count for bound, count in buckets if bound in (60, 120)] == [0, 1]
+        world.start()
+        await world.look()
+
+
+async def test_what_is_counted_stays_as_it_was(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    world.shop.runs = [push()]
+    await world.look(after=200)
+    assert world.watcher.durations.histograms == {}
+    await world.look(after=4000)
+    assert world.watcher.durations.cumulative(SHOP)[1] == 89.0
+    again = push(run_id="9", queued_at=at(5000), finished_at=at(5100), updated_at=at(5100))
+    world.shop.runs.append(again)
+    await world.look(after=2000)
+    built = (await world.commit()).built
+    assert built is not None
+    assert built.at == at(90)
+    assert world.watcher.durations.cumulative(SHOP)[1] == 89.0
+
+
+async def _applied(world: CiWorld, *, seconds: float) -> CommitRecord:
+    (commit,) = await world.commits(range(1, 2))
+    async with world.ledger.unit() as unit:
+        making = World(unit)
+        shop = await making.repository()
+        target = await making.target(shop)
+        sync = await making.sync(target, 1, applied=moment(seconds))
+        await making.delivery(commit, target, applied_sync=sync.id)
+    return commit
