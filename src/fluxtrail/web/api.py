@@ -103,7 +103,7 @@ async def get_commit(request: AnyRequest, sha: Sha) -> TrailView:
     """`sha` is whole or a prefix of at least four digits; an alias leads to its commit."""
     if not _SHA.fullmatch(sha.lower()):
         raise invalid("sha", sha, "4 to 64 hexadecimal digits; other forms are understood by /api/v1/trail?q=")
-    return await _find_trail(context_of(request), sha.lower())
+    return await trail_of(context_of(request), sha.lower())
 
 
 @get("/trail", operation_id="find_trail", summary="The trail of whatever `q` means", responses=documented(404, 409))
@@ -119,7 +119,7 @@ async def find_trail(
         ),
     ],
 ) -> TrailView:
-    return await _find_trail(context_of(request), q.strip())
+    return await trail_of(context_of(request), q.strip())
 
 
 @get(
@@ -260,7 +260,8 @@ HANDLERS = (
 )
 
 
-async def _find_trail(context: Context, query: str) -> TrailView:
+async def trail_of(context: Context, query: str) -> TrailView:
+    """Return the one trail that a query means. Raises the 404, and the 409 with its candidates."""
     found = await context.answers.find_trail(query, now=context.now(), settle_after=context.settle_after)
     if found is None:
         raise not_found(
