@@ -95,9 +95,21 @@ def demo(
         sys.exit(_run(options))
 
 
+def _bring_scripts() -> None:
+    """The first demo of a checkout has none for its pages yet; a wheel has them."""
+    from fluxtrail.model.errors import FluxtrailError
+    from fluxtrail.web.pages.vendoring import bring_all
+
+    try:
+        bring_all()
+    except (FluxtrailError, OSError) as error:
+        click.echo(f"fluxtrail demo: the pages go without scripts: {error}", err=True)
+
+
 def _run(options: Options) -> int:
     from fluxtrail.model.errors import FluxtrailError
 
+    _bring_scripts()
     try:
         return asyncio.run(_demo(options))
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import structlog
 from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Redirect
 
-from fluxtrail.web.pages.assets import URL, assets
+from fluxtrail.web.pages.assets import HTMX, URL, assets, has_asset
 from fluxtrail.web.pages.board import show_board
 from fluxtrail.web.pages.commits import show_commits
 from fluxtrail.web.pages.overview import show_overview
@@ -20,6 +21,8 @@ from fluxtrail.web.parameters import refuse_unknown
 from fluxtrail.web.problems import invalid, not_found
 
 __all__ = ["create_pages", "page_or"]
+
+log = structlog.get_logger(__name__)
 
 _KEPT_SECONDS = 365 * 86400
 
@@ -56,6 +59,8 @@ HANDLED: tuple[HTTPRouteHandler, ...] = (get_asset, set_theme, show_overview, sh
 
 def create_pages() -> Router:
     """Return all pages, with their own way to tell of errors."""
+    if not has_asset(HTMX):
+        log.warning("pages_without_scripts", remedy="python -m fluxtrail.web.pages.vendoring brings them")
     return Router("/", route_handlers=list(HANDLED), before_request=_check, exception_handlers=dict(HANDLERS))
 
 

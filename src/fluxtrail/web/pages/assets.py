@@ -10,8 +10,6 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "static"
 URL = "/static"
 HTMX = "vendor/htmx.min.js"
-UPLOT = "vendor/uPlot.min.js"
-UPLOT_STYLE = "vendor/uPlot.min.css"
 _MEDIA_TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
