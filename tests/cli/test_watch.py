@@ -25,7 +25,7 @@ from tests.cli.conftest import QUIET, Invoke
 from tests.web.worlds import EVERYWHERE, FAILED, ON_ITS_WAY, World, target
 
 from fluxtrail.model.views import TrailView
-from fluxtrail.web.access import AsgiApp
+from fluxtrail.web.access.asgi import AsgiApp
 from fluxtrail.web.app import create_app
 from fluxtrail.web.feed import Feed
 from fluxtrail.web.server import Listener, WebServer

@@ -15,7 +15,7 @@ from fluxtrail.runtime.settings.connector import CONNECTOR_NAMES
 from fluxtrail.runtime.settings.sections import LeaseSetting
 from fluxtrail.runtime.settings.settings import Settings, load_settings
 from fluxtrail.runtime.settings.tracker import TRACKER_NAMES
-from fluxtrail.web.access import check_binding
+from fluxtrail.web.access.binding import check_binding
 from fluxtrail.web.server import parse_address
 
 COMPONENTS = (

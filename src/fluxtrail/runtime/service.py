@@ -23,7 +23,7 @@ from fluxtrail.runtime.settings.routes import grouping_of
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
-from fluxtrail.web.access import check_binding
+from fluxtrail.web.access.binding import check_binding
 from fluxtrail.web.app import create_app
 from fluxtrail.web.feed import Feed
 from fluxtrail.web.health import create_health_app

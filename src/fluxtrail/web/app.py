@@ -19,7 +19,8 @@ from fluxtrail import __version__
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.trend import Trend
-from fluxtrail.web.access import BODY_LIMIT_BYTES, AsgiApp, Guard
+from fluxtrail.web.access.asgi import AsgiApp
+from fluxtrail.web.access.guard import BODY_LIMIT_BYTES, Guard
 from fluxtrail.web.api import HANDLERS, NO_GROUPING, Context, context_of
 from fluxtrail.web.board import BOARD_HANDLERS
 from fluxtrail.web.feed import Feed

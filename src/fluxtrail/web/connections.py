@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from fluxtrail.web.access import Receive, Scope, Send
+from fluxtrail.web.access.asgi import Receive, Scope, Send
 
 HEAD_SECONDS = 10.0
 HEAD_LIMIT_BYTES = 64 * 1024

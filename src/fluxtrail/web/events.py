@@ -19,7 +19,7 @@ from litestar.types import ASGIApp
 
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.feed import FeedItem
-from fluxtrail.web.access import Receive, Scope, Send
+from fluxtrail.web.access.asgi import Receive, Scope, Send
 from fluxtrail.web.feed import Batch, Event, Feed
 from fluxtrail.web.problems import problem_response
 from fluxtrail.web.server import stopping_of

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from fluxtrail.web.access import AsgiApp, Message, Receive, Scope, Send
+from fluxtrail.web.access.asgi import AsgiApp, Message, Receive, Scope, Send
 from fluxtrail.web.status import Check
 
 

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from fluxtrail import __version__
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.figures import Counted, Figures
-from fluxtrail.web.access import AsgiApp, Receive, Scope, Send
+from fluxtrail.web.access.asgi import AsgiApp, Receive, Scope, Send
 from fluxtrail.web.collectors import Snapshot
 from fluxtrail.web.exposition import render_histograms
 from fluxtrail.web.measures import Kind, Measure, MetricSource

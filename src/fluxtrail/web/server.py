@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.web.access import AsgiApp, Receive, Scope, Send
+from fluxtrail.web.access.asgi import AsgiApp, Receive, Scope, Send
 from fluxtrail.web.connections import Connection
 
 BACKLOG = 128

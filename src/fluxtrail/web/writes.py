@@ -10,7 +10,7 @@ from typing import Any
 
 from litestar import Request
 
-from fluxtrail.web.access import is_loopback
+from fluxtrail.web.access.binding import is_loopback
 from fluxtrail.web.problems import ProblemError
 from fluxtrail.web.shapes import Problem
 

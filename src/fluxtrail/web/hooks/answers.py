@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from fluxtrail.web.access import Send
+from fluxtrail.web.access.asgi import Send
 from fluxtrail.web.shapes import Problem
 
 PROBLEM_MEDIA_TYPE = b"application/problem+json"

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from fluxtrail.model.notices import Hook
-from fluxtrail.web.access import Receive, Scope, Send
+from fluxtrail.web.access.asgi import Receive, Scope, Send
 from fluxtrail.web.hooks.answers import (
     ACCEPTED,
     ACCEPTED_PHASE,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fluxtrail.web.access import Receive
+from fluxtrail.web.access.asgi import Receive
 from fluxtrail.web.hooks.answers import DisconnectedError, Reason, RefusedError
 
 BODY_LIMIT_BYTES = 3 * 1024 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,6 +15,8 @@ from litestar.datastructures import Cookie
 
 from fluxtrail import __version__
 from fluxtrail.model.records import TransitionKind
+from fluxtrail.web.access.forms import csrf_token
+from fluxtrail.web.access.principals import principal_of
 from fluxtrail.web.api import Context, context_of
 from fluxtrail.web.pages import formats
 from fluxtrail.web.pages.assets import asset_url, has_asset
@@ -101,6 +103,8 @@ def frame(request: AnyRequest, context: Context) -> dict[str, Any]:
         "path": request.url.path,
         "query": query_of(request),
         "url": with_query(request.url.path, query_of(request)),
+        "principal": principal_of(request),
+        "csrf_token": partial(csrf_token, request),
     }
 
 

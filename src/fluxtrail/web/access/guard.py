@@ -7,25 +7,18 @@ A page on some web site must not be able to read the API through the user's brow
 from __future__ import annotations
 
 import hmac
-import ipaddress
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Any
 
 import msgspec
 
-from fluxtrail.model.errors import ConfigError
+from fluxtrail.web.access.asgi import AsgiApp, Message, Receive, Scope, Send
+from fluxtrail.web.access.binding import LOOPBACK_HOSTS
+from fluxtrail.web.access.cookies import host_name
+from fluxtrail.web.access.principals import LOCAL, PRINCIPAL
 from fluxtrail.web.shapes import Problem
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-TOKEN_MIN_LENGTH = 16
 BODY_LIMIT_BYTES = 64 * 1024
 QUERY_LIMIT_BYTES = 8 * 1024
 SECURITY_HEADERS = (
@@ -36,36 +29,6 @@ SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address or name that only this machine reaches."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def check_binding(host: str, *, token: str | None) -> None:
-    """Refuse to serve the API to others without a token.
-
-    Raises:
-        ConfigError: `host` is not loopback and there is no token, or the token is too short to be one.
-    """
-    if token is not None and len(token) < TOKEN_MIN_LENGTH:
-        raise ConfigError(
-            f"the API token has {len(token)} characters, at least {TOKEN_MIN_LENGTH} are needed; "
-            "make one with `openssl rand -hex 32`",
-            subject="token",
-        )
-    if token is None and not is_loopback(host):
-        raise ConfigError(
-            f"the API would answer anybody who reaches {host or 'any address of this machine'}; "
-            "set a token, or bind it to 127.0.0.1",
-            subject="listen address",
-        )
 
 
 class Guard:
@@ -106,11 +69,12 @@ class Guard:
         if problem is not None:
             await _answer(send_secured, problem)
             return
+        scope[PRINCIPAL] = LOCAL
         await self._app(scope, receive, send_secured)
 
     def _find_problem(self, scope: Scope) -> Problem | None:
         headers = dict(scope["headers"])
-        host = _host_name(headers.get(b"host", b"").decode("latin-1"))
+        host = host_name(headers.get(b"host", b"").decode("latin-1"))
         if "*" not in self._hosts and host not in self._hosts:
             return Problem(
                 code="host_not_allowed",
@@ -144,14 +108,6 @@ def _has_small_body(headers: dict[bytes, bytes]) -> bool:
         return False
     length = headers.get(b"content-length", b"0")
     return length.isdigit() and int(length) <= BODY_LIMIT_BYTES
-
-
-def _host_name(header: str) -> str:
-    """The name of a `Host` header, without its port: `[::1]:8080` is `::1`."""
-    host = header.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 async def _answer(send: Send, problem: Problem) -> None:
