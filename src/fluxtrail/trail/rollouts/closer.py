@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import msgspec
 
+from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId, SyncRecord, TargetId, Transition
 from fluxtrail.model.rollout import RolloutState, RunningState
@@ -25,6 +27,7 @@ from fluxtrail.trail.rollouts.closing import (
     running_of,
 )
 from fluxtrail.trail.rollouts.ports import RunningNote, RunningUnit
+from fluxtrail.trail.rollouts.versions import CLOCK_SLACK
 from fluxtrail.trail.rows import running_transition
 
 replace = msgspec.structs.replace
@@ -188,7 +191,7 @@ class Closer:
     async def _ran_itself(self, unit: RunningUnit, sync: SyncRecord, rows: Sequence[RolloutRecord]) -> bool:
         """Whether all that a sync made had rolled out, before what came after it was made."""
         later = [each for each in await unit.recent_syncs(sync.target_id, limit=RECENT_SYNCS) if each.id > sync.id]
-        ends = later[0].started.not_before if later else None
+        ends = _not_begun_by(later[0].started) if later else None
         return all(
             (row.running is not None and ends is not None and row.running.latest <= ends)
             or ((standing := self._census.standing(row.workload_id)) is not None and row.generation in standing.latches)
@@ -213,3 +216,10 @@ class Closer:
             if brought is not None and moment is not None:
                 told.append(running_transition(row, syncs[brought], moment.at))
         await unit.add_transitions(told)
+
+
+def _not_begun_by(started: Moment) -> datetime | None:
+    """Return by when a sync had not begun: one that was seen to begin, was seen so soon after it had."""
+    if started.precision is Precision.ESTIMATED:
+        return started.not_before
+    return max(filter(None, (started.not_before, started.at - CLOCK_SLACK)))
