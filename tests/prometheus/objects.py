@@ -39,7 +39,7 @@ _SPECS: dict[str, Object] = {
     "ImageRepository": {"image": "registry.example.com/web"},
     "ImagePolicy": {"imageRepositoryRef": {"name": "web"}},
     "ImageUpdateAutomation": {"sourceRef": {"kind": "GitRepository", "name": "fleet"}},
-    "ResourceSetInputProvider": {"url": "https://git.example.com/acme"},
+    "ResourceSetInputProvider": {"url": "https://reader:secret@git.example.com/acme?key=secret#part"},
 }
 _LABELS: dict[str, dict[str, str]] = {
     "Kustomization": {"revision": "status.lastAppliedRevision", "source_name": "spec.sourceRef.name"},
@@ -127,8 +127,9 @@ def labels_of(obj: Object) -> dict[str, str]:
     }
     found |= {label: _at(obj, path.split(".")) for label, path in _LABELS.get(kind, {}).items()}
     told = {label: _text(value) for label, value in found.items() if value is not None}
-    # Who fetches is nobody's business.
-    return told | {label: re.sub("//[^/@]*@", "//", told[label]) for label in ("url", "endpoint") if label in told}
+    # Who fetches, and with which key, is nobody's business.
+    bare = {label: re.sub(r"//[^/@]*@|[?#].*", _slashes, told[label]) for label in ("url", "endpoint") if label in told}
+    return told | bare
 
 
 def rows(objects: Iterable[Object], *kinds: str, **labels: str) -> list[dict[str, str]]:
@@ -161,6 +162,10 @@ def _is_suspended(obj: Object) -> Any:
         return (obj.get("spec") or {}).get("suspend")
     annotations = obj["metadata"].get("annotations") or {}
     return True if annotations.get(f"{obj['group']}/reconcile") == "disabled" else None
+
+
+def _slashes(found: re.Match[str]) -> str:
+    return "//" if found[0].startswith("//") else ""
 
 
 def _ready(obj: Object) -> str | None:
