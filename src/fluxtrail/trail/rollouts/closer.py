@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 import msgspec
 
-from fluxtrail.model.moment import Moment, Precision
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId, SyncRecord, TargetId, Transition
 from fluxtrail.model.rollout import RolloutState, RunningState
@@ -27,7 +25,6 @@ from fluxtrail.trail.rollouts.closing import (
     running_of,
 )
 from fluxtrail.trail.rollouts.ports import RunningNote, RunningUnit
-from fluxtrail.trail.rollouts.versions import CLOCK_SLACK
 from fluxtrail.trail.rows import running_transition
 
 replace = msgspec.structs.replace
@@ -191,13 +188,25 @@ class Closer:
     async def _ran_itself(self, unit: RunningUnit, sync: SyncRecord, rows: Sequence[RolloutRecord]) -> bool:
         """Whether all that a sync made had rolled out, before what came after it was made."""
         later = [each for each in await unit.recent_syncs(sync.target_id, limit=RECENT_SYNCS) if each.id > sync.id]
-        ends = _not_begun_by(later[0].started) if later else None
+        ends = later[0].started.not_before if later else None
         return all(
-            (row.running is not None and ends is not None and row.running.latest <= ends)
-            or ((standing := self._census.standing(row.workload_id)) is not None and row.generation in standing.latches)
+            (row.running is not None and ends is not None and row.running.latest <= ends) or self._is_own(sync, row)
             for row in rows
             if not row.is_dropped
         )
+
+    def _is_own(self, sync: SyncRecord, row: RolloutRecord) -> bool:
+        """Whether what rolled out first is what a sync made, or that as somebody else has scaled it since."""
+        standing = self._census.standing(row.workload_id)
+        reached = standing.first_reached(row.generation) if standing is not None else None
+        if standing is None or reached is None or sync.applied is None:
+            return False
+        touched = [
+            version.touched_at
+            for version in self._census.versions.of(standing.record.uid)
+            if version.generation == reached[0] and version.touched_at is not None
+        ]
+        return reached[0] == row.generation or any(at <= sync.applied.latest for at in touched)
 
     async def _rolled_back(self, unit: RunningUnit, ids: Sequence[SyncId]) -> set[SyncId]:
         verdicts: defaultdict[SyncId, set[Verdict]] = defaultdict(set)
@@ -216,10 +225,3 @@ class Closer:
             if brought is not None and moment is not None:
                 told.append(running_transition(row, syncs[brought], moment.at))
         await unit.add_transitions(told)
-
-
-def _not_begun_by(started: Moment) -> datetime | None:
-    """Return by when a sync had not begun: one that was seen to begin, was seen so soon after it had."""
-    if started.precision is Precision.ESTIMATED:
-        return started.not_before
-    return max(filter(None, (started.not_before, started.at - CLOCK_SLACK)))
