@@ -12,6 +12,7 @@ from litestar.response import Redirect
 
 from fluxtrail.web.pages.assets import HTMX, URL, assets, has_asset
 from fluxtrail.web.pages.board import show_board
+from fluxtrail.web.pages.commit import show_commit
 from fluxtrail.web.pages.commits import show_commits
 from fluxtrail.web.pages.overview import show_overview
 from fluxtrail.web.pages.problems import HANDLERS, page_or
@@ -54,7 +55,15 @@ def set_theme(
     return Redirect(back if is_ours else "/", status_code=303, cookies=[theme_cookie(to)])
 
 
-HANDLED: tuple[HTTPRouteHandler, ...] = (get_asset, set_theme, show_overview, show_board, show_commits, show_search)
+HANDLED: tuple[HTTPRouteHandler, ...] = (
+    get_asset,
+    set_theme,
+    show_overview,
+    show_board,
+    show_commits,
+    show_search,
+    show_commit,
+)
 
 
 def create_pages() -> Router:

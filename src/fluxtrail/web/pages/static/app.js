@@ -2,6 +2,7 @@
 
 import { startCopying } from "./copy.js";
 import { startCharts } from "./chart.js";
+import { startFolds } from "./folds.js";
 import { startFeed } from "./live.js";
 import { startKeys } from "./keys.js";
 import { startPalette } from "./palette.js";
@@ -15,6 +16,6 @@ startKeys(palette);
 startFeed();
 
 /** Whatever has to be done to what a swap brought too. */
-const dress = [startTimes(), startCopying(), startCharts()];
+const dress = [startTimes(), startCopying(), startCharts(), startFolds()];
 dress.forEach((each) => each());
 document.addEventListener("htmx:after:swap", () => dress.forEach((each) => each()));

@@ -1,0 +1,157 @@
+"""`/commits/{sha}`: the whole trail of one commit. What was it, where is it, how do we know, and what is to be done?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get
+from litestar.params import PathParameter
+
+from fluxtrail.model.ci import Approval, CiRun, CiState, PullRequest, find_failed_build
+from fluxtrail.model.verdict import Verdict
+from fluxtrail.model.views import ImageView, TrailView
+from fluxtrail.web.api import Context, Cursor, OneVerdict, Text, context_of, trail_of
+from fluxtrail.web.pages.filters import narrowing
+from fluxtrail.web.pages.formats import short_sha
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, with_query
+from fluxtrail.web.pages.trails import Chosen, arrange, headline
+from fluxtrail.web.problems import invalid
+
+_SHA = re.compile(r"[0-9a-f]{4,64}")
+MOST_IMAGES = 8
+CI_TONES = {
+    CiState.SUCCEEDED: "good",
+    CiState.FAILED: "bad",
+    CiState.CANCELLED: "odd",
+    CiState.RUNNING: "busy",
+    CiState.WAITING: "busy",
+    CiState.QUEUED: "busy",
+}
+_LAST_WORD = ("approved", "changes_requested", "dismissed")
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One CI run."""
+
+    view: CiRun
+    tone: str
+    seconds: float | None
+    """How long it took; None while it is not over."""
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that a run says it made."""
+
+    name: str
+    digest: str
+    image: ImageView | None
+    """As it is known to run; None where it runs nowhere."""
+
+
+@get("/commits/{sha:str}", include_in_schema=False)
+async def show_commit(
+    request: AnyRequest,
+    sha: Annotated[str, PathParameter()],
+    *,
+    cluster: Text = None,
+    target: Text = None,
+    verdict: OneVerdict = None,
+    cursor: Cursor = None,
+) -> Response[str]:
+    context = context_of(request)
+    live_after = await feed_end(request)
+    now = context.now()
+    if not _SHA.fullmatch(sha.lower()):
+        raise invalid("sha", sha, "4 to 64 hexadecimal digits of a commit; anything else is found by the search")
+    trail = await trail_of(context, sha.lower())
+    chosen = Chosen(
+        cluster=cluster, target=target, verdict=verdict.value if verdict else None, start=read_start(cursor)
+    )
+    found = arrange(trail.deliveries, chosen, now=now)
+    everything = {view.cluster for view in trail.deliveries if view.verdict != Verdict.UNAFFECTED}
+    counts = arrange(trail.deliveries, Chosen(), now=now).counts if chosen.is_narrow else found.counts
+    return page(
+        request,
+        "commit.html",
+        title=f"{short_sha(trail.commit.sha)} {trail.commit.subject}".strip(),
+        section="commits",
+        live_after=live_after,
+        live_filter={"commit": trail.commit.sha},
+        trail=trail,
+        found=found,
+        counts=counts,
+        headline=headline(counts, clusters=len(everything)),
+        clusters=sorted(everything),
+        verdicts=[each.value for each in Verdict],
+        pull_request=trail.pull_request,
+        approvals=last_words(trail.pull_request),
+        runs=[describe_run(run) for run in trail.ci_runs],
+        images=await _made(context, trail),
+        problem=find_problem(trail),
+        stages=sorted_stages(trail),
+        is_many=not chosen.is_narrow and any(group.folded or group.hidden for group in found.groups),
+        filters=narrowing(request, api="/api/v1/deliveries", now=now),
+        api=f"/api/v1/commits/{trail.commit.sha}",
+        csv=with_query(
+            "/api/v1/deliveries", {}, sha=trail.commit.sha, cluster=cluster, target=target,
+            verdict=verdict.value if verdict else None, format="csv",
+        ),
+    )  # fmt: skip
+
+
+def read_start(cursor: str | None) -> int:
+    """Return how many lines a page leaves out: a trail is read whole, its pages are pieces of it."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
+        raise invalid("cursor", cursor, "`next` of the page before; start without one")
+    return int(cursor)
+
+
+def describe_run(run: CiRun) -> Run:
+    seconds = None
+    if run.started_at is not None and run.finished_at is not None:
+        seconds = max((run.finished_at - run.started_at).total_seconds(), 0.0)
+    return Run(view=run, tone=CI_TONES.get(run.state, "quiet"), seconds=seconds)
+
+
+def last_words(pull_request: PullRequest | None) -> list[Approval]:
+    """Return what each reviewer decided last; a comment decides nothing."""
+    if pull_request is None:
+        return []
+    said = {one.by: one for one in pull_request.approvals if one.state in _LAST_WORD}
+    return sorted(said.values(), key=lambda one: (one.state != "approved", one.by))
+
+
+def sorted_stages(trail: TrailView) -> Sequence[str]:
+    """Return the stages that some delivery has, for the legend."""
+    order = ("built", "exported", "fetched", "applied", "healthy", "running")
+    return [stage for stage in order if any(stage in view.stages for view in trail.deliveries)]
+
+
+def find_problem(trail: TrailView) -> str:
+    """Return why nothing comes of a commit, where that is not a delivery's matter; empty where all is well."""
+    failed = find_failed_build(trail.ci_runs)
+    if failed is not None and not any(view.verdict == Verdict.DEPLOYED for view in trail.deliveries):
+        what = "was cancelled" if failed.state is CiState.CANCELLED else "failed"
+        name = failed.pipeline or "The build"
+        return f"{name} {what}, and nothing has succeeded since: nothing comes of this commit before it does."
+    return ""
+
+
+async def _made(context: Context, trail: TrailView) -> list[Made]:
+    """Look up where what the runs made runs now."""
+    known: dict[str, str] = {}
+    for run in trail.ci_runs:
+        if run.image or run.digest:
+            known.setdefault(run.digest or run.image, run.image or run.digest)
+    found = []
+    for key, name in list(known.items())[:MOST_IMAGES]:
+        digest = key if key.startswith("sha256:") else ""
+        detail = await context.answers.find_image(digest) if digest else None
+        image = detail.image if detail is not None and not isinstance(detail, list) else None
+        found.append(Made(name=name, digest=digest, image=image))
+    return found
