@@ -12,6 +12,7 @@ from litestar.params import QueryParameter
 
 from fluxtrail.model.counts import Counts, Inflight
 from fluxtrail.model.feed import FeedItem
+from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import TransitionKind
 from fluxtrail.model.trend import Trend
 from fluxtrail.model.verdict import Verdict
@@ -184,5 +185,5 @@ async def _failing(context: Context, now: datetime) -> Sequence[DeliveryView]:
 async def _happened(context: Context, last_id: int) -> Sequence[FeedItem]:
     """Ids have gaps, and the oldest may be forgotten: there may be fewer lines than wanted, or none."""
     found = await context.answers.feed(max(last_id - LOOK_BACK, 0), LOOK_BACK)
-    told = [item for item in found.items if item.kind in TOLD]
+    told = [item for item in found.items if item.kind in TOLD and item.after != Outcome.WAITING]
     return [] if found.is_reset else told[::-1][: 2 * SHOWN]

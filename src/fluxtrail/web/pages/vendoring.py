@@ -172,6 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--for", dest="use", choices=("pages", "tests"), default="pages")
     parser.add_argument("--into", type=Path, default=DESTINATION)
     given = parser.parse_args(arguments)
+    if given.use == "tests" and given.into == DESTINATION:
+        parser.error("--for tests needs --into another folder: what lies here is served, and comes into wheels")
     try:
         came = bring_all(use=given.use, destination=given.into)
     except FluxtrailError as error:

@@ -12,6 +12,19 @@ function colour(name) {
   return value;
 }
 
+/**
+ * Hours in the reader's own time, days in UTC as they are counted.
+ * @param {number} seconds
+ * @param {number} step
+ */
+function instant(seconds, step, isWhole = false) {
+  const at = new Date(seconds * 1000);
+  if (step >= 86400) return at.toLocaleDateString(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
+  const hour = at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  if (!isWhole && at.getHours() !== 0) return hour;
+  return `${at.toLocaleDateString(undefined, { day: "numeric", month: "short" })} ${hour}`;
+}
+
 /** @param {HTMLTableElement} table */
 function readTable(table) {
   const names = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent?.trim() ?? "");
@@ -32,6 +45,7 @@ function draw(place) {
   const text = table.outerHTML;
   if (charts.get(place)?.text === text) return;
   charts.get(place)?.plot.destroy();
+  const step = data[0].length > 1 ? Number(data[0][1]) - Number(data[0][0]) : 3600;
   const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const tones = ["accent", "busy", "good"];
   const plot = new uPlot({
@@ -39,16 +53,16 @@ function draw(place) {
     height: 220,
     cursor: { y: false, points: { size: 7 } },
     legend: { live: true },
-    axes: [axis, { ...axis, size: 60, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map(duration) }],
-    scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ high) => [0, (high || 60) * 1.1] } },
+    axes: [{ ...axis, space: 64, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((each) => instant(each, step)) }, { ...axis, size: 60, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map(duration) }],
+    scales: { x: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [low - step / 2, high + step] }, y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ high) => [0, (high || 60) * 1.1] } },
     series: [
-      {},
+      { label: "From", value: (/** @type {any} */ _, /** @type {number | null} */ at) => (at === null ? "" : instant(at, step, true)) },
       ...names.slice(0, 2).map((name, index) => ({
         label: name,
         stroke: colour(tones[index]),
         width: 2,
         spanGaps: true,
-        points: { size: 5 },
+        points: { show: true, size: 6, fill: colour(tones[index]) },
         fill: index === 0 ? colour("tint") : undefined,
         value: (/** @type {any} */ _, /** @type {number | null} */ value) => (value === null ? "none" : duration(value)),
       })),
