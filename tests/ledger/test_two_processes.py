@@ -129,14 +129,27 @@ class Workers:
         self._url = url
         self._socket = socket
         self._receiver = receiver
+        self._started: list[asyncio.subprocess.Process] = []
+
+    @asynccontextmanager
+    async def ended(self) -> AsyncIterator[None]:
+        """Leave nobody behind who writes for ever, whatever happens."""
+        try:
+            yield
+        finally:
+            for process in self._started:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
 
     async def start(self, name: str, *, is_last: bool = False) -> asyncio.subprocess.Process:
         arguments = (self._url, str(self._socket), name, str(STATUSES), str(is_last))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _WORKER, *arguments), stdout=asyncio.subprocess.PIPE
         )
+        self._started.append(process)
         assert process.stdout is not None
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(40):
             assert await process.stdout.readline() == b"ready\n"
         return process
 
@@ -167,13 +180,13 @@ async def follow_feed(ledger: SqlLedger, seen: list[int], *, until: asyncio.Even
 @pytest.mark.crash
 @pytest.mark.process
 @pytest.mark.requires("postgres")
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 async def test_nothing_is_lost_nor_sent_twice(ledger: SqlLedger, where: str, tmp_path: Path, clock: StillClock) -> None:
     receiver, dice = Receiver(), random.Random(SEED)
     socket, seen, is_over = tmp_path / "s", list[int](), asyncio.Event()
     workers = Workers(where, socket, receiver)
-    async with receiver.listen(socket), asyncio.TaskGroup() as following:
+    async with receiver.listen(socket), workers.ended(), asyncio.TaskGroup() as following:
         following.create_task(follow_feed(ledger, seen, until=is_over))
         async with asyncio.TaskGroup() as group:
             for name in ("a", "b"):
