@@ -11,7 +11,7 @@ import pytest
 
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.notice_github import read_github
-from fluxtrail.model.notices import PullRequestNotice, PushNotice
+from fluxtrail.model.notices import PullRequestNotice, PushNotice, RunNotice
 
 A, B, ZEROS = "a1" * 20, "b2" * 20, "0" * 40
 REPOSITORY = {"clone_url": "https://github.com/acme/shop.git", "html_url": "https://github.com/acme/shop", "id": 7}
@@ -75,7 +75,13 @@ def test_token_in_a_url_does_not_come_in() -> None:
     assert notice.repository == "https://github.com/acme/shop.git"
 
 
-@pytest.mark.parametrize("event", ["ping", "workflow_run", ""])
+def test_a_run_of_a_workflow() -> None:
+    said = {"action": "completed", "workflow_run": {"id": 7, "head_sha": "A" * 40}, "repository": REPOSITORY}
+    notice = read_github(json.dumps(said).encode(), "workflow_run")
+    assert notice == RunNotice(repository="https://github.com/acme/shop.git", action="completed", sha="a" * 40)
+
+
+@pytest.mark.parametrize("event", ["ping", "check_run", ""])
 def test_other_events_are_not_read(event: str) -> None:
     assert read_github(b"\xff not even JSON", event) is None
 

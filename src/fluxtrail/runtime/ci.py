@@ -78,7 +78,7 @@ class Ci:
 
     def measures(self) -> Iterable[Measure]:
         watcher = self.watcher
-        yield gauge("fluxtrail_ci_repositories", "Repositories whose CI is looked at.", watcher.asked_repositories)
+        yield gauge("fluxtrail_ci_repositories", "Repositories whose CI is asked about.", watcher.asked_repositories)
         yield counter("fluxtrail_ci_requests", "Requests to CI systems, unchanged answers too.", watcher.budget.asked)
         yield counter(
             "fluxtrail_ci_requests_refused", "Requests that ci.requests_per_hour put off.", watcher.budget.refused

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.trail.notices.telling import CLUSTER, SENDER, ToldWorld
 
-from fluxtrail.model.notices import FluxNotice, KeptNotice
+from fluxtrail.model.notices import AnyNotice, FluxNotice, Hook, KeptNotice, NoticeId, PushNotice, RunNotice
 from fluxtrail.model.records import RepositoryId
 from fluxtrail.trail.notices.hints import Hinter
 
@@ -22,7 +22,14 @@ class Desk:
         self.world = world
         self.poked: list[RepositoryId] = []
         self.looked: list[tuple[str, str, str]] = []
-        self.hinter = Hinter(world.registry, poke=self.poked.append, look=self._look, clusters={SENDER: CLUSTER})
+        self.poked_ci: list[RepositoryId] = []
+        self.hinter = Hinter(
+            world.registry,
+            poke=self.poked.append,
+            look=self._look,
+            clusters={SENDER: CLUSTER},
+            look_at_ci=self.poked_ci.append,
+        )
 
     def _look(self, notice: FluxNotice, cluster: str) -> None:
         self.looked.append((cluster, notice.kind, notice.name))
@@ -73,3 +80,17 @@ async def test_what_is_known_is_no_reason_to_read_a_branch(desk: Desk) -> None:
 async def test_what_nobody_follows_is_no_reason_either(desk: Desk) -> None:
     await desk.hinter.handle([desk.event("ab" * 20, name="other"), desk.event("ab" * 20, kind="HelmRelease")])
     assert desk.poked == []
+
+
+@pytest.mark.parametrize("is_push", [True, False], ids=["push", "run"])
+async def test_a_run_is_a_reason_to_look_at_ci_and_a_push_at_its_branch_too(desk: Desk, is_push: bool) -> None:
+    target = desk.world.told_target()
+    assert target is not None
+    assert target.repository_id is not None
+    url = desk.world.registry.repositories[target.repository_id].url
+    said: AnyNotice = PushNotice(repository=url, ref="refs/heads/main") if is_push else RunNotice(repository=url)
+    now = desk.world.clock.time
+    notices = [KeptNotice(id=NoticeId(n), hook=Hook.GITHUB, received_at=now, said=said) for n in range(2)]
+    await desk.hinter.handle(notices)
+    assert desk.poked_ci == [target.repository_id]
+    assert desk.poked == ([target.repository_id] if is_push else [])

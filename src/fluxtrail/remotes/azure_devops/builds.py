@@ -15,11 +15,14 @@ import msgspec
 from fluxtrail.model.ci import Approval, CiRun, CiStage, CiState, CiSystem, PullRequest
 from fluxtrail.model.commit import SUBJECT_LIMIT, is_sha
 from fluxtrail.model.errors import NotFoundError, WireError
-from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.azure_devops.client import API_VERSION, NAME, AzureDevOpsClient
+from fluxtrail.remotes.links import http_link
 from fluxtrail.remotes.times import as_utc
 
 PER_PAGE = 100
+PAGES_LIMIT = 5
+"""A project's builds are of all its repositories."""
 NAME_LIMIT = 200
 _HEADS = "refs/heads/"
 _PULLS = "refs/pull/"
@@ -65,11 +68,12 @@ class AzureBuilds:
         query: dict[str, str | int] = {
             "api-version": API_VERSION,
             "queryOrder": "queueTimeDescending",
-            "minTime": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            # By the hour: the same question again costs next to nothing where nothing has changed.
+            "minTime": since.astimezone(UTC).strftime("%Y-%m-%dT%H:00:00Z"),
             "$top": min(limit, PER_PAGE),
         }
         found: list[CiRun] = []
-        while len(found) < limit:
+        for _ in range(PAGES_LIMIT):
             answer = await self._client.read_project(place, place.project, "/build/builds", **query)
             for item in answer.read(_Builds, name=NAME).value:
                 try:
@@ -79,7 +83,7 @@ class AzureBuilds:
                 except (WireError, msgspec.ValidationError):
                     continue  # one odd build hides no other
             following = answer.headers.get("x-ms-continuationtoken", "").strip()
-            if not following:
+            if not following or len(found) >= limit:
                 break
             query["continuationToken"] = following
         return found[:limit]
@@ -147,7 +151,7 @@ def read_build(wire: _Build, host: str, organisation: str, project: str, reposit
     if changed is None:
         raise WireError("the build has no time", subject="queueTime")
     ref = wire.source_branch or ""
-    page = (wire.links.web.href or "") if wire.links and wire.links.web else ""
+    page = http_link(wire.links.web.href) if wire.links and wire.links.web else ""
     return CiRun(
         system=CiSystem.AZURE_PIPELINES,
         host=host,
@@ -159,7 +163,7 @@ def read_build(wire: _Build, host: str, organisation: str, project: str, reposit
         event=wire.reason or "",
         pipeline=redact(wire.definition.name or "")[:NAME_LIMIT] if wire.definition else "",
         number=wire.build_number or "",
-        url=f"{redact_url(page)}?buildId={wire.id}" if page else "",
+        url=f"{page}?buildId={wire.id}" if page else "",
         author=redact(wire.requested_for.display_name or "")[:NAME_LIMIT] if wire.requested_for else "",
         state=state,
         queued_at=queued,

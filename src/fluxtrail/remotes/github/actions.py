@@ -19,9 +19,11 @@ from fluxtrail.model.errors import NotFoundError, WireError
 from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.github.client import GitHubClient
 from fluxtrail.remotes.github.facts import convert
+from fluxtrail.remotes.links import http_link
 from fluxtrail.remotes.times import as_utc
 
 PER_PAGE = 100
+PAGES_LIMIT = 10
 REVIEWS_PAGES = 3
 NAME_LIMIT = 200
 
@@ -60,10 +62,10 @@ class GitHubActions:
         found: list[CiRun] = []
         page = 1
         while len(found) < limit:
-            runs = await self._page(repository, f"per_page={PER_PAGE}&page={page}")
+            runs, listed = await self._page(repository, f"per_page={PER_PAGE}&page={page}")
             recent = [run for run in runs if run.at >= since]
             found += recent
-            if len(runs) < PER_PAGE or len(recent) < len(runs):
+            if listed < PER_PAGE or len(recent) < len(runs) or page >= PAGES_LIMIT:
                 break
             page += 1
         return found[:limit]
@@ -72,7 +74,8 @@ class GitHubActions:
         """Return the runs of one commit, the newest first: of each workflow, its runs for every event."""
         if not is_sha(sha):
             raise WireError(f"{sha[:80]!r} is not a full commit id", subject="sha")
-        return await self._page(repository, f"head_sha={sha}&per_page={PER_PAGE}")
+        runs, _ = await self._page(repository, f"head_sha={sha}&per_page={PER_PAGE}")
+        return runs
 
     async def run(self, repository: str, run_id: str) -> CiRun | None:
         """Return one run with its jobs as stages; None where it is gone (runs expire, and can be deleted)."""
@@ -106,7 +109,8 @@ class GitHubActions:
             return None
         return _pull_request(wire, reviews, f"{self._client.host}/{repository}")
 
-    async def _page(self, repository: str, query: str) -> list[CiRun]:
+    async def _page(self, repository: str, query: str) -> tuple[list[CiRun], int]:
+        """Return the runs of a page that can be read, and how many it has."""
         owner, name = _names(repository)
         data = await self._client.read_back(owner, name, f"/actions/runs?{query}")
         listed = convert(data, _Runs).workflow_runs
@@ -116,7 +120,7 @@ class GitHubActions:
                 runs.append(read_run(item, self._client.host, repository))
             except WireError:
                 continue  # one odd run hides no other
-        return runs
+        return runs, len(listed)
 
 
 def map_state(status: str | None, conclusion: str | None) -> CiState:
@@ -154,7 +158,7 @@ def read_run(data: Any, host: str, repository: str) -> CiRun:
         event=wire.event or "",
         pipeline=redact(wire.name or wire.path)[:NAME_LIMIT],
         number=f"#{wire.run_number}" if wire.run_number else "",
-        url=wire.html_url or "",
+        url=http_link(wire.html_url),
         author=(actor.login or "") if actor else "",
         state=state,
         queued_at=queued,
@@ -176,7 +180,7 @@ def read_stages(data: Any) -> tuple[CiStage, ...]:
                 state=state,
                 started_at=None if state is CiState.QUEUED else as_utc(job.started_at),
                 finished_at=as_utc(job.completed_at) if state.is_final else None,
-                url=job.html_url or "",
+                url=http_link(job.html_url),
             )
         )
     return tuple(stages)
@@ -188,7 +192,7 @@ def _pull_request(wire: _PullRequest, reviews: Sequence[_Review], repository: st
         number=wire.number,
         title=redact(wire.title)[:SUBJECT_LIMIT],
         author=_login(wire.user),
-        url=wire.html_url or "",
+        url=http_link(wire.html_url),
         source_branch=(wire.head.ref or "") if wire.head else "",
         target_branch=(wire.base.ref or "") if wire.base else "",
         state="merged" if wire.merged_at else wire.state or "open",

@@ -13,11 +13,13 @@ import msgspec
 from fluxtrail.model.ci import Approval, CiRun, CiStage, CiState, CiSystem, PullRequest
 from fluxtrail.model.commit import SUBJECT_LIMIT, is_sha
 from fluxtrail.model.errors import AuthError, NotFoundError, WireError
-from fluxtrail.model.redaction import redact, redact_url
+from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.gitlab.client import NAME, GitLabClient
+from fluxtrail.remotes.links import http_link
 from fluxtrail.remotes.times import as_utc
 
 PER_PAGE = 100
+PAGES_LIMIT = 10
 NAME_LIMIT = 200
 
 _STATES = {
@@ -59,10 +61,11 @@ class GitLabPipelines:
         found: list[CiRun] = []
         page = 1
         while len(found) < limit:
-            updated = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            runs = await self._list(repository, page=page, order_by="updated_at", updated_after=updated)
+            # By the hour: the same question again costs next to nothing where nothing has changed.
+            updated = since.astimezone(UTC).strftime("%Y-%m-%dT%H:00:00Z")
+            runs, listed = await self._list(repository, page=page, order_by="updated_at", updated_after=updated)
             found += runs
-            if len(runs) < PER_PAGE:
+            if listed < PER_PAGE or page >= PAGES_LIMIT:
                 break
             page += 1
         return found[:limit]
@@ -71,7 +74,8 @@ class GitLabPipelines:
         """Return the pipelines of one commit, the newest first."""
         if not is_sha(sha):
             raise WireError(f"{sha[:80]!r} is not a full commit id", subject="sha")
-        return await self._list(repository, page=1, sha=sha)
+        runs, _ = await self._list(repository, page=1, sha=sha)
+        return runs
 
     async def run(self, repository: str, run_id: str) -> CiRun | None:
         """Return one pipeline with its stages; None where it is gone."""
@@ -103,15 +107,16 @@ class GitLabPipelines:
             given = WireApprovals()
         return _merge_request(wire, given, f"{self._host}/{repository}".lower())
 
-    async def _list(self, repository: str, **query: str | int) -> list[CiRun]:
+    async def _list(self, repository: str, **query: str | int) -> tuple[list[CiRun], int]:
+        """Return the pipelines of a page that can be read, and how many it has."""
         answer = await self._client.read_back(repository, "/pipelines", per_page=PER_PAGE, sort="desc", **query)
-        runs = []
-        for wire in answer.read(list[msgspec.Raw], name=NAME):
+        runs, listed = [], answer.read(list[msgspec.Raw], name=NAME)
+        for wire in listed:
             try:
                 runs.append(read_pipeline(msgspec.json.decode(wire, type=WirePipeline), self._host, repository))
             except (WireError, msgspec.ValidationError):
                 continue  # one odd pipeline hides no other
-        return runs
+        return runs, len(listed)
 
 
 def read_pipeline(wire: WirePipeline, host: str, repository: str) -> CiRun:
@@ -138,7 +143,7 @@ def read_pipeline(wire: WirePipeline, host: str, repository: str) -> CiRun:
         event=wire.source or "",
         pipeline=redact(wire.name or "")[:NAME_LIMIT],
         number=f"#{wire.id}",
-        url=redact_url(wire.web_url or ""),
+        url=http_link(wire.web_url),
         author=(wire.user.username or "") if wire.user else "",
         state=state,
         queued_at=created,
@@ -166,7 +171,7 @@ def _stage(name: str, jobs: Sequence[WireJob]) -> CiStage:
         state=state,
         started_at=min(begins, default=None),
         finished_at=max(ends, default=None) if state.is_final else None,
-        url=redact_url(jobs[-1].web_url or ""),
+        url=http_link(jobs[-1].web_url),
     )
 
 
@@ -203,7 +208,7 @@ def _merge_request(wire: WireMergeRequest, given: WireApprovals, repository: str
         number=wire.iid,
         title=redact(wire.title)[:SUBJECT_LIMIT],
         author=(wire.author.username or "") if wire.author else "",
-        url=redact_url(wire.web_url or ""),
+        url=http_link(wire.web_url),
         source_branch=wire.source_branch or "",
         target_branch=wire.target_branch or "",
         state=state,

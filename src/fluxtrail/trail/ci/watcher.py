@@ -42,6 +42,7 @@ class _State:
         self.due = 0.0
         self.failures = 0
         self.problem = ""
+        self.is_asked = False
         self.heads: Mapping[str, str | None] = {}
         self.memory = Memory()
 
@@ -82,7 +83,8 @@ class CiWatcher:
 
     @property
     def asked_repositories(self) -> int:
-        return len(self._states)
+        """How many repositories somebody was asked about at the last look."""
+        return sum(state.is_asked for state in self._states.values())
 
     def poke(self, repository_id: RepositoryId) -> None:
         """Look at a repository now, unless it is failing."""
@@ -163,12 +165,14 @@ class CiWatcher:
 
     async def _ask(self, repository: RepositoryRecord, state: _State, known: Known) -> None:
         """Ask where somebody can be asked, and keep what was found however that ended."""
+        state.is_asked = False
         if not known.commits:
             return  # nothing but carriers, or nothing at all for as long as the horizon
         place = self._places.find(repository.canonical)
         if place is None:
             await self._keep(repository, known, None)
             return
+        state.is_asked = True
         since = self._clock.now() - self._horizon
         rule = rule_of(self._rules, repository.canonical)
         look = Look(
