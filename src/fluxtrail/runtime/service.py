@@ -21,6 +21,7 @@ from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.reporting import Reporting
 from fluxtrail.runtime.settings.routes import grouping_of
 from fluxtrail.runtime.settings.settings import Settings
+from fluxtrail.runtime.stated import StatedRuns
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.access.binding import check_binding
@@ -136,6 +137,7 @@ class Service:
             chains=self._chains,
             grouping=grouping_of(settings.environments),
             trend=lambda: self.ledger.figures.trend,
+            ci=StatedRuns(self.ledger, self._clock),
         )
         metrics = Metrics(
             figures=lambda: self.ledger.figures,

@@ -18,7 +18,7 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, TargetView, TrailView
 from fluxtrail.web.events import FeedOperation, FeedStream, Wanted, encode_answer, read_event_id, wants_json
 from fluxtrail.web.feed import Batch, Feed
-from fluxtrail.web.ports import Answers, Chains, RecordKeeper, ReportKeeper, SelfReport
+from fluxtrail.web.ports import Answers, Chains, CiKeeper, RecordKeeper, ReportKeeper, SelfReport
 from fluxtrail.web.problems import ambiguous, documented, invalid, not_found
 from fluxtrail.web.shapes import FeedAnswer, Page, TargetDetail
 from fluxtrail.web.status import StatusView
@@ -59,6 +59,8 @@ class Context:
     """The environments that are set up."""
     trend: Callable[[], Trend] = Trend
     """Lead times by hour, as the figures have them now."""
+    ci: CiKeeper | None = None
+    """None where no CI runs are kept."""
 
 
 def context_of(request: AnyRequest) -> Context:

@@ -23,10 +23,11 @@ from fluxtrail.web.access.asgi import AsgiApp
 from fluxtrail.web.access.guard import BODY_LIMIT_BYTES, Guard
 from fluxtrail.web.api import HANDLERS, NO_GROUPING, Context, context_of
 from fluxtrail.web.board import BOARD_HANDLERS
+from fluxtrail.web.ci import CI_HANDLERS
 from fluxtrail.web.feed import Feed
 from fluxtrail.web.pages.app import create_pages, page_or
 from fluxtrail.web.parameters import refuse_unknown
-from fluxtrail.web.ports import Answers, Chains, RecordKeeper, ReportKeeper, SelfReport
+from fluxtrail.web.ports import Answers, Chains, CiKeeper, RecordKeeper, ReportKeeper, SelfReport
 from fluxtrail.web.problems import (
     ProblemError,
     on_fluxtrail,
@@ -38,10 +39,19 @@ from fluxtrail.web.problems import (
 from fluxtrail.web.records import RECORD_HANDLERS
 from fluxtrail.web.reports import REPORT_HANDLERS
 from fluxtrail.web.running import RUNNING_HANDLERS
+from fluxtrail.web.search import SEARCH_HANDLERS
 from fluxtrail.web.tables import DESCRIBED, PARAMETER, ListResponse, check_format, is_list
 from fluxtrail.web.writes import check_write
 
-_HANDLERS = (*HANDLERS, *BOARD_HANDLERS, *RECORD_HANDLERS, *REPORT_HANDLERS, *RUNNING_HANDLERS)
+_HANDLERS = (
+    *HANDLERS,
+    *BOARD_HANDLERS,
+    *RECORD_HANDLERS,
+    *REPORT_HANDLERS,
+    *RUNNING_HANDLERS,
+    *SEARCH_HANDLERS,
+    *CI_HANDLERS,
+)
 API_PATH = "/api/v1"
 DEFAULT_SETTLE_AFTER = timedelta(minutes=30)
 
@@ -60,6 +70,7 @@ def create_app(
     reports: ReportKeeper | None = None,
     grouping: Grouping = NO_GROUPING,
     trend: Callable[[], Trend] = Trend,
+    ci: CiKeeper | None = None,
 ) -> AsgiApp:
     """Return the guarded API.
 
@@ -73,6 +84,7 @@ def create_app(
         reports: what is on its way out, and its routes; None where nothing is told to anybody.
         grouping: the environments that are set up.
         trend: lead times by hour, as the figures have them now.
+        ci: CI runs; None where none are kept.
     """
     feed = feed or Feed(answers)
     context = Context(
@@ -87,6 +99,7 @@ def create_app(
         has_token=token is not None,
         grouping=grouping,
         trend=trend,
+        ci=ci,
     )
     return Guard(cast("AsgiApp", create_unguarded(context)), now=now, token=token, allowed_hosts=allowed_hosts)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from fluxtrail.model.ci import CiRun
+from fluxtrail.model.ci_views import AppliedHead, Origin, SyncLine
 from fluxtrail.model.counts import Counts
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.feed import FeedPage
@@ -260,6 +262,44 @@ class ReportKeeper(Protocol):
         Raises:
             ConflictError: it cannot be tested, for example because nothing says which commit it would be about.
         """
+
+
+class Allowance(Protocol):
+    def take(self) -> float | None:
+        """Take one. Returns None when there was one, else in how many seconds there will be."""
+
+
+class CiKeeper(Protocol):
+    """CI runs, and what commits came from before Flux. Raises StoreError and its kin."""
+
+    @property
+    def pace(self) -> Allowance:
+        """How many statements are taken."""
+
+    async def take_run(self, run: CiRun) -> bool:
+        """Keep what a pipeline states; returns whether it says anything new. Durable once it returns."""
+
+    async def list_runs(
+        self,
+        *,
+        repository: str | None,
+        sha: str | None,
+        state: str | None,
+        role: str | None,
+        system: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Listing[CiRun]:
+        """Return runs, what began last first. A wrong cursor is a ConfigError with the subject `cursor`."""
+
+    async def origins(self, commits: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Origin]:
+        """Return where commits, each a (canonical repository, sha), came from; unknown ones are left out."""
+
+    async def applied_heads(self) -> Sequence[AppliedHead]:
+        """Return the commits that are applied on clusters now, by cluster."""
+
+    async def recent_syncs(self, *, since: datetime, limit: int) -> Sequence[SyncLine]:
+        """Return the newest syncs since then, the newest first."""
 
 
 class SelfReport(Protocol):

@@ -29,6 +29,7 @@ _MEANINGS = {
     414: "The query is too long.",
     415: "The request's body is not JSON.",
     421: "This server does not answer under the name in `Host`.",
+    429: "Too much of it: the detail says when to ask again.",
     500: "A defect; the server's log has more.",
     503: "The ledger cannot be read now.",
 }

@@ -12,6 +12,7 @@ from fluxtrail.ledger.queries import commits, deliveries, events, outlines, targ
 from fluxtrail.ledger.queries.asking import LIMIT
 from fluxtrail.ledger.queries.board import read_board
 from fluxtrail.ledger.queries.board_rows import BoardFilter
+from fluxtrail.ledger.queries.ci import CiAnswers
 from fluxtrail.ledger.queries.counts import count
 from fluxtrail.ledger.queries.deliveries import DeliveryFilter
 from fluxtrail.ledger.queries.feed import read_feed
@@ -44,7 +45,7 @@ from fluxtrail.model.views import (
 NO_GROUPING = Grouping()
 
 
-class Answers(RecordAnswers, RunningAnswers):
+class Answers(RecordAnswers, RunningAnswers, CiAnswers):
     """The reading side of a ledger. Answers run beside each other and beside the unit that writes.
 
     Every method raises StoreError where the ledger cannot be read; lists raise ConfigError for a cursor that is

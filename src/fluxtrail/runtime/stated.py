@@ -1,0 +1,53 @@
+"""CI runs as the web side takes and shows them: the ledger behind the port `CiKeeper`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from fluxtrail.model.ci import CiRun
+from fluxtrail.model.ci_views import AppliedHead, Origin, SyncLine
+from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.trail.ci.stating import take_statements
+from fluxtrail.trail.ports import Clock
+from fluxtrail.web.ci import RATE_PER_MINUTE
+from fluxtrail.web.hooks.pace import Pace
+from fluxtrail.web.ports import Listing
+
+
+class StatedRuns:
+    """Satisfies the web side's `CiKeeper`."""
+
+    def __init__(self, ledger: FoldedLedger, clock: Clock, *, per_minute: int = RATE_PER_MINUTE) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self.pace = Pace(per_minute, clock.monotonic)
+
+    async def take_run(self, run: CiRun) -> bool:
+        async with self._ledger.unit() as unit:
+            changed = await take_statements(unit, [run], now=self._clock.now())
+        return bool(changed)
+
+    async def list_runs(
+        self,
+        *,
+        repository: str | None,
+        sha: str | None,
+        state: str | None,
+        role: str | None,
+        system: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Listing[CiRun]:
+        return await self._ledger.store.list_ci_runs(
+            repository=repository, sha=sha, state=state, role=role, system=system, limit=limit, cursor=cursor
+        )
+
+    async def origins(self, commits: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Origin]:
+        return await self._ledger.store.origins(commits)
+
+    async def applied_heads(self) -> Sequence[AppliedHead]:
+        return await self._ledger.store.applied_heads()
+
+    async def recent_syncs(self, *, since: datetime, limit: int) -> Sequence[SyncLine]:
+        return await self._ledger.store.recent_syncs(since=since, limit=limit)

@@ -1,0 +1,55 @@
+"""Takes runs that pipelines state, or that signed events tell of, beside those that forges are asked for.
+
+What was asked for is never replaced by what was told; but a pipeline knows what its forge does not: the image that it
+made, the service, where it exported to. That is kept with the run, whoever spoke first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from fluxtrail.model.ci import CiEvidence, CiRun
+from fluxtrail.trail.ci.judging import take_runs
+from fluxtrail.trail.ci.ports import CiUnit
+
+_DETAILS = (
+    "url", "number", "pipeline", "branch", "event", "author", "pull_request", "image", "digest",
+    "carrier_repository", "carrier_sha", "service", "environment",
+)  # fmt: skip
+
+
+async def take_statements(unit: CiUnit, runs: Sequence[CiRun], *, now: datetime) -> list[CiRun]:
+    """Keep stated runs, and judge the commits that they are of; returns those that changed something.
+
+    Idempotent: the same statement a second time changes nothing, whenever it comes.
+    """
+    merged: list[CiRun] = []
+    for run in runs:
+        known = (await unit.ci_runs_of(run.repository, [run.sha])).get(run.sha, [])
+        merged.append(complete(run, next((one for one in known if one.key == run.key), None)))
+    return await take_runs(unit, merged, now=now)
+
+
+def complete(told: CiRun, known: CiRun | None) -> CiRun:
+    """Return what is to be kept of a run that is told, beside what is known of the same run."""
+    if known is None or told.attempt != known.attempt:
+        return told
+    if known.evidence is CiEvidence.ASKED or not told.replaces(known):
+        return _with_details(known, told)
+    whole = _with_details(told, known)
+    if told.state is not known.state:
+        started = min(filter(None, (known.started_at, told.started_at)), default=None)
+        return msgspec.structs.replace(whole, queued_at=known.queued_at or told.queued_at, started_at=started)
+    # Told again: it was so when it was first told. Only what is new of it counts.
+    times = {name: getattr(known, name) or getattr(told, name) for name in ("queued_at", "started_at", "finished_at")}
+    same = msgspec.structs.replace(whole, **times, updated_at=known.updated_at)
+    return same if same == known else msgspec.structs.replace(whole, **times)
+
+
+def _with_details(run: CiRun, other: CiRun) -> CiRun:
+    """Return a run with what only the other has."""
+    more = {name: getattr(other, name) for name in _DETAILS if not getattr(run, name)}
+    return msgspec.structs.replace(run, **more)
