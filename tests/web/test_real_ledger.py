@@ -15,6 +15,7 @@ from fluxtrail.model.figures import Figures
 from fluxtrail.web.app import create_app
 from fluxtrail.web.metrics import Metrics
 from fluxtrail.web.ports import Answers
+from fluxtrail.web.packing import gathered
 from fluxtrail.web.server import Listener, WebServer
 
 
@@ -63,5 +64,5 @@ async def test_every_question_is_answered(answers: Answers, path: str, status: i
 async def test_metrics_of_a_new_ledger(answers: Answers) -> None:
     metrics = Metrics(figures=Figures, answers=answers, created_at=NOW, now=lambda: NOW)
     pieces, _ = await metrics.render()
-    body = b"".join(pieces)
+    body = b"".join(gathered(pieces))
     assert b"fluxtrail_attribution_pending 0.0" in body

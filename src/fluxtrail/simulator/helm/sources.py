@@ -119,7 +119,7 @@ class HelmSources:
         known = ((obj.get("status") or {}).get("artifact") or {}).get("revision")
         if known != chart.revision or obj["metadata"]["generation"] != obj["status"].get("observedGeneration"):
             message = f"{verb} '{chart.name}' chart with version '{chart.version}'"
-            more = {"observedChartName": chart.name, "observedSourceArtifactRevision": of}
+            more: dict[str, Any] = {"observedChartName": chart.name, "observedSourceArtifactRevision": of}
             place = (HELM_CHARTS, obj, chart.revision, chart.digest)
             with self._metrics.reconciling("HelmChart", namespace, name) as work:
                 self._store_artifact(*place, message=message, reason=reason, **more)
