@@ -14,8 +14,8 @@ from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.figures import Figures
 from fluxtrail.web.app import create_app
 from fluxtrail.web.metrics import Metrics
-from fluxtrail.web.ports import Answers
 from fluxtrail.web.packing import gathered
+from fluxtrail.web.ports import Answers
 from fluxtrail.web.server import Listener, WebServer
 
 
