@@ -12,12 +12,17 @@ from litestar.response import Redirect
 
 from fluxtrail.web.pages.assets import HTMX, URL, assets, has_asset
 from fluxtrail.web.pages.board import show_board
+from fluxtrail.web.pages.clusters import show_clusters
 from fluxtrail.web.pages.commit import show_commit
 from fluxtrail.web.pages.commits import show_commits
+from fluxtrail.web.pages.images import show_image, show_images
 from fluxtrail.web.pages.overview import show_overview
 from fluxtrail.web.pages.problems import HANDLERS, page_or
 from fluxtrail.web.pages.rendering import THEMES, AnyRequest, query_of, theme_cookie, with_query
 from fluxtrail.web.pages.search import show_search
+from fluxtrail.web.pages.target import show_target
+from fluxtrail.web.pages.targets import show_targets
+from fluxtrail.web.pages.workloads import show_workloads
 from fluxtrail.web.parameters import refuse_unknown
 from fluxtrail.web.problems import invalid, not_found
 
@@ -62,7 +67,7 @@ HANDLED: tuple[HTTPRouteHandler, ...] = (
     show_board,
     show_commits,
     show_search,
-    show_commit,
+    *(show_commit, show_clusters, show_targets, show_target, show_images, show_image, show_workloads),
 )
 
 

@@ -1,0 +1,47 @@
+"""`/workloads`: what runs and what does not, of everything that Flux applied."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import QueryParameter
+
+from fluxtrail.model.rollout import RolloutCause, RolloutState
+from fluxtrail.web.api import Cursor, Limit, Text, context_of
+from fluxtrail.web.pages.filters import narrowing
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
+
+SHOWN = 50
+
+
+@get("/workloads", include_in_schema=False)
+async def show_workloads(
+    request: AnyRequest,
+    *,
+    cluster: Text = None,
+    namespace: Text = None,
+    target: Text = None,
+    state_: Annotated[RolloutState | None, QueryParameter(name="state")] = None,
+    cause: Annotated[RolloutCause | None, QueryParameter()] = None,
+    limit: Limit = SHOWN,
+    cursor: Cursor = None,
+) -> Response[str]:
+    context = context_of(request)
+    live_after = await feed_end(request)
+    found = await context.answers.list_workloads(
+        cluster=cluster, namespace=namespace, target=target, state=state_, cause=cause, limit=limit, cursor=cursor
+    )
+    return page(
+        request,
+        "workloads.html",
+        title="Workloads",
+        section="workloads",
+        live_after=live_after,
+        workloads=found.items,
+        next=found.next,
+        clusters=[view.name for view in await context.answers.list_clusters()],
+        states=[state.value for state in RolloutState],
+        causes=[each.value for each in RolloutCause],
+        filters=narrowing(request, api="/api/v1/workloads", now=context.now()),
+    )
