@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from fluxtrail import __version__
-from fluxtrail.model.errors import ConfigError, FluxtrailError
+from fluxtrail.model.errors import FluxtrailError
+from fluxtrail.runtime.doorkeeping import open_doorkeeper
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.reporting import Reporting
@@ -120,15 +121,16 @@ class Service:
     def _listeners(self) -> list[Listener]:
         settings = self._settings
         host, port = parse_address(settings.api.listen, subject="setting api.listen")
-        token = _read_token(settings)
-        check_binding(host, token=token)
+        doorkeeper = open_doorkeeper(settings.api)
+        if not doorkeeper.tokens:
+            check_binding(host, token=None)
         feed = Feed(self.store, clients=settings.api.feed_clients)
         self.ledger.on_kept.append(feed.wake)
         api = create_app(
             answers=self.store,
             report=self.report,
             now=self._clock.now,
-            token=token,
+            doorkeeper=doorkeeper,
             allowed_hosts=settings.api.allowed_hosts,
             settle_after=timedelta(seconds=settings.settle_seconds),
             feed=feed,
@@ -173,12 +175,3 @@ def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
     for item in group.exceptions:
         found += _leaves(item) if isinstance(item, BaseExceptionGroup) else [item]
     return found
-
-
-def _read_token(settings: Settings) -> str | None:
-    if settings.api.token_file is None:
-        return None
-    try:
-        return settings.api.token_file.read_text(encoding="utf-8").strip()
-    except OSError as exc:
-        raise ConfigError(f"cannot be read: {exc.strerror}", subject=str(settings.api.token_file)) from exc

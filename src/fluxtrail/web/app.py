@@ -20,7 +20,10 @@ from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.trend import Trend
 from fluxtrail.web.access.asgi import AsgiApp
+from fluxtrail.web.access.doorkeeper import Doorkeeper
 from fluxtrail.web.access.guard import BODY_LIMIT_BYTES, Guard
+from fluxtrail.web.access.login import create_login
+from fluxtrail.web.access.tokens import Token
 from fluxtrail.web.api import HANDLERS, NO_GROUPING, Context, context_of
 from fluxtrail.web.board import BOARD_HANDLERS
 from fluxtrail.web.ci import CI_HANDLERS
@@ -40,7 +43,7 @@ from fluxtrail.web.records import RECORD_HANDLERS
 from fluxtrail.web.reports import REPORT_HANDLERS
 from fluxtrail.web.running import RUNNING_HANDLERS
 from fluxtrail.web.search import SEARCH_HANDLERS
-from fluxtrail.web.tables import DESCRIBED, PARAMETER, ListResponse, check_format, is_list
+from fluxtrail.web.tables import PARAMETER, ListResponse, check_format, describe_lists, is_list
 from fluxtrail.web.writes import check_write
 
 _HANDLERS = (
@@ -62,6 +65,7 @@ def create_app(
     report: SelfReport,
     now: Callable[[], datetime],
     token: str | None = None,
+    doorkeeper: Doorkeeper | None = None,
     allowed_hosts: Iterable[str] = (),
     settle_after: timedelta = DEFAULT_SETTLE_AFTER,
     feed: Feed | None = None,
@@ -76,6 +80,7 @@ def create_app(
 
     Args:
         token: what `Authorization: Bearer` must carry; None where only this machine can ask (`check_binding`).
+        doorkeeper: in place of `token`: all tokens, with what each may do.
         allowed_hosts: names beyond loopback that the `Host` header may carry; `*` admits all.
         settle_after: how long failed and rolled back must stay so to be settled.
         feed: what live clients share; one of its own by default, which nobody wakes.
@@ -87,6 +92,7 @@ def create_app(
         ci: CI runs; None where none are kept.
     """
     feed = feed or Feed(answers)
+    doorkeeper = doorkeeper or Doorkeeper([Token(name="token", secret=token)] if token is not None else [])
     context = Context(
         answers=answers,
         report=report,
@@ -96,18 +102,19 @@ def create_app(
         records=records,
         chains=chains,
         reports=reports,
-        has_token=token is not None,
+        has_token=bool(doorkeeper.tokens),
         grouping=grouping,
         trend=trend,
         ci=ci,
     )
-    return Guard(cast("AsgiApp", create_unguarded(context)), now=now, token=token, allowed_hosts=allowed_hosts)
+    app = cast("AsgiApp", create_unguarded(context))
+    return Guard(app, now=now, doorkeeper=doorkeeper, allowed_hosts=allowed_hosts)
 
 
 def create_unguarded(context: Context) -> Litestar:
     """Return the API without the guard around it, for tests that ask it without a connection."""
     state = State({"context": context}, deep_copy=False)
-    return _litestar([*_HANDLERS, get_openapi], state=state, openapi=None, others=[create_pages()])
+    return _litestar([*_HANDLERS, get_openapi], state=state, openapi=None, others=[create_pages(), create_login()])
 
 
 @cache
@@ -127,11 +134,7 @@ def describe() -> bytes:
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     )
     schema = _litestar(_HANDLERS, state=State(), openapi=config).openapi_schema.to_schema()
-    lists = {handler.operation_id for handler in _HANDLERS if is_list(handler)}
-    for operations in schema["paths"].values():
-        for operation in operations.values():
-            if operation["operationId"] in lists:
-                operation.setdefault("parameters", []).append(DESCRIBED)
+    describe_lists(schema, _HANDLERS)
     return msgspec.json.format(msgspec.json.encode(schema), indent=2)
 
 

@@ -169,7 +169,7 @@ class RouteSetting(Section):
     @field_validator("repositories")
     @classmethod
     def _are_canonical(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_canonical_pattern(text) for text in value))
+        return tuple(dict.fromkeys(canonical_pattern(text) for text in value))
 
     @field_validator("context", "description", "environment_url")
     @classmethod
@@ -357,7 +357,7 @@ def check_url(text: str) -> None:
         raise ValueError("is no URL; write https://host/path, without spaces and line ends")
 
 
-def _canonical_pattern(text: str) -> str:
+def canonical_pattern(text: str) -> str:
     """Return a pattern as canonical names are written: some forges do not tell letter cases apart."""
     if "://" in text or "@" in text or text.startswith("/") or not text.isprintable():
         raise ValueError(f"{text[:80]!r} is no pattern; write host/owner/name, with * for any part: github.com/acme/*")

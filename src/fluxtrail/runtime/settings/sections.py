@@ -6,11 +6,14 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from fluxtrail.ledger.place import is_postgres
-from fluxtrail.runtime.settings.routes import check_url
+from fluxtrail.runtime.settings.routes import NAME, NAME_WANTED, canonical_pattern, check_url
 from fluxtrail.runtime.settings.values import Names, Section
+from fluxtrail.web.access.principals import Role
+
+MOST_TOKENS = 100
 
 ForgeKind = Literal["github", "gitlab", "azure_devops"]
 
@@ -92,12 +95,63 @@ class GitHubSetting(Section):
     base_url: str = "https://api.github.com"
 
 
+class TokenSetting(Section):
+    """Who may ask: whoever holds what is in the file."""
+
+    name: str
+    """What audit lines call them."""
+    role: Role = Role.VIEWER
+    token_file: Path
+    """One token in each line: two while it is rotated."""
+    repositories: Names = ()
+    """Canonical patterns: what a pipeline may speak of."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_name(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError(f"must be {NAME_WANTED}")
+        return value
+
+    @field_validator("repositories")
+    @classmethod
+    def _are_canonical(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(canonical_pattern(text) for text in value))
+
+    @model_validator(mode="after")
+    def _has_what_its_role_needs(self) -> TokenSetting:
+        if self.role is Role.CI and not self.repositories:
+            raise ValueError(
+                f"{self.name} has the role ci and no repositories; name those whose runs it states, such as "
+                "[github.com/acme/*]"
+            )
+        if self.role is not Role.CI and self.repositories:
+            raise ValueError(
+                f"{self.name} has the role {self.role.value}, which sees all repositories; take repositories out, or "
+                "make it a token with the role ci"
+            )
+        return self
+
+
 class ApiSetting(Section):
     listen: str = "127.0.0.1:8080"
     token_file: Path | None = None
+    tokens: tuple[TokenSetting, ...] = ()
+    """Beside that one, which is an operator called `token`."""
     allowed_hosts: Names = ()
     feed_clients: int = Field(default=100, ge=0, le=10_000)
     """How many may listen to the live feed at once."""
+
+    @field_validator("tokens")
+    @classmethod
+    def _are_different(cls, value: tuple[TokenSetting, ...]) -> tuple[TokenSetting, ...]:
+        if len(value) > MOST_TOKENS:
+            raise ValueError(f"has {len(value)} entries, more than {MOST_TOKENS}; let some share a token")
+        names = ["token", *(item.name for item in value)]
+        twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is there twice (api.token_file's is called token); give each its own name")
+        return value
 
 
 class MetricsSetting(Section):

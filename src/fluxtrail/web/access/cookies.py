@@ -10,6 +10,7 @@ from fluxtrail.web.access.binding import is_loopback
 
 SESSION = "fluxtrail_session"
 FORM = "fluxtrail_form"
+_GIVEN = "fluxtrail.cookies"
 _MOST_PAIRS = 50
 
 
@@ -36,11 +37,16 @@ def read_cookie(scope: Scope | Any, name: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def write_cookie(scope: Scope | Any, name: str, value: str, *, seconds: int) -> bytes:
-    """Return a `Set-Cookie` header; 0 seconds take the cookie away."""
+def give_cookie(scope: Scope | Any, name: str, value: str, *, seconds: int) -> None:
+    """Have the answer set a cookie; 0 seconds take it away."""
     secure = "; Secure" if is_secure(scope) else ""
     written = f"{cookie_name(scope, name)}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
-    return written.encode("ascii")
+    scope.setdefault(_GIVEN, {})[name] = written.encode("ascii")
+
+
+def given_cookies(scope: Scope | Any) -> list[tuple[bytes, bytes]]:
+    """Return the headers that the guard adds to the answer."""
+    return [(b"set-cookie", written) for written in scope.get(_GIVEN, {}).values()]
 
 
 def header(scope: Scope | Any, name: bytes) -> str:

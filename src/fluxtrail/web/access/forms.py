@@ -23,13 +23,13 @@ from urllib.parse import parse_qsl
 from litestar import Request
 
 from fluxtrail.web.access.asgi import Scope
-from fluxtrail.web.access.cookies import FORM, read_cookie
+from fluxtrail.web.access.cookies import FORM, give_cookie, read_cookie
 from fluxtrail.web.problems import ProblemError
 from fluxtrail.web.shapes import Problem
 
 FIELD = "csrf"
 SESSION_TOKEN = "fluxtrail.csrf"  # noqa: S105 - where in the scope the session's is
-NEW_TOKEN = "fluxtrail.csrf_new"  # noqa: S105 - where in the scope the one is that the browser still has to be given
+_NEW_TOKEN = "fluxtrail.csrf_new"  # noqa: S105 - where in the scope one is that the browser is only now given
 CHECKED = "fluxtrail.csrf_checked"
 FOREIGN_FORM = Problem(
     code="foreign_form",
@@ -39,6 +39,7 @@ FOREIGN_FORM = Problem(
     "the page again and repeat it. If that does not help, cookies are not kept: pages need HTTPS, or loopback",
 )
 _MOST_FIELDS = 2000
+_KEPT_SECONDS = 12 * 3600
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -51,9 +52,10 @@ def token_in(scope: Scope | Any) -> str:
     of_session: str = scope.get(SESSION_TOKEN, "")
     if of_session:
         return of_session
-    kept = read_cookie(scope, FORM) or scope.get(NEW_TOKEN, "")
+    kept = read_cookie(scope, FORM) or scope.get(_NEW_TOKEN, "")
     if not _TOKEN.fullmatch(kept):
-        kept = scope[NEW_TOKEN] = secrets.token_urlsafe(32)
+        kept = scope[_NEW_TOKEN] = secrets.token_urlsafe(32)
+        give_cookie(scope, FORM, kept, seconds=_KEPT_SECONDS)
     return kept
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
-
-from litestar import Request
+from typing import TYPE_CHECKING, Any
 
 from fluxtrail.web.access.asgi import Scope
+
+if TYPE_CHECKING:  # settings need the roles, not the framework
+    from litestar import Request
 
 PRINCIPAL = "fluxtrail.principal"
 """Where in the scope of a request."""
