@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import inspect
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from fluxtrail.model.moment import Moment
@@ -22,7 +23,7 @@ from fluxtrail.web.shapes import Page
 PARAMETER = "format"
 MEDIA_TYPE = "text/csv"
 FORMATS = ("json", "csv")
-DESCRIBED = {
+_DESCRIBED = {
     "name": PARAMETER,
     "in": "query",
     "required": False,
@@ -37,6 +38,16 @@ _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 def is_list(handler: Any) -> bool:
     """True for a handler whose answer can be had as CSV."""
     return str(inspect.signature(handler.fn).return_annotation).startswith(_LISTS)
+
+
+def describe_lists(schema: dict[str, Any], handlers: Iterable[HTTPRouteHandler]) -> None:
+    """Add this form to an OpenAPI document, wherever there is a list."""
+    lists = {handler.operation_id for handler in handlers if is_list(handler)}
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            if operation["operationId"] in lists:
+                operation.setdefault("parameters", []).append(_DESCRIBED)
+                operation["responses"]["200"]["content"][MEDIA_TYPE] = {"schema": {"type": "string"}}
 
 
 def check_format(request: Request[Any, Any, Any]) -> None:

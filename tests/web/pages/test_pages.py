@@ -215,10 +215,10 @@ async def test_sha_that_means_one_commit_leads_to_it(ask: Ask) -> None:
 async def test_colours_are_kept_in_a_cookie(ask: Ask) -> None:
     answer = await ask("api", "/theme?to=dark&back=/board%3Fby%3Dcluster", allow_redirects=False)
     assert (answer.status, answer.headers["location"]) == (303, "/board?by=cluster")
-    assert answer.headers["set-cookie"].startswith("fluxtrail_theme=dark")
-    page = await ask("api", "/", headers={"Cookie": "fluxtrail_theme=dark"})
+    assert answer.headers["set-cookie"].startswith("fluxtrail-theme=dark")
+    page = await ask("api", "/", headers={"Cookie": "fluxtrail-theme=dark"})
     assert b'<html lang="en" data-theme="dark">' in page.body
-    odd = await ask("api", "/", headers={"Cookie": 'fluxtrail_theme="><script>'})
+    odd = await ask("api", "/", headers={"Cookie": 'fluxtrail-theme="><script>'})
     assert b'<html lang="en">' in odd.body
 
 

@@ -27,7 +27,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-THEME_COOKIE = "fluxtrail_theme"
+THEME_COOKIE = "fluxtrail-theme"
 THEMES = ("system", "light", "dark")
 _HEADERS = {"content-security-policy": POLICY, "vary": "cookie, hx-request"}
 

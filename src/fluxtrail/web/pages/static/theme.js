@@ -1,6 +1,6 @@
 // The switch of colours: the same as its link does, without loading the page.
 
-const COOKIE = "fluxtrail_theme";
+const COOKIE = "fluxtrail-theme";
 
 export function startTheme() {
   document.addEventListener("click", (event) => {
