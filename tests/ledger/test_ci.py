@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from msgspec.structs import replace
-from tests.ledger.world import NOON, World, at, sha
+from tests.ledger.world import NOON, World, at, moment, sha
 from tests.model.ci import run
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.ci import Approval, CiRole, CiState, PullRequest, find_built
-from fluxtrail.model.records import AliasKind
+from fluxtrail.model.ci import Approval, CiRole, CiStage, CiState, Delivered, PullRequest, find_built
+from fluxtrail.model.records import AliasKind, ExportRecord
+from fluxtrail.model.telling import TellingKey, TrackedRun
 from fluxtrail.model.views import TrailView
 
 SHOP = "github.com/acme/shop"
@@ -85,3 +86,77 @@ async def test_what_is_old_is_forgotten_a_bite_at_a_time(ledger: SqlLedger) -> N
         }
         assert await unit.pull_requests_of(SHOP, [12]) == {}
     assert taken == [2, 1, 0]
+
+
+async def test_what_is_told_names_the_run_that_ended_when_the_commit_was_built(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop = await world.repository()
+        first, second = await world.commits(shop, range(1, 3))
+        target = await world.target(shop)
+        for commit in (first, second):
+            await world.delivery(commit, target)
+        other = replace(DONE, run_id="8", finished_at=at(80), updated_at=at(80))
+        await unit.put_ci_runs([replace(DONE, url="https://ci.test/7", attempt=2), other])
+        await unit.put_builds({item.id: (find_built([DONE]), CiState.SUCCEEDED) for item in (first, second)})
+    keys = [TellingKey(item.id, target.id, None) for item in (first, second)]
+    told = await ledger.delivery_tellings(keys)
+    assert [told[key].commit.built == find_built([DONE]) for key in keys] == [True, True]
+    run_of_it = TrackedRun(url="https://ci.test/7", pipeline="build", run_id="7", attempt=2)
+    assert [told[key].commit.built_by for key in keys] == [run_of_it, None]
+
+
+async def test_recent_commits_are_no_carriers_and_the_newest_come_first(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop = await world.repository()
+        await world.commits(shop, range(1, 6))
+        await world.commits(shop, range(6, 8), is_carrier=True)
+        await world.commits(await world.repository("cart"), range(1, 3))
+        found = await unit.recent_commits(shop.id, since=at(2), limit=3)
+    assert [commit.sha for commit in found] == [sha(5), sha(4), sha(3)]
+
+
+async def test_commits_are_found_by_what_leads_to_them(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop, cart = await world.repository(), await world.repository("cart")
+        first, second = await world.commits(shop, range(1, 3))
+        (other,) = await world.commits(cart, range(1, 2))
+        await unit.put_aliases(shop.id, second.id, AliasKind.PULL_REQUEST, [sha(7), sha(8)])
+        await unit.put_aliases(cart.id, other.id, AliasKind.MERGED, [sha(7)])
+        assert await unit.built_commits(SHOP, [sha(1), sha(7), sha(8)]) == [first, second]
+        assert await unit.built_commits("github.com/acme/nowhere", [sha(1)]) == []
+        assert await unit.aliases_of([first.id, second.id]) == {second.id: [sha(7), sha(8)]}
+
+
+async def test_how_far_a_commit_has_come_is_its_first_export_else_its_first_sync(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop, manifests = await world.repository(), await world.repository("manifests")
+        exported, applied, neither = await world.commits(shop, range(1, 4))
+        carriers = await world.commits(manifests, range(50, 52), is_carrier=True)
+        await unit.put_exports(
+            [
+                ExportRecord(carrier_id=carrier.id, source_id=exported.id, stated_at=None, build_link=f"link {index}")
+                for index, carrier in enumerate(carriers)
+            ]
+        )
+        target = await world.target(shop)
+        for commit, seconds in ((exported, 10), (applied, 70)):
+            sync = await world.sync(target, 1, applied=moment(seconds))
+            await world.delivery(commit, target, applied_sync=sync.id)
+        found = await unit.delivered_of([exported.id, applied.id, neither.id])
+    assert found == {exported.id: Delivered(at(50), "link 0"), applied.id: Delivered(at(70), "")}
+
+
+async def test_a_list_of_runs_takes_nothing_from_what_is_known_of_one(ledger: SqlLedger) -> None:
+    stages = (CiStage(name="Build", state=CiState.SUCCEEDED),)
+    whole = replace(DONE, stages=stages, finished_at=at(88), image="ghcr.io/acme/shop:1", author="ada")
+    async with ledger.unit() as unit:
+        await unit.put_ci_runs([whole])
+        assert await unit.put_ci_runs([DONE]) == []
+        later = replace(DONE, updated_at=at(95))
+        assert await unit.put_ci_runs([later]) == [replace(whole, updated_at=at(95))]
+        again = replace(RUN, attempt=2, updated_at=at(100))
+        assert await unit.put_ci_runs([again]) == [again]

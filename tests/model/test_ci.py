@@ -10,9 +10,12 @@ from fluxtrail.model.ci import (
     CiEvidence,
     CiRole,
     CiRun,
+    CiStage,
     CiState,
+    find_build_state,
     find_built,
     find_failed_build,
+    keep_details,
     merge_runs,
 )
 from fluxtrail.model.moment import Evidence, Precision
@@ -84,3 +87,31 @@ def test_a_failed_build_is_one_that_was_not_made_good() -> None:
     assert find_failed_build([FAILED, run("8", queued_at=minutes(6), state=CiState.RUNNING)]) is None
     other = run("8", queued_at=minutes(6), pipeline="docs")
     assert find_failed_build([other, FAILED]) == FAILED
+
+
+@pytest.mark.parametrize(
+    ("runs", "state"),
+    [
+        ([], None),
+        ([run(role=CiRole.EXPORT)], None),
+        ([run()], CiState.SUCCEEDED),
+        ([run("1", state=CiState.FAILED), run("2", queued_at=minutes(1))], CiState.SUCCEEDED),
+        ([run("1"), run("2", queued_at=minutes(1), state=CiState.RUNNING)], CiState.RUNNING),
+        ([run("1"), run("2", pipeline="image", state=CiState.FAILED)], CiState.FAILED),
+        ([run("1", state=CiState.QUEUED), run("2", pipeline="image", state=CiState.FAILED)], CiState.FAILED),
+        ([run("1"), run("2", pipeline="docs", state=CiState.SKIPPED)], CiState.SUCCEEDED),
+        ([run("1"), run("2", pipeline="image", state=CiState.UNKNOWN)], CiState.UNKNOWN),
+    ],
+    ids=["none", "export", "done", "again", "again, running", "one failed", "failed first", "skipped", "unknown"],
+)
+def test_how_builds_stand_together(runs: list[CiRun], state: CiState | None) -> None:
+    assert find_build_state(runs) is state
+    assert find_build_state(runs[::-1]) is state
+
+
+def test_what_is_known_of_another_attempt_says_nothing_of_this_one() -> None:
+    known = run(author="ada", stages=(CiStage(name="Build", state=CiState.SUCCEEDED),))
+    assert keep_details(run(attempt=2), known) == run(attempt=2)
+    assert keep_details(run(), known) == known
+    assert keep_details(run(state=CiState.FAILED), known) == run(state=CiState.FAILED, author="ada")
+    assert keep_details(run(author="eve"), known).author == "eve"

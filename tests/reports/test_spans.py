@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.reports.worlds import CARRIER_SHA, SHA, at, commit, content, delivery
 
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import SyncId
-from fluxtrail.model.telling import CommitTelling, DeliveryTelling
+from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TrackedRun
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.plan import Subject
 from fluxtrail.reports.telemetry.ids import root_span_id, trace_id
@@ -205,6 +206,31 @@ def test_an_export_links_to_the_run_that_made_it(link: str, trace: str, span: st
     assert [item.trace_id.hex() for item in attempt.links] == [trace, CARRIER_TRACE.hex()]
     assert values(attempt.attributes)["fluxtrail.export.build_link"] == link
     assert values(exported.attributes)["cicd.pipeline.task.run.url.full"] == link
+
+
+@pytest.mark.parametrize(("attempt", "ids"), [(1, "11t"), (3, "13t")])
+def test_what_ci_built_links_to_the_run_that_did(attempt: int, ids: str) -> None:
+    """As the collector's GitHub receiver makes it: sha256 of the run's number, its attempt and a letter."""
+    run = TrackedRun(url="https://github.com/acme/shop/actions/runs/1", pipeline="Images", run_id="1", attempt=attempt)
+    told = delivery(commit=commit(built=moment(40), built_by=run))
+    built, exported, *_ = stage_spans(told)
+    assert [item.name for item in (built, exported)] == ["built", "exported"]
+    assert (built.start_time_unix_nano, built.end_time_unix_nano) == (nanoseconds(at(0)), nanoseconds(at(40)))
+    assert exported.start_time_unix_nano == nanoseconds(at(40))
+    (link,) = built.links
+    assert link.trace_id.hex() == hashlib.sha256(ids.encode()).hexdigest()[:32]
+    found = values(built.attributes)
+    assert found["cicd.pipeline.task.run.url.full"] == run.url
+    assert (found["fluxtrail.ci.pipeline"], found["fluxtrail.ci.run.id"]) == ("Images", "1")
+    assert int(found["fluxtrail.ci.run.attempt"]) == attempt
+
+
+def test_what_was_built_by_nobody_known_has_its_stage_without_a_link() -> None:
+    built, *_ = stage_spans(delivery(commit=commit(built=moment(40))))
+    assert (built.name, list(built.links)) == ("built", [])
+    run = TrackedRun(url="https://gitlab.test/acme/shop/-/pipelines/7", pipeline="", run_id="7")
+    built, *_ = stage_spans(delivery(commit=commit(built=moment(40), built_by=run)))
+    assert (built.name, list(built.links)) == ("built", [])
 
 
 @pytest.mark.parametrize(

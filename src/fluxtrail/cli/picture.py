@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 
+from fluxtrail.cli.picture_ci import ci_lines
 from fluxtrail.cli.terminal import Terminal
 from fluxtrail.cli.words import (
     OPEN_RUNNING,
@@ -96,6 +97,8 @@ class Picture:
         yield from self._dim(f" {out.glyph('dot')} ".join(facts))
         if self._trail.via:
             yield from self._dim(f"{self._trail.queried} is part of it ({self._trail.via.replace('_', ' ')})")
+        for line in ci_lines(self._trail, now=self._now, is_wide=self._is_wide):
+            yield from self._wrapped(f" {out.glyph('dot')} ".join(line.parts), line.style)
         for export in self._trail.exports:
             link = f" {out.glyph('dot')} {printable(export.build_link)}" if export.build_link else ""
             yield from self._dim(f"exported by {short(export.sha)} in {export.repository}{link}")

@@ -28,6 +28,15 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what is told."""
 
 
+class TrackedRun(Telling, frozen=True, kw_only=True):
+    """The CI run that built a commit."""
+
+    url: str
+    pipeline: str
+    run_id: str
+    attempt: int = 1
+
+
 class TrackedCommit(Telling, frozen=True, kw_only=True):
     """A commit under its public names."""
 
@@ -43,6 +52,9 @@ class TrackedCommit(Telling, frozen=True, kw_only=True):
     is_carrier: bool = False
     committed_at: datetime | None = None
     merged: Moment | None = None
+    built: Moment | None = None
+    built_by: TrackedRun | None = None
+    """None where nothing built it, or only what it was merged from was built."""
 
 
 class TrackedTarget(Telling, frozen=True, kw_only=True):
@@ -104,6 +116,7 @@ class DeliveryTelling(Telling, frozen=True, kw_only=True):
         """Return what is known up to healthy, in the order of the stages; running may come long after all is told."""
         known = {
             Stage.MERGED: self.commit.merged,
+            Stage.BUILT: self.commit.built,
             Stage.EXPORTED: self.carrier.merged if self.carrier else None,
             Stage.FETCHED: self.fetched,
             Stage.APPLIED: self.applied,

@@ -12,6 +12,7 @@ from sqlalchemy import Row, Select, or_, select
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.last_stage import of_last_stage
 from fluxtrail.ledger.session import Session, chunks
+from fluxtrail.model.ci import CiRole, CiState
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.records import Attribution, CommitId, SyncId, TargetId
@@ -21,6 +22,7 @@ from fluxtrail.model.telling import (
     DeliveryTelling,
     TellingKey,
     TrackedCommit,
+    TrackedRun,
     TrackedSync,
     TrackedTarget,
 )
@@ -148,7 +150,9 @@ async def _commits(session: Session, ids: Sequence[CommitId]) -> dict[CommitId, 
     for chunk in chunks(list(dict.fromkeys(ids))):
         branches = await find_branches(session, chunk)
         wanted = select(_C, _R.c.canonical, _R.c.url).join(_R, _R.c.id == _C.c.repository_id).where(_C.c.id.in_(chunk))
-        for row in await session.all(wanted):
+        rows = await session.all(wanted)
+        runs = await _runs(session, [row for row in rows if row.built is not None])
+        for row in rows:
             found[CommitId(row.id)] = TrackedCommit(
                 id=CommitId(row.id),
                 sha=row.sha,
@@ -160,7 +164,24 @@ async def _commits(session: Session, ids: Sequence[CommitId]) -> dict[CommitId, 
                 is_carrier=row.is_carrier,
                 committed_at=row.committed_at,
                 merged=row.merged,
+                built=row.built,
+                built_by=runs.get(CommitId(row.id)),
             )
+    return found
+
+
+async def _runs(session: Session, rows: Sequence[Row[Any]]) -> dict[CommitId, TrackedRun]:
+    """Return the run of each of these commits that ended when it was built."""
+    runs = schema.ci_runs.c
+    wanted = select(runs.facts).where(
+        runs.sha.in_([row.sha for row in rows]), runs.role == CiRole.BUILD, runs.state == CiState.SUCCEEDED
+    )
+    built = {(row.canonical, row.sha, row.built.at): CommitId(row.id) for row in rows}
+    found: dict[CommitId, TrackedRun] = {}
+    for run in [row.facts for row in await session.all(wanted.order_by(runs.id))] if built else ():
+        id_ = built.get((run.repository, run.sha, run.finished_at))
+        if id_ is not None:
+            found[id_] = TrackedRun(url=run.url, pipeline=run.pipeline, run_id=run.run_id, attempt=run.attempt)
     return found
 
 

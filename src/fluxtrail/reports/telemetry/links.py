@@ -7,7 +7,7 @@ import re
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fluxtrail.model.telling import TrackedCommit
+from fluxtrail.model.telling import TrackedCommit, TrackedRun
 from fluxtrail.reports.telemetry.ids import root_span_id, trace_id
 from fluxtrail.reports.telemetry.messages import attributes
 
@@ -42,6 +42,14 @@ def build_link(link: str | None) -> list[Span.Link]:
         return []
     told = attributes({"fluxtrail.link": "build", "url.full": link})
     return [Span.Link(trace_id=context[0], span_id=context[1], attributes=told)]
+
+
+def run_link(run: TrackedRun | None) -> list[Span.Link]:
+    """Return the link to the trace of the run that built a commit, where that can be known from its page."""
+    if run is None:
+        return []
+    is_attempt = run.attempt > 1 and _WORKFLOW_RUN.search(run.url) is not None
+    return build_link(f"{run.url}/attempts/{run.attempt}" if is_attempt else run.url)
 
 
 def carrier_link(carrier: TrackedCommit | None) -> list[Span.Link]:

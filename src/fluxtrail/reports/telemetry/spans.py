@@ -2,6 +2,7 @@
 
     commit github.com/acme/shop          root: merged → the last delivery
     ├─ SYNC kustomization/shop/apps      an attempt on one target: a pipeline run, told when it has ended
+    │  ├─ built                          by CI, where that is known by then
     │  ├─ exported                       the stages that this attempt reached, each from the stage before it
     │  ├─ fetched
     │  ├─ applied
@@ -45,7 +46,7 @@ from fluxtrail.reports.telemetry.attributes import (
     target_values,
 )
 from fluxtrail.reports.telemetry.ids import root_span_id, span_id, trace_id
-from fluxtrail.reports.telemetry.links import build_link, carrier_link
+from fluxtrail.reports.telemetry.links import build_link, carrier_link, run_link
 from fluxtrail.reports.telemetry.messages import attributes, nanoseconds
 
 PATIENCE = timedelta(hours=24)
@@ -77,7 +78,7 @@ def stage_spans(told: DeliveryTelling) -> list[Span]:
     sync = told.sync
     if sync is None or told.applied_sync != sync.id:
         return []
-    wanted = (Stage.EXPORTED, Stage.FETCHED, Stage.APPLIED)
+    wanted = (Stage.BUILT, Stage.EXPORTED, Stage.FETCHED, Stage.APPLIED)
     return _stages(told, wanted, parent=_attempt_of(told, sync), sync=sync)
 
 
@@ -227,10 +228,14 @@ def _stage_span(
         "cicd.pipeline.task.name": stage.value,
         "cicd.pipeline.task.run.id": f"{run_id(sync.id)}/{told.commit.sha}/{stage.value}",
         "cicd.pipeline.task.run.result": "success",
-        "cicd.pipeline.task.run.url.full": told.build_link if stage is Stage.EXPORTED else None,
+        "cicd.pipeline.task.run.url.full": _page_of(told, stage),
         "fluxtrail.stage": stage.value,
         "fluxtrail.stage.since": since.value,
     }
+    if stage is Stage.BUILT and told.commit.built_by is not None:
+        run = told.commit.built_by
+        values |= {"fluxtrail.ci.pipeline": run.pipeline or None, "fluxtrail.ci.run.id": run.run_id}
+        values |= {"fluxtrail.ci.run.attempt": run.attempt}
     return Span(
         trace_id=trace,
         span_id=span_id(trace, target=target_path(told.target), sync=sync.id, stage=stage.value),
@@ -241,9 +246,21 @@ def _stage_span(
         start_time_unix_nano=nanoseconds(min(start.at, end.at)),
         end_time_unix_nano=nanoseconds(end.at),
         attributes=attributes(values),
-        links=build_link(told.build_link) if stage is Stage.EXPORTED else [],
+        links=_links_of(told, stage),
         status=Status(code=_OK),
     )
+
+
+def _page_of(told: DeliveryTelling, stage: Stage) -> str | None:
+    if stage is Stage.BUILT:
+        return (told.commit.built_by.url or None) if told.commit.built_by else None
+    return told.build_link if stage is Stage.EXPORTED else None
+
+
+def _links_of(told: DeliveryTelling, stage: Stage) -> list[Span.Link]:
+    if stage is Stage.BUILT:
+        return run_link(told.commit.built_by)
+    return build_link(told.build_link) if stage is Stage.EXPORTED else []
 
 
 def _trace(told: DeliveryTelling) -> bytes:
