@@ -22,7 +22,8 @@ RouteName = Annotated[str | None, QueryParameter(min_length=1, max_length=63, de
 SinkName = Annotated[str | None, QueryParameter(min_length=1, max_length=128, description="Only of this sink.")]
 
 
-def _keeper(request: AnyRequest) -> ReportKeeper:
+def keeper_of(request: AnyRequest) -> ReportKeeper:
+    """Return who keeps the reports. Raises the 404 where nobody does."""
     keeper = context_of(request).reports
     if keeper is None:
         detail = "nothing is told to anybody by this server. Add `routes` to its settings (docs/statuses.md)"
@@ -50,7 +51,7 @@ async def list_reports(
     """
     if route is not None and sink is not None:
         raise invalid("sink", sink, "leave it out, or `route`: both say whose reports they are")
-    found = await _keeper(request).list_reports(state=state_, sink=_sink(route, sink), limit=limit, cursor=cursor)
+    found = await keeper_of(request).list_reports(state=state_, sink=sink_of(route, sink), limit=limit, cursor=cursor)
     return Page(items=list(found.items), next=found.next)
 
 
@@ -63,8 +64,8 @@ async def list_reports(
 )
 async def replay_reports(request: AnyRequest, data: JSONBody[ReportsRequest]) -> ReportsChanged:
     """By `ids`, of a `route` or `sink`, or `all_dead`: exactly one of them. What is not dead is left alone."""
-    keeper = _keeper(request)
-    return await _change(keeper, data, keeper.replay, states=(ReportState.DEAD,))
+    keeper = keeper_of(request)
+    return await change_reports(keeper, data, keeper.replay, states=(ReportState.DEAD,))
 
 
 @post(
@@ -78,15 +79,15 @@ async def drop_reports(request: AnyRequest, data: JSONBody[ReportsRequest]) -> R
     """By `ids`, of a `route` or `sink` (those that wait too), or `all_dead`: exactly one of them. What is just being
     sent may still arrive.
     """
-    keeper = _keeper(request)
+    keeper = keeper_of(request)
     states = (ReportState.DEAD,) if data.all_dead else _NOT_ENDED
-    return await _change(keeper, data, keeper.drop, states=states)
+    return await change_reports(keeper, data, keeper.drop, states=states)
 
 
 @get("/routes", operation_id="list_routes", summary="Routes, and how they are doing", responses=documented(404))
 async def list_routes(request: AnyRequest) -> Page[RouteView]:
     """In the order of the settings; then what else has reports."""
-    return Page(items=list(await _keeper(request).routes()))
+    return Page(items=list(await keeper_of(request).routes()))
 
 
 @post(
@@ -104,13 +105,13 @@ async def test_route(
     """It goes to the route's receiver now, and says that it is a test. The body is `{}`. A refusal is an answer:
     `is_taken` is false.
     """
-    found = await _keeper(request).test_route(name)
+    found = await keeper_of(request).test_route(name)
     if found is None:
         raise not_found(f"no route is named {name[:80]!r}", "Routes are listed by /api/v1/routes")
     return found
 
 
-async def _change(
+async def change_reports(
     keeper: ReportKeeper,
     data: ReportsRequest,
     change: Callable[[Sequence[ReportId]], Awaitable[int]],
@@ -121,7 +122,7 @@ async def _change(
     said = [bool(data.ids), data.route is not None, data.sink is not None, data.all_dead]
     if sum(said) != 1:
         raise invalid("ids", "", "say exactly one of `ids`, `route`, `sink` and `all_dead`: which reports are meant")
-    ids = [ReportId(number) for number in data.ids] or await _meant(keeper, _sink(data.route, data.sink), states)
+    ids = [ReportId(number) for number in data.ids] or await _meant(keeper, sink_of(data.route, data.sink), states)
     changed = 0
     for start in range(0, len(ids), MAX_LIMIT):
         changed += await change(ids[start : start + MAX_LIMIT])
@@ -141,7 +142,7 @@ async def _meant(keeper: ReportKeeper, sink: str | None, states: Sequence[Report
     return found
 
 
-def _sink(route: str | None, sink: str | None) -> str | None:
+def sink_of(route: str | None, sink: str | None) -> str | None:
     return f"route.{route}" if route is not None else sink
 
 

@@ -19,6 +19,7 @@ from fluxtrail.web.pages.images import show_image, show_images
 from fluxtrail.web.pages.overview import show_overview
 from fluxtrail.web.pages.problems import HANDLERS, page_or
 from fluxtrail.web.pages.rendering import THEMES, AnyRequest, query_of, theme_cookie, with_query
+from fluxtrail.web.pages.reports import drop_from_page, replay_from_page, show_reports, test_from_page
 from fluxtrail.web.pages.search import show_search
 from fluxtrail.web.pages.target import show_target
 from fluxtrail.web.pages.targets import show_targets
@@ -68,6 +69,7 @@ HANDLED: tuple[HTTPRouteHandler, ...] = (
     show_commits,
     show_search,
     *(show_commit, show_clusters, show_targets, show_target, show_images, show_image, show_workloads),
+    *(show_reports, replay_from_page, drop_from_page, test_from_page),
 )
 
 
