@@ -59,14 +59,22 @@ def test_every_command_and_option_is_documented() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     shown = CliRunner().invoke(cli, ["--help"]).output
     commands = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], flags=re.MULTILINE)
-    assert len(commands) == 12
+    assert len(commands) == 13
     for command in commands:
         assert f"fluxtrail {command}" in text
     lists = (
         *(["get", name] for name in ("commits", "deliveries", "targets", "reports", "routes")),
         ["records", "list"],
     )
-    changes = (["records", "sync"], ["reports", "replay"], ["reports", "drop"], ["reports", "test"])
+    changes = (
+        ["ci", "build"],
+        ["ci", "export"],
+        ["ci", "record"],
+        ["records", "sync"],
+        ["reports", "replay"],
+        ["reports", "drop"],
+        ["reports", "test"],
+    )
     for arguments in (["trace"], ["wait"], *lists, *changes, ["version"]):
         help_text = CliRunner().invoke(cli, [*arguments, "--help"]).output
         for option in set(re.findall(r"(--[a-z-]+)", help_text)) - {"--help", "--output", "--quiet"}:

@@ -118,7 +118,7 @@ class Client:
 
     def _answer(self, path: str, shape: type[T], sent: bytes | None = None) -> T:
         status, body = self._ask(f"{self._prefix}{API}{path}", sent)
-        if status != 200:
+        if status not in (200, 201):
             raise self._failure(status, body)
         try:
             return msgspec.json.decode(body, type=shape)

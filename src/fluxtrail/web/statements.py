@@ -25,6 +25,7 @@ SHORT_SHA = 7
 RUNS_IN_ONE = 50
 
 _KNOWN_SYSTEMS = (CiSystem.GITHUB_ACTIONS, CiSystem.GITLAB_CI, CiSystem.AZURE_PIPELINES)
+_CASE_BLIND = ("github.com", "dev.azure.com")
 _ID = re.compile(r"[^\x00-\x20\x7f]+")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
 _PATH = re.compile(r"[^\s/\\\x00-\x1f\x7f]+(?:/[^\s/\\\x00-\x1f\x7f]+)*")
@@ -201,7 +202,8 @@ def _place(said: CiStatement, repository: str) -> tuple[str, str]:
         raise _refuse("system", said.system, f"use one of {known}")
     remedy = f"a run of {said.system} has one; leave `system` out where you do not know it"
     host = _matching(said.host.lower(), _HOST, "host", remedy)
-    return host, _matching(said.project, _PATH, "project", remedy)
+    project = _matching(said.project, _PATH, "project", remedy)
+    return host, project.lower() if host in _CASE_BLIND else project
 
 
 def _check_role(said: CiStatement) -> None:
