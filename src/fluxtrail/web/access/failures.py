@@ -25,6 +25,11 @@ class Failures:
         """Since when, how many."""
         self._trusted: OrderedDict[tuple[str, str], float] = OrderedDict()
 
+    @property
+    def size(self) -> int:
+        """How much is remembered."""
+        return len(self._counts) + len(self._trusted)
+
     def wait_seconds(self, address: str) -> float | None:
         """Return how long a client has to wait before it may try again; None where it need not."""
         since, count = self._counts.get(network(address), (0.0, 0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import time
@@ -21,6 +22,8 @@ from fluxtrail.web.access.tokens import Token, Tokens
 
 SESSION_SECONDS = 12 * 3600
 MOST_ENDED = 10_000
+_MOST_KEYS = 1000
+"""Those of rotated tokens are forgotten at last."""
 _ROUNDS = 100_000
 """Who gets hold of a cookie should not find a token in it that somebody made up: each guess costs that much."""
 _COOKIE = re.compile(r"1\.([a-z0-9][a-z0-9-]{0,62})\.([0-9]{1,12})\.([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})", re.ASCII)
@@ -70,11 +73,13 @@ class Sessions:
     def end(self, session: Session) -> None:
         """Let the cookie count no more, wherever a copy of it is."""
         self._ended[session.id] = session.ends_at
-        now = self._wall()
-        for id_ in [id_ for id_, ends_at in self._ended.items() if ends_at < now]:
-            del self._ended[id_]
-        while len(self._ended) > MOST_ENDED:
+        while len(self._ended) > MOST_ENDED or next(iter(self._ended.values()), math.inf) < self._wall():
             self._ended.popitem(last=False)
+
+    @property
+    def ended(self) -> int:
+        """How many are remembered."""
+        return len(self._ended)
 
     def _key(self, secret: str) -> bytes:
         """Making it takes some 30 ms, once for each token."""
@@ -85,10 +90,6 @@ class Sessions:
             while len(self._keys) > _MOST_KEYS:
                 self._keys.popitem(last=False)
         return key
-
-
-_MOST_KEYS = 1000
-"""Rotated ones are forgotten at last."""
 
 
 def _sign(key: bytes, purpose: str, text: str) -> str:
