@@ -9,6 +9,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from fluxtrail.model.deployment import DeploymentStatus, Told
 from fluxtrail.model.views import RecordView
+from fluxtrail.web.access.audit import name_action
 from fluxtrail.web.api import DEFAULT_LIMIT, AnyRequest, Cursor, Limit, Text, context_of
 from fluxtrail.web.ports import RecordKeeper
 from fluxtrail.web.problems import ProblemError, documented, not_found
@@ -72,6 +73,7 @@ async def sync_records(request: AnyRequest, data: JSONBody[SyncRequest]) -> Sync
     """Everything that should be recorded is told anew, in bulk where that is on. It returns at once; what is still
     `pending` is counted by /api/v1/records/counts. A dry run only says what would be told.
     """
+    name_action(request, "plan_sync" if data.dry_run else "sync_records", subject=data.cluster or "all clusters")
     plan = await _keeper(request).sync(cluster=data.cluster, dry_run=data.dry_run)
     if plan is None:
         raise not_found(

@@ -9,6 +9,7 @@ from litestar import get, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from fluxtrail.model.report import ReportId, ReportState, ReportView
+from fluxtrail.web.access.audit import name_action
 from fluxtrail.web.api import DEFAULT_LIMIT, MAX_LIMIT, AnyRequest, Cursor, Limit, context_of
 from fluxtrail.web.ports import ReportKeeper
 from fluxtrail.web.problems import ProblemError, documented, invalid, not_found
@@ -65,6 +66,7 @@ async def list_reports(
 async def replay_reports(request: AnyRequest, data: JSONBody[ReportsRequest]) -> ReportsChanged:
     """By `ids`, of a `route` or `sink`, or `all_dead`: exactly one of them. What is not dead is left alone."""
     keeper = keeper_of(request)
+    name_action(request, "replay_reports", subject=subject_of(data))
     return await change_reports(keeper, data, keeper.replay, states=(ReportState.DEAD,))
 
 
@@ -80,6 +82,7 @@ async def drop_reports(request: AnyRequest, data: JSONBody[ReportsRequest]) -> R
     sent may still arrive.
     """
     keeper = keeper_of(request)
+    name_action(request, "drop_reports", subject=subject_of(data))
     states = (ReportState.DEAD,) if data.all_dead else _NOT_ENDED
     return await change_reports(keeper, data, keeper.drop, states=states)
 
@@ -105,10 +108,18 @@ async def test_route(
     """It goes to the route's receiver now, and says that it is a test. The body is `{}`. A refusal is an answer:
     `is_taken` is false.
     """
+    name_action(request, "test_route", subject=name)
     found = await keeper_of(request).test_route(name)
     if found is None:
         raise not_found(f"no route is named {name[:80]!r}", "Routes are listed by /api/v1/routes")
     return found
+
+
+def subject_of(asked: ReportsRequest) -> str:
+    """Return what an audit line says of the reports that are meant."""
+    if asked.ids:
+        return f"ids {', '.join(map(str, asked.ids[:20]))}"
+    return f"route {asked.route}" if asked.route else f"sink {asked.sink}" if asked.sink else "all dead letters"
 
 
 async def change_reports(

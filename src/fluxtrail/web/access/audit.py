@@ -14,7 +14,7 @@ from fluxtrail.web.access.principals import Principal, principal_in
 _NAMED = "fluxtrail.action"
 _SUBJECT_LIMIT_BYTES = 200
 
-log = structlog.get_logger("audit")
+_log = structlog.get_logger(__name__)
 
 
 def name_action(request: Request[Any, Any, Any], action: str, *, subject: str = "") -> None:
@@ -30,8 +30,8 @@ def name_action(request: Request[Any, Any, Any], action: str, *, subject: str = 
 def write_audit(scope: Scope | Any, status: int, *, who: Principal | None = None) -> None:
     who = who or principal_in(scope)
     action, subject = scope.get(_NAMED) or (f"{scope['method']} {scope['path']}", "")
-    log.info(
-        "action",
+    _log.info(
+        "audit",
         who=who.name,
         role=who.role.value,
         means=who.means.value,

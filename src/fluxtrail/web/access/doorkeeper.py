@@ -24,7 +24,7 @@ from fluxtrail.web.shapes import Problem
 DOORKEEPER = "fluxtrail.doorkeeper"
 """Where in the scope, for the pages that sign in and out."""
 _SESSION = "fluxtrail.session"
-_log = structlog.get_logger("audit")
+_log = structlog.get_logger(__name__)
 
 NO_TOKEN = Problem(
     code="unauthorized",

@@ -24,7 +24,7 @@ from fluxtrail.web.pages.formats import plural
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, query_of, with_query
 from fluxtrail.web.ports import ReportKeeper
 from fluxtrail.web.problems import ProblemError, invalid, not_found
-from fluxtrail.web.reports import RouteName, SinkName, change_reports, keeper_of, sink_of
+from fluxtrail.web.reports import RouteName, SinkName, change_reports, keeper_of, sink_of, subject_of
 from fluxtrail.web.shapes import Problem, ReportsRequest, RouteTest, RouteView
 
 SHOWN = 50
@@ -207,12 +207,6 @@ def read_ids(texts: Sequence[str]) -> list[int]:
         if not (text.isascii() and text.isdigit() and 0 < len(text) <= 19 and 0 < int(text) <= MAX_ID):
             raise invalid("id", text, "the id of a report")
     return [int(text) for text in texts]
-
-
-def subject_of(asked: ReportsRequest) -> str:
-    if asked.ids:
-        return f"ids {', '.join(map(str, asked.ids[:20]))}"
-    return f"route {asked.route}" if asked.route else f"sink {asked.sink}" if asked.sink else "all dead letters"
 
 
 def _check(request: AnyRequest) -> None:
