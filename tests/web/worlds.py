@@ -318,6 +318,8 @@ class World:
     """The clusters that were to be told again."""
     refuses_sync: bool = False
     reports: list[ReportView] = field(default_factory=lambda: list(REPORTS))
+    cluster_ages: dict[str, float] = field(default_factory=dict)
+    """How many seconds ago each cluster was last heard of; 5 where it is not said."""
     tested: list[str] = field(default_factory=list)
     test_seconds: float = 0.25
     refuses_test: bool = False
@@ -566,9 +568,12 @@ class World:
     async def list_clusters(self) -> list[ClusterView]:
         self._check()
         return [
-            ClusterView(uid=f"uid-{name}", name=name, targets=n, pending=p, failed=f, current_at=at(1795))
+            ClusterView(
+                uid=f"uid-{name}", name=name, targets=n, pending=p, failed=f,
+                current_at=NOW - timedelta(seconds=self.cluster_ages.get(name, 5.0)),
+            )
             for name, n, p, f in (("prod-eu", 2, 0, 1), ("prod-us", 1, 1, 0), ("staging", 1, 1, 0))
-        ]
+        ]  # fmt: skip
 
     async def transitions(self, *, after_id: int, limit: int) -> list[Transition]:
         self._check()

@@ -61,10 +61,10 @@ def next_steps(view: DeliveryView) -> list[Step]:
     """Return what to run next, on the delivery's cluster; nothing where all has come to its end."""
     kind, namespace, name = target_parts(view.target)
     place = f"{shlex.quote(name)} -n {shlex.quote(namespace)}"
-    flux = kind.lower()
+    flux = shlex.quote(kind.lower())
     found: list[Step] = []
     if view.verdict == Verdict.PENDING:
-        found = _for_pending(view.reason, flux, place)
+        found = _for_pending(view.reason, flux, place, shlex.quote(namespace))
     elif view.verdict == Verdict.FAILED:
         events = f"flux events --for {shlex.quote(f'{kind}/{name}')} -n {shlex.quote(namespace)}"
         found = [
@@ -79,11 +79,10 @@ def next_steps(view: DeliveryView) -> list[Step]:
     return [*found, Step(what="Follow it in a terminal", command=f"{follow} --watch")]
 
 
-def _for_pending(reason: str, flux: str, place: str) -> list[Step]:
+def _for_pending(reason: str, flux: str, place: str, namespace: str) -> list[Step]:
     if reason == PendingReason.SUSPENDED:
         return [Step(what="Let it go on", command=f"flux resume {flux} {place}")]
     if reason in (PendingReason.SOURCE_SUSPENDED, PendingReason.SOURCE_FAILING):
-        namespace = place.rpartition(" -n ")[2]
         return [Step(what="How its sources are", command=f"flux get sources all -n {namespace}")]
     if reason == PendingReason.AWAITING_FETCH:
         return [Step(what="Fetch and apply now", command=f"flux reconcile {flux} {place} --with-source")]

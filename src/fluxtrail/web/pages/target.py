@@ -120,9 +120,10 @@ def steps_for(view: TargetView) -> list[Step]:
     if view.deleted_at is not None:
         return []
     kind, namespace, name = target_parts(view.target)
+    flux = shlex.quote(kind.lower())
     place = f"{shlex.quote(name)} -n {shlex.quote(namespace)}"
-    go_on = Step(what="Let it go on", command=f"flux resume {kind.lower()} {place}")
-    again = Step(what="Reconcile it now", command=f"flux reconcile {kind.lower()} {place} --with-source")
+    go_on = Step(what="Let it go on", command=f"flux resume {flux} {place}")
+    again = Step(what="Reconcile it now", command=f"flux reconcile {flux} {place} --with-source")
     events = f"flux events --for {shlex.quote(f'{kind}/{name}')} -n {shlex.quote(namespace)}"
     return [go_on if view.is_suspended else again, Step(what="What Flux says", command=events)]
 

@@ -77,8 +77,8 @@ class Deliveries(msgspec.Struct, frozen=True, kw_only=True):
     """Of everything that is chosen."""
     clusters: int
     next: str | None
-    is_open_ended: bool
-    """Something is still on its way."""
+    shown: int
+    """Deliveries that are drawn."""
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +132,7 @@ def arrange(views: Sequence[DeliveryView], chosen: Chosen, *, now: datetime) -> 
         counts=count_verdicts(views if chosen.verdict is None else concerned),
         clusters=len(by_cluster),
         next=None if is_over else str(end),
-        is_open_ended=any(view.verdict == Verdict.PENDING for view in concerned),
+        shown=len(drawn),
     )
 
 
@@ -192,7 +192,9 @@ def make_row(view: DeliveryView, axis: Axis | None) -> Row:
 
 def list_evidence(view: DeliveryView) -> list[Evidence]:
     moments = stages_of(view)
-    took = {interval.stage: interval_words(interval).partition(" ")[2] for interval in stage_intervals(moments)}
+    took = {
+        interval.stage: interval_words(interval, moments).partition(" ")[2] for interval in stage_intervals(moments)
+    }
     return [Evidence(stage=stage.value, moment=moment, took=took.get(stage, "")) for stage, moment in moments.items()]
 
 

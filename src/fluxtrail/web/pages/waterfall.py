@@ -141,7 +141,7 @@ def draw_lane(view: DeliveryView, axis: Axis) -> Lane:
         open_x=axis.x(last) if tone else None,
         open_tone=tone,
         failed_x=failed_x,
-        label=_label(view, intervals),
+        label=_label(view, intervals, moments),
     )
 
 
@@ -163,14 +163,20 @@ def _segment(interval: Interval, moments: Mapping[Stage, Moment], axis: Axis) ->
     half = ""
     if {Stage.HEALTHY, Stage.RUNNING} <= set(moments):
         half = {Stage.HEALTHY: "upper", Stage.RUNNING: "lower"}.get(interval.stage, "")
-    return Segment(stage=interval.stage.value, x=x, width=round(width, 2), half=half, title=interval_words(interval))
+    return Segment(
+        stage=interval.stage.value, x=x, width=round(width, 2), half=half, title=interval_words(interval, moments)
+    )
 
 
-def interval_words(interval: Interval) -> str:
-    """`applied 57s after fetched`."""
+def interval_words(interval: Interval, moments: Mapping[Stage, Moment]) -> str:
+    """`applied 57s after fetched`.
+
+    An estimate stands at its latest instant: what ends with one took at most so long, what begins with one at least.
+    """
     if interval.is_inverted:
         return f"{interval.stage.value} is dated {duration(-interval.seconds)} before {interval.since.value}"
-    about = "at most " if interval.is_estimated else ""
+    is_begin, is_end = (moments[stage].precision is Precision.ESTIMATED for stage in (interval.since, interval.stage))
+    about = "about " if is_begin and is_end else "at least " if is_begin else "at most " if is_end else ""
     return f"{interval.stage.value} {about}{duration(interval.seconds)} after {interval.since.value}"
 
 
@@ -184,8 +190,8 @@ def _mark(stage: Stage, moment: Moment, axis: Axis) -> Mark:
     return Mark(stage=stage.value, x=x, from_x=from_x, title=f"{stage.value}, {moment.precision.value}")
 
 
-def _label(view: DeliveryView, intervals: Sequence[Interval]) -> str:
-    said = [interval_words(interval) for interval in intervals]
+def _label(view: DeliveryView, intervals: Sequence[Interval], moments: Mapping[Stage, Moment]) -> str:
+    said = [interval_words(interval, moments) for interval in intervals]
     if view.verdict != Verdict.DEPLOYED:
         said.append(view.verdict.replace("_", " "))
     return "; ".join(said) or "no moment is known"
