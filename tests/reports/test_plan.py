@@ -118,3 +118,8 @@ def test_a_body_of_another_kind_is_refused() -> None:
     with pytest.raises(WireError, match="drop it"):
         read_content(b'{"about": "weather"}')
     assert read_content(b'{"about":"seen","commit":1,"at":"2026-03-01T12:00:00Z","later":true}').about is Subject.SEEN
+
+
+def test_how_builds_stand_is_in_the_history_and_in_no_report() -> None:
+    line = transition(TransitionKind.BUILT, target_id=None, sync_id=None, before="running", after="failed")
+    assert planned(line) == []

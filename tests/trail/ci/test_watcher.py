@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from tests.trail.ci.worlds import SHOP, CiWorld, ScriptedCi
 
 from fluxtrail.model.ci import Approval, CiRole, CiRun, CiStage, CiState, PullRequest
 from fluxtrail.model.errors import AuthError, RateLimitedError
-from fluxtrail.model.moment import Evidence
+from fluxtrail.model.moment import Evidence, Moment, Precision
 from fluxtrail.model.records import AliasKind, CommitRecord, ExportRecord
 from fluxtrail.trail.ci.asking import PAGE
+from fluxtrail.trail.ci.durations import Durations
 from fluxtrail.trail.ci.roles import CiRule
 
 STAGES = (CiStage(name="Build", state=CiState.SUCCEEDED, started_at=at(40), finished_at=at(85)),)
@@ -341,3 +344,92 @@ async def _applied(world: CiWorld, *, seconds: float) -> CommitRecord:
         sync = await making.sync(target, 1, applied=moment(seconds))
         await making.delivery(commit, target, applied_sync=sync.id)
     return commit
+
+
+PAGES = [
+    [],
+    [going()],
+    [going(), going(number=2, run_id="8", queued_at=at(40))],
+    [push(state=CiState.FAILED), going(number=2, run_id="8", queued_at=at(40))],
+    [going(attempt=2, updated_at=at(100)), push(2, "8", queued_at=at(40))],
+    [push(attempt=2, updated_at=at(150), finished_at=at(150)), push(2, "8", queued_at=at(40))],
+]
+
+
+@pytest.mark.parametrize("restarts", list(product([False, True], repeat=3)))
+@pytest.mark.parametrize("left_out", range(len(PAGES) - 1))
+async def test_the_end_is_the_same_whatever_was_seen_on_the_way(
+    world: CiWorld, restarts: tuple[bool, ...], left_out: int
+) -> None:
+    """Looks that were missed and restarts between looks change no state, no moment and no figure."""
+    await _applied(world, seconds=160)
+    await world.commits(range(2, 3))
+    world.shop.stages = {"7": STAGES, "8": STAGES}
+    pages = [page for index, page in enumerate(PAGES) if index != left_out]
+    for index, page in enumerate(pages):
+        world.shop.runs = page
+        if restarts[index % len(restarts)]:
+            world.start()
+        await world.look(after=31)
+    await world.look(after=4000)
+    first, second = await world.known([1, 2])
+    assert [(item.build_state, item.built and item.built.at) for item in (first, second)] == [
+        (CiState.SUCCEEDED, at(150)),
+        (CiState.SUCCEEDED, at(90)),
+    ]
+    buckets, total = world.watcher.durations.cumulative(SHOP)
+    assert (buckets[-1][1], total) == (2, 149.0 + 88.0)
+    lines = await world.built_lines()
+    assert all(before != after for before, after in lines)
+
+
+async def test_a_note_of_another_version_begins_anew(world: CiWorld) -> None:
+    await _applied(world, seconds=120)
+    async with world.ledger.unit() as unit:
+        await unit.put_note(Durations.NOTE, '{"histograms": {"x": {"counts": [1]}}}')
+    world.shop.runs = [push()]
+    await world.look()
+    assert set(world.watcher.durations.histograms) == {SHOP}
+
+
+async def test_a_commit_merged_nobody_knows_when_is_in_no_figure(world: CiWorld) -> None:
+    (commit,) = await world.commits(range(1, 2))
+    guess = Moment(at=at(1), evidence=Evidence.COMMITTER_DATE, precision=Precision.ESTIMATED, not_before=at(0))
+    async with world.ledger.unit() as unit:
+        await unit.put_commits([replace(commit, merged=guess)])
+    world.shop.runs = [push()]
+    await world.look(after=5000)
+    assert (await world.commit()).built is not None
+    assert world.watcher.durations.histograms == {}
+
+
+async def test_what_cannot_be_foreseen_stops_no_other(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    await world.commits(range(1, 2), name="cart")
+    other = world.ci["github.com/acme/cart"] = ScriptedCi()
+
+    async def break_down(repository: str, *, since: object, limit: int = 100) -> list[CiRun]:
+        raise KeyError(repository)
+
+    world.shop.recent_runs = break_down  # type: ignore[method-assign]
+    await world.look()
+    assert other.take_asked() == ["recent acme/cart"]
+    assert await world.look() == []
+
+
+async def test_a_hint_that_comes_while_it_looks_is_not_lost(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    shop = world.registry.find_repository(SHOP)
+    assert shop is not None
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(world.watcher.run())
+        await world.shop.was_asked.wait()
+        world.shop.was_asked.clear()
+        world.shop.runs = [push()]
+        world.watcher.poke(shop.id)
+        await world.shop.was_asked.wait()
+        world.shop.was_asked.clear()
+        world.watcher.poke(shop.id)
+        await world.shop.was_asked.wait()
+        task.cancel()
+    assert (await world.commit()).build_state is CiState.SUCCEEDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -45,6 +46,7 @@ class ScriptedCi:
         self.fails: FluxtrailError | None = None
         self.page_size = 100
         self.asked: list[str] = []
+        self.was_asked = asyncio.Event()
 
     async def recent_runs(self, repository: str, *, since: datetime, limit: int = 100) -> Sequence[CiRun]:
         self._ask(f"recent {repository}")
@@ -67,6 +69,7 @@ class ScriptedCi:
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
+        self.was_asked.set()
         if self.fails is not None:
             raise self.fails
 

@@ -31,20 +31,21 @@ class Durations(msgspec.Struct):
 
     histograms: dict[str, _Histogram] = {}
     """By canonical repository."""
-    counted: dict[int, datetime] = {}
-    """When the commits were merged that are counted, by id."""
+    counted: dict[int, int] = {}
+    """When the commits were merged that are counted, by id; POSIX seconds, since there may be thousands."""
 
     def count(self, repository: str, commit: CommitRecord, built: Moment, *, is_delivered: bool, now: datetime) -> bool:
         """Count a commit, if it is time and it is not counted; returns whether it was."""
         merged = commit.merged
         if merged is None or commit.id in self.counted or not (is_delivered or now - built.at >= FIRM_AFTER):
             return False
-        if merged.at < now - REMEMBERED or Precision.ESTIMATED in (merged.precision, built.precision):
+        forgotten = now - REMEMBERED
+        if merged.at < forgotten or Precision.ESTIMATED in (merged.precision, built.precision):
             return False
         if built.at - merged.at < -INVERSION_TOLERANCE:
             return False  # built before it was merged: in its pull request
-        self.counted = {id_: at for id_, at in self.counted.items() if at >= now - REMEMBERED}
-        self.counted[commit.id] = merged.at
+        self.counted = {id_: at for id_, at in self.counted.items() if at >= forgotten.timestamp()}
+        self.counted[commit.id] = int(merged.at.timestamp())
         histogram = self.histograms.setdefault(repository, _Histogram())
         lasted = max(built.at - merged.at, timedelta(0))
         place = sum(lasted.total_seconds() > bound for bound in BUCKETS_SECONDS)

@@ -33,6 +33,7 @@ BUSY_FOR = timedelta(hours=1)
 BACK_OFF_LIMIT = timedelta(minutes=30)
 BUDGET_REST_SECONDS = 60.0
 TICK_SECONDS = 1.0
+NEVER = float("inf")
 
 
 class _State:
@@ -45,6 +46,10 @@ class _State:
         self.is_asked = False
         self.heads: Mapping[str, str | None] = {}
         self.memory = Memory()
+
+    def rest(self, until: float) -> None:
+        """Wait for the next look; not where something happened while this one went on."""
+        self.due = min(self.due, until)
 
 
 class CiWatcher:
@@ -144,13 +149,14 @@ class CiWatcher:
 
     async def _look_at(self, repository: RepositoryRecord, state: _State) -> None:
         since = self._clock.now() - self._horizon
+        state.due = NEVER
         try:
             async with self._ledger.unit() as unit:
                 known = await read_known(unit, repository, since=since)
             state.memory.trim(known)
             await self._ask(repository, state, known)
         except OutOfBudgetError:
-            state.due = self._clock.monotonic() + BUDGET_REST_SECONDS
+            state.rest(self._clock.monotonic() + BUDGET_REST_SECONDS)
             return
         except FluxtrailError as exc:
             self._note_failure(repository, state, exc)
@@ -161,7 +167,7 @@ class CiWatcher:
             return
         state.failures, state.problem = 0, ""
         pace = 1 if self._is_busy(known) else QUIET_FACTOR
-        state.due = self._clock.monotonic() + self._every * pace
+        state.rest(self._clock.monotonic() + self._every * pace)
 
     async def _ask(self, repository: RepositoryRecord, state: _State, known: Known) -> None:
         """Ask where somebody can be asked, and keep what was found however that ended."""
