@@ -140,6 +140,7 @@ class Service:
             grouping=grouping_of(settings.environments),
             trend=lambda: self.ledger.figures.trend,
             ci=StatedRuns(self.ledger, self._clock),
+            has_spektate=settings.spektate.enabled,
         )
         metrics = Metrics(
             figures=lambda: self.ledger.figures,

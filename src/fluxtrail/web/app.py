@@ -43,6 +43,7 @@ from fluxtrail.web.records import RECORD_HANDLERS
 from fluxtrail.web.reports import REPORT_HANDLERS
 from fluxtrail.web.running import RUNNING_HANDLERS
 from fluxtrail.web.search import SEARCH_HANDLERS
+from fluxtrail.web.spektate.app import create_spektate
 from fluxtrail.web.tables import PARAMETER, ListResponse, check_format, describe_lists, is_list
 from fluxtrail.web.writes import check_write
 
@@ -75,6 +76,7 @@ def create_app(
     grouping: Grouping = NO_GROUPING,
     trend: Callable[[], Trend] = Trend,
     ci: CiKeeper | None = None,
+    has_spektate: bool = True,
 ) -> AsgiApp:
     """Return the guarded API.
 
@@ -90,6 +92,7 @@ def create_app(
         grouping: the environments that are set up.
         trend: lead times by hour, as the figures have them now.
         ci: CI runs; None where none are kept.
+        has_spektate: answer Spektate's clients too.
     """
     feed = feed or Feed(answers)
     doorkeeper = doorkeeper or Doorkeeper([Token(name="token", secret=token)] if token is not None else [])
@@ -107,14 +110,15 @@ def create_app(
         trend=trend,
         ci=ci,
     )
-    app = cast("AsgiApp", create_unguarded(context))
+    app = cast("AsgiApp", create_unguarded(context, has_spektate=has_spektate))
     return Guard(app, now=now, doorkeeper=doorkeeper, allowed_hosts=allowed_hosts)
 
 
-def create_unguarded(context: Context) -> Litestar:
+def create_unguarded(context: Context, *, has_spektate: bool = True) -> Litestar:
     """Return the API without the guard around it, for tests that ask it without a connection."""
     state = State({"context": context}, deep_copy=False)
-    return _litestar([*_HANDLERS, get_openapi], state=state, openapi=None, others=[create_pages(), create_login()])
+    others = [create_pages(), create_login(), *([create_spektate()] if has_spektate else [])]
+    return _litestar([*_HANDLERS, get_openapi], state=state, openapi=None, others=others)
 
 
 @cache

@@ -51,6 +51,7 @@ from fluxtrail.runtime.settings.sections import (
     RepositorySetting,
     TelemetrySetting,
 )
+from fluxtrail.runtime.settings.spektate import SpektateSetting
 from fluxtrail.runtime.settings.tracker import TRACKER_NAMES, read_tracker
 from fluxtrail.runtime.settings.values import Names
 
@@ -103,6 +104,7 @@ class Settings(BaseSettings):
     images: ImagesSetting = ImagesSetting()
     resources: ResourcesSetting = ResourcesSetting()
     ci: CiSetting = CiSetting()
+    spektate: SpektateSetting = SpektateSetting()
     environments: tuple[EnvironmentSetting, ...] = ()
     """How clusters and targets are grouped where commits are spoken of; without any each cluster is one."""
     routes: tuple[RouteSetting, ...] = ()

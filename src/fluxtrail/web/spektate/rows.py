@@ -1,0 +1,244 @@
+"""Spektate's rows, made from what the ledger knows of commits. Pure.
+
+A row is a source commit of one service on its way to one environment. Spektate's rows were what three pipelines wrote;
+ours are there as soon as anything happened to the commit, and go on without any of the three.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from fluxtrail.model.ci import CiRole, CiRun, CiState, PullRequest, last_builds
+from fluxtrail.model.ci_views import AppliedHead, Origin
+from fluxtrail.model.views import CellView, CommitView
+from fluxtrail.web.spektate.builds import SHORT, build_of, js_time, release_of, repo_page, spent
+from fluxtrail.web.spektate.shapes import Author, ClusterSync, Deployment, PullRequestShape, Tag
+
+COMPLETE, IN_PROGRESS, FAILED, CANCELED, INCOMPLETE = "Complete", "In Progress", "failed", "canceled", "Incomplete"
+CLUSTERS_PAGE = "/clusters"
+TAGGER = "Flux"
+_OPEN = frozenset({CiState.QUEUED, CiState.WAITING, CiState.RUNNING})
+_NOT_THERE = frozenset({"unaffected", "lost", "abandoned"})
+
+
+class Commit(NamedTuple):
+    """A commit, and the environments that it goes to."""
+
+    view: CommitView
+    origin: Origin
+    cells: Sequence[tuple[str, CellView]]
+
+    @property
+    def is_delivered_itself(self) -> bool:
+        """Whether Flux applies this very commit, and no export of it."""
+        if self.origin.exports:
+            return False
+        return any(cell.reason != "awaiting_export" and cell.verdict not in _NOT_THERE for _, cell in self.cells)
+
+
+class _Parts(NamedTuple):
+    """The runs of one row."""
+
+    builds: Sequence[CiRun]
+    """The last of each pipeline."""
+    source: CiRun | None
+    release: CiRun | None
+    stage: CiRun | None
+    """In the place of `release`, where one run of several stages does both."""
+    manifest: CiRun | None
+
+    @property
+    def all(self) -> list[CiRun]:
+        found = [*self.builds, self.release, self.stage, self.manifest]
+        return [run for run in found if run is not None]
+
+
+def rows_of(commit: Commit, *, now: datetime) -> list[Deployment]:
+    """Return a commit's rows: one for each service and environment; none where nothing happened to it yet."""
+    origin = commit.origin
+    if not origin.runs and not origin.exports and not commit.is_delivered_itself:
+        return []
+    services = _stated(run.service for run in origin.runs)
+    if not services:
+        is_manual = not origin.runs and not origin.exports
+        services = [""] if is_manual else [origin.repository.rpartition("/")[2]]
+    return [
+        _row(commit, service, environment, now=now)
+        for service in services
+        for environment in _environments(commit, service)
+    ]
+
+
+def _environments(commit: Commit, service: str) -> list[str]:
+    stated = _stated(run.environment for run in commit.origin.runs if run.service in ("", service))
+    reached = [name for name, cell in commit.cells if cell.verdict not in _NOT_THERE]
+    return stated or reached or [""]
+
+
+def _stated(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def _row(commit: Commit, service: str, environment: str, *, now: datetime) -> Deployment:
+    view, origin = commit.view, commit.origin
+    runs = [run for run in origin.runs if run.service in ("", service) and run.environment in ("", environment)]
+    parts = _parts(runs, origin)
+    hld, manifest = _carriers(commit, parts)
+    end = _end(commit, parts)
+    pull = origin.pull_request
+    number = next((run.pull_request for run in (parts.release, parts.stage) if run and run.pull_request), None)
+    number = number or view.pull_request
+    return Deployment(
+        deployment_id=_id(origin.repository, view.sha, service, environment),
+        src_to_docker_build=build_of(parts.source) if parts.source else None,
+        docker_to_hld_release=release_of(parts.release) if parts.release else None,
+        docker_to_hld_release_stage=build_of(parts.stage) if parts.stage else None,
+        hld_to_manifest_build=build_of(parts.manifest) if parts.manifest else None,
+        commit_id=view.sha[:SHORT],
+        hld_commit_id=hld[1][:SHORT] or None,
+        image_tag=_image_tag(runs),
+        time_stamp=js_time(max((run.updated_at for run in runs), default=end)) or "",
+        manifest_commit_id=manifest[1][:SHORT] or None,
+        author=_author(view, runs, pull),
+        environment=environment,
+        service=service,
+        duration=_minutes(sum((spent(run, now) for run in _timed(parts)), timedelta(0))),
+        status=_status(commit, parts, manifest[1]),
+        end_time=js_time(end) or "",
+        pr=str(number) if number else None,
+        source_repo=repo_page(origin.repository) or origin.repository,
+        hld_repo=repo_page(hld[0]) or None if hld[0] else None,
+        manifest_repo=repo_page(manifest[0]) or None if manifest[0] else None,
+        pull_request=_pull_request(pull, origin.repository) if pull and pull.number == number else None,
+    )
+
+
+def _parts(runs: Sequence[CiRun], origin: Origin) -> _Parts:
+    """Tell apart what builds, what brings it to the high-level definitions, and what makes manifests of these.
+
+    Of two exports the first goes to the definitions. One alone makes manifests, unless the manifests are known to be of
+    another commit than it made.
+    """
+    builds = last_builds(runs)
+    source = max(builds, key=lambda run: (bool(run.image), run.at), default=None)
+    exports = _last_exports(runs)
+    first = exports[0] if exports else None
+    final = origin.exports[-1].sha if origin.exports else ""
+    made = first.carrier_sha if first is not None else ""
+    is_between = bool(made and final) and not final.startswith(made)
+    release = first if len(exports) > 1 or is_between else None
+    manifest = exports[-1] if exports and exports[-1] is not release else None
+    is_stage = release is not None and source is not None and release.key[:4] == source.key[:4]
+    return _Parts(builds, source, None if is_stage else release, release if is_stage else None, manifest)
+
+
+def _last_exports(runs: Sequence[CiRun]) -> list[CiRun]:
+    """Return the last run of each pipeline that exports, in the order in which they began."""
+    last: dict[tuple[str, str, str, str], CiRun] = {}
+    for run in sorted(runs, key=lambda run: (run.at, run.run_id)):
+        if run.role is CiRole.EXPORT:
+            key = (run.host, run.project, run.pipeline, run.carrier_repository or run.carrier_sha)
+            last.pop(key, None)
+            last[key] = run
+    return list(last.values())
+
+
+def _carriers(commit: Commit, parts: _Parts) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return (repository, sha) of the high-level definitions and of the manifests; empty where there are none."""
+    exports, nothing = commit.origin.exports, ("", "")
+    between = parts.release or parts.stage
+    hld = (between.carrier_repository, between.carrier_sha) if between is not None else nothing
+    if exports:
+        return hld, (exports[-1].repository, exports[-1].sha)
+    if parts.manifest is not None and parts.manifest.carrier_sha:
+        return hld, (parts.manifest.carrier_repository, parts.manifest.carrier_sha)
+    if commit.is_delivered_itself:
+        return nothing, (commit.origin.repository, commit.view.sha)
+    return hld, nothing
+
+
+def _status(commit: Commit, parts: _Parts, manifest_sha: str) -> str:
+    """Return how a row stands: complete where its manifests are there, and never because of a green build alone."""
+    states = {run.state for run in parts.all}
+    if commit.origin.exports or (parts.manifest is not None and parts.manifest.state is CiState.SUCCEEDED):
+        return COMPLETE
+    if states & _OPEN:
+        return IN_PROGRESS
+    if CiState.FAILED in states:
+        return FAILED
+    if CiState.CANCELLED in states:
+        return CANCELED
+    is_there = bool(manifest_sha) and commit.is_delivered_itself
+    return COMPLETE if is_there and states <= {CiState.SUCCEEDED, CiState.SKIPPED} else INCOMPLETE
+
+
+def _timed(parts: _Parts) -> list[CiRun]:
+    """The runs whose time is the row's; one of several stages counts once."""
+    found = (parts.source, parts.release, parts.manifest)
+    return [run for run in found if run is not None]
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span.total_seconds() / 60:.2f}"
+
+
+def _end(commit: Commit, parts: _Parts) -> datetime:
+    """Return when something last happened: to the manifests, the release, the build, else to the commit itself."""
+    run = parts.manifest or parts.release or parts.stage or parts.source
+    if run is not None:
+        return run.updated_at
+    exported = [export.committed_at for export in commit.origin.exports if export.committed_at]
+    merged = commit.view.merged.at if commit.view.merged else commit.view.committed_at
+    return max(exported, default=None) or merged or datetime.min.replace(tzinfo=UTC)
+
+
+def _image_tag(runs: Sequence[CiRun]) -> str:
+    images = [run.image for run in runs if run.image]
+    return images[-1].rpartition("/")[2].rpartition(":")[2] if images else ""
+
+
+def _author(view: CommitView, runs: Sequence[CiRun], pull: PullRequest | None) -> Author | None:
+    login = pull.author if pull else next((run.author for run in runs if run.author), "")
+    return _person(view.author, login, view.repository) if view.author or login else None
+
+
+def _person(name: str, login: str, repository: str) -> Author:
+    is_github = repository.startswith("github.com/") and login and login.replace("-", "").isalnum()
+    return Author(name=name or login, username=login, url=f"https://github.com/{login}" if is_github else "")
+
+
+def _pull_request(pull: PullRequest, repository: str) -> PullRequestShape:
+    return PullRequestShape(
+        id=pull.number,
+        title=pull.title,
+        source_branch=pull.source_branch,
+        target_branch=pull.target_branch,
+        description="",
+        merged_by=_person(pull.merged_by, pull.merged_by, repository) if pull.merged_by else None,
+        url=pull.url,
+    )
+
+
+def _id(*parts: str) -> str:
+    """Return what a row is known by, as long as Spektate's were; the same for as long as there is such a row."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def cluster_sync(heads: Iterable[AppliedHead]) -> ClusterSync:
+    """Return what is applied on each cluster now, as the tags that Flux v1 kept in the manifests repository."""
+    return ClusterSync(
+        releases_url=CLUSTERS_PAGE,
+        tags=[
+            Tag(
+                commit=head.sha[:SHORT],
+                date=js_time(head.at) or "",
+                tagger=TAGGER,
+                message=f"applied by {head.targets} of {head.cluster}'s targets",
+                name=head.cluster.upper(),
+            )
+            for head in heads
+        ],
+    )
