@@ -26,7 +26,7 @@ def check_write(request: Request[Any, Any, Any], *, has_token: bool) -> None:
     # The address that the connection came in by, not who connected: a proxy is always near.
     host = (request.scope.get("server") or ("", 0))[0] or ""
     if not has_token and not is_loopback(host):
-        detail = f"{host[:80]!r} is not loopback, and this server has no token; set api.token_file or api.tokens, or ask on 127.0.0.1"
+        detail = f"{host[:80]!r} is not loopback, and no token is set; set one in api.tokens, or ask on 127.0.0.1"
         raise _refused(403, "token_needed", "A token is needed to change something", detail)
     if request.headers.get("sec-fetch-site", "") in _FOREIGN:
         raise _refused(403, "foreign_page", "Not from another site", "a page of another site sent this")
