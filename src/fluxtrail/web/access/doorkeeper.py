@@ -16,7 +16,7 @@ from fluxtrail.web.access.binding import is_loopback
 from fluxtrail.web.access.cookies import SESSION, header, read_cookie
 from fluxtrail.web.access.failures import Failures
 from fluxtrail.web.access.forms import SESSION_TOKEN
-from fluxtrail.web.access.principals import LOCAL, NOBODY, Means, Principal
+from fluxtrail.web.access.principals import LOCAL, NOBODY, Means, Principal, principal_in
 from fluxtrail.web.access.sessions import Session, Sessions
 from fluxtrail.web.access.tokens import Token, Tokens
 from fluxtrail.web.shapes import Problem
@@ -69,9 +69,10 @@ class Doorkeeper:
         """Return who asks; of a session, what its forms must hold is put into the scope."""
         if not self.tokens:
             return LOCAL if is_loopback((scope.get("server") or ("",))[0] or "") else NOBODY
-        authorization = header(scope, b"authorization")
-        if authorization:
-            return self._by_token(scope, authorization)
+        secret = _bearer(scope)
+        if secret:
+            found = self.try_secret(scope, secret)
+            return found if isinstance(found, Refusal) else found.principal(Means.BEARER)
         session = self.sessions.read(read_cookie(scope, SESSION))
         if session is None:
             return Refusal(problem=NO_TOKEN)
@@ -79,13 +80,12 @@ class Doorkeeper:
         scope[_SESSION] = session
         return session.token.principal(Means.SESSION)
 
-    def _by_token(self, scope: Scope | Any, authorization: str) -> Principal | Refusal:
-        scheme, _, secret = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
-            return Refusal(problem=NO_TOKEN)
-        # Bytes of a header are read as latin-1; a token may be any text in UTF-8.
-        found = self.try_secret(scope, secret.strip().encode("latin-1").decode("utf-8", "surrogateescape"))
-        return found if isinstance(found, Refusal) else found.principal(Means.BEARER)
+    def still_knows(self, scope: Scope | Any) -> bool:
+        """Whether what let a request in counts even now: an answer may go on for days."""
+        means = principal_in(scope).means
+        if means is Means.BEARER:
+            return self.tokens.find(_bearer(scope)) is not None
+        return means is Means.NOTHING or self.sessions.read(read_cookie(scope, SESSION)) is not None
 
     def try_secret(self, scope: Scope | Any, secret: str) -> Token | Refusal:
         """Return the token that was shown. Wrong ones are counted, and soon not looked at any more."""
@@ -110,6 +110,17 @@ def doorkeeper_in(scope: Scope | Any) -> Doorkeeper | None:
 def session_in(scope: Scope | Any) -> Session | None:
     found: Session | None = scope.get(_SESSION)
     return found
+
+
+def _bearer(scope: Scope | Any) -> str:
+    """Return the token of a header, or nothing; another scheme is a proxy's affair.
+
+    Bytes of a header are read as latin-1; a token may be any text in UTF-8.
+    """
+    scheme, _, secret = header(scope, b"authorization").partition(" ")
+    if scheme.lower() != "bearer":
+        return ""
+    return secret.strip().encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _too_many(wait_seconds: float) -> Refusal:

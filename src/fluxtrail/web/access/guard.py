@@ -82,7 +82,7 @@ class Guard:
         if scope["type"] != "http":
             await _refuse_other(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, now=self._now)
+        exchange = _Exchange(scope, send, now=self._now, goes_on=lambda: self._doorkeeper.still_knows(scope))
         scope[DOORKEEPER] = self._doorkeeper
         refused: _Answer | None = self._find_problem(scope) or self._admit(scope)
         if refused is None and scope["method"] not in READING:
@@ -159,15 +159,20 @@ class Guard:
 class _Exchange:
     """One answer: what every answer has in its headers, and how it ended."""
 
-    def __init__(self, scope: Scope, send: Send, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, scope: Scope, send: Send, *, now: Callable[[], datetime], goes_on: Callable[[], bool]) -> None:
         self._scope = scope
         self._send = send
         self._now = now
+        self._goes_on = goes_on
         self._status = 0
+        self._is_cut = False
         self.shown = scope
         """Of the page that is shown, which may be another than what was asked for."""
 
     async def send(self, message: Message) -> None:
+        """Pass on what the application says; a stream ends with the session or the token that let it in."""
+        if self._is_cut:
+            return
         if message["type"] == "http.response.start":
             self._status = message["status"]
             given = list(message.get("headers", ()))
@@ -176,6 +181,9 @@ class _Exchange:
             # A page has a policy of its own: two would be the narrower of both. Its scripts may be kept.
             more = [one for one in SECURITY_HEADERS if one[0] not in names]
             message["headers"] = [*given, date, *more, *given_cookies(self.shown)]
+        elif message.get("more_body", False) and not self._goes_on():
+            self._is_cut = True
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
 
     async def answer(self, refused: Problem | Refusal) -> None:
