@@ -22,7 +22,7 @@ VALUE_LIMIT_BYTES = 120
 _MEANINGS = {
     400: "A parameter is invalid: `errors` names it, its value, and what is accepted.",
     401: "A token is needed.",
-    403: "It would change something, and may not come from there.",
+    403: "The token's role may not do it, or it would change something and may not come from there.",
     404: "Not known here.",
     409: "The query means several commits: `candidates` lists them; or what is asked for cannot be done now.",
     413: "The request's body is too large, or of unstated length.",
@@ -34,7 +34,7 @@ _MEANINGS = {
     503: "The ledger cannot be read now.",
 }
 
-_ANYWHERE = (400, 401, 413, 414, 421, 500, 503)
+_ANYWHERE = (400, 401, 403, 413, 414, 421, 429, 500, 503)
 _MISSING = re.compile(r"[Mm]issing required \w+ parameter '(\w+)'")
 
 _log = structlog.get_logger(__name__)
