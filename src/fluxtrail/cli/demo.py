@@ -138,13 +138,17 @@ async def _demo(options: Options) -> int:
     click.echo("Building a world: three clusters, two repositories, a pipeline …", err=True)
     async with _both(options) as (simulator, run):
         observer = Observer(run)
+        click.echo(f"The pages are at {run.api}/ while this runs.", err=True)
         await simulator.begin()
         if options.is_headless:
-            return await _headless(simulator, observer, has_records=options.has_records)
-        from fluxtrail.cli.demo_live import show
+            code = await _headless(simulator, observer, has_records=options.has_records)
+        else:
+            from fluxtrail.cli.demo_live import show
 
-        await show(simulator, run, observer, seed=options.seed)
-        return 0
+            await show(simulator, run, observer, seed=options.seed)
+            code = 0
+    click.echo(f"The pages were at {run.api}/; they are there again with the next demo.", err=True)
+    return code
 
 
 @asynccontextmanager
@@ -162,6 +166,7 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
         f"--changes={options.changes}",
         f"--time-scale={options.time_scale}",
         f"--hold={options.hold_seconds}",
+        "--ci",
         *(("--deployment-records",) if options.has_records else ()),
     ]
     async with SimulatorProcess(*arguments) as simulator:
@@ -180,6 +185,7 @@ async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_reco
     from fluxtrail.simulator.observer import as_answer
     from fluxtrail.simulator.recording import until_told
     from fluxtrail.simulator.telling import said_so_far, until_said
+    from fluxtrail.simulator.telling_builds import until_built
 
     last = ""
 
@@ -193,6 +199,9 @@ async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_reco
         say(f"{status['changes_done']} of {status['changes']} changes pushed, {settled} settled on every cluster")
 
     trails = await observer.until_settled(simulator, progress=report)
+    await until_built(simulator, observer, progress=lambda open_ones: say(f"{open_ones} builds are still to be told"))
+    known = await observer.trails([trail["commit"]["sha"] for trail in trails])
+    trails = [known.get(trail["commit"]["sha"], trail) for trail in trails]
     await until_said(simulator, progress=lambda open_ones: say(f"{open_ones} statuses of commits are still to be told"))
     answer = as_answer(trails) | await said_so_far(simulator, trails)
     answer |= {"not_running": await observer.not_running(), "images": await observer.images()}

@@ -52,6 +52,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, help="where the world lives; kept. Default: a temporary one")
     parser.add_argument("--legacy", action="append", default=[], help="a cluster with an older Flux; repeatable")
     parser.add_argument("--deployment-records", action="store_true", help="run pods, and let GitHub take records")
+    parser.add_argument("--ci", action="store_true", help="let CI build what is pushed before it is exported")
     parser.add_argument("--rounds", type=int, help="of what people do to workloads. Default: one for 50 changes")
     parser.add_argument("--begin", action="store_true", help="start the script at once")
     parser.add_argument("--child", action="store_true", help="end when the parent process ends")
@@ -74,6 +75,7 @@ async def _run(options: argparse.Namespace, directory: Path) -> int:
             hold_seconds=options.hold,
             legacy=frozenset(options.legacy),
             deployment_records=options.deployment_records,
+            ci=options.ci,
             rounds=options.rounds,
         )
     )

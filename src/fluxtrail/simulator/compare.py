@@ -50,6 +50,7 @@ def compare(
             differences.append(f"{name}: unknown to Fluxtrail")
             continue
         differences += [f"{name} {line}" for line in _compare_commit(true, found, slack, was_away)]
+        differences += [f"{name} {line}" for line in _compare_build(true, found)]
     return differences
 
 
@@ -108,6 +109,13 @@ def _compare_commit(true: Json, found: Json, slack: timedelta, was_away: bool) -
         yield from (f"{where}: {line}" for line in _compare_delivery(delivery, said, slack, was_away))
     for key in told:
         yield f"on {key[0]} {key[1]}: there is no such target"
+
+
+def _compare_build(true: Json, found: Json) -> Iterator[str]:
+    """How CI left it, where CI is simulated; when it was built is a stage of its deliveries."""
+    state = true.get("build_state")
+    if state is not None and found.get("build_state") != state:
+        yield f"build {found.get('build_state')}, true is {state}"
 
 
 def _compare_delivery(true: Json, said: Json, slack: timedelta, was_away: bool) -> Iterator[str]:

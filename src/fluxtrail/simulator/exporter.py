@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from fluxtrail.simulator.building_runs import ExportRuns
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
 from fluxtrail.simulator.duty import Duty
 from fluxtrail.simulator.rendering import render
@@ -25,6 +26,9 @@ class Exporter:
 
     Its own memory says what it has exported, not the manifests repository: a branch that is moved back does
     not bring old commits again.
+
+    Args:
+        runs: notes what it does as runs of CI; None: no CI is simulated.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class Exporter:
         dice: random.Random,
         delay_seconds: tuple[float, float],
         on_push: Callable[[Commit], None],
+        runs: ExportRuns | None = None,
     ) -> None:
         self.duty = Duty(clock)
         self.is_busy = False
@@ -46,6 +51,7 @@ class Exporter:
         self._dice = dice
         self._delay_seconds = delay_seconds
         self._on_push = on_push
+        self._runs = runs
         self._waiting: list[Commit] = []
         self._exported: Commit | None = None
 
@@ -63,13 +69,20 @@ class Exporter:
                 self.is_busy = True
                 # What is merged while the build runs goes with the next export.
                 batch, self._waiting = self._waiting, []
+                run = self._runs.begin(batch[-1]) if self._runs else None
                 await self._clock.sleep(self._dice.uniform(*self._delay_seconds))
-                await self.export(batch)
+                await self.export(batch, link=self._runs.page_of(run) if self._runs and run else "")
+                if self._runs and run:
+                    self._runs.end(run)
                 self.is_busy = False
             await self.duty.wait(None)
 
-    async def export(self, batch: Sequence[Commit]) -> Commit:
-        """Push one manifests commit made from `batch`, oldest first."""
+    async def export(self, batch: Sequence[Commit], *, link: str = "") -> Commit:
+        """Push one manifests commit made from `batch`, oldest first.
+
+        Args:
+            link: the page of the run that does it, where CI is simulated.
+        """
         newest = batch[-1]
         present = self._manifests.head_commit.files
         rendered = render(newest.files)
@@ -77,7 +90,7 @@ class Exporter:
         before = render(self._exported.files) if self._exported else {}
         changes: dict[str, str | None] = {path: text for path, text in rendered.items() if before.get(path) != text}
         changes = {path: text for path, text in changes.items() if present.get(path) != text}
-        changes[EXPORTER_INFO] = self._info(batch)
+        changes[EXPORTER_INFO] = self._info(batch, link)
         subject = f"Export {newest.sha[:9]}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
         made = await self._manifests.commit(changes, subject, author=EXPORTER, at=self._clock.now())
         self._exported = newest
@@ -87,7 +100,7 @@ class Exporter:
         log.debug("exported", sha=made.sha, sources=len(batch))
         return made
 
-    def _info(self, batch: Sequence[Commit]) -> str:
+    def _info(self, batch: Sequence[Commit], link: str) -> str:
         info = {
             "commit": batch[-1].sha,
             "commits_since_last_export": [
@@ -100,6 +113,6 @@ class Exporter:
                 }
                 for commit in batch
             ],
-            "export_build_link": f"https://ci.example/builds/{len(self._truth.exports) + 1}",
+            "export_build_link": link or f"https://ci.example/builds/{len(self._truth.exports) + 1}",
         }
         return json.dumps(info, indent=2) + "\n"

@@ -6,15 +6,16 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from fluxtrail.simulator.artifact_metadata import ArtifactMetadata
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
 from fluxtrail.simulator.forges.server import Forges
+from fluxtrail.simulator.pull_requests import PullRequest, pull_json, review_json, write_pull_request
 from fluxtrail.simulator.repositories import Commit, Repository
 
 _LIMIT_PER_HOUR = 5000
@@ -28,18 +29,8 @@ _MESSAGES = {
 }
 
 Json = dict[str, Any]
+T = TypeVar("T")
 Handler = Callable[[web.Request, Repository], Json | list[Json] | None]
-
-
-@dataclass(slots=True)
-class PullRequest:
-    number: int
-    title: str
-    merge_sha: str
-    merged_at: str
-    """As GitHub writes it: whole seconds."""
-    head_shas: tuple[str, ...]
-    base_ref: str
 
 
 @dataclass(slots=True)
@@ -63,6 +54,8 @@ class GitHub:
     """What it knows of deployments; None: it has no such API."""
     forges: Forges | None = None
     """Statuses and all that can be told to forges, GitHub and others; None: nothing can."""
+    on_pull_request: Callable[[str, PullRequest], None] | None = None
+    """Called with the repository and each pull request that is merged."""
     requests: list[str] = field(default_factory=list)
     """Paths asked for, newest last; the last thousand."""
     _faults: list[_Fault] = field(default_factory=list)
@@ -81,6 +74,7 @@ class GitHub:
             ("/commits/{sha}/pulls", self._pulls_of_commit),
             ("/commits/{sha}", self._commit),
             ("/pulls/{number}/commits", self._commits_of_pull),
+            ("/pulls/{number}/reviews", self._reviews),
             ("/pulls/{number}", self._pull),
             ("/contents/{path:.+}", self._contents),
         )
@@ -112,15 +106,12 @@ class GitHub:
         self, repository: Repository, merged: Commit, *, number: int, head_shas: tuple[str, ...]
     ) -> PullRequest:
         """Note a pull request as merged now."""
-        pull = PullRequest(
-            number=number,
-            title=merged.subject,
-            merge_sha=merged.sha,
-            merged_at=wire_time(self.clock.now()),
-            head_shas=head_shas,
-            base_ref=repository.branch,
+        pull = write_pull_request(
+            repository.name, merged, number=number, head_shas=head_shas, base_ref=repository.branch, at=self.clock.now()
         )
         self.pulls.setdefault(repository.name, []).append(pull)
+        if self.on_pull_request is not None:
+            self.on_pull_request(repository.name, pull)
         return pull
 
     def _answering(self, handler: Handler) -> Callable[[web.Request], Any]:
@@ -181,19 +172,21 @@ class GitHub:
         sha = request.match_info["sha"]
         pulls = [p for p in self.pulls.get(repository.name, ()) if sha == p.merge_sha or sha in p.head_shas]
         is_known = sha in repository.commits or bool(pulls)
-        return [_pull_json(pull, repository) for pull in pulls] if is_known else None
+        return [pull_json(pull, repository.name, pages=self.url) for pull in pulls] if is_known else None
 
     def _pull(self, request: web.Request, repository: Repository) -> Json | None:
         pull = self._find_pull(request, repository)
-        return _pull_json(pull, repository) if pull else None
+        return pull_json(pull, repository.name, pages=self.url) if pull else None
+
+    def _reviews(self, request: web.Request, repository: Repository) -> list[Json] | None:
+        pull = self._find_pull(request, repository)
+        return None if pull is None else [review_json(pull, review) for review in _page(request, pull.reviews)]
 
     def _commits_of_pull(self, request: web.Request, repository: Repository) -> list[Json] | None:
         pull = self._find_pull(request, repository)
         if pull is None:
             return None
-        per_page = min(int(request.query.get("per_page", "30")), 100)
-        start = (max(int(request.query.get("page", "1")), 1) - 1) * per_page
-        shas = pull.head_shas[start : start + per_page]
+        shas = _page(request, pull.head_shas)
         return [_commit_json(repository.commits[sha]) if sha in repository.commits else {"sha": sha} for sha in shas]
 
     def _find_pull(self, request: web.Request, repository: Repository) -> PullRequest | None:
@@ -220,22 +213,17 @@ class GitHub:
         }
 
 
+def _page(request: web.Request, items: Sequence[T]) -> Sequence[T]:
+    """Return the page that a request wants: 30 a page, at most 100."""
+    per_page = min(int(request.query.get("per_page", "30")), 100)
+    start = (max(int(request.query.get("page", "1")), 1) - 1) * per_page
+    return items[start : start + per_page]
+
+
 def _commit_json(commit: Commit) -> Json:
     person = {"name": commit.author.name, "email": commit.author.email, "date": wire_time(commit.committed_at)}
     return {
         "sha": commit.sha,
         "commit": {"author": person, "committer": person, "message": commit.message},
         "parents": [{"sha": parent} for parent in commit.parents],
-    }
-
-
-def _pull_json(pull: PullRequest, repository: Repository) -> Json:
-    return {
-        "number": pull.number,
-        "title": pull.title,
-        "state": "closed",
-        "merged_at": pull.merged_at,
-        "merge_commit_sha": pull.merge_sha,
-        "base": {"ref": pull.base_ref, "repo": {"full_name": repository.name}},
-        "head": {"sha": pull.head_shas[-1] if pull.head_shas else pull.merge_sha},
     }

@@ -196,6 +196,7 @@ def as_answer(trails: Iterable[Json]) -> Json:
             {
                 "sha": trail["commit"]["sha"],
                 "repository": trail["commit"]["repository"],
+                "build_state": trail["commit"].get("build_state"),
                 "deliveries": [
                     {
                         "cluster": delivery["cluster"],

@@ -16,6 +16,7 @@ import aiohttp
 import yaml
 
 from fluxtrail.model.errors import UpstreamError
+from fluxtrail.simulator.building_runs import BUILD, EXPORT
 from fluxtrail.simulator.clock import CLOCK_VARIABLE
 from fluxtrail.simulator.forges.settings import route_settings
 from fluxtrail.simulator.images.layout import APPLICATION_REPOSITORY
@@ -34,6 +35,13 @@ _FOREIGN = (
 )
 """Beginnings of variables by which somebody may have set up another Fluxtrail."""
 _FOREIGN_NAMES = frozenset({"ORG", "CLUSTER"})
+
+_CI = {
+    "poll_seconds": 5.0,
+    "requests_per_hour": 20_000,
+    "repositories": [{"repository": "*", "builds": [BUILD], "exports": [EXPORT]}],
+}
+"""Somebody watches: it is asked more often than usual, and time is short."""
 
 _RUN = (
     "from fluxtrail.simulator.family import die_with_parent; die_with_parent(); "
@@ -108,6 +116,11 @@ class SimulatorProcess:
 
     async def status(self) -> Json:
         return await request_json("GET", f"{self.description['control']}/status")
+
+    async def builds(self) -> dict[str, str]:
+        """Return how CI left every commit that the script pushed; empty without `--ci`."""
+        builds: dict[str, str] = (await self.status())["builds"]
+        return builds
 
     async def until_finished(self) -> None:
         """Wait until the script is over and the clusters are quiet."""
@@ -309,6 +322,8 @@ def write_settings(
         settings["images"] = {"insecure_registries": [registry]}
     if description.get("deployment_records"):
         settings["deployment_records"] = _records_section(path.parent, description)
+    if description.get("ci"):
+        settings["ci"] = _CI
     if has_routes:
         settings |= route_settings(path.parent, description, pages=f"http://{listeners.api}")
     if listeners.hooks:

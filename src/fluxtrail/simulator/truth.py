@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from fluxtrail.model.ci import CiState
 from fluxtrail.simulator.clock import SimulatedClock, precise_time
+from fluxtrail.simulator.forges.ci_runs import Run
 from fluxtrail.simulator.repositories import Commit, Repository
 
 if TYPE_CHECKING:
@@ -105,6 +107,14 @@ class Pushed:
     reverts: tuple[str, ...]
 
 
+class CommitBuild(NamedTuple):
+    """How CI left a commit."""
+
+    state: CiState
+    built_at: datetime | None
+    """When the last job ended of what built it."""
+
+
 class Truth:
     """The log and the journal.
 
@@ -121,6 +131,8 @@ class Truth:
         """Source sha -> manifests shas that were made from it."""
         self.bumps: dict[str, list[str]] = {}
         """An application's sha -> manifests shas that brought an image with it."""
+        self.builds: dict[str, CommitBuild] = {}
+        """Sha -> how its build ended; empty where no CI is simulated."""
         self.fetches: dict[tuple[str, str, str], datetime] = {}
         """(cluster, source, sha) -> when it was first fetched."""
         self.targets: list[TargetTruth] = []
@@ -171,6 +183,16 @@ class Truth:
         self.note("bump", sha=manifests.sha, commits=[commit.sha for commit in commits])
         for commit in commits:
             self.bumps.setdefault(commit.sha, []).append(manifests.sha)
+
+    def ran(self, run: Run) -> None:
+        """An attempt of a CI run is over."""
+        ended = run.last.finished_at
+        facts = {"repository": run.repository, "sha": run.sha, "run": run.id, "attempt": run.last.number}
+        facts |= {"pipeline": run.pipeline, "event": run.event, "state": run.state.value}
+        self.note("ci_run", **facts, finished_at=precise_time(ended) if ended else None)
+        if run.event == "push":
+            is_built = run.state is CiState.SUCCEEDED
+            self.builds[run.sha] = CommitBuild(run.state, ended if is_built else None)
 
     def force_push(self, repository: Repository, *, before: Commit, after: Commit) -> None:
         self.note("force_push", repository=repository.name, before=before.sha, after=after.sha)

@@ -29,7 +29,7 @@ _WORST_FIRST = (
 )
 
 
-_STAGES = ("merged", "exported", "fetched", "applied", "healthy", "running")
+_STAGES = ("merged", "built", "exported", "fetched", "applied", "healthy", "running")
 
 
 @dataclass(slots=True)
@@ -72,6 +72,7 @@ class Judge:
         # One that no Kustomization applied is nobody's delivery.
         applied = [release for release in self._truth.releases if release.parent]
         deliveries += [self._release_delivery(pushed, release) for release in applied]
+        build = self._truth.builds.get(pushed.commit.sha)
         return {
             "sha": pushed.commit.sha,
             "repository": pushed.repository,
@@ -80,12 +81,14 @@ class Judge:
             "is_carrier": pushed.commit.sha in self._carrying,
             "is_dropped": self._is_dropped(pushed),
             "is_exported": pushed.commit.sha in self._truth.exports,
+            "build_state": build.state.value if build else None,
+            "built": precise_time(build.built_at) if build and build.built_at else None,
             "deliveries": deliveries,
         }
 
     def _delivery(self, pushed: Pushed, target: TargetTruth) -> dict[str, Any]:
         outcome = self._judge(pushed, target)
-        known = {"merged": pushed.merged_at or pushed.at} | outcome.times
+        known = {"merged": pushed.merged_at or pushed.at} | self._built(pushed) | outcome.times
         times = {stage: known[stage] for stage in _STAGES if stage in known}
         return {
             "cluster": target.cluster,
@@ -115,7 +118,7 @@ class Judge:
                 commits=self._manifests.commits,
                 judge_parent=lambda commit, target: self.judge_manifests(commit, target).verdict,
             )
-        known = {"merged": pushed.merged_at or pushed.at} | outcome.times
+        known = {"merged": pushed.merged_at or pushed.at} | self._built(pushed) | outcome.times
         return {
             "cluster": release.cluster,
             "target": release.name,
@@ -128,6 +131,10 @@ class Judge:
             "succeeded_at": precise_time(outcome.succeeded_at) if outcome.succeeded_at else None,
             "stages": {stage: precise_time(known[stage]) for stage in _STAGES if stage in known},
         }
+
+    def _built(self, pushed: Pushed) -> dict[str, datetime]:
+        build = self._truth.builds.get(pushed.commit.sha)
+        return {"built": build.built_at} if build and build.built_at else {}
 
     def _judge(self, pushed: Pushed, target: TargetTruth) -> Outcome:
         if pushed.repository == self._manifests.name:

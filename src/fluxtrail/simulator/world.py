@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import structlog
 
 from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
 from fluxtrail.simulator.artifact_metadata import ArtifactMetadata
+from fluxtrail.simulator.building_runs import Builds, ExportRuns, note_check
 from fluxtrail.simulator.checkout import Checkout
 from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.compare_records import differences_of_records
@@ -47,6 +49,7 @@ from fluxtrail.simulator.layout import (
     source_tree,
 )
 from fluxtrail.simulator.player import Player
+from fluxtrail.simulator.pull_requests import PullRequest
 from fluxtrail.simulator.repositories import Commit, Repository
 from fluxtrail.simulator.revisions import RevisionStyle
 from fluxtrail.simulator.script import Step, plan_script
@@ -89,6 +92,8 @@ class WorldOptions:
     pace: Pace = field(default_factory=Pace)
     deployment_records: bool = False
     """Whether more runs on the clusters than Flux delivers, and GitHub takes records of what runs."""
+    ci: bool = False
+    """Whether CI builds what is pushed, before it is exported or made an image of."""
     rounds: int | None = None
     """Of what people do to workloads by hand; None: as many as the changes leave time for."""
 
@@ -125,6 +130,8 @@ class World:
         self.forges = Forges(self.clock, commits=WorldCommits(self.repositories, is_head=self.github.is_head))
         self.forges.desk.tokens["github"] = _FORGE_TOKEN
         self.github.forges = self.forges
+        if options.ci:
+            self.github.on_pull_request = self._on_pull_request
         self.exporter = Exporter(
             manifests=self.manifests_repository,
             clock=self.clock,
@@ -132,6 +139,7 @@ class World:
             dice=self._fork(dice),
             delay_seconds=options.export_delay_seconds,
             on_push=lambda _: self._on_manifests(),
+            runs=self._export_runs() if options.ci else None,
         )
         self.source = self._forge(self.source_repository, dice)
         self.manifests = self._forge(self.manifests_repository, dice)
@@ -170,6 +178,7 @@ class World:
             on_image=self.automation.add,
         )
         self.application = self._forge(self.application_repository, dice)
+        self.builds = self._builds() if options.ci else {}
         script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
         self.player = Player(self, list(script), hold_seconds=options.hold_seconds)
         self.people = [self._people(cluster) for cluster in self.clusters.values() if cluster.has_tenants]
@@ -188,12 +197,14 @@ class World:
         await self.images.start()
         await self._seed_repositories()
         await self.github.start()
+        self.forges.ci.pages = self.github.url
         for cluster in self.clusters.values():
             await cluster.server.start()
         write_kubeconfig(self.kubeconfig, [cluster.server for cluster in self.clusters.values()])
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
         self._tasks = [self._group.create_task(cluster.run(), name=name) for name, cluster in self.clusters.items()]
+        self._tasks += [self._group.create_task(ci.run(), name=f"ci of {name}") for name, ci in self.builds.items()]
         self._tasks.append(self._group.create_task(self.exporter.run(), name="exporter"))
         self._tasks.append(self._group.create_task(self.pipeline.run(), name="image pipeline"))
         self._tasks.append(self._group.create_task(self.automation.run(), name="image automation"))
@@ -233,7 +244,8 @@ class World:
         is_idle = (
             all(machine.is_settled() for machine in machines) and not self._webhook.is_poked and not self._is_announcing
         )
-        return is_idle and all(cluster.is_settled() for cluster in self.clusters.values())
+        is_built = all(builds.is_settled() for builds in self.builds.values())
+        return is_built and is_idle and all(cluster.is_settled() for cluster in self.clusters.values())
 
     async def until_settled(self) -> None:
         while not self.is_settled():
@@ -299,6 +311,7 @@ class World:
                 "repositories": list(TOLD_REPOSITORIES),
             },
             "registry": self.images.host,
+            "ci": self.options.ci,
             "truth": str(self.truth.path),
             "clock": self.clock.text(),
         }
@@ -315,8 +328,13 @@ class World:
             "is_quiet": self.is_settled() and self.is_quiet(),
             "records": len(self.artifact_metadata.listed()),
             "statuses": len(self.forges.final_statuses()),
+            "builds": self._build_states(),
             "pushed": [{"sha": p.commit.sha, "is_export": p.is_export} for p in self.truth.pushed],
         }
+
+    def _build_states(self) -> dict[str, str]:
+        states = {sha: build.state.value for sha, build in self.truth.builds.items()}
+        return {p.commit.sha: states[p.commit.sha] for p in self.truth.pushed if p.commit.sha in states}
 
     def _forge(self, repository: Repository, dice: random.Random) -> Forge:
         return Forge(
@@ -329,12 +347,38 @@ class World:
         )
 
     def _deal_with_push(self, repository: Repository) -> Callable[[Commit], None]:
-        """Return what a push sets off: an export, an image, or the webhook of the clusters."""
-        if repository is self.source_repository:
-            return self.exporter.add
-        if repository is self.application_repository:
-            return self.pipeline.add
-        return lambda _: self._on_manifests()
+        """Return what a push sets off: CI, or at once an export, an image, the webhook of the clusters."""
+        if repository is self.manifests_repository:
+            return lambda _: self._on_manifests()
+        if self.options.ci:
+            return partial(self._build, repository.name)
+        return self._deal_with_built(repository)
+
+    def _build(self, repository: str, commit: Commit) -> None:
+        self.builds[repository].add(commit)
+
+    def _deal_with_built(self, repository: Repository) -> Callable[[Commit], None]:
+        return self.exporter.add if repository is self.source_repository else self.pipeline.add
+
+    def _builds(self) -> dict[str, Builds]:
+        """Return CI of each repository that something is built from; it has dice of its own."""
+        return {
+            repository.name: Builds(
+                repository,
+                book=self.forges.ci,
+                clock=self.clock,
+                truth=self.truth,
+                dice=random.Random(f"{self.options.seed} {repository.name} ci"),  # noqa: S311 - of a simulation
+                on_built=self._deal_with_built(repository),
+            )
+            for repository in (self.source_repository, self.application_repository)
+        }
+
+    def _export_runs(self) -> ExportRuns:
+        return ExportRuns(self.source_repository, book=self.forges.ci, clock=self.clock, truth=self.truth)
+
+    def _on_pull_request(self, repository: str, pull: PullRequest) -> None:
+        note_check(self.forges.ci, pull, repository=repository, clock=self.clock)
 
     def _fork(self, dice: random.Random) -> random.Random:
         return random.Random(dice.random())  # noqa: S311 - delays of a simulation

@@ -21,17 +21,21 @@ from typing import Any
 from aiohttp import web
 
 from fluxtrail.simulator.clock import SimulatedClock
+from fluxtrail.simulator.forges.azure_builds import AzureBuildsApi
 from fluxtrail.simulator.forges.azure_devops import AzureLimits, AzureStatuses
 from fluxtrail.simulator.forges.azure_tasks import AzureTasks
 from fluxtrail.simulator.forges.bitbucket import BitbucketCloud, BitbucketServer
+from fluxtrail.simulator.forges.ci_runs import CiBook
 from fluxtrail.simulator.forges.commits import AnyCommits, Commits
 from fluxtrail.simulator.forges.faults import ForgeFault
 from fluxtrail.simulator.forges.gitea import Gitea
 from fluxtrail.simulator.forges.github import GitHubRepositories
+from fluxtrail.simulator.forges.github_actions import GitHubActionsApi
 from fluxtrail.simulator.forges.github_deployments import GitHubDeployments
 from fluxtrail.simulator.forges.github_limits import GitHubLimits
 from fluxtrail.simulator.forges.github_statuses import GitHubStatuses
 from fluxtrail.simulator.forges.gitlab import GitLab
+from fluxtrail.simulator.forges.gitlab_pipelines import GitLabPipelinesApi
 from fluxtrail.simulator.forges.receivers import CDEvents, Webhooks
 from fluxtrail.simulator.forges.record import FinalStatus, Recorder, StatusKey
 from fluxtrail.simulator.forges.service import Desk, Service
@@ -52,6 +56,8 @@ class Forges:
 
     def __init__(self, clock: SimulatedClock, *, commits: Commits | None = None) -> None:
         self.desk = Desk(clock=clock, commits=commits or AnyCommits())
+        self.ci = CiBook()
+        """What CI runs; whoever lets it run writes here."""
         self.github_limits = GitHubLimits()
         self.azure_limits = AzureLimits()
         self.github_statuses = GitHubStatuses(self.desk, self.github_limits)
@@ -67,6 +73,9 @@ class Forges:
             self.github_statuses,
             self.github_deployments,
             GitHubRepositories(self.desk, self.github_limits),
+            GitHubActionsApi(self.desk, self.github_limits, self.ci),
+            GitLabPipelinesApi(self.desk, self.ci),
+            AzureBuildsApi(self.desk, self.azure_limits, self.ci),
             self.gitlab,
             self.azure_statuses,
             self.azure_tasks,
@@ -120,6 +129,7 @@ class Forges:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self._port = self._runner.addresses[0][1]
+        self.ci.pages = self.url
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -147,7 +147,7 @@ class Service:
 
     def _carry_out(self, asked: Asked, handler: Handler) -> Answer:
         try:
-            self._authenticate(asked)
+            self.authenticate(asked)
             self.admit(asked)
             asked.body = None if asked.is_read else parse(asked.request, asked.raw)
             answer = _with_etag(asked, handler(asked))
@@ -156,7 +156,8 @@ class Service:
         more = self.settle(asked, answer)
         return Answer(answer.status, answer.body, {**more, **answer.headers})
 
-    def _authenticate(self, asked: Asked) -> None:
+    def authenticate(self, asked: Asked) -> None:
+        """Let a caller in who shows what is wanted, or raise RefusedError."""
         wanted = self.desk.tokens.get(self.system)
         if wanted and asked.token != _digest(wanted):
             raise RefusedError(401, "Bad credentials")
