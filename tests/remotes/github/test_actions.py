@@ -236,3 +236,9 @@ async def test_what_a_reviewer_said_last_counts_and_a_remark_withdraws_nothing(
     pull = await actions.pull_request("acme/shop", 408)
     assert pull is not None
     assert [(item.by, item.state) for item in pull.approvals] == [("ada", "approved"), ("eve", "commented")]
+
+
+async def test_no_more_is_asked_for_than_is_wanted(forge: FakeForge, actions: GitHubActions) -> None:
+    forge.says(page(*[RUN] * 30))
+    assert len(await actions.recent_runs("acme/shop", since=EVER, limit=30)) == 30
+    assert [asked.path for asked in forge.asked] == ["/repos/acme/shop/actions/runs?per_page=30&page=1"]

@@ -179,3 +179,9 @@ async def test_another_shape_is_an_error_of_ours(forge: FakeForge, pipelines: Gi
     forge.says(Says(json={"message": "hello"}))
     with pytest.raises(WireError):
         await pipelines.recent_runs(PROJECT, since=SINCE)
+
+
+async def test_no_more_is_asked_for_than_is_wanted(forge: FakeForge, pipelines: GitLabPipelines) -> None:
+    forge.says(Says(json=[PIPELINE] * 30))
+    assert len(await pipelines.recent_runs(PROJECT, since=SINCE, limit=30)) == 30
+    assert [asked.path.partition("?")[2][:11] for asked in forge.asked] == ["per_page=30"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from itertools import product
 from typing import Any
 
@@ -16,7 +18,7 @@ from fluxtrail.model.ci import Approval, CiRole, CiRun, CiStage, CiState, PullRe
 from fluxtrail.model.errors import AuthError, RateLimitedError
 from fluxtrail.model.moment import Evidence, Moment, Precision
 from fluxtrail.model.records import AliasKind, CommitRecord, ExportRecord
-from fluxtrail.trail.ci.asking import PAGE
+from fluxtrail.trail.ci.asking import FIRST_PAGE, PAGE
 from fluxtrail.trail.ci.durations import Durations
 from fluxtrail.trail.ci.roles import CiRule
 
@@ -109,7 +111,7 @@ async def test_a_run_that_cannot_be_read_alone_hides_no_other(world: CiWorld) ->
 
 async def test_commits_that_a_full_page_does_not_show_are_asked_for_ever_more_rarely(world: CiWorld) -> None:
     await world.commits(range(1, 2))
-    crowd = [push(500 + number, str(500 + number), queued_at=at(200)) for number in range(PAGE)]
+    crowd = [push(500 + number, str(500 + number), queued_at=at(200)) for number in range(FIRST_PAGE)]
     world.shop.runs = [push(), *crowd]
     assert await world.look() == ["recent acme/shop", f"sha {sha(1)[:8]}", "run 7"]
     assert (await world.commit()).build_state is CiState.SUCCEEDED
@@ -117,6 +119,21 @@ async def test_commits_that_a_full_page_does_not_show_are_asked_for_ever_more_ra
     asked = [f"sha {sha(2)[:8]}" in await world.look(after=400) for _ in range(8)]
     assert asked[0]
     assert 3 <= sum(asked) < 8
+
+
+async def test_a_look_after_the_first_takes_the_newest_alone(world: CiWorld) -> None:
+    await world.commits(range(1, 2))
+    limits = []
+    recent_runs = world.shop.recent_runs
+
+    async def noting(repository: str, *, since: datetime, limit: int = 100) -> Sequence[CiRun]:
+        limits.append(limit)
+        return await recent_runs(repository, since=since, limit=limit)
+
+    world.shop.recent_runs = noting  # type: ignore[method-assign]
+    for _ in range(3):
+        await world.look()
+    assert limits == [FIRST_PAGE, PAGE, PAGE]
 
 
 async def test_a_pull_request_is_asked_for_until_it_is_merged(world: CiWorld) -> None:

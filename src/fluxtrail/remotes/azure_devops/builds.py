@@ -70,7 +70,7 @@ class AzureBuilds:
             "queryOrder": "queueTimeDescending",
             # By the hour: the same question again costs next to nothing where nothing has changed.
             "minTime": since.astimezone(UTC).strftime("%Y-%m-%dT%H:00:00Z"),
-            "$top": min(limit, PER_PAGE),
+            "$top": PER_PAGE,
         }
         found: list[CiRun] = []
         for _ in range(PAGES_LIMIT):

@@ -60,12 +60,12 @@ class GitHubActions:
             repository: `acme/shop`.
         """
         found: list[CiRun] = []
-        page = 1
+        page, size = 1, min(limit, PER_PAGE)
         while len(found) < limit:
-            runs, listed = await self._page(repository, f"per_page={PER_PAGE}&page={page}")
+            runs, listed = await self._page(repository, f"per_page={size}&page={page}")
             recent = [run for run in runs if run.at >= since]
             found += recent
-            if listed < PER_PAGE or len(recent) < len(runs) or page >= PAGES_LIMIT:
+            if listed < size or len(recent) < len(runs) or page >= PAGES_LIMIT:
                 break
             page += 1
         return found[:limit]

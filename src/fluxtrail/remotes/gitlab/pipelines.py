@@ -59,13 +59,14 @@ class GitLabPipelines:
             repository: `group/subgroup/name`.
         """
         found: list[CiRun] = []
-        page = 1
+        page, size = 1, min(limit, PER_PAGE)
         while len(found) < limit:
             # By the hour: the same question again costs next to nothing where nothing has changed.
             updated = since.astimezone(UTC).strftime("%Y-%m-%dT%H:00:00Z")
-            runs, listed = await self._list(repository, page=page, order_by="updated_at", updated_after=updated)
+            query: dict[str, str | int] = {"order_by": "updated_at", "updated_after": updated}
+            runs, listed = await self._list(repository, size, page=page, **query)
             found += runs
-            if listed < PER_PAGE or page >= PAGES_LIMIT:
+            if listed < size or page >= PAGES_LIMIT:
                 break
             page += 1
         return found[:limit]
@@ -74,7 +75,7 @@ class GitLabPipelines:
         """Return the pipelines of one commit, the newest first."""
         if not is_sha(sha):
             raise WireError(f"{sha[:80]!r} is not a full commit id", subject="sha")
-        runs, _ = await self._list(repository, page=1, sha=sha)
+        runs, _ = await self._list(repository, PER_PAGE, page=1, sha=sha)
         return runs
 
     async def run(self, repository: str, run_id: str) -> CiRun | None:
@@ -107,9 +108,9 @@ class GitLabPipelines:
             given = WireApprovals()
         return _merge_request(wire, given, f"{self._host}/{repository}".lower())
 
-    async def _list(self, repository: str, **query: str | int) -> tuple[list[CiRun], int]:
+    async def _list(self, repository: str, size: int, **query: str | int) -> tuple[list[CiRun], int]:
         """Return the pipelines of a page that can be read, and how many it has."""
-        answer = await self._client.read_back(repository, "/pipelines", per_page=PER_PAGE, sort="desc", **query)
+        answer = await self._client.read_back(repository, "/pipelines", per_page=size, sort="desc", **query)
         runs, listed = [], answer.read(list[msgspec.Raw], name=NAME)
         for wire in listed:
             try:

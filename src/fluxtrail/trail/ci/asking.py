@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 COMMITS = 300
 """The newest of a repository are looked at, within the horizon."""
-PAGE = 100
+FIRST_PAGE, PAGE = 100, 30
+"""Runs in one look: a page of a hundred may have megabytes, and those after the first look need only what is new."""
 DETAILS, OPEN, MISSING, PULLS = 20, 20, 5, 5
 """How many of each are asked for in one look."""
 REMEMBERED = 5_000
@@ -89,6 +90,7 @@ class Memory:
     """What is not worth the ledger: what was asked in vain. Forgotten at a restart, and then asked once more."""
 
     def __init__(self) -> None:
+        self.has_looked = False
         self.asked: dict[tuple[CiKey, int], None] = {}
         """Attempts that were asked for and have no stages, or are gone."""
         self.turns: dict[str, _Turn] = {}
@@ -149,9 +151,11 @@ class Look:
     async def ask(self) -> None:
         """Raises FluxtrailError where the forge cannot be asked now, OutOfBudgetError where it must not."""
         self._spend()
-        page = await self._reader.recent_runs(self._path, since=self._since, limit=PAGE)
+        limit = PAGE if self._memory.has_looked else FIRST_PAGE
+        page = await self._reader.recent_runs(self._path, since=self._since, limit=limit)
+        self._memory.has_looked = True
         self._note(page)
-        if len(page) >= PAGE:
+        if len(page) >= limit:
             await self._ask_missing()
         await self._ask_open()
         await self._ask_details()
