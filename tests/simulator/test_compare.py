@@ -197,3 +197,25 @@ def test_release_may_say_which_chart_brought_a_commit(via: str | None, fetched: 
     stages = {"merged": MERGED, "applied": APPLIED} | ({"fetched": moment} if fetched else {})
     told = said(target=RELEASE["target"], via=via, stages=stages)
     assert (compare([TRUE | {"deliveries": [RELEASE]}], told) == []) is is_true
+
+
+BUILT: Json = TRUE | {"build_state": "succeeded"}
+
+
+def test_a_build_is_compared_where_ci_is_simulated() -> None:
+    told = [commit | {"build_state": "succeeded"} for commit in said()]
+    assert compare([BUILT], told) == []
+    [line] = compare([BUILT], [commit | {"build_state": "failed"} for commit in said()])
+    assert line.endswith("build failed, true is succeeded")
+    assert compare([TRUE], [commit | {"build_state": None} for commit in said()]) == []
+
+
+def test_when_it_was_built_is_compared_as_any_stage() -> None:
+    true = copy.deepcopy(BUILT)
+    true["deliveries"][0]["stages"]["built"] = "2026-03-01T12:00:10.400000Z"
+    moment = {"at": "2026-03-01T12:00:10Z", "evidence": "ci_run", "precision": "exact"}
+    for at, count in (("2026-03-01T12:00:10Z", 0), ("2026-03-01T12:00:13Z", 1)):
+        told = said(stages={"merged": MERGED, "built": moment | {"at": at}, "applied": APPLIED})
+        assert len(compare([true], [told[0] | {"build_state": "succeeded"}])) == count
+    [line] = compare([true], [said()[0] | {"build_state": "succeeded"}])
+    assert "no built, true is" in line

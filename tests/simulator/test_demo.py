@@ -75,8 +75,11 @@ async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
     verdicts = {delivery["verdict"] for commit in told for delivery in commit["deliveries"]}
     assert {"deployed", "unaffected", "rolled_back", "lost"} <= verdicts
     assert any(delivery["undone_by"] for commit in told for delivery in commit["deliveries"])
+    assert {commit["build_state"] for commit in truth} >= {None, "succeeded"}
+    assert err.splitlines()[-1].startswith("The pages were at http://127.0.0.1:")
     stages = [delivery["stages"] for commit in told for delivery in commit["deliveries"]]
     assert any("running" in reached for reached in stages)
+    assert {reached["built"]["evidence"] for reached in stages if "built" in reached} == {"ci_run"}
     [stuck] = [row for row in answer["not_running"] if row["workload"] == "Deployment/shop/cart"]
     assert (stuck["cluster"], stuck["cause"]) == ("prod-us", "image_pull")
     assert {"known", "private"} <= {image["state"] for image in answer["images"]}

@@ -62,6 +62,12 @@ def test_told_records_are_counted_where_there_are_any() -> None:
     assert "records" not in "\n".join(rendered(BUSY, 80))
 
 
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_its_last_line_says_where_the_pages_are(width: int) -> None:
+    last = [line for line in rendered(BUSY, width) if line.strip()][-1]
+    assert f"{BUSY.url}/" in last
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 @pytest.mark.parametrize("height", [20, 24, 40])
 def test_it_fits_the_terminal(width: int, height: int) -> None:

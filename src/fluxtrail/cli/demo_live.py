@@ -43,7 +43,7 @@ async def show(simulator: SimulatorProcess, run: RunProcess, observer: Observer,
 
 
 async def _print_lines(console: Console, reader: _Reader, stop: asyncio.Event) -> None:
-    console.print(f"API on {reader.url}; no terminal, so only what happens is printed. Ctrl-C ends.")
+    console.print(f"Pages and API on {reader.url}/; no terminal, so only what happens is printed. Ctrl-C ends.")
     said = 0
     while not stop.is_set():
         picture = await reader.look()

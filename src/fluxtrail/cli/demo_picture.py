@@ -129,7 +129,7 @@ def _header(picture: Picture, width: int) -> RenderableType:
     status = picture.status
     left = Text.assemble(("▲ Fluxtrail", "bold cyan"), ("  where is my commit?", "dim"))
     pushed = f"{status.get('changes_done', 0)}/{status.get('changes', 0)} changes"
-    right = Text(f"seed {picture.seed} · {pushed}" + (f" · {picture.url}" if width >= _NARROW else ""), style="dim")
+    right = Text(f"seed {picture.seed} · {pushed}", style="dim")
     line = Table.grid(expand=True)
     line.add_column(justify="left")
     line.add_column(justify="right")
@@ -291,9 +291,11 @@ def _footer(picture: Picture, width: int) -> RenderableType:
         line = Text(f"⚠ {picture.problem}", style="bold red")
     else:
         server = "" if picture.url == DEFAULT_SERVER else f"--server {picture.url} "
-        line = Text(f"q quits · fluxtrail {server}trace <commit>", style="dim")
+        line = Text("q quits · ", style="dim")
+        line.append(f"{picture.url}/", style="cyan")
         if records := picture.status.get("records"):
             line.append(f" · {records} deployment records told")
+        line.append(f" · fluxtrail {server}trace <commit>")
     line.truncate(width, overflow="ellipsis")
     return line
 
