@@ -63,6 +63,9 @@ export function startPalette() {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       choose(chosen + (event.key === "ArrowDown" ? 1 : -1));
+    } else if (event.key === "Escape") {
+      event.preventDefault(); // browsers would only empty the field
+      dialog.close();
     } else if (event.key === "Enter") {
       event.preventDefault();
       const link = list.querySelector("li[aria-selected=true] a");

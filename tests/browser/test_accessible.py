@@ -1,0 +1,53 @@
+"""axe-core finds nothing serious on any page, in any of its looks; and no page is wider than its window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+from tests.browser.conftest import Open, Served
+from tests.browser.shown import FAILED
+from tests.browser.test_keyboard import PAGES
+from tests.ledger.world import sha
+
+pytestmark = [pytest.mark.requires("browser"), pytest.mark.timeout(60)]
+LOOKS = [(width, scheme) for width in (1440, 390) for scheme in ("light", "dark")]
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+COLOURS = ["color-contrast", "link-in-text-block"]
+"""The only rules whose findings can differ between light and dark."""
+RUN = "([type, values]) => axe.run({resultTypes: ['violations'], runOnly: {type, values}}).then(run => run.violations)"
+IS_TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
+SERIOUS = {"serious", "critical"}
+
+
+async def look(page: Page, axe: str, *, rules: list[str] | None = None) -> list[str]:
+    """Return what axe finds: serious ones, at most three places of each."""
+    await page.evaluate(axe)
+    found: list[dict[str, Any]] = await page.evaluate(RUN, ["rule", rules] if rules else ["tag", TAGS])
+    serious = [rule for rule in found if rule["impact"] in SERIOUS]
+    return [f"{rule['id']}: {node['html'][:200]} {node['any'][:1]}" for rule in serious for node in rule["nodes"][:3]]
+
+
+@pytest.mark.parametrize("path", [*PAGES, f"/commits/{sha(FAILED)}", "/board?verdict=lost", "/login", "/nowhere"])
+async def test_nothing_serious_on(visit: Open, axe: str, served: Served, path: str) -> None:
+    base = served.guarded_url if path == "/login" else ""
+    page = await visit(path, base=base, reduced_motion="reduce", is_expected_missing=path == "/nowhere")
+    wrong = {}
+    for width, scheme in LOOKS:
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        found = await look(page, axe, rules=COLOURS if scheme == "dark" else None)
+        found += ["wider than its window"] if await page.evaluate(IS_TOO_WIDE) else []
+        if found:
+            wrong[width, scheme] = found
+    assert wrong == {}
+
+
+async def test_axe_would_say_so(visit: Open, axe: str) -> None:
+    """A page that is bad is found to be: without it, the test above might look at nothing."""
+    page = await visit("/commits")
+    await page.evaluate("document.querySelector('main h1').innerHTML = '<button></button>'")
+    await page.evaluate("document.querySelector('.lead').style.color = 'color-mix(in srgb, canvas, canvastext 15%)'")
+    found = await look(page, axe)
+    assert {line.partition(":")[0] for line in found} >= {"button-name", "color-contrast"}
