@@ -49,6 +49,12 @@ def test_axis_has_a_few_ticks_however_long_it_is(days: int) -> None:
     assert 1 <= len(axis_of(view).ticks) <= 7
 
 
+def test_axis_of_what_is_merged_and_no_further_goes_on_to_now() -> None:
+    views = [delivery(ON_ITS_WAY, name, "pending", stages=stages(0)) for name in ("prod-eu", "prod-us")]
+    axis = draw_axis(views, now=at(600))
+    assert (axis.log_unit, axis.seconds) == (0, 708)
+
+
 def test_axis_of_nothing_known_ends_now() -> None:
     axis = axis_of(delivery(ON_ITS_WAY, "prod-eu", "lost", stages={}))
     assert axis.start == NOW

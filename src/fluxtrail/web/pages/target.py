@@ -26,7 +26,7 @@ from fluxtrail.web.pages.trails import Row, make_row
 from fluxtrail.web.problems import not_found
 
 WORKLOADS_SHOWN = 50
-OPEN_SHOWN = 10
+OPEN_SHOWN = 6
 _OUTCOMES = {
     Outcome.SUCCEEDED: "good",
     Outcome.FAILED: "bad",

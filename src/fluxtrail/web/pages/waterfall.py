@@ -99,8 +99,8 @@ def draw_axis(views: Iterable[DeliveryView], *, now: datetime) -> Axis:
     merged = [moments[Stage.MERGED].at for moments in lanes if Stage.MERGED in moments]
     known = [moment.at for moments in lanes for moment in moments.values()]
     start = min(merged or known, default=now)
-    ends = sorted(max(moment.at for moment in moments.values()) - start for moments in lanes)
-    last = max((end for end in ends if end > timedelta()), default=max(now - start, _LEAST))
+    ends = sorted(end for moments in lanes if (end := max(one.at for one in moments.values()) - start) > timedelta())
+    last = ends[-1] if ends else max(now - start, _LEAST)
     span = max(last * (1 + _OPEN_ROOM), _LEAST).total_seconds()
     middle = ends[(len(ends) - 1) // 2].total_seconds() if ends else 0.0
     unit = max(middle, 1.0) / 10 if len(ends) > 1 and last.total_seconds() > _LOG_FROM * max(middle, 1.0) else 0.0
