@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -21,6 +22,8 @@ replace = msgspec.structs.replace
 
 CONCURRENCY = 4
 BACK_OFF_LIMIT = timedelta(minutes=10)
+LOOKING = math.inf
+"""Of a repository that is just looked at: when the next look is due is not known yet."""
 
 
 class BranchWatcher:
@@ -104,6 +107,7 @@ class BranchWatcher:
         return {branch or repository.default_branch or "" for branch in named} - {""}
 
     async def _look_at(self, repository: RepositoryRecord) -> None:
+        self._due[repository.id] = LOOKING
         try:
             async with self._recorder.lock(repository):
                 advance = self._artifacts.advance if repository.is_artifact else self._recorder.advance
@@ -115,7 +119,8 @@ class BranchWatcher:
             await self._note_failure(repository, exc)
             return
         self._failures.pop(repository.id, None)
-        self._due[repository.id] = self._clock.monotonic() + self._every.total_seconds()
+        if self._due[repository.id] == LOOKING:  # else there was a hint meanwhile, of what this look may have missed
+            self._due[repository.id] = self._clock.monotonic() + self._every.total_seconds()
 
     async def _learn_default(self, repository: RepositoryRecord) -> RepositoryRecord:
         """Find out the default branch, which targets that follow tags or a pinned commit are placed on."""
