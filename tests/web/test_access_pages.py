@@ -182,6 +182,13 @@ async def test_session_reads_the_api(browser: Browser) -> None:
     assert (await browser.ask("/api/v1/commits")).status == 200
 
 
+async def test_credentials_for_a_proxy_are_none_of_ours(browser: Browser) -> None:
+    await browser.sign_in(VIEWER)
+    proxied = {"Authorization": "Basic dTpw"}
+    assert (await browser.ask("/", headers=proxied)).status == 200
+    assert (await Browser(browser.url).ask("/api/v1/commits", headers=proxied)).status == 401
+
+
 async def test_signing_out_ends_the_session_everywhere(browser: Browser) -> None:
     await browser.sign_in(VIEWER)
     kept = dict(browser.cookies)
