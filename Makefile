@@ -26,6 +26,7 @@ else
 	VIRTUAL_ENV=$(VENV) uv pip install --quiet --no-deps -e .
 endif
 	-$(BIN)/python -m fluxtrail.web.pages.vendoring
+	-$(BIN)/python -m fluxtrail.web.pages.vendoring --for tests --into $(VENV)/vendor
 	touch $@
 
 demo: $(STAMP) ## follow commits through three simulated clusters, live

@@ -10,11 +10,12 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 from tests.browser.shown import bury, commit, fill
 from tests.ledger.world import StillClock, at, open_fresh
 from tests.web.worlds import World
@@ -106,6 +107,7 @@ async def chromium(anyio_backend: str) -> AsyncIterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("there is no chromium here")
+    expect.set_options(timeout=TIMEOUT_MILLISECONDS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
@@ -123,13 +125,17 @@ async def visit(chromium: Browser, served: Served) -> AsyncIterator[Open]:
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    async def go(path: str, *, base: str = "", is_expected_missing: bool = False, **given: Any) -> Page:
+    def listen(may_miss: str, said: ConsoleMessage) -> None:
+        where = said.location["url"]
+        if said.type == "error" and not (may_miss and where.endswith(may_miss)):
+            wrong.append(f"{where}: {said.text}")
+
+    async def go(path: str, *, base: str = "", may_miss: str = "", **given: Any) -> Page:
         context = await chromium.new_context(**({"base_url": base or served.url, "locale": "en-GB"} | given))
         context.set_default_timeout(TIMEOUT_MILLISECONDS)
         contexts.append(context)
         page = await context.new_page()
-        if not is_expected_missing:  # Chromium counts a page that is not found as an error
-            page.on("console", lambda said: wrong.append(f"{page.url}: {said.text}") if said.type == "error" else None)
+        page.on("console", partial(listen, may_miss))
         page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error}"))
         await page.goto(path)
         return page

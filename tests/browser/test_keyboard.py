@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.async_api import expect
-from tests.browser.conftest import Open, Served
+from tests.browser.conftest import Open
 from tests.browser.shown import GOOD, SUBJECTS
 from tests.ledger.deployments import digest
 from tests.ledger.world import sha
@@ -78,7 +78,7 @@ async def test_evidence_opens_and_filters_apply_by_the_keyboard(visit: Open) -> 
     await expect(page.locator("[data-row]")).to_have_count(1)
 
 
-async def test_every_page_and_link_works_without_scripts(visit: Open, served: Served) -> None:
+async def test_every_page_and_link_works_without_scripts(visit: Open) -> None:
     page = await visit("/", java_script_enabled=False)
     seen = set(PAGES)
     for path in PAGES:
