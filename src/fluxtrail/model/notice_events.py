@@ -15,6 +15,7 @@ from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.notices import EventNotice
+from fluxtrail.model.redaction import redact_url
 from fluxtrail.model.repository import parse_repository
 
 _WHAT = "a CDEvent, by itself or as the data of a CloudEvent"
@@ -87,7 +88,22 @@ def read_cdevent(body: bytes, headers: Mapping[str, str]) -> EventNotice:
         at=parse_timestamp(context.timestamp or wrapped.time),
         repository=_repository(subject, inner.custom_data),
         sha=_sha(subject, inner.custom_data),
+        **_run(subject),
     )
+
+
+def _run(subject: WireSubject) -> dict[str, str]:
+    """Return what an event of CI says of its run, beyond which it is."""
+    content = subject.content or {}
+    texts = {name: text for name, text in content.items() if isinstance(text, str)}
+    url = texts.get("uri") or texts.get("url") or ""
+    package = subject.id if (subject.id or "").startswith("pkg:") else texts.get("artifactId", "")
+    return {
+        "pipeline": reading.short(texts.get("pipelineName")),
+        "outcome": reading.short(texts.get("outcome")).lower(),
+        "url": redact_url(url) if url.lower().startswith(("https://", "http://")) else "",
+        "artifact": reading.short(package) if (package or "").startswith("pkg:") else "",
+    }
 
 
 def _wrapping(outer: WireEvent, headers: Mapping[str, str]) -> WireEvent:

@@ -79,6 +79,14 @@ class EventNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="cd
     repository: str = ""
     """A URL, where the subject names one."""
     sha: str = ""
+    pipeline: str = ""
+    """`pipelineName`, of a pipeline run."""
+    outcome: str = ""
+    """`success`, `failure`, `error`, `cancel`, of what is finished."""
+    url: str = ""
+    """A page of it; http(s)."""
+    artifact: str = ""
+    """A package URL of what was built: `pkg:oci/shop@sha256%3A…`."""
 
 
 class PushNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="push"):

@@ -8,6 +8,7 @@ from fluxtrail.model.notices import FluxNotice, Hook, KeptNotice
 from fluxtrail.model.records import RepositoryId
 from fluxtrail.reports.phases.records import plan_phases
 from fluxtrail.reports.routes import RouteKind
+from fluxtrail.runtime.ci import to_rule
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.settings.hooks import AnonymousSetting, SenderSetting
 from fluxtrail.runtime.settings.settings import Settings
@@ -15,6 +16,7 @@ from fluxtrail.runtime.telemetry import Job
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.notices.evidence import HOLD_SECONDS, EvidenceTaker, Speaker
 from fluxtrail.trail.notices.hints import Hinter
+from fluxtrail.trail.notices.pipelines import RunTaker
 from fluxtrail.trail.notices.worker import Handler, NoticeWorker
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -53,7 +55,13 @@ class Hooks:
         senders = settings.hooks.senders
         clusters = {item.name: item.cluster for item in senders}
         hinter = Hinter(registry, poke=poke, look=look, clusters=clusters, look_at_ci=look_at_ci)
-        handlers: list[Handler] = [hinter.handle]
+        runs = RunTaker(
+            registry,
+            ledger,
+            speakers={item.name: item.repository for item in senders},
+            rules=[to_rule(item) for item in settings.ci.repositories],
+        )
+        handlers: list[Handler] = [hinter.handle, runs.handle]
         if self._phase_sinks():
             handlers.append(self._plan_phases)
         self._evidence = EvidenceTaker(

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 from tests.ledger.world import NOON, at, moment
-from tests.ledger.world import sha as sha_of
 from tests.ledger.world import World as Records
+from tests.ledger.world import sha as sha_of
 from tests.model.ci import run
 from tests.web.worlds import World
 
