@@ -9,7 +9,8 @@ from tests.web.worlds import NOW, World
 
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.web.access.binding import check_binding
-from fluxtrail.web.access.guard import BODY_LIMIT_BYTES, QUERY_LIMIT_BYTES
+from fluxtrail.web.access.exchange import QUERY_LIMIT_BYTES
+from fluxtrail.web.access.guard import BODY_LIMIT_BYTES
 from fluxtrail.web.app import create_app
 from fluxtrail.web.server import Address, Listener, WebServer
 

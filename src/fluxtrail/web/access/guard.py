@@ -9,34 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import format_datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-import msgspec
-
-from fluxtrail.web.access.asgi import AsgiApp, Message, Receive, Scope, Send
-from fluxtrail.web.access.audit import write_audit
+from fluxtrail.web.access.asgi import AsgiApp, Receive, Scope, Send
 from fluxtrail.web.access.binding import LOOPBACK_HOSTS
 from fluxtrail.web.access.bodies import DisconnectedError, read_body, replayed
-from fluxtrail.web.access.cookies import given_cookies, header, host_name
+from fluxtrail.web.access.cookies import header, host_name
 from fluxtrail.web.access.doorkeeper import DOORKEEPER, Doorkeeper, Refusal
+from fluxtrail.web.access.exchange import LOGIN, QUERY_LIMIT_BYTES, Exchange, login_url
 from fluxtrail.web.access.forms import CHECKED, FOREIGN_FORM, is_right_form
 from fluxtrail.web.access.origins import FOREIGN_PAGE, is_foreign
 from fluxtrail.web.access.principals import NOBODY, PRINCIPAL, READING, Means, Principal, Role, principal_in
 from fluxtrail.web.shapes import Problem
 
 BODY_LIMIT_BYTES = 64 * 1024
-QUERY_LIMIT_BYTES = 8 * 1024
-SECURITY_HEADERS = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    # Not `no-referrer`: with it browsers send `Origin: null` with our own forms.
-    (b"referrer-policy", b"same-origin"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
-LOGIN = "/login"
 LOGOUT = "/logout"
 REFUSED = "/refused"
 REFUSAL = "fluxtrail.refusal"
@@ -82,7 +68,7 @@ class Guard:
         if scope["type"] != "http":
             await _refuse_other(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, now=self._now, goes_on=lambda: self._doorkeeper.still_knows(scope))
+        exchange = Exchange(scope, send, now=self._now, goes_on=lambda: self._doorkeeper.still_knows(scope))
         scope[DOORKEEPER] = self._doorkeeper
         refused: _Answer | None = self._find_problem(scope) or self._admit(scope)
         if refused is None and scope["method"] not in READING:
@@ -148,66 +134,12 @@ class Guard:
         scope[CHECKED] = is_right_form(scope, body) or principal_in(scope).means is Means.BEARER
         return (None if scope[CHECKED] else FOREIGN_FORM), replayed(body, receive)
 
-    async def _show(self, scope: Scope, receive: Receive, exchange: _Exchange, refused: Problem | Refusal) -> None:
+    async def _show(self, scope: Scope, receive: Receive, exchange: Exchange, refused: Problem | Refusal) -> None:
         problem = refused.problem if isinstance(refused, Refusal) else refused
         shown = {**scope, "method": "GET", "path": REFUSED, "raw_path": REFUSED.encode(), "query_string": b""}
         shown[REFUSAL] = problem
         exchange.shown = shown
         await self._app(shown, replayed(b"", receive), exchange.send)
-
-
-class _Exchange:
-    """One answer: what every answer has in its headers, and how it ended."""
-
-    def __init__(self, scope: Scope, send: Send, *, now: Callable[[], datetime], goes_on: Callable[[], bool]) -> None:
-        self._scope = scope
-        self._send = send
-        self._now = now
-        self._goes_on = goes_on
-        self._status = 0
-        self._is_cut = False
-        self.shown = scope
-        """Of the page that is shown, which may be another than what was asked for."""
-
-    async def send(self, message: Message) -> None:
-        """Pass on what the application says; a stream ends with the session or the token that let it in."""
-        if self._is_cut:
-            return
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
-            given = list(message.get("headers", ()))
-            names = {name.lower() for name, _ in given}
-            date = (b"date", format_datetime(self._now(), usegmt=True).encode())
-            # A page has a policy of its own: two would be the narrower of both. Its scripts may be kept.
-            more = [one for one in SECURITY_HEADERS if one[0] not in names]
-            message["headers"] = [*given, date, *more, *given_cookies(self.shown)]
-        elif message.get("more_body", False) and not self._goes_on():
-            self._is_cut = True
-            message = {"type": "http.response.body", "body": b"", "more_body": False}
-        await self._send(message)
-
-    async def answer(self, refused: Problem | Refusal) -> None:
-        problem = refused.problem if isinstance(refused, Refusal) else refused
-        body = msgspec.json.encode(problem)
-        headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-        if problem.status == 401:
-            headers.append((b"www-authenticate", b'Bearer realm="fluxtrail"'))
-            if header(self._scope, b"hx-request"):
-                headers.append((b"hx-redirect", _login_url(_page_of(self._scope)).encode()))
-        if isinstance(refused, Refusal) and refused.retry_after_seconds is not None:
-            headers.append((b"retry-after", str(refused.retry_after_seconds).encode()))
-        await self.send({"type": "http.response.start", "status": problem.status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
-
-    async def redirect(self, to: str) -> None:
-        headers = [(b"location", to.encode("ascii")), (b"content-length", b"0")]
-        await self.send({"type": "http.response.start", "status": 303, "headers": headers})
-        await self.send({"type": "http.response.body", "body": b""})
-
-    def write_audit(self) -> None:
-        """Whoever is not known has tried nothing that counts as an action; a wrong token has its own line."""
-        if self._scope["method"] not in READING and self._scope.get(PRINCIPAL) is not None:
-            write_audit(self._scope, self._status)
 
 
 def wants_page(scope: Scope) -> bool:
@@ -227,21 +159,7 @@ def _to_login(scope: Scope) -> _Redirect:
     if scope["method"] not in READING:
         return _Redirect(LOGIN)
     query = scope["query_string"].decode("latin-1")
-    return _Redirect(_login_url(quote(scope["path"], safe="/") + (f"?{query}" if query else "")))
-
-
-def _login_url(back: str) -> str:
-    url = f"{LOGIN}?next={quote(back, safe='/')}"
-    return LOGIN if back == "/" or len(url) > QUERY_LIMIT_BYTES // 2 else url
-
-
-def _page_of(scope: Scope) -> str:
-    """Return the page that a fragment is for, as htmx says; the login takes local paths only."""
-    try:
-        parts = urlsplit(header(scope, b"hx-current-url"))
-    except ValueError:
-        return "/"
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return _Redirect(login_url(quote(scope["path"], safe="/") + (f"?{query}" if query else "")))
 
 
 def _not_with(principal: Principal) -> Problem:

@@ -12,8 +12,9 @@ from litestar.params import QueryParameter
 from fluxtrail.web.access.audit import name_action
 from fluxtrail.web.access.cookies import FORM, SESSION, give_cookie
 from fluxtrail.web.access.doorkeeper import Doorkeeper, Refusal, doorkeeper_in, session_in
+from fluxtrail.web.access.exchange import LOGIN
 from fluxtrail.web.access.forms import check_csrf, form_field
-from fluxtrail.web.access.guard import LOGIN, LOGOUT, REFUSAL, REFUSED
+from fluxtrail.web.access.guard import LOGOUT, REFUSAL, REFUSED
 from fluxtrail.web.access.principals import PRINCIPAL, Means, Role, principal_of
 from fluxtrail.web.access.sessions import SESSION_SECONDS
 from fluxtrail.web.access.tokens import Token
