@@ -48,6 +48,23 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         await github.stop()
 
 
+async def test_a_pull_request_says_who_wrote_reviewed_and_merged_it(server: Server) -> None:
+    status, pull, _ = await server.get("/pulls/7")
+    assert status == 200
+    assert isinstance(pull, dict)
+    assert (pull["user"]["login"], pull["state"], pull["merged"]) == ("ada", "closed", True)
+    status, reviews, _ = await server.get("/pulls/7/reviews?per_page=100")
+    assert status == 200
+    assert isinstance(reviews, list)
+    approved = [review["user"]["login"] for review in reviews if review["state"] == "APPROVED"]
+    assert pull["merged_by"]["login"] == (approved[-1] if approved else "ada")
+    assert "ada" not in approved
+    assert pull["created_at"] < pull["merged_at"]
+    async with server.session.get(pull["html_url"]) as page:
+        assert f"merged by {pull['merged_by']['login']}" in await page.text()
+    assert (await server.get("/pulls/8/reviews"))[0] == 404
+
+
 async def test_a_commit_leads_to_its_pull_request(server: Server) -> None:
     for sha in (server.merged.sha, "b" * 40):
         status, body, _ = await server.get(f"/commits/{sha}/pulls")

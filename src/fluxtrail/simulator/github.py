@@ -15,7 +15,7 @@ from aiohttp import web
 from fluxtrail.simulator.artifact_metadata import ArtifactMetadata
 from fluxtrail.simulator.clock import SimulatedClock, wire_time
 from fluxtrail.simulator.forges.server import Forges
-from fluxtrail.simulator.pull_requests import PullRequest, pull_json, review_json, write_pull_request
+from fluxtrail.simulator.pull_requests import PullRequest, pull_json, pull_text, review_json, write_pull_request
 from fluxtrail.simulator.repositories import Commit, Repository
 
 _LIMIT_PER_HOUR = 5000
@@ -80,6 +80,7 @@ class GitHub:
         )
         for path, handler in routes:
             app.router.add_get(base + path, self._answering(handler))
+        app.router.add_get("/{owner}/{repo}/pull/{number}", self._pull_page)
         if self.artifact_metadata is not None:
             self.artifact_metadata.add_routes(app.router)
         if self.forges is not None:
@@ -188,6 +189,14 @@ class GitHub:
             return None
         shas = _page(request, pull.head_shas)
         return [_commit_json(repository.commits[sha]) if sha in repository.commits else {"sha": sha} for sha in shas]
+
+    async def _pull_page(self, request: web.Request) -> web.Response:
+        """What a person sees who follows the link to a pull request."""
+        repository = self.repositories.get(f"{request.match_info['owner']}/{request.match_info['repo']}")
+        pull = self._find_pull(request, repository) if repository else None
+        if pull is None:
+            raise web.HTTPNotFound
+        return web.Response(text=pull_text(pull))
 
     def _find_pull(self, request: web.Request, repository: Repository) -> PullRequest | None:
         number = request.match_info["number"]

@@ -115,3 +115,10 @@ def review_json(pull: PullRequest, review: Review) -> Json:
         "commit_id": pull.head_shas[-1] if pull.head_shas else pull.merge_sha,
         "author_association": "MEMBER",
     }
+
+
+def pull_text(pull: PullRequest) -> str:
+    """Return what people read of it."""
+    lines = [f"#{pull.number} {pull.title}", f"by {pull.author}, opened {pull.created_at}"]
+    lines += [f"{review.at} {review.by}: {review.state.lower().replace('_', ' ')}" for review in pull.reviews]
+    return "\n".join([*lines, f"merged by {pull.merged_by}, {pull.merged_at}", ""])
