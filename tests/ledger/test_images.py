@@ -149,6 +149,17 @@ async def test_list_is_narrowed_to_where_it_runs_state_and_text(ledger: SqlLedge
     assert await _listed(ledger, text="acme/shop") == [digest(5), digest(1)]
     assert await _listed(ledger, text=digest(6)) == [digest(5)]
     assert await _listed(ledger, text="50%") == []
+
+
+async def test_list_is_narrowed_to_what_was_built_from_a_commit(ledger: SqlLedger) -> None:
+    """Of an index the commit may be said by the manifests of its platforms alone."""
+    await _put(ledger, [*FAMILY, image(5, revision=sha(1)), image(6, revision=sha(2))], [run(ARM), run(5), run(6)])
+    assert set(await _listed(ledger, revision=sha(1))) == {digest(INDEX), digest(5)}
+    assert await _listed(ledger, revision=sha(2).upper()) == [digest(6)]
+    assert await _listed(ledger, revision=sha(1)[:9]) == []
+
+
+async def test_list_of_images_refuses_a_state_that_there_is_not(ledger: SqlLedger) -> None:
     with pytest.raises(ConfigError, match="none of pending, known"):
         await ledger.list_images(state="nonsense")
     with pytest.raises(ConfigError, match="no cursor"):

@@ -534,6 +534,7 @@ class World:
         namespace: str | None,
         state: str | None,
         text: str | None,
+        revision: str | None = None,
         limit: int,
         cursor: str | None,
     ) -> Page[ImageView]:
@@ -545,6 +546,7 @@ class World:
             and (cluster is None or cluster in i.clusters)
             and namespace in (None, "shop")
             and state in (None, i.state)
+            and revision in (None, i.revision)
             and (text is None or i.digest.startswith(text) or any(text in f"{i.repository}:{tag}" for tag in i.tags))
         ]
         return _page(found, limit, cursor)

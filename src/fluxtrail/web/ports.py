@@ -163,6 +163,7 @@ class Answers(Protocol):
         namespace: str | None,
         state: str | None,
         text: str | None,
+        revision: str | None = None,
         limit: int,
         cursor: str | None,
     ) -> Listing[ImageView]:
@@ -171,6 +172,7 @@ class Answers(Protocol):
         Args:
             namespace: that it runs in.
             text: the beginning of a digest, or a part of `repository:tag`.
+            revision: the whole sha of the commit that they were built from.
         """
 
     async def find_image(self, digest: str) -> ImageDetail | list[ImageView] | None:

@@ -17,6 +17,7 @@ from fluxtrail.web.shapes import Page, Problem
 
 NO_NAMESPACE = "-"
 """Stands in a path for the namespace of what has none."""
+WHOLE_SHA = "^(?:[0-9a-fA-F]{40}|[0-9a-fA-F]{64})$"
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9.-]{1,190})?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}")
@@ -59,12 +60,15 @@ async def list_images(
             min_length=1, max_length=512, description="A part of `repository:tag`, or the beginning of a digest."
         ),
     ] = None,
+    revision: Annotated[
+        str | None, QueryParameter(pattern=WHOLE_SHA, description="The whole sha of the commit that it was built from.")
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[ImageView]:
     """Those that run, then those that ran, what began last first; `namespace` is one that it runs in."""
     found = await context_of(request).answers.list_images(
-        cluster=cluster, namespace=namespace, state=state_, text=text, limit=limit, cursor=cursor
+        cluster=cluster, namespace=namespace, state=state_, text=text, revision=revision, limit=limit, cursor=cursor
     )
     return Page(items=list(found.items), next=found.next)
 

@@ -220,6 +220,14 @@ async def test_image_tells_what_it_was_built_from_and_where_it_runs(ask: Ask) ->
     assert "unknown" in text_of(await ask("api", f"/images/{PENDING}"))
 
 
+async def test_images_of_a_commit_are_on_its_page_and_in_a_list_of_their_own(ask: Ask) -> None:
+    answer = await ask("api", f"/commits/{EVERYWHERE}")
+    assert f"/images/{INDEX.replace(':', '%3A')}" in Read(answer.body.decode()).links
+    text = text_of(await ask("api", f"/images?revision={EVERYWHERE}"))
+    assert ("ghcr.io/acme/cart" in text, "payments" in text) == (True, False)
+    assert (await ask("api", "/images?revision=main", headers=HTML)).status == 400
+
+
 async def test_beginning_of_several_digests_leads_to_their_list(ask: Ask, world: World) -> None:
     world.images["sha256:1d1d" + "0" * 60] = world.images[PRIVATE]
     answer = await ask("api", "/images/1d1d", allow_redirects=False)

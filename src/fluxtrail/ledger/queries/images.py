@@ -43,6 +43,8 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
     state: ImageState | None = None
     text: str | None = None
     """The beginning of a digest, or a part of `repository:tag`, in any case."""
+    revision: str | None = None
+    """The whole sha of the commit that it was built from."""
 
 
 async def list_images(
@@ -75,6 +77,11 @@ def _conditions(situation: Situation, chosen: ImageFilter) -> list[ColumnElement
         if chosen.namespace is not None:
             running = running.where(_R.c.namespace == chosen.namespace)
         conditions.append(func.coalesce(_I.c.digest, "").in_(running))  # or else all of them are looked up and sorted
+    if chosen.revision is not None:
+        # Of an index only its platforms' manifests may say it; the index on `revision` is a partial one.
+        member = schema.images.alias("built")
+        built = select(member.c.head).where(member.c.revision == chosen.revision, member.c.revision.is_not(None))
+        conditions.append(func.coalesce(_I.c.digest, "").in_(built))
     if chosen.text is not None:
         conditions.append(_holds(chosen.text.strip().lower()))
     return conditions

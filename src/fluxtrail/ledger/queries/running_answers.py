@@ -50,6 +50,7 @@ class RunningAnswers(Asking):
         namespace: str | None = None,
         state: str | None = None,
         text: str | None = None,
+        revision: str | None = None,
         limit: int = LIMIT,
         cursor: str | None = None,
     ) -> Page[ImageView]:
@@ -59,12 +60,17 @@ class RunningAnswers(Asking):
             cluster: a name or a uid; only what runs there now.
             namespace: as `cluster`.
             text: the beginning of a digest, or a part of `repository:tag` in any case.
+            revision: the whole sha of the commit that they were built from.
 
         Raises:
             ConfigError: a cursor of another list; a state that does not exist.
         """
         chosen = ImageFilter(
-            cluster=cluster, namespace=namespace, state=find_word(ImageState, state, "state"), text=text
+            cluster=cluster,
+            namespace=namespace,
+            state=find_word(ImageState, state, "state"),
+            text=text,
+            revision=revision.strip().lower() if revision else None,
         )
         async with self._situation() as (session, situation):
             return await images.list_images(session, situation, chosen, limit=limit, cursor=cursor)

@@ -21,6 +21,7 @@ from fluxtrail.web.pages.trails import Chosen, arrange, headline
 from fluxtrail.web.problems import invalid
 
 _SHA = re.compile(r"[0-9a-f]{4,64}")
+_WHOLE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MOST_IMAGES = 8
 CI_TONES = {
     CiState.SUCCEEDED: "good",
@@ -43,7 +44,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that a run says it made."""
+    """An image that was built from the commit."""
 
     name: str
     digest: str
@@ -143,15 +144,26 @@ def find_problem(trail: TrailView) -> str:
 
 
 async def _made(context: Context, trail: TrailView) -> list[Made]:
-    """Look up where what the runs made runs now."""
-    known: dict[str, str] = {}
+    """Return the images that say they were built from the commit, then what its runs say they made."""
+    built = await context.answers.list_images(
+        cluster=None, namespace=None, state=None, text=None, revision=trail.commit.sha, limit=MOST_IMAGES, cursor=None
+    )
+    found = [Made(name=name_of(image), digest=image.digest, image=image) for image in built.items]
+    seen = {made.digest for made in found}
     for run in trail.ci_runs:
-        if run.image or run.digest:
-            known.setdefault(run.digest or run.image, run.image or run.digest)
-    found = []
-    for key, name in list(known.items())[:MOST_IMAGES]:
-        digest = key if key.startswith("sha256:") else ""
-        detail = await context.answers.find_image(digest) if digest else None
-        image = detail.image if detail is not None and not isinstance(detail, list) else None
-        found.append(Made(name=name, digest=digest, image=image))
+        key = run.digest or run.image
+        if key and key not in seen and len(found) < MOST_IMAGES:
+            seen.add(key)
+            detail = await context.answers.find_image(run.digest) if is_digest(run.digest) else None
+            image = detail.image if detail is not None and not isinstance(detail, list) else None
+            found.append(Made(name=run.image or run.digest, digest=run.digest, image=image))
     return found
+
+
+def is_digest(text: str) -> bool:
+    """A pipeline may state anything."""
+    return _WHOLE_DIGEST.fullmatch(text) is not None
+
+
+def name_of(image: ImageView) -> str:
+    return f"{image.repository}:{image.tags[0]}" if image.tags else image.repository

@@ -18,6 +18,7 @@ from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.formats import short_digest
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, with_query
 from fluxtrail.web.problems import invalid, not_found
+from fluxtrail.web.running import WHOLE_SHA
 
 SHOWN = 50
 TONES = {"known": "good", "pending": "busy", "private": "odd", "unasked": "quiet", "absent": "bad"}
@@ -40,13 +41,14 @@ async def show_images(
     namespace: Text = None,
     state_: Annotated[ImageState | None, QueryParameter(name="state")] = None,
     text: Text = None,
+    revision: Annotated[str | None, QueryParameter(pattern=WHOLE_SHA)] = None,
     limit: Limit = SHOWN,
     cursor: Cursor = None,
 ) -> Response[str]:
     context = context_of(request)
     live_after = await feed_end(request)
     found = await context.answers.list_images(
-        cluster=cluster, namespace=namespace, state=state_, text=text, limit=limit, cursor=cursor
+        cluster=cluster, namespace=namespace, state=state_, text=text, revision=revision, limit=limit, cursor=cursor
     )
     return page(
         request,
