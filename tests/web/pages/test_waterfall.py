@@ -55,6 +55,13 @@ def test_axis_of_what_is_merged_and_no_further_goes_on_to_now() -> None:
     assert (axis.log_unit, axis.seconds) == (0, 708)
 
 
+def test_axis_begins_with_the_earliest_where_everything_is_dated_before_the_merge() -> None:
+    view = delivery(ON_ITS_WAY, "prod-eu", "deployed", stages=stages(500, ("fetched", 40), ("applied", 100)))
+    axis = axis_of(view)
+    assert (axis.start, axis.ticks[0].text) == (at(40), "earliest")
+    assert [segment.stage for segment in draw_lane(view, axis).segments] == ["applied"]
+
+
 def test_axis_of_nothing_known_ends_now() -> None:
     axis = axis_of(delivery(ON_ITS_WAY, "prod-eu", "lost", stages={}))
     assert axis.start == NOW

@@ -18,6 +18,9 @@ from fluxtrail.model.stage import STAGES, Interval, Stage, stage_intervals
 from fluxtrail.model.verdict import WAITING_BY_WILL, Verdict
 from fluxtrail.model.views import DeliveryView
 
+MERGED = "merged"
+EARLIEST = "earliest"
+"""Where everything that is known is dated before the merge: some clock is wrong, and nothing else could be drawn."""
 STILL_OPEN = "waiting"
 """A `RunningState`: applied, and something of it does not run yet."""
 _OPEN_ROOM = 0.18
@@ -41,6 +44,8 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 class Axis(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
+    origin: str = MERGED
+    """What it begins with."""
     seconds: float
     log_unit: float = 0.0
     """Seconds up to which a logarithmic axis is nearly linear; 0 for a linear one."""
@@ -98,13 +103,15 @@ def draw_axis(views: Iterable[DeliveryView], *, now: datetime) -> Axis:
     lanes = [moments for view in views if (moments := stages_of(view))]
     merged = [moments[Stage.MERGED].at for moments in lanes if Stage.MERGED in moments]
     known = [moment.at for moments in lanes for moment in moments.values()]
-    start = min(merged or known, default=now)
+    start, origin = min(merged or known, default=now), MERGED
+    if len(set(known)) > 1 and max(known) <= start:
+        start, origin = min(known), EARLIEST
     ends = sorted(end for moments in lanes if (end := max(one.at for one in moments.values()) - start) > timedelta())
     last = ends[-1] if ends else max(now - start, _LEAST)
     span = max(last * (1 + _OPEN_ROOM), _LEAST).total_seconds()
     middle = ends[(len(ends) - 1) // 2].total_seconds() if ends else 0.0
     unit = max(middle, 1.0) / 10 if len(ends) > 1 and last.total_seconds() > _LOG_FROM * max(middle, 1.0) else 0.0
-    axis = Axis(start=start, seconds=span, log_unit=unit)
+    axis = Axis(start=start, origin=origin, seconds=span, log_unit=unit)
     return msgspec.structs.replace(axis, ticks=_ticks(axis))
 
 
@@ -117,7 +124,7 @@ def _ticks(axis: Axis) -> list[Tick]:
             math.ceil(axis.seconds / _MOST_TICKS / _WEEK) * _WEEK
         )
         steps = [step * count for count in range(1, _MOST_TICKS + 1)]
-    found = [Tick(x=0.0, text="merged")]
+    found = [Tick(x=0.0, text=axis.origin)]
     for seconds in steps:
         x = axis.x(axis.start + timedelta(seconds=seconds)) if seconds < axis.seconds else 100.0
         if x - found[-1].x >= _LEAST_GAP and x <= 100 - _LEAST_GAP / 2:
