@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -96,6 +97,23 @@ def test_a_ci_system_says_which_run_it_is(
     run = read_statement(CiStatement(role=CiRole.BUILD, state=CiState.RUNNING, **around.facts), now=datetime.now(UTC))
     assert (*run.key[:4], run.repository, run.sha) == (*key, repository, SHA)
     assert {field: getattr(run, field) for field in rest} == rest
+
+
+@pytest.mark.parametrize(
+    ("event", "body", "sha"),
+    [
+        ("pull_request", {"pull_request": {"head": {"sha": OTHER}}}, OTHER),
+        ("pull_request", {"pull_request": None}, SHA),
+        ("push", {"pull_request": {"head": {"sha": OTHER}}}, SHA),
+    ],
+)
+def test_a_pull_request_is_built_at_its_head(tmp_path: Path, event: str, body: dict[str, Any], sha: str) -> None:
+    """GitHub builds a merge that exists nowhere else; its API names the head."""
+    (tmp_path / "event.json").write_text(json.dumps(body))
+    ref = {"GITHUB_REF": "refs/pull/12/merge", "GITHUB_REF_NAME": "12/merge", "GITHUB_HEAD_REF": "more"}
+    env = GITHUB | ref | {"GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(tmp_path / "event.json")}
+    facts = read_environment(env).facts
+    assert (facts["sha"], facts["pull_request"], facts["branch"]) == (sha, 12, "more")
 
 
 def test_outside_of_ci_nothing_is_known() -> None:

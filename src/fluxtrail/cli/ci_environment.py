@@ -1,22 +1,24 @@
-"""What CI systems tell the commands they run, in variables: which run this is, and of what. Pure.
+"""What CI systems tell the commands they run, in variables: which run this is, and of what.
 
 Source: GitHub Actions "Variables reference"; GitLab "Predefined CI/CD variables reference"; Azure Pipelines "Use
 predefined variables"; Jenkins "Using environment variables" and its Git plugin; CircleCI "Built-in environment
 variables"; Buildkite "Environment variables".
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
 
 from fluxtrail.model.ci import CiSystem
 
 Env = Mapping[str, str]
 Facts = dict[str, Any]
 """Fields of a `CiStatement`."""
+EVENT_LIMIT_BYTES = 8 * 1024 * 1024
 _HEADS = "refs/heads/"
 
 
@@ -43,7 +45,7 @@ def _github(env: Env) -> Facts:
         "host": _host(server),
         "project": project,
         "repository": f"{server}/{project}" if project else "",
-        "sha": env.get("GITHUB_SHA", ""),
+        "sha": _pull_request_head(env) or env.get("GITHUB_SHA", ""),
         "run_id": run_id,
         "attempt": _number(env.get("GITHUB_RUN_ATTEMPT")),
         "pipeline": env.get("GITHUB_WORKFLOW", ""),
@@ -54,6 +56,31 @@ def _github(env: Env) -> Facts:
         "author": env.get("GITHUB_ACTOR", ""),
         "pull_request": _found(r"refs/pull/(\d+)/", env.get("GITHUB_REF", "")),
     }
+
+
+def _pull_request_head(env: Env) -> str:
+    """Return the head of the pull request that a run is for: GITHUB_SHA is a merge that nobody will ever follow."""
+    path = env.get("GITHUB_EVENT_PATH", "")
+    if not path or not env.get("GITHUB_EVENT_NAME", "").startswith("pull_request"):
+        return ""
+    try:
+        with Path(path).open("rb") as file:
+            found = msgspec.json.decode(file.read(EVENT_LIMIT_BYTES), type=_Event)
+    except (OSError, msgspec.MsgspecError):
+        return ""
+    return found.pull_request.head.sha
+
+
+class _Head(msgspec.Struct):
+    sha: str
+
+
+class _PullRequest(msgspec.Struct):
+    head: _Head
+
+
+class _Event(msgspec.Struct):
+    pull_request: _PullRequest
 
 
 def _gitlab(env: Env) -> Facts:
