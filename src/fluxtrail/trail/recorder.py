@@ -84,6 +84,8 @@ class Recorder:
             FluxtrailError: the repository cannot be read; nothing was recorded.
         """
         reader = self._repositories.open(repository.url)
+        # What is pushed while git asks may be missing from its answer: a look is as old as its question.
+        asked_at = self._clock.now()
         heads = await reader.refresh(want=want)
         seen_at = self._clock.now()
         head = heads.branches.get(branch)
@@ -91,14 +93,14 @@ class Recorder:
             repository_id=repository.id, name=branch, head=None, looked_at=None
         )
         if head is None:
-            return await self._note_look(known, seen_at, problem=f"the repository has no branch {branch!r}")
+            return await self._note_look(known, asked_at, problem=f"the repository has no branch {branch!r}")
         if head == known.head:
-            return await self._note_look(known, seen_at, problem=None)
+            return await self._note_look(known, asked_at, problem=None)
         move = await read_advance(reader, known.head, head)
-        return await self._record(repository, reader, known, move, seen_at)
+        return await self._record(repository, reader, known, move, asked_at=asked_at, seen_at=seen_at)
 
-    async def _note_look(self, known: BranchRecord, seen_at: datetime, *, problem: str | None) -> BranchRecord:
-        record = replace(known, looked_at=seen_at, problem=problem)
+    async def _note_look(self, known: BranchRecord, asked_at: datetime, *, problem: str | None) -> BranchRecord:
+        record = replace(known, looked_at=asked_at, problem=problem)
         async with self._ledger.unit() as unit:
             await unit.put_branch(record)
         self._registry.put_branch(record)
@@ -112,6 +114,8 @@ class Recorder:
         reader: RepositoryReader,
         known: BranchRecord,
         move: Advance,
+        *,
+        asked_at: datetime,
         seen_at: datetime,
     ) -> BranchRecord:
         branch = (repository.id, known.name)
@@ -136,7 +140,7 @@ class Recorder:
             for facts in move.commits
         ]
         baseline = move.head if is_first else known.baseline
-        after = replace(known, head=move.head, looked_at=seen_at, baseline=baseline, problem=None)
+        after = replace(known, head=move.head, looked_at=asked_at, baseline=baseline, problem=None)
         async with self._ledger.unit() as unit:
             returning = await self._cut(unit, repository, known, move, seen_at) if move.is_rewritten else set()
             there = await unit.commits_by_sha(repository.id, [record.sha for record in records])
