@@ -117,53 +117,53 @@ def test_ended_sessions_are_remembered_in_bounds() -> None:
     st.lists(
         st.one_of(
             st.text(max_size=60),
-            st.sampled_from(["fluxtrail_form=a", "fluxtrail_form=b", " fluxtrail_form = a ", "; ;", "=", "a=b=c"]),
+            st.sampled_from(["fluxtrail-form=a", "fluxtrail-form=b", " fluxtrail-form = a ", "; ;", "=", "a=b=c"]),
         ),
         max_size=8,
     )
 )
 def test_cookies_are_read_whatever_a_browser_sends(parts: list[str]) -> None:
     sent = scope(*(("cookie", part) for part in parts))
-    found = read_cookie(sent, "fluxtrail_form")
+    found = read_cookie(sent, "fluxtrail-form")
     assert isinstance(found, str)
-    if not any("fluxtrail_form" in part for part in parts):
+    if not any("fluxtrail-form" in part for part in parts):
         assert found == ""
 
 
 @pytest.mark.parametrize(
     ("cookies", "found"),
     [
-        (["fluxtrail_form=a"], "a"),
-        (["theme=x; fluxtrail_form=a; b=c"], "a"),
-        (["theme=x", "fluxtrail_form=a"], "a"),
-        (["fluxtrail_form=a; fluxtrail_form=b"], ""),
-        (["fluxtrail_form=a", "fluxtrail_form=a"], ""),
+        (["fluxtrail-form=a"], "a"),
+        (["theme=x; fluxtrail-form=a; b=c"], "a"),
+        (["theme=x", "fluxtrail-form=a"], "a"),
+        (["fluxtrail-form=a; fluxtrail-form=b"], ""),
+        (["fluxtrail-form=a", "fluxtrail-form=a"], ""),
         (["Fluxtrail_form=a"], ""),
-        (["__Host-fluxtrail_form=a"], ""),
-        (["fluxtrail_form"], ""),
-        (["; ".join(f"c{number}=1" for number in range(50)) + "; fluxtrail_form=a"], ""),
+        (["__Host-fluxtrail-form=a"], ""),
+        (["fluxtrail-form"], ""),
+        (["; ".join(f"c{number}=1" for number in range(50)) + "; fluxtrail-form=a"], ""),
     ],
 )
 def test_cookie_that_is_there_once_is_found(cookies: list[str], found: str) -> None:
-    assert read_cookie(scope(*(("cookie", text) for text in cookies)), "fluxtrail_form") == found
+    assert read_cookie(scope(*(("cookie", text) for text in cookies)), "fluxtrail-form") == found
 
 
 @pytest.mark.parametrize(
     ("host", "found"), [("fluxtrail.acme.dev", "b"), ("localhost", "a"), ("[::1]:80", "a"), ("127.0.0.1:1", "a")]
 )
 def test_beyond_loopback_only_cookies_of_this_host_count(host: str, found: str) -> None:
-    sent = scope(("cookie", "fluxtrail_form=a; __Host-fluxtrail_form=b"), host=host)
-    assert read_cookie(sent, "fluxtrail_form") == found
+    sent = scope(("cookie", "fluxtrail-form=a; __Host-fluxtrail-form=b"), host=host)
+    assert read_cookie(sent, "fluxtrail-form") == found
 
 
 @given(st.binary(max_size=200))
 def test_body_that_is_no_form_is_no_right_form(body: bytes) -> None:
     assert isinstance(form_field(body, "csrf"), str)
-    assert not is_right_form(scope(("cookie", f"fluxtrail_form={'a' * 43}")), body)
+    assert not is_right_form(scope(("cookie", f"fluxtrail-form={'a' * 43}")), body)
 
 
 def test_form_with_very_many_fields_is_no_right_form() -> None:
-    sent = scope(("cookie", f"fluxtrail_form={'a' * 43}"))
+    sent = scope(("cookie", f"fluxtrail-form={'a' * 43}"))
     right = b"csrf=" + b"a" * 43
     assert is_right_form(sent, right)
     assert not is_right_form(sent, right + b"&x=1" * 5000)

@@ -26,10 +26,18 @@ ELSEWHERE = {
     "fluxtrail_image_bumps_waiting",
     "fluxtrail_resource_series",
     "fluxtrail_resource_series_over_budget",
+    "fluxtrail_resource_series_overlapping",
 }
 """Given by the runtime."""
-REPORTS = ("fluxtrail_reports_", "fluxtrail_hooks_", "fluxtrail_ledger_", "fluxtrail_forge_", "fluxtrail_budget_")
-"""Given by the dispatchers, by the listener of hooks, by the ledger, and of forges."""
+REPORTS = (
+    "fluxtrail_reports_",
+    "fluxtrail_hooks_",
+    "fluxtrail_ledger_",
+    "fluxtrail_forge_",
+    "fluxtrail_budget_",
+    "fluxtrail_ci_",
+)
+"""Given by the dispatchers, by the listener of hooks, by the ledger, and of forges and their CI."""
 
 
 async def test_every_metric_is_documented_and_served(ask: Ask) -> None:

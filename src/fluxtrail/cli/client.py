@@ -230,7 +230,8 @@ def client_of(ctx: click.Context, *, timeout_seconds: float = TIMEOUT_SECONDS) -
     token = os.environ.get("FLUXTRAIL_TOKEN", "").strip() or None
     if options["token_file"]:
         try:
-            token = Path(options["token_file"]).read_text(encoding="utf-8").strip()
+            lines = Path(options["token_file"]).read_text(encoding="utf-8").split()
+            token = lines[0] if lines else ""  # the newest first, while a server takes two
         except (OSError, ValueError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
             raise ConfigError(f"{options['token_file']} cannot be read: {reason}", subject="--token-file") from exc

@@ -8,8 +8,8 @@ from typing import Any
 from fluxtrail.web.access.asgi import Scope
 from fluxtrail.web.access.binding import is_loopback
 
-SESSION = "fluxtrail_session"
-FORM = "fluxtrail_form"
+SESSION = "fluxtrail-session"
+FORM = "fluxtrail-form"
 _GIVEN = "fluxtrail.cookies"
 _MOST_PAIRS = 50
 
