@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-import structlog
 from litestar import Response, get, post
 from litestar.params import JSONBody, QueryParameter
 
@@ -13,6 +12,7 @@ from fluxtrail.model.ci import CiRole, CiRun, CiState, CiSystem
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.views import TrailView
+from fluxtrail.web.access.audit import name_action
 from fluxtrail.web.access.principals import Principal, principal_of
 from fluxtrail.web.api import DEFAULT_LIMIT, MAX_LIMIT, AnyRequest, Context, Cursor, Limit, Text, context_of
 from fluxtrail.web.ports import CiKeeper
@@ -32,8 +32,6 @@ RATE_PER_MINUTE = 600
 LOOKED_THROUGH = 5
 """Pages of runs, the last begun first, among which an earlier one is looked for."""
 NAMED = 5
-
-log = structlog.get_logger(__name__)
 
 
 def _keeper(request: AnyRequest) -> CiKeeper:
@@ -89,14 +87,11 @@ async def state_ci_run(request: AnyRequest, data: JSONBody[CiStatement]) -> Resp
     principal = principal_of(request)
     said = await _placed(keeper, principal, data) if data.of is not None else data
     run = read_statement(said, now=context.now())
+    name_action(request, "state_ci_run", subject=f"{run.repository}@{run.sha} {run.role.value} {run.run_id}")
     _check_scope(principal, run)
     if not is_sha(run.sha):
         run = msgspec.structs.replace(run, sha=await _whole_sha(context, run))
     is_new = await keeper.take_run(run)
-    log.info(
-        "ci run stated", by=principal.name, repository=run.repository, sha=run.sha, role=run.role.value,
-        run_id=run.run_id, state=run.state.value, is_new=is_new,
-    )  # fmt: skip
     return Response(content=run, status_code=201 if is_new else 200)
 
 
