@@ -51,6 +51,7 @@ function draw(place) {
   const plot = new uPlot({
     width: place.clientWidth,
     height: 220,
+    padding: [12, 44, 0, 0], // half of the last label
     cursor: { y: false, points: { size: 7 } },
     legend: { live: true },
     axes: [{ ...axis, space: 64, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((each) => instant(each, step)) }, { ...axis, size: 60, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map(duration) }],
