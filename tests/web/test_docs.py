@@ -26,6 +26,7 @@ ELSEWHERE = {
     "fluxtrail_image_bumps_waiting",
     "fluxtrail_resource_series",
     "fluxtrail_resource_series_over_budget",
+    "fluxtrail_resource_refusals_total",
     "fluxtrail_resource_series_overlapping",
 }
 """Given by the runtime."""
