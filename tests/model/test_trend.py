@@ -22,6 +22,7 @@ def test_quantiles_are_within_four_percent(seconds: list[float]) -> None:
     half = ordered[-(-len(ordered) // 2) - 1]
     assert span.count == len(seconds)
     assert span.p50_seconds == pytest.approx(half, rel=0.045)
+    assert span.p50_seconds is not None
     assert span.p95_seconds is not None
     assert span.p95_seconds >= span.p50_seconds
 

@@ -127,7 +127,8 @@ def _commit(filtered: str, row: Row, facts: Facts, repository: str | None) -> di
         known = ", ".join(_REFERENCES)
         raise click.UsageError(f"no commit is found by {column}; filter by one of {known}, or give commitId")
     field, role = _REFERENCES[column]
-    return {"of": RunReference(**{field: row[column], "role": role}), "repository": place or ""}
+    reference: dict[str, Any] = {field: row[column], "role": role}
+    return {"of": RunReference(**reference), "repository": place or ""}
 
 
 def _pull_request(row: Row) -> int | None:

@@ -230,7 +230,9 @@ def test_labels_that_are_asked_for(kind: str, extra: str, parts: dict[str, Any],
         ("ResourceSet", "fluxcd.controlplane.io/reconcile"),
     ],
 )
-@pytest.mark.parametrize(("said", "suspended"), [("disabled", "true"), ("Disabled", "true"), ("enabled", None), (None, None)])
+@pytest.mark.parametrize(
+    ("said", "suspended"), [("disabled", "true"), ("Disabled", "true"), ("enabled", None), (None, None)]
+)
 def test_kinds_without_the_field_are_suspended_by_annotation(
     kind: str, annotation: str, said: str | None, suspended: str | None
 ) -> None:
