@@ -83,10 +83,10 @@ async def _take(url: str, output: Path, *, width: int) -> None:
     if not commits:
         raise SystemExit("no commit is known yet: more minutes are needed")
     screens = (
-        Screen(name="overview", path="/"),
-        Screen(name="board", path="/board"),
-        Screen(name="board-dark", path="/board", scheme="dark"),
-        Screen(name="commit", path=f"/commits/{most_telling(commits)}", most=1400),
+        Screen(name="pages-overview", path="/"),
+        Screen(name="pages-board", path="/board"),
+        Screen(name="pages-board-dark", path="/board", scheme="dark"),
+        Screen(name="pages-commit", path=f"/commits/{most_telling(commits)}", most=1400),
     )
     async with async_playwright() as playwright:
         program = shutil.which("chromium") or shutil.which("google-chrome")
@@ -119,10 +119,11 @@ async def _items(session: aiohttp.ClientSession, path: str) -> list[Json]:
 
 
 def most_telling(commits: Sequence[Json]) -> str:
-    """Return the sha of the commit with the most different verdicts, then of a build, then the latest merged."""
+    """Return the sha of the commit with a build and a pull request, then with most verdicts; the latest such one."""
 
-    def tells(commit: Json) -> tuple[int, bool]:
-        return len(commit["verdicts"]), bool(commit.get("build_state"))
+    def tells(commit: Json) -> tuple[int, int, int]:
+        verdicts = commit["verdicts"]
+        return bool(commit.get("build_state")) + bool(commit["pull_request"]), len(verdicts), sum(verdicts.values())
 
     return str(max(commits, key=tells)["sha"])
 

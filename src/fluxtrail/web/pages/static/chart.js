@@ -49,7 +49,7 @@ function draw(place) {
   const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const tones = ["accent", "busy", "good"];
   const plot = new uPlot({
-    width: place.clientWidth,
+    width: widthOf(place),
     height: 220,
     padding: [12, 44, 0, 0], // half of the last label
     cursor: { y: false, points: { size: 7 } },
@@ -72,6 +72,12 @@ function draw(place) {
   charts.set(place, { plot, text });
 }
 
+/** @param {HTMLElement} place */
+function widthOf(place) {
+  const style = getComputedStyle(place);
+  return place.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+}
+
 /** @type {Map<HTMLElement, {plot: any, text: string}>} */
 const charts = new Map();
 
@@ -82,7 +88,7 @@ export function startCharts() {
     for (const place of document.querySelectorAll("[data-chart]")) draw(/** @type {HTMLElement} */ (place));
   };
   window.addEventListener("resize", () => {
-    for (const [place, { plot }] of charts) plot.setSize({ width: place.clientWidth, height: 220 });
+    for (const [place, { plot }] of charts) plot.setSize({ width: widthOf(place), height: 220 });
   });
   document.addEventListener("fluxtrail:theme", () => {
     for (const each of charts.values()) each.text = "";
