@@ -61,13 +61,13 @@ class _Clock(StillClock):
         raise AssertionError("nothing here waits")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def anyio_backend() -> str:
     """One loop for all: the browser's connection lives in it."""
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def served(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     clock = _Clock()
     store = await open_fresh(tmp_path_factory.mktemp("browser") / "data" / "ledger.sqlite", clock)
@@ -102,7 +102,7 @@ async def served(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -
     await store.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def chromium(anyio_backend: str) -> AsyncIterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
@@ -146,7 +146,7 @@ async def visit(chromium: Browser, served: Served) -> AsyncIterator[Open]:
     assert wrong == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def axe() -> str:
     if not AXE.is_file():
         pytest.skip(f"axe-core is not at {AXE}: `make` brings it")

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import anyio.to_thread
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 from tests.cli.golden import golden
 from tests.web.worlds import NOW, World
@@ -16,6 +18,14 @@ from fluxtrail.web.server import Listener, WebServer
 __all__ = ["golden"]
 Invoke = Callable[..., Awaitable[Result]]
 QUIET = {"NO_COLOR": "1", "FORCE_COLOR": None, "COLUMNS": "80", "FLUXTRAIL_TOKEN": None, "TERM": "xterm"}
+
+
+@pytest.fixture(autouse=True)
+def logs_apart() -> Iterator[None]:
+    """The server's log is no output of the command that runs in the same process."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

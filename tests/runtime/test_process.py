@@ -215,7 +215,7 @@ async def test_full_disk_is_said_and_recovered_from(tmp_path: Path) -> None:
                 status, text = await found.readiness()
                 return status == 503 and "[-]ledger not ready: " in text
 
-            await until(is_said, "the ledger's problem")
+            await until(is_said, "the ledger's problem", seconds=30)
             assert await found.get("health", "/healthz") == (200, "ok\n")
             commit = await push(repository, {"apps/web.yaml": "replicas: 1\n"})
             cluster.fetch(commit, url=repository.url)

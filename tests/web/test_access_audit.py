@@ -105,7 +105,7 @@ async def test_who_is_not_known_leaves_no_line(url: str) -> None:
 
 
 async def test_signing_in_is_an_action(url: str) -> None:
-    cookie = {"Cookie": f"fluxtrail_form={'a' * 43}"}
+    cookie = {"Cookie": f"fluxtrail-form={'a' * 43}"}
     (line,) = await lines_of(
         url, "/login", None, data={"csrf": "a" * 43, "token": VIEWER}, headers=cookie, allow_redirects=False
     )

@@ -60,7 +60,7 @@ class Page:
             "headers": [
                 (b"host", b"localhost"),
                 (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8"),
-                (b"cookie", f"fluxtrail_form={TOKEN}".encode()),
+                (b"cookie", f"fluxtrail-form={TOKEN}".encode()),
             ],
         }
         await Guard(self.app, now=lambda: NOW, doorkeeper=Doorkeeper())(scope, self.receive, self.send)

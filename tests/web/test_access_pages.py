@@ -24,7 +24,7 @@ VIEWER = "viewer-" + "1" * 16
 PIPELINE = "pipeline-" + "2" * 16
 HTML = {"Accept": "text/html"}
 REPLAY = "/api/v1/reports/replay"
-COOKIE = "fluxtrail_session"
+COOKIE = "fluxtrail-session"
 
 
 @dataclass
@@ -477,9 +477,9 @@ async def test_loopback_needs_no_login(local: Browser) -> None:
 async def test_forms_on_loopback_need_the_cookie_that_our_page_gave(local: Browser) -> None:
     refused = await local.ask("/logout", {"csrf": ""})
     assert refused.status == 403
-    local.cookies = {"fluxtrail_form": "x"}
+    local.cookies = {"fluxtrail-form": "x"}
     assert (await local.ask("/logout", {"csrf": "x"})).status == 403
-    local.cookies = {"fluxtrail_form": "y" * 43}
+    local.cookies = {"fluxtrail-form": "y" * 43}
     assert (await local.ask("/logout", {"csrf": "y" * 43})).status == 303
     assert (await local.ask("/logout", {"csrf": "y" * 43}, headers={"Origin": "http://localhost:1"})).status == 403
 

@@ -83,6 +83,6 @@ class World:
 async def test_stream_ends_with_what_let_it_in(tmp_path: Path, means: str, happens: str, told: list[bytes]) -> None:
     world = World(tmp_path / "token")
     world.happens = happens
-    cookie = (b"cookie", f"fluxtrail_session={world.cookie}".encode())
+    cookie = (b"cookie", f"fluxtrail-session={world.cookie}".encode())
     header = (b"authorization", f"Bearer {SECRET}".encode()) if means == "token" else cookie
     assert await world.ask(header) == told
