@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from email.utils import formatdate
 
-import anyio
 import msgspec
 import pytest
 from hypothesis import given
@@ -122,7 +122,7 @@ def test_a_body_is_read_to_its_limit(chunks: list[bytes], limit: int) -> None:
             taken += len(chunk)
             yield chunk
 
-    content, is_cut = anyio.run(read_bounded, stream(), limit)
+    content, is_cut = asyncio.run(read_bounded(stream(), limit))
     whole = b"".join(chunks)
     assert content == whole[:limit]
     assert is_cut == (len(whole) > limit)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import anyio
 import pytest
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
@@ -186,4 +186,4 @@ def check_running(sync: SyncRecord, ran_at: datetime | None, deed: Deed) -> None
 @given(plan=st.lists(steps, min_size=2, max_size=4))
 def test_what_is_said_of_missed_syncs_is_true_or_unknown(plan: list[Step]) -> None:
     with TemporaryDirectory() as folder:
-        anyio.run(play, Path(folder), plan)
+        asyncio.run(play(Path(folder), plan))

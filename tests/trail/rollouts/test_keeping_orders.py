@@ -4,11 +4,11 @@ what is said in the end is the same, and true.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import anyio
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -134,4 +134,4 @@ async def check(history: History) -> None:
 @given(plan=plans)
 def test_any_order_comes_to_the_same_end(plan: list[list[str]]) -> None:
     with TemporaryDirectory() as folder:
-        anyio.run(play, Path(folder), plan)
+        asyncio.run(play(Path(folder), plan))
