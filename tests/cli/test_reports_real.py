@@ -19,7 +19,7 @@ from fluxtrail.simulator.forges.faults import ForgeFault
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.web.shapes import RouteView
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(150)
 
 TOKEN = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
 REFUSING = ForgeFault(action="status", status=422, count=10_000, systems=("github",), calls=("status",))

@@ -25,7 +25,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_ten_kills_lose_no_record(tmp_path: Path) -> None:
     plan = WorldPlan(seed=1, changes=6, rounds=10, time_scale=TIME_SCALE)
     outcome = await kill_while_telling(tmp_path, plan, kills=10)
@@ -38,7 +38,7 @@ async def test_ten_kills_lose_no_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.requires("postgres")
 async def test_kills_lose_no_single_record_of_a_ledger_in_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
     plan = WorldPlan(seed=2, changes=6, rounds=5, time_scale=TIME_SCALE)
@@ -49,7 +49,7 @@ async def test_kills_lose_no_single_record_of_a_ledger_in_postgresql(tmp_path: P
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_job_that_a_killed_process_lost_does_not_have_the_last_word(tmp_path: Path) -> None:
     """The job is carried out after newer things were told, and after who knew of it was killed."""
     plan = WorldPlan(seed=1, changes=6, rounds=1, time_scale=LOST_JOB_TIME_SCALE)
@@ -60,7 +60,7 @@ async def test_job_that_a_killed_process_lost_does_not_have_the_last_word(tmp_pa
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_outage_loses_nothing_and_keeps_pace_and_budget(tmp_path: Path) -> None:
     plan = WorldPlan(seed=1, changes=6, rounds=6, time_scale=30.0)
     outcome = await ride_out(tmp_path, plan, outage_seconds=450.0, requests_per_hour=500, patience_seconds=90.0)

@@ -22,7 +22,7 @@ ENVIRONMENTS = ({"name": "production", "clusters": ["prod-*"]}, {"name": "stagin
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_ten_kills_leave_every_status_as_it_should_be(tmp_path: Path) -> None:
     outcome = await kill_while_saying(tmp_path, kills=10, seed=1, changes=14, hold_seconds=6.0, patience_seconds=120.0)
     assert outcome.differences == []

@@ -9,7 +9,7 @@ from benchmarks.telemetry import check_telemetry
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_kills_and_an_outage_change_nothing_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
     outcome = await check_telemetry(
