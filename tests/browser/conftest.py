@@ -61,14 +61,8 @@ class _Clock(StillClock):
         raise AssertionError("nothing here waits")
 
 
-@pytest.fixture(scope="package")
-def anyio_backend() -> str:
-    """One loop for all: the browser's connection lives in it."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="package")
-async def served(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+@pytest.fixture
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     clock = _Clock()
     store = await open_fresh(tmp_path_factory.mktemp("browser") / "data" / "ledger.sqlite", clock)
     ledger = FoldedLedger(store)
@@ -102,8 +96,8 @@ async def served(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -
     await store.close()
 
 
-@pytest.fixture(scope="package")
-async def chromium(anyio_backend: str) -> AsyncIterator[Browser]:
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("there is no chromium here")
@@ -146,7 +140,7 @@ async def visit(chromium: Browser, served: Served) -> AsyncIterator[Open]:
     assert wrong == []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
 def axe() -> str:
     if not AXE.is_file():
         pytest.skip(f"axe-core is not at {AXE}: `make` brings it")
