@@ -24,6 +24,7 @@ _COMMANDS = {
     "ci": ("fluxtrail.cli.ci:ci", "State that a pipeline builds or exports a commit."),
     "dashboards": ("fluxtrail.cli.dashboards:dashboards", "List Grafana's dashboards, or export them."),
     "rules": ("fluxtrail.cli.rules:rules", "List alerts, or export them as rules for Prometheus."),
+    "gitops": ("fluxtrail.cli.gitops:gitops", "Generate, apply and watch Flux's own objects."),
     "db": ("fluxtrail.cli.db:db", "Upgrade or back up the ledger."),
     "version": ("fluxtrail.cli.version:version", "Print the versions of client and server."),
     "completion": ("fluxtrail.cli.completion:completion", "Print the completion script of a shell."),
