@@ -3,12 +3,15 @@
 UpstreamError
 ├── FutureVersionError   a resourceVersion the server has not reached: its storage went back, or it lags
 ├── SilenceError         a stream that should have said something and did not
+├── ConflictError
+│   └── FieldConflictError  409: others own fields that a server-side apply would change
 └── NotFoundError
     └── GoneError        410: the resourceVersion or the continue token is too old; list again
 WireError
 └── OversizedError       more bytes than the bound
 """
 
+import re
 from datetime import datetime
 
 import msgspec
@@ -25,12 +28,28 @@ from fluxtrail.model.moment import parse_http_date
 from fluxtrail.model.redaction import redact
 
 RETRY_AFTER_LIMIT_SECONDS = 300.0
+_CONFLICT_WITH = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises: no JSON or another shape, bytes that are no UTF-8, nesting without end."""
 
 
 class GoneError(NotFoundError):
     """410: what we ask to continue from was compacted away."""
+
+
+class FieldConflict(msgspec.Struct, frozen=True, order=True):
+    """A field that a server-side apply may not take: whose it is, and its path (`.spec.interval`)."""
+
+    manager: str
+    field: str
+
+
+class FieldConflictError(ConflictError):
+    """409 of a server-side apply. `conflicts` names the fields and their owners."""
+
+    def __init__(self, message: str, *, conflicts: tuple[FieldConflict, ...], status: int, subject: str) -> None:
+        super().__init__(message, status=status, subject=subject)
+        self.conflicts = conflicts
 
 
 class FutureVersionError(UpstreamError):
@@ -48,6 +67,7 @@ class OversizedError(WireError):
 class StatusCause(msgspec.Struct):
     reason: str | None = None
     message: str | None = None
+    field: str | None = None
 
 
 class StatusDetails(msgspec.Struct, rename="camel"):
@@ -111,6 +131,8 @@ def refusal(
             return NotFoundError(message, status=http_status, subject=subject)
         case 410:
             return GoneError(message, status=http_status, subject=subject)
+        case 409 if conflicts := _field_conflicts(status):
+            return FieldConflictError(message, conflicts=conflicts, status=http_status, subject=subject)
         case 409 | 422:
             return ConflictError(message, status=http_status, subject=subject)
         case 429:
@@ -120,6 +142,16 @@ def refusal(
             return UpstreamError(
                 message, status=http_status, subject=subject, retryable=is_retryable, retry_after_seconds=wait
             )
+
+
+def _field_conflicts(status: Status) -> tuple[FieldConflict, ...]:
+    """Source: apimachinery pkg/api/errors `NewApplyConflict`; structured-merge-diff merge/conflict.go."""
+    found = []
+    for cause in (status.details.causes if status.details else None) or []:
+        told = _CONFLICT_WITH.match(cause.message or "")
+        if cause.reason == "FieldManagerConflict" and told is not None:
+            found.append(FieldConflict(told["manager"][:128], (cause.field or "")[:512]))
+    return tuple(found)
 
 
 def _is_future_version(status: Status) -> bool:

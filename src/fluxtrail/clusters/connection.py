@@ -59,6 +59,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     params: Mapping[str, str] = {}
     method: str = "GET"
     body: bytes | None = None
+    content_type: str = "application/json"
     accept: str = ""
 
 
@@ -140,8 +141,57 @@ class Connection:
         """
         return await self._write("PUT", path, body, shape, timeout_seconds)
 
-    async def _write(self, method: str, path: str, body: Any, shape: type[T], timeout_seconds: float) -> T:
-        request = _Request(path=path, method=method, body=msgspec.json.encode(body))
+    async def patch(
+        self,
+        path: str,
+        body: Any,
+        shape: type[T],
+        params: Mapping[str, str] | None = None,
+        *,
+        content_type: str,
+        timeout_seconds: float = REQUEST_SECONDS,
+    ) -> T:
+        """Send a patch of the object at `path`; return what the server made of it, decoded as `shape`.
+
+        Args:
+            content_type: what kind of patch it is.
+
+        Raises:
+            ConflictError: the object's present state forbids it; `FieldConflictError` of a server-side apply.
+            UpstreamError: and its subclasses. It may have been stored all the same where no answer came.
+        """
+        return await self._write("PATCH", path, body, shape, timeout_seconds, params=params, content_type=content_type)
+
+    async def delete(
+        self,
+        path: str,
+        options: Any,
+        params: Mapping[str, str] | None = None,
+        *,
+        timeout_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        """Delete the object at `path`, with `options` as the API's DeleteOptions.
+
+        Raises:
+            ConflictError: a precondition does not hold.
+            UpstreamError: and its subclasses.
+        """
+        await self._write("DELETE", path, options, msgspec.Raw, timeout_seconds, params=params)
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        shape: type[T],
+        timeout_seconds: float,
+        *,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> T:
+        request = _Request(
+            path=path, method=method, params=params or {}, body=msgspec.json.encode(body), content_type=content_type
+        )
         answer = await self._get_bytes(request, limit_bytes=BODY_LIMIT_BYTES, timeout_seconds=timeout_seconds)
         return self._decode(path, answer, shape)
 
@@ -240,7 +290,7 @@ class Connection:
         return is_renewed
 
     async def _send(self, request: _Request, credential: Credential) -> aiohttp.ClientResponse:
-        headers = {"Content-Type": "application/json"} if request.body is not None else {}
+        headers = {"Content-Type": request.content_type} if request.body is not None else {}
         if request.accept:
             headers["Accept"] = request.accept
         if credential.authorization is not None:
