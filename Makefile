@@ -60,7 +60,7 @@ bench-fuzz: $(STAMP) ## a million damaged documents through every parser
 	$(BIN)/python -m benchmarks.fuzz --cases 1000000 --workers 2
 
 lock: ## renew requirements-dev.txt from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --group dev --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o requirements-dev.txt
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
