@@ -23,7 +23,7 @@ from fluxtrail.simulator.images.layout import APPLICATION_REPOSITORY
 from fluxtrail.simulator.layout import MANIFESTS_REPOSITORY, SOURCE_REPOSITORY
 from fluxtrail.simulator.ports import choose_addresses
 
-START_TIMEOUT_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 180.0
 STOP_TIMEOUT_SECONDS = 15.0
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 _LINE_LIMIT = 1024 * 1024
