@@ -70,8 +70,11 @@ def _definitions(connection: Connection) -> dict[str, list[str]]:
 
 
 def _parts(definition: str) -> list[str]:
-    """What stands between the commas: a column that was added later stands behind the constraints."""
-    head, _, rest = " ".join(definition.split()).partition("(")
+    """What stands between the commas: a column that was added later stands behind the constraints.
+
+    SQLite quotes the name of a table that was made anew.
+    """
+    head, _, rest = " ".join(definition.split()).replace('"', "").partition("(")
     body, _, tail = rest.rpartition(")")
     return [head.strip(), *sorted(part.strip() for part in re.split(r",(?![^()]*\))", body)), tail.strip()]
 

@@ -34,7 +34,7 @@ class Evidence(StrEnum):
     IMAGE_CREATED = "image_created"
     """`org.opencontainers.image.created` of an artifact."""
     CI_RUN = "ci_run"
-    """The end of the CI run that built it."""
+    """The end of the CI run that built or exported it."""
     ARTIFACT = "artifact_last_update_time"
     HEALTH_CHECKS_STARTED = "health_checks_started"
     READY_CONDITION = "ready_condition"

@@ -80,6 +80,8 @@ class CommitRecord(Record, frozen=True, kw_only=True):
     """When what is delivered of it was built (`model/ci.py`)."""
     build_state: CiState | None = None
     """How its builds stand together; None where no run of it is known."""
+    exported: Moment | None = None
+    """When a run had exported it (`model/ci.py`); a carrier that is known says it better."""
 
 
 class AliasKind(StrEnum):
