@@ -24,8 +24,8 @@ DEPTH_LIMIT = 100
 _PLAIN = "plain"
 _TEXT = "tag:yaml.org,2002:str"
 
-INTEGER = re.compile(r"[-+]?(?:0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0o_*[0-7][0-7_]*|[0-9][0-9_]*)\Z")
-FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_INTEGER = re.compile(r"[-+]?(?:0[bB][01]+|0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
@@ -165,21 +165,18 @@ def scalar_of(text: str) -> Any:
     """Return what a plain scalar means: None, a truth, a number, or the text itself."""
     if text in WORDS:
         return WORDS[text]
-    if INTEGER.match(text):
-        return _integer(text)
-    if FLOAT.match(text):
-        return float(text)
+    if text[0] in ".+-0123456789":
+        number = text.replace("_", "") if text[0] != "." else text
+        if _INTEGER.match(number):
+            return _integer(number)
+        if _FLOAT.match(number):
+            return float(number)
     return text
 
 
-def _integer(text: str) -> int | float | str:
-    digits = text.replace("_", "")
-    sign = -1 if digits[0] == "-" else 1
-    bare = digits.lstrip("+-")
-    try:
-        # A leading zero means octal, as in Go's strconv with base 0.
-        base = 8 if len(bare) > 1 and bare[0] == "0" and bare[1] not in "xXbBoO" else 0
-        value = sign * int(bare, base)
-    except ValueError:
-        return float(text) if FLOAT.match(text) else text
+def _integer(text: str) -> int | float:
+    """Return the number; a leading zero means octal, and what exceeds 64 bits is no integer."""
+    digits = text.lstrip("+-").lower()
+    is_old_octal = len(digits) > 1 and digits[0] == "0" and digits[1].isdecimal()
+    value = int(digits, 8 if is_old_octal else 0) * (-1 if text[0] == "-" else 1)
     return value if -_SIGNED_64 <= value < _UNSIGNED_64 else float(value)
