@@ -13,41 +13,29 @@ A URL found in data never decides which secret it is given: the binding does. Th
       - host: github.example.com # a GitHub App instead of a token
         app_id: "123456"
         private_key_file: /etc/fluxtrail/app.pem
+      - host: dev.azure.com      # an identity of a cloud: providers/entries.py
+        provider: azure
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
+from fluxtrail.credentials.credential import TOKEN_USERNAME, Credential, Kind
+from fluxtrail.credentials.entries import AZURE_HOST, Binding, known_as, parse_binding
 from fluxtrail.credentials.files import SecretFiles
-from fluxtrail.credentials.github_app import AppIdentity, make_identity, parse_app
-from fluxtrail.credentials.github_key import parse_app_key
+from fluxtrail.credentials.github_app import AppIdentity, parse_app
+from fluxtrail.credentials.providers.place import Identity, Place, Provider
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.redaction import redact_url
 
-Kind = Literal["token", "basic", "ssh"]
+__all__ = [
+    "AZURE_HOST", "TOKEN_USERNAME", "Binding", "Credential", "CredentialSource", "IssuerMaker", "Kind", "TokenIssuer",
+    "parse_binding", "repository_host",
+]  # fmt: skip
 
-TOKEN_USERNAME = "x-access-token"  # noqa: S105 - the login GitHub documents for tokens over git; others take any
-AZURE_HOST = "dev.azure.com"
-_FIELDS = (
-    "host",
-    "owner",
-    "token",
-    "token_file",
-    "username",
-    "password",
-    "password_file",
-    "ssh_key_file",
-    "known_hosts_file",
-    "app_id",
-    "private_key_file",
-    "installation_id",
-)
-_SECRETS = ("token", "token_file", "password", "password_file", "ssh_key_file", "private_key_file")
 _VARIABLES = (("GITLAB_TOKEN", "gitlab"), ("AZURE_DEVOPS_TOKEN", "azure_devops"))
 
 
@@ -66,44 +54,10 @@ class TokenIssuer(Protocol):
 
 IssuerMaker = Callable[[str, AppIdentity], TokenIssuer]
 """Makes the issuer of an App on the GitHub of a host (which may name a port)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """What to show to a host. Its representation never holds the secret."""
-
-    kind: Kind
-    username: str = TOKEN_USERNAME
-    secret: str = field(default="", repr=False)
-    ssh_key_file: Path | None = None
-    known_hosts_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """One entry of the settings, checked. `host` may name a port; `owner` is a prefix on whole segments."""
-
-    host: str
-    owner: str = ""
-    username: str = TOKEN_USERNAME
-    secret: str = field(default="", repr=False)
-    secret_file: Path | None = None
-    is_token: bool = True
-    ssh_key_file: Path | None = None
-    known_hosts_file: Path | None = None
-    app: AppIdentity | None = None
-    """Its tokens are made when they are needed, and end after an hour."""
-
-    @property
-    def kind(self) -> Kind:
-        if self.ssh_key_file is not None:
-            return "ssh"
-        return "token" if self.is_token else "basic"
-
-    def admits(self, host: str, owner: str, port: int | None) -> bool:
-        if self.host not in (host, f"{host}:{port}", _known_as(host, port)):
-            return False
-        return not self.owner or owner == self.owner or owner.startswith(self.owner + "/")
+ProviderMaker = Callable[[str, Identity], Provider]
+"""Makes the provider of an identity that is bound to a host."""
+Finder = Callable[[Place], Provider | None]
+"""Finds who has a credential for a place that no binding admits."""
 
 
 class CredentialSource:
@@ -111,15 +65,30 @@ class CredentialSource:
 
     Args:
         make_issuer: for the bindings that are a GitHub App; without it they give nothing.
+        make_provider: for those that are an identity of a cloud, or a Secret; the same.
+        made: every secret that was made of identities, for redaction.
     """
 
-    def __init__(self, bindings: Iterable[Binding] = (), *, make_issuer: IssuerMaker | None = None) -> None:
+    def __init__(
+        self,
+        bindings: Iterable[Binding] = (),
+        *,
+        make_issuer: IssuerMaker | None = None,
+        make_provider: ProviderMaker | None = None,
+        made: Callable[[], tuple[str, ...]] = tuple,
+    ) -> None:
         self._bindings = list(bindings)
         self._files = SecretFiles()
         self._issuers: dict[int, TokenIssuer] = {}
+        self._providers: dict[int, Provider] = {}
+        self._made = made
+        self.find_elsewhere: Finder = lambda place: None
+        """Asked where no binding admits a place: what watched sources bring, when the settings allow it."""
         for index, binding in enumerate(self._bindings):
             if binding.app is not None and make_issuer is not None:
                 self._issuers[index] = make_issuer(binding.host, binding.app)
+            elif binding.identity is not None and make_provider is not None:
+                self._providers[index] = make_provider(binding.host, binding.identity)
 
     @classmethod
     def from_settings(
@@ -130,6 +99,8 @@ class CredentialSource:
         github_base_url: str = "https://api.github.com",
         forge_hosts: Mapping[str, str] | None = None,
         make_issuer: IssuerMaker | None = None,
+        make_provider: ProviderMaker | None = None,
+        made: Callable[[], tuple[str, ...]] = tuple,
     ) -> CredentialSource:
         """Build from the `credentials` setting and the environment.
 
@@ -152,43 +123,64 @@ class CredentialSource:
         for name, host in stated:
             if token := environ.get(name, "").strip():
                 bindings.append(Binding(host=host, secret=token))
-        return cls(bindings, make_issuer=make_issuer)
+        return cls(bindings, make_issuer=make_issuer, make_provider=make_provider, made=made)
 
     def find(
         self, host: str, owner: str = "", *, port: int | None = None, kinds: tuple[Kind, ...] = ("token", "basic")
     ) -> Credential | None:
         """Return the most exactly bound credential of one of `kinds` that is there already, or None.
 
-        Who can wait asks `obtain`, which also has the tokens of GitHub Apps.
+        Who can wait asks `obtain`, which also has what is made of Apps and identities.
 
         Raises:
             ConfigError: its file cannot be read; `subject` is the file.
         """
         for _, binding in self._matching(host, owner, port, kinds):
-            if binding.app is None:
+            if not binding.is_made:
                 return self._credential(binding)
         return None
 
     async def obtain(
-        self, host: str, owner: str = "", *, port: int | None = None, kinds: tuple[Kind, ...] = ("token", "basic")
+        self,
+        host: str,
+        owner: str = "",
+        *,
+        port: int | None = None,
+        kinds: tuple[Kind, ...] = ("token", "basic"),
+        path: str = "",
+        is_registry: bool = False,
     ) -> Credential | None:
         """Return the most exactly bound credential of one of `kinds`, or None.
 
         A GitHub App that is not installed at the owner gives nothing: then the next binding counts.
 
+        Args:
+            path: of the repository, as its URL has it: AWS signs it, and what sources bring is bound to it.
+            is_registry: a registry will be shown it; `owner` is then the whole repository.
+
         Raises:
-            ConfigError: its file cannot be read; `subject` is the file.
-            UpstreamError and its kin: GitHub makes no token.
+            ConfigError: its file cannot be read; `subject` is the file. Or an identity is incomplete.
+            UpstreamError and its kin: the issuer makes no token.
         """
+        place = Place(host=host.lower(), owner=owner, port=port, path=path, is_registry=is_registry)
         for index, binding in self._matching(host, owner, port, kinds):
-            if binding.app is None:
+            if not binding.is_made:
                 return self._credential(binding)
-            issuer = self._issuers.get(index)
+            found = await self._make(index, place)
+            if found is not None and found.kind in kinds:
+                return found
+        provider = self.find_elsewhere(place)
+        found = await provider.obtain(place) if provider is not None else None
+        return found if found is not None and found.kind in kinds else None
+
+    async def _make(self, index: int, place: Place) -> Credential | None:
+        if index in self._issuers:
             # The owner of a repository deeper than owner/name is no owner on GitHub: `find_token` has nothing then.
-            token = await issuer.find_token(owner) if issuer is not None else None
-            if token is not None:
-                return Credential(kind="token", secret=token)
-        return None
+            owner = place.owner.partition("/")[0] if place.is_registry else place.owner
+            token = await self._issuers[index].find_token(owner)
+            return Credential(kind="token", secret=token) if token is not None else None
+        provider = self._providers.get(index)
+        return await provider.obtain(place) if provider is not None else None
 
     async def renew(
         self,
@@ -198,17 +190,27 @@ class CredentialSource:
         *,
         port: int | None = None,
         kinds: tuple[Kind, ...] = ("token", "basic"),
+        path: str = "",
     ) -> Credential | None:
         """Return another credential in place of one that was refused (401), or None where there is no other."""
-        for issuer in self._issuers.values():
-            issuer.reject(rejected.secret)
-        found = await self.obtain(host, owner, port=port, kinds=kinds)
+        place = Place(host=host.lower(), owner=owner, port=port, path=path)
+        self.reject(rejected.secret, place)
+        found = await self.obtain(host, owner, port=port, kinds=kinds, path=path)
         return None if found is None or found.secret == rejected.secret else found
+
+    def reject(self, secret: str, place: Place) -> None:
+        """Somebody refused `secret`: where it was made, the next is another."""
+        elsewhere = self.find_elsewhere(place)
+        for maker in (*self._issuers.values(), *self._providers.values(), *filter(None, (elsewhere,))):
+            maker.reject(secret)
 
     def covers(self, host: str, owner: str = "", *, port: int | None = None) -> bool:
         """Whether there is, or can be, a token or password for the owner: nothing is asked, no file is read."""
         found = self._matching(host, owner, port, ("token", "basic"))
-        return any(b.app is None or (i in self._issuers and self._issuers[i].may_serve(owner)) for i, b in found)
+        return any(not b.is_made or self._may_make(i, owner) for i, b in found)
+
+    def _may_make(self, index: int, owner: str) -> bool:
+        return index in self._providers or (index in self._issuers and self._issuers[index].may_serve(owner))
 
     def allowance_of(self, host: str, owner: str = "", *, port: int | None = None) -> str:
         """Return whose allowance a call for the owner uses up, and no secret: a token is one, whoever it is used for.
@@ -217,7 +219,7 @@ class CredentialSource:
         """
         place = f"{host}:{port}" if port else host
         for index, binding in self._matching(host, owner, port, ("token", "basic")):
-            if binding.app is None:
+            if binding.app is None:  # of an identity too: it is one, whoever it is used for
                 return "/".join(filter(None, (binding.host, binding.owner)))
             if index in self._issuers and self._issuers[index].may_serve(owner):
                 break
@@ -227,14 +229,15 @@ class CredentialSource:
     def secrets(self) -> tuple[str, ...]:
         """Every secret known so far, the rotated ones too: what redaction must clear."""
         held = [binding.secret for binding in self._bindings] + [*self._files.secrets]
-        made = [secret for issuer in self._issuers.values() for secret in issuer.secrets]
-        return tuple(dict.fromkeys(secret for secret in (*held, *made) if secret))
+        makers = (*self._issuers.values(), *self._providers.values())
+        of_makers = [secret for maker in makers for secret in maker.secrets]
+        return tuple(dict.fromkeys(secret for secret in (*held, *of_makers, *self._made()) if secret))
 
     def _matching(self, host: str, owner: str, port: int | None, kinds: tuple[Kind, ...]) -> list[tuple[int, Binding]]:
         """Return the bindings that admit the owner, the most exact first; of equals, the one stated first."""
         host, owner = host.lower(), owner.lower()
-        found = [(i, b) for i, b in enumerate(self._bindings) if b.kind in kinds and b.admits(host, owner, port)]
-        ranks = {_known_as(host, port): 2, host: 1}  # whatever else was admitted names the port
+        found = [(i, b) for i, b in enumerate(self._bindings) if b.is_one_of(kinds) and b.admits(host, owner, port)]
+        ranks = {known_as(host, port): 2, host: 1}  # whatever else was admitted names the port
         return sorted(found, key=lambda pair: (ranks.get(pair[1].host, 0), -len(pair[1].owner), pair[0]))
 
     def _credential(self, binding: Binding) -> Credential:
@@ -245,68 +248,6 @@ class CredentialSource:
             ssh_key_file=binding.ssh_key_file,
             known_hosts_file=binding.known_hosts_file,
         )
-
-
-def parse_binding(value: Mapping[str, object], *, field_name: str) -> Binding:
-    """Check one entry of the `credentials` setting.
-
-    Raises:
-        ConfigError: `subject` is `field_name`; no secret is quoted.
-    """
-    unknown = sorted(set(value) - set(_FIELDS))
-    if unknown:
-        raise ConfigError(f"unknown field {unknown[0]!r}; known: {', '.join(_FIELDS)}", subject=field_name)
-    wrong = sorted(name for name, text in value.items() if text is not None and not _is_text(name, text))
-    if wrong:
-        raise ConfigError(f"{wrong[0]} must be text", subject=field_name)
-    entry = {name: str(text).strip() for name, text in value.items() if text}
-    host = entry.get("host", "").lower()
-    if not host or "/" in host or "@" in host:
-        raise ConfigError("host is missing or is not a bare host name such as github.com", subject=field_name)
-    secrets = [name for name in _SECRETS if name in entry]
-    if len(secrets) != 1:
-        raise ConfigError(
-            f"exactly one of {', '.join(_SECRETS)} is needed; found {', '.join(secrets) or 'none'}",
-            subject=field_name,
-        )
-    is_token = secrets[0] in ("token", "token_file", "private_key_file")
-    if secrets[0].startswith("password") and "username" not in entry:
-        raise ConfigError("a password needs a username", subject=field_name)
-    app = _parse_app_entry(entry, field_name)
-    file = entry.get("token_file") or entry.get("password_file")
-    return Binding(
-        host=host,
-        owner=entry.get("owner", "").strip("/").lower(),
-        username=entry.get("username", TOKEN_USERNAME),
-        secret=entry.get("token") or entry.get("password") or "",
-        secret_file=Path(file) if file else None,
-        is_token=is_token,
-        ssh_key_file=Path(entry["ssh_key_file"]) if "ssh_key_file" in entry else None,
-        known_hosts_file=Path(entry["known_hosts_file"]) if "known_hosts_file" in entry else None,
-        app=app,
-    )
-
-
-def _is_text(name: str, value: object) -> bool:
-    is_id = name in ("app_id", "installation_id")  # YAML reads these as numbers
-    return isinstance(value, str | Path) or (is_id and isinstance(value, int) and not isinstance(value, bool))
-
-
-def _parse_app_entry(entry: Mapping[str, str], field_name: str) -> AppIdentity | None:
-    if "private_key_file" not in entry:
-        if stray := [name for name in ("app_id", "installation_id") if name in entry]:
-            raise ConfigError(f"{stray[0]} needs a private_key_file", subject=field_name)
-        return None
-    if "app_id" not in entry:
-        raise ConfigError("a private_key_file needs an app_id", subject=field_name)
-    key = parse_app_key(entry["private_key_file"], setting=f"{field_name}.private_key_file")
-    names = (f"{field_name}.app_id", f"{field_name}.installation_id")
-    return make_identity(entry["app_id"], key, entry.get("installation_id", ""), field_names=names)
-
-
-def _known_as(host: str, port: int | None) -> str:
-    """Return the other name of a host: Azure DevOps' organisations also have one each, of old."""
-    return AZURE_HOST if port is None and host.endswith(".visualstudio.com") else host
 
 
 def repository_host(github_base_url: str) -> str:

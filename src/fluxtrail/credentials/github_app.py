@@ -51,6 +51,8 @@ class AppIdentity:
     key: AppKey
     installation_id: int | None = None
     """None: found by the owner of what is asked for."""
+    api_url: str = ""
+    """Of its GitHub, where the host of the repositories does not tell."""
 
 
 def parse_app(environ: Mapping[str, str]) -> AppIdentity | None:

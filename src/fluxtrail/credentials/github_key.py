@@ -23,6 +23,7 @@ class AppKey:
     """Where the key is. `setting` names it in messages: the key itself is in none."""
 
     setting: str = VARIABLE
+    what: str = "the GitHub App's key"
     pem: str = field(default="", repr=False)
     file: Path | None = None
     _files: SecretFiles = field(default_factory=SecretFiles, repr=False, compare=False)
@@ -44,8 +45,11 @@ class AppKey:
     def secrets(self) -> tuple[str, ...]:
         return (self.pem,) if self.pem else self._files.secrets
 
-    def sign(self, claims: dict[str, object]) -> str:
+    def sign(self, claims: dict[str, object], *, key_id: str = "") -> str:
         """Return `claims` as a JSON web token signed with RS256.
+
+        Args:
+            key_id: the token's `kid`, where its reader knows several keys.
 
         Raises:
             ConfigError: the text is not a private RSA key without passphrase.
@@ -55,7 +59,7 @@ class AppKey:
 
         try:
             # `from None`: what these libraries say may quote the key.
-            return jwt.encode(claims, self.read(), algorithm="RS256")
+            return jwt.encode(claims, self.read(), algorithm="RS256", headers={"kid": key_id} if key_id else None)
         except TypeError:
             raise self._refuse("is protected by a passphrase, or is not a private key") from None
         except (ValueError, UnsupportedAlgorithm, jwt.InvalidKeyError):
@@ -71,7 +75,7 @@ class AppKey:
         return self
 
     def _refuse(self, what: str) -> ConfigError:
-        return ConfigError(f"the GitHub App's key {what}; {REMEDY}", subject=self.setting)
+        return ConfigError(f"{self.what} {what}; {REMEDY}", subject=self.setting)
 
 
 def parse_app_key(text: str, *, setting: str = VARIABLE) -> AppKey:

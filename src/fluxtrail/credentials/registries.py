@@ -12,6 +12,7 @@ from typing import TypeVar
 from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.credentials.dockerconfig import DockerConfigFile, RegistryLogin, server_name
 from fluxtrail.credentials.dockerhelper import TIMEOUT_SECONDS, ask_helper
+from fluxtrail.credentials.providers.place import Place
 from fluxtrail.model.errors import AuthError
 
 K = TypeVar("K")
@@ -50,6 +51,7 @@ class RegistryCredentials:
         self._answers: OrderedDict[_Key, tuple[float, RegistryLogin | None]] = OrderedDict()
         self._failures: OrderedDict[_Key, tuple[float, str]] = OrderedDict()
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._shown: OrderedDict[str, tuple[Place, str]] = OrderedDict()
         self._lock = asyncio.Lock()
 
     async def find(self, registry: str, repository: str, *, host: str, port: int | None) -> RegistryLogin | None:
@@ -61,10 +63,13 @@ class RegistryCredentials:
 
         Raises:
             ConfigError: a file cannot be read, or a helper is missing. AuthError: a helper failed (retryable).
+            UpstreamError and kin: an issuer makes no token.
         """
         for name in dict.fromkeys((registry, host)):
-            bound = self._bindings.find(name, repository, port=port)
+            bound = await self._bindings.obtain(name, repository, port=port, is_registry=True)
             if bound is not None:
+                self._shown[registry] = (Place(host=name, port=port, owner=repository, is_registry=True), bound.secret)
+                _trim(self._shown)
                 return RegistryLogin(username=bound.username, password=bound.secret)
         config = self._file.read()
         helper = config.find_helper(registry, repository)
@@ -76,7 +81,10 @@ class RegistryCredentials:
         return login
 
     def forget(self, registry: str) -> None:
-        """The registry refused what it was shown: ask the helpers again next time."""
+        """The registry refused what it was shown: ask the helpers, and issuers, again next time."""
+        if registry in self._shown:
+            place, secret = self._shown.pop(registry)
+            self._bindings.reject(secret, place)
         for key in [key for key in self._answers if key[1] == server_name(registry)]:
             del self._answers[key]
 
