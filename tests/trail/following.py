@@ -166,7 +166,7 @@ class World:
         self.follower = Follower(
             registry=self.registry,
             ledger=self.ledger,
-            on_sync=self.attributor.wake,
+            on_sync=lambda _: self.attributor.wake(),
             on_source=allow.admit,
             on_move=self.branches.poke,
         )

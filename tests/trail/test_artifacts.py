@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.trail.following import World
-from tests.trail.transcripts import Controller
+from tests.trail.transcripts import CLUSTER, Controller
 
 from fluxtrail.model.errors import UpstreamError
 from fluxtrail.model.flux import SOURCE_GROUP
@@ -127,6 +127,16 @@ async def test_an_artifact_that_changed_nothing_affects_nobody(world: World) -> 
     await world.pull(item, revision=tagged(2))
     await apply(world, flux, tagged(2), "d1")
     assert await world.verdicts([artifact(2)], flux) == ["unaffected"]
+
+
+async def test_attribution_tells_whose_syncs_it_dealt_with(world: World) -> None:
+    """Each cluster's roll-outs are read again for its own syncs only, however many clusters there are."""
+    item, flux = await begin(world, source())
+    await world.pull(item, revision=tagged(2))
+    world.now(flux).succeed(tagged(2), "d2")
+    await world.play(flux)
+    assert await world.attributor.work() == {CLUSTER}
+    assert not await world.attributor.work()
 
 
 async def test_an_artifact_applied_before_its_source_was_seen(world: World) -> None:

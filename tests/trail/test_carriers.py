@@ -254,7 +254,7 @@ async def test_host_of_a_scanned_image_may_be_asked(world: World) -> None:
     follower = Follower(
         registry=world.registry,
         ledger=world.ledger,
-        on_sync=lambda: None,
+        on_sync=lambda _: None,
         on_source=asked.append,
         on_move=lambda _: None,
         on_image=lambda image, digest: chosen.append((image, digest)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.model.errors import ConfigError, WireError
 from fluxtrail.model.notices import FluxNotice
+from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.sources import CHART_PLACE_KIND, url_to_ask
 from fluxtrail.remotes.allow import AllowList
 from fluxtrail.reports.plan import Planner, together
@@ -161,9 +162,9 @@ class _Assembly:
         _admit_known(remotes.allow, self._registry)
         exports = ExportBook()
 
-        def on_progress() -> None:
+        def on_progress(clusters: Collection[ClusterUid]) -> None:
             if running is not None:
-                running.note_syncs()
+                running.note_syncs(clusters)
             if images is not None:
                 images.note_syncs()
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from fluxtrail.model.errors import ConfigError
+from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.records import UNSAVED, RepositoryId, RepositoryRecord, TargetId, TargetRecord
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.sources import canonical_place, is_place
@@ -52,7 +53,7 @@ def build_following(
     exports: ExportBook | None = None,
     stated: Sequence[tuple[RepositoryId, str | None]] = (),
     measures_baseline: Callable[[TargetRecord], bool] = lambda _: False,
-    on_progress: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Collection[ClusterUid]], None] = lambda _: None,
     on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
     on_image: Callable[[str, str], None] = lambda image, digest: None,
     follows_running: bool = True,
@@ -60,7 +61,7 @@ def build_following(
     """Wire the parts. Their arguments are explained where they are taken.
 
     Args:
-        on_progress: syncs began, went on, or were attributed.
+        on_progress: syncs of these clusters began, went on, or were attributed.
     """
     exports = exports or ExportBook()
     exports.find_reader = partial(_open_known, registry, repositories)
@@ -97,9 +98,9 @@ def build_following(
         stated=stated,
     )
 
-    def on_sync() -> None:
+    def on_sync(cluster: ClusterUid) -> None:
         attributor.wake()
-        on_progress()
+        on_progress((cluster,))
 
     follower = Follower(
         registry=registry,

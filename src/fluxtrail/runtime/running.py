@@ -63,10 +63,12 @@ class Running:
         """Return what asks for events of a cluster that `keeper` was called for."""
         return _Asker(self._keepers[view.cluster].asker)
 
-    def note_syncs(self) -> None:
-        """Syncs began, went on, or were attributed."""
-        for keeper in self._keepers.values():
-            keeper.note_syncs()
+    def note_syncs(self, clusters: Collection[ClusterUid]) -> None:
+        """Syncs of these clusters began, went on, or were attributed; of others' there is nothing to read again."""
+        for cluster in clusters:
+            keeper = self._keepers.get(cluster)
+            if keeper is not None:
+                keeper.note_syncs()
         self._hander.wake()
 
     def note_releases(self, releases: Collection[TargetId]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,6 +16,7 @@ import structlog
 
 from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, NotFoundError
 from fluxtrail.model.moment import Evidence
+from fluxtrail.model.observation import ClusterUid
 from fluxtrail.model.records import (
     UNSAVED,
     Attribution,
@@ -76,11 +77,11 @@ class Attributor:
         lookback: Lookback,
         artifacts: ArtifactRecorder,
         clock: Clock,
-        on_done: Callable[[], None] = lambda: None,
+        on_done: Callable[[Collection[ClusterUid]], None] = lambda _: None,
         hands_over: bool = True,
     ) -> None:
         """Args:
-        on_done: syncs were attributed.
+        on_done: syncs of targets of these clusters were attributed.
         hands_over: whether commits are handed over to HelmReleases.
         """
         self._registry = registry
@@ -121,9 +122,9 @@ class Attributor:
         """Attribute for ever. Never ends by itself; a repository that fails does not hold up the others."""
         while True:
             self._wake.clear()
-            busy = await self.work()
-            if busy:
-                self._on_done()
+            clusters = await self.work()
+            if clusters:
+                self._on_done(clusters)
             else:
                 await self._rest()
             if self.pending < BATCH:
@@ -138,12 +139,14 @@ class Attributor:
         except TimeoutError:
             return
 
-    async def work(self) -> bool:
-        """Deal with what is waiting, once; returns whether anything was dealt with."""
+    async def work(self) -> Collection[ClusterUid]:
+        """Deal with what is waiting, once; returns whose it was: none where nothing was dealt with."""
         plain: list[SyncRecord] = []
         by_repository: dict[RepositoryId, list[SyncRecord]] = {}
+        clusters: set[ClusterUid] = set()
         for sync in await self._ready():
             target = self._registry.target(sync.target_id)
+            clusters |= {target.cluster} if target is not None else set()
             is_own = sync.cause is Cause.CONFIGURATION and not self._includes.may_carry(sync)
             if target is None or target.repository_id is None or sync.sha is None or is_own:
                 plain.append(sync)
@@ -152,7 +155,7 @@ class Attributor:
         done = await self._close_plain(plain)
         for repository_id, syncs in by_repository.items():
             done |= await self._attribute_repository(self._registry.repositories[repository_id], syncs)
-        return done
+        return clusters if done else ()
 
     async def _ready(self) -> list[SyncRecord]:
         """Return what can be dealt with now; the rest is parked."""

@@ -35,7 +35,7 @@ class Follower:
         *,
         registry: Registry,
         ledger: Ledger,
-        on_sync: Callable[[], None],
+        on_sync: Callable[[ClusterUid], None],
         on_source: Callable[[str], None],
         on_move: Callable[[RepositoryId], None],
         on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
@@ -43,7 +43,7 @@ class Follower:
         follows_running: bool = True,
     ) -> None:
         """Args:
-        on_sync: a sync began or went on: attribution has work.
+        on_sync: a sync of this cluster began or went on: attribution has work.
         on_source: a source with this URL is watched: its host may be asked.
         on_move: a source fetched something new: the branch probably moved.
         on_release: syncs of these HelmReleases began or went on: what was handed over to them may be carried.
@@ -89,7 +89,7 @@ class Follower:
         for image, digest in draft.images:
             self._on_image(image, digest)
         if draft.has_syncs:
-            self._on_sync()
+            self._on_sync(cluster)
         for repository_id in draft.moved:
             self._on_move(repository_id)
         if draft.releases:

@@ -18,7 +18,7 @@ from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.unit import SqlUnit
 from fluxtrail.model.errors import StoreError
 from fluxtrail.model.moment import Moment
-from fluxtrail.model.observation import ObjectKey
+from fluxtrail.model.observation import ClusterUid, ObjectKey
 from fluxtrail.model.records import SyncRecord, Transition, TransitionKind
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.running_records import RolloutRecord, WorkloadRecord
@@ -87,7 +87,7 @@ class RunningWorld(World):
         self.view.listen(self.keeper)
         await self.keeper.recall()
 
-    def _note_syncs(self) -> None:
+    def _note_syncs(self, _cluster: ClusterUid) -> None:
         self.attributor.wake()
         self.keeper.note_syncs()
         self.hander.wake()
