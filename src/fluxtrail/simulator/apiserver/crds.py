@@ -94,6 +94,14 @@ def definition_of(crd: Object) -> ResourceDefinition:
     return definition
 
 
+def schema_of(crd: Object, version: str) -> Any:
+    """Return the OpenAPI schema of one version, or None."""
+    for declared in (crd.get("spec") or {}).get("versions") or ():
+        if declared.get("name") == version:
+            return (declared.get("schema") or {}).get("openAPIV3Schema")
+    return None
+
+
 def _invalid(name: str, field: str, why: str) -> Exception:
     reason = "FieldValueRequired" if why.startswith("Required") else "FieldValueInvalid"
     return invalid(CUSTOM_RESOURCE_DEFINITIONS.group, CUSTOM_RESOURCE_DEFINITIONS.kind, name, [(reason, field, why)])

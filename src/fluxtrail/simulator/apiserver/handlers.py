@@ -26,16 +26,18 @@ from fluxtrail.simulator.apiserver.statuses import (
     object_details,
     unsupported_media_type,
 )
-from fluxtrail.simulator.apiserver.store import Store
+from fluxtrail.simulator.apiserver.store import Store, Writing
 from fluxtrail.simulator.apiserver.table import Entry
 from fluxtrail.simulator.apiserver.targets import Target
 from fluxtrail.simulator.apiserver.views import View, requested_view
 from fluxtrail.simulator.apiserver.watches import WatchStream
+from fluxtrail.simulator.apiserver.writing import MANAGER_LIMIT, parse_write_options, read_configuration
 
 Object = dict[str, Any]
 
 _WHOLE_BODY_BYTES = 512 * 1024
 _HEADERS = {"Cache-Control": "no-cache, private"}
+_APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+json")
 _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/merge-patch+json": merge_patch,
     # On custom resources a strategic patch is refused; on built-in ones a merge is near enough for a simulation.
@@ -140,7 +142,8 @@ class ResourceHandler:
             metadata["namespace"] = target.namespace
             if target.namespace not in self._store.table(NAMESPACES).objects:
                 raise not_found(NAMESPACES, target.namespace)
-        return _answer(view, self._store.create_entry(definition, obj), status=201)
+        entry = self._store.create_entry(definition, obj, writing=_writing(request, target, "CreateOptions"))
+        return _answer(view, entry, status=201)
 
     async def _update(self, request: web.Request, target: Target, view: View) -> web.Response:
         definition = target.definition
@@ -158,15 +161,39 @@ class ResourceHandler:
             )
             raise invalid(definition.group, definition.plural, target.name, [cause])
         entry = self._store.update_entry(
-            definition, target.name, target.namespace, lambda _: obj, subresource=target.subresource
+            definition,
+            target.name,
+            target.namespace,
+            lambda _: obj,
+            subresource=target.subresource,
+            writing=_writing(request, target, "UpdateOptions"),
         )
         return _answer(view, entry)
 
+    async def _apply(self, request: web.Request, target: Target, view: View) -> web.Response:
+        definition = target.definition
+        options = parse_write_options(request.query, "PatchOptions", is_apply=True)
+        config = read_configuration(await request.read(), target)
+        if definition.namespaced and target.namespace not in self._store.table(NAMESPACES).objects:
+            raise not_found(NAMESPACES, target.namespace)
+        entry, is_new = self._store.apply_entry(
+            definition,
+            target.name,
+            target.namespace,
+            config,
+            writing=Writing(options.field_manager, target.version, options.is_dry),
+            subresource=target.subresource,
+            force=options.force,
+        )
+        return _answer(view, entry, status=201 if is_new else 200)
+
     async def _patch(self, request: web.Request, target: Target, view: View) -> web.Response:
+        if request.content_type in _APPLY_TYPES:
+            return await self._apply(request, target, view)
         apply = _PATCHES.get(request.content_type)
         is_strategic = request.content_type.startswith("application/strategic")
         if apply is None or (is_strategic and target.definition.custom):
-            raise unsupported_media_type(["application/json-patch+json", "application/merge-patch+json"])
+            raise unsupported_media_type(["application/json-patch+json", "application/merge-patch+json", *_APPLY_TYPES])
         patch = _decode(await request.read(), "error decoding patch")
         if apply is merge_patch and not isinstance(patch, dict):
             raise bad_request("error decoding patch: a merge patch is an object")
@@ -176,6 +203,7 @@ class ResourceHandler:
             target.namespace,
             lambda old: _checked(target, old, apply(old, patch)),
             subresource=target.subresource,
+            writing=_writing(request, target, "PatchOptions"),
         )
         return _answer(view, entry)
 
@@ -185,11 +213,15 @@ class ResourceHandler:
         options = _decode(body) if body else {}
         entry = self._store.get_entry(definition, target.name, target.namespace)
         _check_preconditions(target, entry, options)
+        dry = options.get("dryRun") if isinstance(options, dict) else None
+        if parse_write_options(request.query, "DeleteOptions").is_dry or dry:
+            details = object_details(definition, target.name) | {"uid": entry.uid}
+            return _success(details)
         entry, is_gone = self._store.delete_entry(definition, target.name, target.namespace)
         if not is_gone or definition.id in (NAMESPACES.id, ("", "pods")):
             return _answer(view, entry)
         details = object_details(definition, target.name) | {"uid": entry.uid}
-        return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+        return _success(details)
 
     def _delete_all(self, request: web.Request, target: Target, view: View) -> web.Response:
         options = parse_list_options(request.query)
@@ -199,6 +231,17 @@ class ResourceHandler:
             self._store.delete_entry(target.definition, entry.name, entry.namespace)
         listing = Listing(page, self._store.resource_version, "", None)
         return _whole(listing_pieces(view, listing))
+
+
+def _writing(request: web.Request, target: Target, kind: str) -> Writing:
+    """Return who writes: the field manager it names, else the first word of its user agent."""
+    options = parse_write_options(request.query, kind)
+    manager = options.field_manager or request.headers.get("User-Agent", "").partition("/")[0] or "unknown"
+    return Writing(manager[:MANAGER_LIMIT], target.version, options.is_dry)
+
+
+def _success(details: Object) -> web.Response:
+    return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 
 
 def _answer(view: View, entry: Entry, *, status: int = 200) -> web.Response:

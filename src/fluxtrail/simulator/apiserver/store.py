@@ -14,22 +14,40 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fluxtrail.simulator.apiserver import writes
+from fluxtrail.simulator.apiserver import ownership, writes
 from fluxtrail.simulator.apiserver.catalog import Catalog
-from fluxtrail.simulator.apiserver.crds import crd_object, definition_of, established_status
+from fluxtrail.simulator.apiserver.crds import crd_object, definition_of, established_status, schema_of
+from fluxtrail.simulator.apiserver.ownership import Author
 from fluxtrail.simulator.apiserver.patches import merge_patch
 from fluxtrail.simulator.apiserver.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, ResourceDefinition
 from fluxtrail.simulator.apiserver.selectors import parse_label_selector
-from fluxtrail.simulator.apiserver.statuses import already_exists, bad_request, invalid, not_found
+from fluxtrail.simulator.apiserver.statuses import already_exists, bad_request, conflict, invalid, not_found
 from fluxtrail.simulator.apiserver.subscription import Subscription
 from fluxtrail.simulator.apiserver.table import Change, ChangeType, Entry, Table, object_key
+from fluxtrail.simulator.apiserver.typed import Node, builtin_node, custom_node
 
 Object = dict[str, Any]
 Resource = str | ResourceDefinition
 
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _ENCODER = msgspec.json.Encoder()
 _SORTED_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+class Writing(NamedTuple):
+    """How a write is meant: `manager` is who owns its fields afterwards; of a dry run nothing is stored.
+
+    Without a manager fields are followed only where an object tells of owners already.
+    """
+
+    manager: str = ""
+    version: str = ""
+    is_dry: bool = False
+
+
+_PLAIN = Writing()
+_NOBODY = "simulator"
 
 
 class Snapshot(NamedTuple):
@@ -63,17 +81,19 @@ class Store:
         self._history_limit = history_limit
         self._random = random.Random(seed)  # noqa: S311 - names of simulated objects, not secrets
         self._tables: dict[tuple[str, str], Table] = {}
+        self._nodes: dict[tuple[str, str, str], tuple[int, Node]] = {}
 
-    # The in-process API.
+    # The in-process API. A `manager` named here owns what it writes, as one that writes over HTTP does.
 
-    def create(self, resource: Resource, obj: Object, *, with_status: bool = False) -> Object:
+    def create(self, resource: Resource, obj: Object, *, with_status: bool = False, manager: str = "") -> Object:
         """Create an object and return it as stored.
 
         Raises:
             StatusError: 409 it exists, 422 its name is not one.
         """
         definition = self.catalog.get(resource)
-        return self.decode(definition, self.create_entry(definition, obj, with_status=with_status))
+        entry = self.create_entry(definition, obj, with_status=with_status, writing=Writing(manager))
+        return self.decode(definition, entry)
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         """Return a copy of an object.
@@ -96,18 +116,29 @@ class Store:
         page = self.table(definition).page(namespace=namespace, is_selected=test and (lambda e: test(e.labels)))
         return [self.decode(definition, entry) for entry in page.entries]
 
-    def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+    def update(self, resource: Resource, obj: Object, *, subresource: str = "", manager: str = "") -> Object:
         """Replace an object (`subresource="status"`: its status). A stale resourceVersion in it is a conflict."""
         definition = self.catalog.get(resource)
         name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
-        entry = self.update_entry(definition, name, namespace, lambda _: obj, subresource=subresource)
+        writing = Writing(manager)
+        entry = self.update_entry(definition, name, namespace, lambda _: obj, subresource=subresource, writing=writing)
         return self.decode(definition, entry)
 
-    def patch(self, resource: Resource, name: str, namespace: str, patch: Object, *, subresource: str = "") -> Object:
+    def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str,
+        patch: Object,
+        *,
+        subresource: str = "",
+        manager: str = "",
+    ) -> Object:
         """Merge `patch` (RFC 7396) into an object and return the result."""
         definition = self.catalog.get(resource)
+        writing = Writing(manager)
         entry = self.update_entry(
-            definition, name, namespace, lambda old: merge_patch(old, patch), subresource=subresource
+            definition, name, namespace, lambda old: merge_patch(old, patch), subresource=subresource, writing=writing
         )
         return self.decode(definition, entry)
 
@@ -193,17 +224,89 @@ class Store:
             raise not_found(definition, name)
         return entry
 
-    def create_entry(self, definition: ResourceDefinition, obj: Object, *, with_status: bool = False) -> Entry:
+    def create_entry(
+        self,
+        definition: ResourceDefinition,
+        obj: Object,
+        *,
+        with_status: bool = False,
+        writing: Writing = _PLAIN,
+    ) -> Entry:
         metadata = obj.get("metadata") or {}
         namespace = (metadata.get("namespace") or "default") if definition.namespaced else ""
         name = metadata.get("name") or self._generated_name(definition, metadata.get("generateName"))
         if object_key(namespace, name) in self.table(definition).objects:
             raise already_exists(definition, name)
-        uid = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         body = writes.new_object(
-            definition, obj, name=name, namespace=namespace, uid=uid, now=self._now(), with_status=with_status
+            definition,
+            obj,
+            name=name,
+            namespace=namespace,
+            uid=self._new_uid(),
+            now=self._now(),
+            with_status=with_status,
         )
-        return self._commit(definition, "ADDED", body, None)
+        if writing.manager:
+            author = self._author(definition, writing, "")
+            owners = ownership.updated_owners(self._node(definition, author.api_version), {}, body, {}, author)
+            body = ownership.with_owners(body, owners)
+        return self._commit(definition, "ADDED", body, None, is_dry=writing.is_dry)
+
+    def apply_entry(
+        self,
+        definition: ResourceDefinition,
+        name: str,
+        namespace: str,
+        config: Object,
+        *,
+        writing: Writing,
+        subresource: str = "",
+        force: bool = False,
+    ) -> tuple[Entry, bool]:
+        """Apply a configuration by server-side apply; return the object, and whether it is new.
+
+        Raises:
+            StatusError: 404, 409 with the fields that others own, 422, and 500 for what its schema does not know.
+        """
+        previous = self.table(definition).objects.get(object_key(namespace, name))
+        author = self._author(definition, writing, subresource)
+        if previous is None:
+            if subresource:
+                raise not_found(definition, name)
+            return self._apply_new(definition, name, namespace, config, author, is_dry=writing.is_dry), True
+        old = _body(previous)
+        owners = ownership.read_owners(old)
+        config = _applicable(definition, config, subresource)
+        node = self._node(definition, author.api_version)
+        given, after = ownership.applied(node, old, config, owners, author, force=force)
+        body = writes.changed_object(
+            definition, old, writes.cleared(definition, name, node, given), subresource=subresource
+        )
+        if _unowned(body) == _unowned(old) and ownership.is_same(owners, after):
+            return previous, False
+        body = ownership.with_owners(body, after)
+        kind: ChangeType = "DELETED" if writes.is_ready_to_go(body) else "MODIFIED"
+        return self._commit(definition, kind, body, previous, is_dry=writing.is_dry), False
+
+    def _apply_new(
+        self, definition: ResourceDefinition, name: str, namespace: str, config: Object, author: Author, *, is_dry: bool
+    ) -> Entry:
+        if uid := (config.get("metadata") or {}).get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise conflict(definition, name, why)
+        config = _applicable(definition, config, "")
+        node = self._node(definition, author.api_version)
+        given, after = ownership.applied(node, {}, config, {}, author, force=False)
+        body = writes.new_object(
+            definition,
+            writes.cleared(definition, name, node, given),
+            name=name,
+            namespace=namespace,
+            uid=self._new_uid(),
+            now=self._now(),
+            with_status=False,
+        )
+        return self._commit(definition, "ADDED", ownership.with_owners(body, after), None, is_dry=is_dry)
 
     def update_entry(
         self,
@@ -213,6 +316,7 @@ class Store:
         change: Callable[[Object], Object],
         *,
         subresource: str = "",
+        writing: Writing = _PLAIN,
     ) -> Entry:
         """Store what `change` makes of the present object; nothing happens when that is the same.
 
@@ -222,6 +326,7 @@ class Store:
             namespace: empty for a cluster-scoped resource.
             change: gets a copy with apiVersion and kind, returns the whole new object.
             subresource: `status`, or empty.
+            writing: who writes.
 
         Raises:
             StatusError: 404, 409, and what `change` raises.
@@ -232,11 +337,13 @@ class Store:
         if not isinstance(given, dict):
             raise bad_request("the object provided is unrecognized: not an object")
         body = writes.changed_object(definition, old, given, subresource=subresource)
+        if "managedFields" in old["metadata"] or "managedFields" in body["metadata"]:
+            author = self._author(definition, writing, subresource)
+            body = _owned(self._node(definition, author.api_version), old, body, author)
         if body == old:
             return previous
-        if writes.is_ready_to_go(body):
-            return self._commit(definition, "DELETED", body, previous)
-        return self._commit(definition, "MODIFIED", body, previous)
+        kind: ChangeType = "DELETED" if writes.is_ready_to_go(body) else "MODIFIED"
+        return self._commit(definition, kind, body, previous, is_dry=writing.is_dry)
 
     def delete_entry(self, definition: ResourceDefinition, name: str, namespace: str) -> tuple[Entry, bool]:
         """Delete an object; return its last state, and whether it is gone (no finalizer holds it)."""
@@ -260,7 +367,7 @@ class Store:
             {},
             name=name,
             namespace="",
-            uid=uid or str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
+            uid=uid or self._new_uid(),
             now=self._now(),
             with_status=False,
         )
@@ -275,22 +382,59 @@ class Store:
     def _remove(self, definition: ResourceDefinition, previous: Entry) -> Entry:
         return self._commit(definition, "DELETED", _body(previous), previous)
 
-    def _commit(self, definition: ResourceDefinition, kind: ChangeType, body: Object, previous: Entry | None) -> Entry:
+    def _author(self, definition: ResourceDefinition, writing: Writing, subresource: str) -> Author:
+        version = definition.api_version(writing.version or definition.versions[0])
+        return Author(writing.manager or _NOBODY, version, self._now(), subresource)
+
+    def _node(self, definition: ResourceDefinition, api_version: str) -> Node:
+        """Return the schema of a resource: that of its CustomResourceDefinition, read once for each state of it."""
+        if not definition.custom:
+            return builtin_node(definition.kind)
+        crd = self.table(CUSTOM_RESOURCE_DEFINITIONS).objects.get(definition.qualified)
+        state = crd.resource_version if crd is not None else 0
+        key = (*definition.id, api_version)
+        held = self._nodes.get(key)
+        if held is None or held[0] != state:
+            version = api_version.rpartition("/")[2]
+            held = state, custom_node(schema_of(_body(crd), version) if crd is not None else None)
+            self._nodes[key] = held
+        return held[1]
+
+    def _new_uid(self) -> str:
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def _commit(
+        self,
+        definition: ResourceDefinition,
+        kind: ChangeType,
+        body: Object,
+        previous: Entry | None,
+        *,
+        is_dry: bool = False,
+    ) -> Entry:
         declared = definition_of(body) if definition.id == CUSTOM_RESOURCE_DEFINITIONS.id else None
         if declared is not None and kind == "ADDED":
             body["status"] = established_status(body, self._now())
-        self.resource_version += 1
         metadata = body["metadata"]
-        metadata["resourceVersion"] = str(self.resource_version)
+        if is_dry:
+            version = previous.resource_version if previous is not None else 0
+            metadata.pop("resourceVersion", None)
+        else:
+            self.resource_version += 1
+            version = self.resource_version
+        if version:
+            metadata["resourceVersion"] = str(version)
         encoder = _SORTED_ENCODER if definition.custom else _ENCODER
         entry = Entry(
             namespace=metadata.get("namespace", ""),
             name=metadata["name"],
             uid=metadata["uid"],
-            resource_version=self.resource_version,
+            resource_version=version,
             labels=_labels(metadata),
             tail=encoder.encode(body)[1:],
         )
+        if is_dry:
+            return entry
         self.table(definition).apply(Change(kind, entry, previous))
         if declared is not None:
             self._serve(declared, is_gone=kind == "DELETED")
@@ -327,6 +471,34 @@ def _wire_time(at: datetime) -> str:
 def _body(entry: Entry) -> Object:
     body: Object = msgspec.json.decode(b"{" + entry.tail)
     return body
+
+
+def _applicable(definition: ResourceDefinition, config: Object, subresource: str) -> Object:
+    """Leave out of a configuration what is not written there: a status beside the object, all else in it."""
+    if subresource:
+        metadata = {key: value for key, value in (config.get("metadata") or {}).items() if key in _IDENTITY}
+        config = {key: value for key, value in config.items() if key in ("apiVersion", "kind", subresource)}
+        return config | {"metadata": metadata}
+    return {key: value for key, value in config.items() if key != "status" or not definition.status_subresource}
+
+
+def _owned(node: Node, old: Object, body: Object, author: Author) -> Object:
+    """Return what an update makes of an object that tells of owners. `[{}]` in it ends the telling."""
+    given = body["metadata"].get("managedFields")
+    if given == [{}]:
+        return ownership.with_owners(body, {})
+    owners = ownership.read_owners(old)
+    if given and given != old["metadata"].get("managedFields"):
+        owners = ownership.read_owners(body) or owners
+    if not owners:
+        return ownership.with_owners(body, {})
+    after = ownership.updated_owners(node, old, body, owners, author)
+    return ownership.with_owners(body, owners if ownership.is_same(owners, after) else after)
+
+
+def _unowned(body: Object) -> Object:
+    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    return body | {"metadata": metadata}
 
 
 def _labels(metadata: Object) -> dict[str, str]:

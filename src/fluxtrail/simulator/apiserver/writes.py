@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fluxtrail.simulator.apiserver.merging import nulls
 from fluxtrail.simulator.apiserver.resources import NAMESPACES, ResourceDefinition
 from fluxtrail.simulator.apiserver.statuses import bad_request, conflict, invalid
+from fluxtrail.simulator.apiserver.typed import Node
 
 Object = dict[str, Any]
 
@@ -69,6 +71,24 @@ def with_defaults(definition: ResourceDefinition, body: Object) -> Object:
     if definition.status_default and body.get("status") is None:
         body["status"] = dict(definition.status_default)
     return body
+
+
+def cleared(definition: ResourceDefinition, name: str, node: Node, applied: Object) -> Object:
+    """Return what an apply made without the nulls that stand for what was taken out of it.
+
+    Raises:
+        StatusError: 422, a null where the schema has a value: what a field of an object was emptied by.
+    """
+    result = {key: value for key, value in applied.items() if value is not None}
+    result["metadata"] = {key: value for key, value in (result.get("metadata") or {}).items() if value is not None}
+    fields = nulls(node, {key: value for key, value in result.items() if key != "metadata"})
+    if fields and definition.custom:
+        causes = [
+            ("FieldValueTypeInvalid", field, f'Invalid value: "null": {field} in body must be of type {kind}: "null"')
+            for field, kind in fields
+        ]
+        raise invalid(definition.group, definition.kind, name, causes)
+    return result
 
 
 def changed_object(definition: ResourceDefinition, old: Object, given: Object, *, subresource: str = "") -> Object:
