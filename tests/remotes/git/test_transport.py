@@ -250,17 +250,31 @@ async def test_ssh_is_given_the_key_and_known_hosts_and_no_prompt(
 
 
 def test_askpass_answers_only_for_its_host(tmp_path: Path) -> None:
-
     environment = GitEnvironment(tmp_path)
     credential = Credential(kind="token", secret=SECRET)
-    env = environment.network(parse_repository("https://git.example.com:8443/a/b"), credential)
+    with environment.network(parse_repository("https://git.example.com:8443/a/b"), credential) as made:
 
-    def ask(question: str) -> str:
-        command = [str(environment.askpass), question]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False).stdout
+        def ask(question: str) -> str:
+            command = [str(environment.askpass), question]
+            return subprocess.run(
+                command, env=made.variables, pass_fds=made.descriptors, capture_output=True, text=True, check=False
+            ).stdout
 
-    assert ask("Username for 'https://git.example.com:8443': ") == "x-access-token\n"
-    assert ask("Password for 'https://x-access-token@git.example.com:8443': ") == f"{SECRET}\n"
-    for other in ("https://evil.com", "https://git.example.com", "https://git.example.com:8443.evil.com"):
-        assert ask(f"Password for '{other}': ") == ""
-    assert SECRET not in environment.askpass.read_text()
+        for _ in range(2):
+            assert ask("Username for 'https://git.example.com:8443': ") == "x-access-token\n"
+            assert ask("Password for 'https://x-access-token@git.example.com:8443': ") == f"{SECRET}\n"
+        for other in ("https://evil.com", "https://git.example.com", "https://git.example.com:8443.evil.com"):
+            assert ask(f"Password for '{other}': ") == ""
+        assert SECRET not in environment.askpass.read_text() + str(made.variables)
+
+
+@pytest.mark.parametrize("secret", ["two\nlines", "quo\"te", "back\\slash", "sp ace", "#comment", "tab\t"])
+def test_a_bearer_that_no_header_can_hold_is_refused(tmp_path: Path, secret: str) -> None:
+    credential = Credential(kind="token", secret=secret, is_bearer=True)
+    url = parse_repository("https://git.example.com/a/b")
+    with (
+        pytest.raises(ConfigError, match="the .* holds") as caught,
+        GitEnvironment(tmp_path).network(url, credential),
+    ):
+        pass
+    assert secret not in str(caught.value)

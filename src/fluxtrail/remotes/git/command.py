@@ -66,8 +66,18 @@ class GitCommand:
         where = ["--git-dir", str(git_dir)] if git_dir else []
         return [self._program, *settings, *where, *args]
 
-    async def start(self, arguments: Sequence[str], env: Mapping[str, str], *, discard_stderr: bool = False) -> Process:
+    async def start(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        discard_stderr: bool = False,
+        descriptors: tuple[int, ...] = (),
+    ) -> Process:
         """Start git in a process group of its own.
+
+        Args:
+            descriptors: open files that it inherits.
 
         Raises:
             ConfigError: there is no such program.
@@ -82,6 +92,7 @@ class GitCommand:
                 stderr=DEVNULL if discard_stderr else PIPE,
                 start_new_session=True,
                 cwd=env["HOME"],
+                pass_fds=descriptors,
             )
         except (FileNotFoundError, PermissionError) as exc:
             raise ConfigError("the git command cannot be run: install git", subject=arguments[0]) from exc
@@ -102,6 +113,7 @@ class GitCommand:
         on_stdout: Callable[[bytes], None] | None = None,
         on_stderr: Callable[[str], None] | None = None,
         disk_limit: DiskLimit | None = None,
+        descriptors: tuple[int, ...] = (),
     ) -> Finished:
         r"""Run one command to its end.
 
@@ -118,7 +130,7 @@ class GitCommand:
         """
         arguments = self.arguments(git_dir, args, configuration=configuration)
         async with self._slots:
-            process = await self.start(arguments, env)
+            process = await self.start(arguments, env, descriptors=descriptors)
             stopped, collected, errors = _Stopped(), bytearray(), _StderrTail(on_stderr)
             try:
                 async with asyncio.timeout(timeout_seconds):

@@ -1,19 +1,24 @@
 """The world a git process lives in: nothing of the machine's or the user's configuration, one transport allowed.
 
-Secrets reach git only through GIT_ASKPASS: a four-line script that prints an inherited variable, and only when
-the question names the host the credential is bound to. They are never in an argument or a URL.
+A login reaches git only through GIT_ASKPASS: a script of a few lines that prints what an inherited file holds, and only
+when the question names the host the credential is bound to. A bearer is a header in the configuration that git reads
+from such a file, for that host alone. Neither is ever in an argument, a variable or a URL.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fluxtrail.credentials.binding import Credential
-from fluxtrail.model.errors import StoreError
+from fluxtrail.model.errors import ConfigError, StoreError
 from fluxtrail.model.repository import RepositoryUrl
+from fluxtrail.remotes.git.handing import handed
 
 # What is passed on: how to find programs, reach the network, and trust a private CA.
 _INHERITED = (
@@ -26,9 +31,10 @@ case "$1" in
   *"://$FLUXTRAIL_GIT_HOST'"* | *"@$FLUXTRAIL_GIT_HOST'"*) ;;
   *) exit 1 ;;
 esac
+{ IFS= read -r username; IFS= read -r secret; } < "$FLUXTRAIL_GIT_LOGIN" || exit 1
 case "$1" in
-  Username*) printf '%s\\n' "$FLUXTRAIL_GIT_USERNAME" ;;
-  *) printf '%s\\n' "$FLUXTRAIL_GIT_SECRET" ;;
+  Username*) printf '%s\\n' "$username" ;;
+  *) printf '%s\\n' "$secret" ;;
 esac
 """
 
@@ -51,6 +57,18 @@ CONFIGURATION = (
     "advice.detachedHead=false",
     "safe.directory=*",
 )
+
+
+_BEARER = re.compile(r"[A-Za-z0-9._~+/=-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEnvironment:
+    """What a git process that talks to a host is started with."""
+
+    variables: Mapping[str, str]
+    descriptors: tuple[int, ...] = field(default=())
+    """Open files that it inherits."""
 
 
 class GitEnvironment:
@@ -87,23 +105,45 @@ class GitEnvironment:
             "GIT_ALLOW_PROTOCOL": "none",
         }
 
-    def network(self, url: RepositoryUrl, credential: Credential | None) -> dict[str, str]:
-        """For commands that talk to `url`'s host, and to nothing else, with `credential`."""
+    @contextmanager
+    def network(self, url: RepositoryUrl, credential: Credential | None) -> Iterator[NetworkEnvironment]:
+        """For commands that talk to `url`'s host, and to nothing else, with `credential`, while the block runs.
+
+        Raises:
+            ConfigError: the credential holds what no header and no login can.
+        """
         env = self.local()
         env["GIT_ALLOW_PROTOCOL"] = url.scheme
         env["GIT_SSH_COMMAND"] = _ssh_command(credential)
         env["GIT_SSH_VARIANT"] = "ssh"
-        if credential is not None and credential.kind != "ssh":
-            env["GIT_ASKPASS"] = str(self.askpass)
-            env["FLUXTRAIL_GIT_HOST"] = _host_as_git_writes_it(url)
-            env["FLUXTRAIL_GIT_USERNAME"] = credential.username
-            env["FLUXTRAIL_GIT_SECRET"] = credential.secret
-        return env
+        if credential is None or credential.kind == "ssh":
+            yield NetworkEnvironment(env)
+            return
+        with handed(_login_text(url, credential), folder=self.home) as login:
+            if credential.is_bearer:
+                env["GIT_CONFIG_GLOBAL"] = login.path
+            else:
+                env["GIT_ASKPASS"] = str(self.askpass)
+                env["FLUXTRAIL_GIT_HOST"] = _host_as_git_writes_it(url)
+                env["FLUXTRAIL_GIT_LOGIN"] = login.path
+            yield NetworkEnvironment(env, login.descriptors)
 
 
 def transport_configuration(url: RepositoryUrl) -> tuple[str, ...]:
     """Return the settings that permit `url`'s own transport, where it is not one of the two safe ones."""
     return (f"protocol.{url.scheme}.allow=always",) if url.scheme in ("http", "file") else ()
+
+
+def _login_text(url: RepositoryUrl, credential: Credential) -> str:
+    """Return what git is handed: user and secret in a line each, or a configuration with one header."""
+    if not credential.secret.isprintable() or not credential.username.isprintable():
+        raise ConfigError("the credential holds line breaks or control characters", subject=url.fetch_url)
+    if not credential.is_bearer:
+        return f"{credential.username}\n{credential.secret}\n"
+    if not _BEARER.fullmatch(credential.secret):
+        raise ConfigError("the bearer token holds what no header can", subject=url.fetch_url)
+    place = f"{url.scheme}://{_host_as_git_writes_it(url)}/"
+    return f'[http "{place}"]\n\textraHeader = "Authorization: Bearer {credential.secret}"\n'
 
 
 def _host_as_git_writes_it(url: RepositoryUrl) -> str:

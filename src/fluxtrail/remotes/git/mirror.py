@@ -307,26 +307,31 @@ class Mirror:
         host, owner, port = self.url.host, self.url.owner, self.url.port
 
         async def run(credential: Credential | None) -> Finished:
-            return await self._command.run(
-                self.path if git_dir == Path() else git_dir,
-                args,
-                env={**self._environment.network(self.url, credential), **(extra_env or {})},
-                subject=self.url.fetch_url,
-                configuration=(*transport_configuration(self.url), *(PROMISOR if git_dir else ()), *configuration),
-                stdin=stdin,
-                timeout_seconds=timeout_seconds,
-                disk_limit=disk_limit,
-                on_stderr=on_stderr,
-            )
+            with self._environment.network(self.url, credential) as environment:
+                return await self._command.run(
+                    self.path if git_dir == Path() else git_dir,
+                    args,
+                    env={**environment.variables, **(extra_env or {})},
+                    subject=self.url.fetch_url,
+                    configuration=(*transport_configuration(self.url), *(PROMISOR if git_dir else ()), *configuration),
+                    stdin=stdin,
+                    timeout_seconds=timeout_seconds,
+                    disk_limit=disk_limit,
+                    on_stderr=on_stderr,
+                    descriptors=environment.descriptors,
+                )
 
         if not self._may_log_in(self.url):
             return await run(None)
-        credential = await self._credentials.obtain(host, owner, port=port, kinds=kinds)
+        path = self.url.path
+        credential = await self._credentials.obtain(host, owner, port=port, kinds=kinds, path=path)
         try:
             return await run(credential)
         except AuthError:
             # A token may be revoked before its end, or be replaced in its file while git was asking.
-            other = credential and await self._credentials.renew(credential, host, owner, port=port, kinds=kinds)
+            other = credential and await self._credentials.renew(
+                credential, host, owner, port=port, kinds=kinds, path=path
+            )
             if not other:
                 raise
             return await run(other)
