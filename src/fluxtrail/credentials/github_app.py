@@ -1,6 +1,6 @@
 """A GitHub App's tokens: a signed JWT for the App, an hour's token for each installation of it.
 
-    App id + private key ──JWT──▶ installation (by its id, or by the owner) ──▶ token, until 5 minutes before its end
+    App id + private key ──JWT──▶ installation (by its id, or by the owner) ──▶ token, for most of its hour
 
 An installation belongs to one owner, and its token is only given for that owner: what GitHub says about the
 installation decides, not who asks.
@@ -11,8 +11,6 @@ installation".
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import re
 import time
 from collections import OrderedDict
@@ -25,18 +23,16 @@ import structlog
 
 from fluxtrail.credentials.github_api import AppApi, Installation
 from fluxtrail.credentials.github_key import VARIABLE, AppKey, parse_app_key
+from fluxtrail.credentials.tokens.cache import Issued, TokenCache
+from fluxtrail.credentials.tokens.keys import digest
 from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, NotFoundError
 
 log = structlog.get_logger(__name__)
 
-REFRESH_SECONDS = 300.0
-"""A token is replaced this long before its end: a long fetch must not outlive it."""
 KNOWN_SECONDS = 3600.0
 ABSENT_SECONDS = 600.0
 """How long an owner's installation, or the want of one, is believed."""
 OWNERS_LIMIT = 1_000
-RETIRED_LIMIT = 32
-"""Replaced tokens that redaction still clears: they are good for minutes."""
 
 _OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?")
 _APP_ID = re.compile(r"[0-9]{1,19}|Iv[A-Za-z0-9.]{6,60}")
@@ -86,23 +82,16 @@ def make_identity(app_id: str, key: AppKey, installation_id: str, *, field_names
     return AppIdentity(app_id=app_id, key=key, installation_id=int(installation_id) if installation_id else None)
 
 
+class _NotInstalledError(FluxtrailError):
+    """The App is not installed at the owner. Never leaves this module."""
+
+
 @dataclass(slots=True)
-class _Token:
-    text: str
-    expires_at: float
-    """POSIX seconds by GitHub's clock."""
+class _Belief:
+    """What is known of one owner's installation."""
 
-
-class _Slot:
-    """One owner's: the lock makes many who wait for a token cause one request."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.installation: Installation | None = None
-        self.believed_until = 0.0
-        self.token: _Token | None = None
-        self.failures = 0
-        self.failure: FluxtrailError | None = None
+    installation: Installation | None = None
+    until: float = 0.0
 
 
 class InstallationTokens:
@@ -112,6 +101,7 @@ class InstallationTokens:
         session: made by the caller, closed by the caller.
         api_url: `https://api.github.com`, or Enterprise Server's `https://host/api/v3`.
         clock: POSIX seconds.
+        cache: shared with other identities; one of its own by default.
     """
 
     def __init__(
@@ -121,22 +111,22 @@ class InstallationTokens:
         *,
         api_url: str,
         clock: Callable[[], float] = time.time,
+        cache: TokenCache | None = None,
     ) -> None:
-        self._identity = identity
+        self._identity, self._api_url = identity, api_url
         self._api = AppApi(session, app_id=identity.app_id, key=identity.key, api_url=api_url, clock=clock)
-        self._slots: OrderedDict[str, _Slot] = OrderedDict()
-        self._retired: list[str] = []
+        self._cache = cache or TokenCache(wall=clock)
+        self._beliefs: OrderedDict[str, _Belief] = OrderedDict()
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The key and every token that may still be good."""
-        tokens = [slot.token.text for slot in self._slots.values() if slot.token is not None]
-        return (*self._identity.key.secrets, *tokens, *self._retired)
+        return (*self._identity.key.secrets, *self._cache.secrets)
 
     def may_serve(self, owner: str) -> bool:
         """Whether there may be a token for the owner: False once GitHub said that the App is not installed there."""
-        slot = self._slots.get(owner.lower())
-        return slot is None or slot.installation is not None or self._api.now() >= slot.believed_until
+        belief = self._beliefs.get(owner.lower())
+        return belief is None or belief.installation is not None or self._api.now() >= belief.until
 
     async def find_token(self, owner: str) -> str | None:
         """Return a token that is good for minutes, or None where the App is not installed at `owner`.
@@ -147,62 +137,57 @@ class InstallationTokens:
             ConfigError: the key is gone or wrong. AuthError: GitHub refuses the App. UpstreamError: GitHub fails.
         """
         owner = owner.lower()
-        if not _OWNER.fullmatch(owner):
+        if not _OWNER.fullmatch(owner) or not self.may_serve(owner):
             return None
-        slot = self._slot(owner)
-        failures = slot.failures
-        async with slot.lock:
-            now = self._api.now()
-            if slot.token is not None and now < slot.token.expires_at - REFRESH_SECONDS:
-                return slot.token.text
-            if slot.failure is not None and slot.failures != failures:
-                raise copy.copy(slot.failure)  # of the attempt that this caller waited for
-            try:
-                return await self._renew(slot, owner)
-            except FluxtrailError as exc:
-                slot.failure = exc
-                slot.failures += 1
-                if exc.retryable and slot.token is not None and self._api.now() < slot.token.expires_at:
-                    log.warning("github app token not renewed", owner=owner, error=str(exc))
-                    return slot.token.text
-                raise
+        key = self._key(owner)
+        try:
+            return await self._cache.get(key, lambda: self._fetch(owner), provider="github")
+        except _NotInstalledError:
+            self._cache.forget(key)
+            return None
 
     def reject(self, token: str) -> None:
-        """GitHub refused the token: the next `find_token` gets another."""
-        for slot in self._slots.values():
-            if slot.token is not None and slot.token.text == token:
-                self._retire(slot)
-                slot.believed_until = 0.0
+        """GitHub refused the token: the next `find_token` gets another, and looks for the installation anew."""
+        if self._cache.reject(token):
+            for belief in self._beliefs.values():
+                belief.until = 0.0
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _slot(self, owner: str) -> _Slot:
-        slot = self._slots.get(owner)
-        if slot is None:
-            slot = self._slots[owner] = _Slot()
-            while len(self._slots) > OWNERS_LIMIT:
-                self._retire(self._slots.popitem(last=False)[1])
-        self._slots.move_to_end(owner)
-        return slot
+    def _key(self, owner: str) -> str:
+        identity = self._identity
+        return digest(
+            provider="github",
+            app=identity.app_id,
+            installation=identity.installation_id,
+            owner=owner,
+            url=self._api_url,
+            key=identity.key.read(),
+        )
 
-    async def _renew(self, slot: _Slot, owner: str) -> str | None:
-        if self._api.now() >= slot.believed_until:
-            slot.installation = await self._find_installation(owner)
-            lasting = ABSENT_SECONDS if slot.installation is None else KNOWN_SECONDS
-            slot.believed_until = self._api.now() + lasting
-            if slot.installation is None:
+    def _belief(self, owner: str) -> _Belief:
+        belief = self._beliefs.setdefault(owner, _Belief())
+        self._beliefs.move_to_end(owner)
+        while len(self._beliefs) > OWNERS_LIMIT:
+            self._beliefs.popitem(last=False)
+        return belief
+
+    async def _fetch(self, owner: str) -> Issued[str]:
+        belief = self._belief(owner)
+        if self._api.now() >= belief.until:
+            belief.installation = await self._find_installation(owner)
+            lasting = ABSENT_SECONDS if belief.installation is None else KNOWN_SECONDS
+            belief.until = self._api.now() + lasting
+            if belief.installation is None:
                 log.warning("github app not installed", owner=owner, app_id=self._identity.app_id)
-        if slot.installation is None:
-            self._retire(slot)
-            return None
+        if belief.installation is None:
+            raise _NotInstalledError("the App is not installed", subject=owner)
         try:
-            text, expires_at = await self._api.make_token(slot.installation.id)
+            text, expires_at = await self._api.make_token(belief.installation.id)
         except NotFoundError as exc:
-            slot.believed_until = 0.0  # uninstalled, or installed anew under another id
-            raise AuthError(f"the installation {slot.installation.id} is gone: {exc.message}", status=404) from exc
-        self._retire(slot)
-        slot.token = _Token(text, expires_at)
-        return text
+            belief.until = 0.0  # uninstalled, or installed anew under another id
+            raise AuthError(f"the installation {belief.installation.id} is gone: {exc.message}", status=404) from exc
+        return Issued(value=text, life_seconds=expires_at - self._api.now(), secrets=(text,))
 
     async def _find_installation(self, owner: str) -> Installation | None:
         """Return the owner's installation; None where there is none, or where the stated one is another owner's."""
@@ -219,11 +204,6 @@ class InstallationTokens:
             found = await self._api.find_installation(f"/orgs/{name}/installation")
             found = found or await self._api.find_installation(f"/users/{name}/installation")
         return found if found is not None and found.owner == owner else None
-
-    def _retire(self, slot: _Slot) -> None:
-        if slot.token is not None:
-            self._retired = [*self._retired, slot.token.text][-RETIRED_LIMIT:]
-            slot.token = None
 
 
 def github_api_url(host: str) -> str:

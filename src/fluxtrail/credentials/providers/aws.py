@@ -104,6 +104,7 @@ class AwsProvider:
         self._proof = Secret(file=file, setting=self._setting) if file else None
         self._region = identity.region or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
         self._is_stated = bool(identity.region)
+        self._regions: set[str] = set()
         if self._role and not _ROLE.fullmatch(self._role):
             raise ConfigError(f"{self._role[:120]!r} is no ARN of a role", subject=f"{self._setting}: role_arn")
         if self._region and not _REGION.fullmatch(self._region):
@@ -121,7 +122,10 @@ class AwsProvider:
         return self._proof.secrets if self._proof is not None else ()
 
     def reject(self, secret: str) -> None:
-        self._cache.reject(secret)
+        """Forget the keys too: what they signed was refused, and the next signature of the same would be."""
+        if self._cache.reject(secret):
+            for region in self._regions:
+                self._cache.forget(self._keys_key(region))
 
     async def obtain(self, place: Place) -> Credential | None:
         return await (self._registry(place) if place.is_registry else self._git(place))
@@ -187,6 +191,7 @@ class AwsProvider:
         return digest(provider="aws", kind="found")
 
     async def _keys(self, region: str) -> AwsKeys:
+        self._regions.add(region)
         fetch = self._find if self._proof is None or not self._role else lambda: self._assume(region)
         keys = await self._cache.get(self._keys_key(region), fetch, provider="aws")
         if keys.ends_at is not None and keys.ends_at <= self._now(region):

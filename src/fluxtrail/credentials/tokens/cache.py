@@ -153,11 +153,16 @@ class TokenCache:
         if slot is not None:
             self._retire(slot)
 
-    def reject(self, secret: str) -> None:
-        """Somebody refused `secret` before its time: whatever it belongs to is asked for anew."""
-        for slot in self._slots.values():
-            if slot.held is not None and secret in slot.held.issued.secrets:
-                self._retire(slot)
+    def reject(self, secret: str) -> bool:
+        """Somebody refused `secret` before its time: what it belongs to is asked for anew.
+
+        Returns:
+            Whether anything was.
+        """
+        found = [slot for slot in self._slots.values() if slot.held and secret in slot.held.issued.secrets]
+        for slot in found:
+            self._retire(slot)
+        return bool(found)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
