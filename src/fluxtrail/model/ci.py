@@ -6,7 +6,7 @@ client in `remotes/`; the words that are unknown there become `unknown`, and are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -79,13 +79,22 @@ class CiEvidence(StrEnum):
 
 
 class CiKey(NamedTuple):
-    """What a run is known by. One run may have both roles: a pipeline of several stages."""
+    """What a run of one commit is known by.
+
+    One run may have both roles: a pipeline of several stages. One that exports may be of several commits.
+    """
 
     system: CiSystem
     host: str
     project: str
     run_id: str
     role: CiRole
+    sha: str
+
+    @property
+    def run(self) -> tuple[CiSystem, str, str, str]:
+        """The run itself, whatever its role and its commits are."""
+        return self.system, self.host, self.project, self.run_id
 
 
 class CiStage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -144,7 +153,7 @@ class CiRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> CiKey:
-        return CiKey(self.system, self.host, self.project, self.run_id, self.role)
+        return CiKey(self.system, self.host, self.project, self.run_id, self.role, self.sha)
 
     @property
     def at(self) -> datetime:
@@ -205,6 +214,16 @@ class Delivered(NamedTuple):
     """When it was first exported, or else first applied; None where neither has happened."""
     build_link: str = ""
     """The page of the run that made the export."""
+    is_exported: bool = False
+    """Whether an export of it is known."""
+
+
+class Standing(NamedTuple):
+    """What runs say of a commit."""
+
+    built: Moment | None = None
+    build_state: CiState | None = None
+    exported: Moment | None = None
 
 
 def keep_details(told: CiRun, known: CiRun | None) -> CiRun:
@@ -254,6 +273,45 @@ def find_built(runs: Sequence[CiRun], *, exported_at: datetime | None = None, bu
     in_time = [run.finished_at for run in done if run.finished_at and (latest is None or run.finished_at <= latest)]
     finishes = named or in_time
     return exact(max(finishes), Evidence.CI_RUN) if finishes else None
+
+
+def find_exported(runs: Iterable[CiRun]) -> Moment | None:
+    """Return when a run had first exported a commit, or None where none is known to have succeeded.
+
+    Args:
+        runs: of the commit, of whatever role; and those that export what contains it.
+    """
+    ends = [run.finished_at for run in runs if _has_exported(run) and run.finished_at]
+    return exact(min(ends), Evidence.CI_RUN) if ends else None
+
+
+def carry_exports(runs: Sequence[CiRun], order: Mapping[str, int]) -> dict[str, list[CiRun]]:
+    """Return the runs that exported commits together with a later one: what is exported of a branch is all of it.
+
+    Pushes that come close to each other often have one run, for the last of them. A run that speaks of one service
+    exported that alone, so it carries nobody else.
+
+    Args:
+        order: the commits of a branch by sha, the place that they have on it.
+
+    Returns:
+        By sha of an earlier commit, the first such run after it that began after it had none of its own.
+    """
+    exporting = sorted(
+        (run for run in runs if _has_exported(run) and not run.service and run.sha in order),
+        key=lambda run: order[run.sha],
+    )
+    own = {run.sha for run in runs if _has_exported(run)}
+    carried: dict[str, list[CiRun]] = {}
+    for sha, place in order.items():
+        later = next((run for run in exporting if order[run.sha] > place), None)
+        if sha not in own and later is not None:
+            carried[sha] = [later]
+    return carried
+
+
+def _has_exported(run: CiRun) -> bool:
+    return run.role is CiRole.EXPORT and run.state is CiState.SUCCEEDED
 
 
 def find_failed_build(runs: Sequence[CiRun]) -> CiRun | None:

@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from typing import Protocol
 
 from fluxtrail.model.distribution import Spread
 from fluxtrail.model.records import RepositoryId
-from fluxtrail.remotes.azure_devops.builds import AzureBuilds
+from fluxtrail.remotes.azure_devops.builds import AzureBuilds, AzureProjectBuilds
 from fluxtrail.remotes.github.actions import GitHubActions
 from fluxtrail.remotes.gitlab.pipelines import GitLabPipelines
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.forges import AzureDevOpsForge, GitHubForge, GitLabForge
+from fluxtrail.runtime.forges import AzureDevOpsForge, AzureDevOpsHost, ForgeHost, GitHubForge, GitLabForge
 from fluxtrail.runtime.settings.ci import CiRepositorySetting, CiSetting
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.trail.ci.ports import CiPlace
-from fluxtrail.trail.ci.roles import CiRule
+from fluxtrail.trail.ci.roles import CiRule, rule_of
 from fluxtrail.trail.ci.watcher import CiWatcher
 from fluxtrail.trail.ports import Clock, Forge, Forges
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.measures import Kind, Measure, counter, gauge
 
 
+class KnownForges(Forges, Protocol):
+    """Satisfied by `ConfiguredForges`."""
+
+    def find_host(self, name: str) -> ForgeHost | None: ...
+
+
 class ForgeReaders:
-    """Finds whom to ask about the CI of a repository: the forge that is asked for its pull requests."""
-
-    def __init__(self, forges: Forges) -> None:
-        self._forges = forges
-
-    def find(self, canonical: str) -> CiPlace | None:
-        forge = self._forges.find(canonical)
-        return None if forge is None else place_of(forge, host=canonical.partition("/")[0])
-
-
-def place_of(forge: Forge, *, host: str) -> CiPlace | None:
-    """Return where a forge is asked about runs, or None of one that has no CI of its own.
-
-    Args:
-        host: of the canonical names, for what a run's place is called.
+    """Finds whom to ask about the CI of a repository: the forge that is asked for its pull requests, and the projects
+    of Azure DevOps that the settings say to build it.
     """
+
+    def __init__(self, forges: KnownForges, settings: Sequence[CiRepositorySetting] = ()) -> None:
+        self._forges = forges
+        self._settings = [(to_rule(item), item.azure_pipelines) for item in settings]
+
+    def find(self, canonical: str) -> list[CiPlace]:
+        forge = self._forges.find(canonical)
+        own = place_of(forge) if forge is not None else None
+        rule = rule_of([rule for rule, _ in self._settings], canonical)
+        project = next((project for known, project in self._settings if known is rule), "")
+        found = [place for place in (own, self._project(project, canonical)) if place is not None]
+        # Of one system, one place is asked.
+        return list({place.reader.system: place for place in reversed(found)}.values())[::-1]
+
+    def _project(self, name: str, canonical: str) -> CiPlace | None:
+        host, _, path = name.partition("/")
+        known = self._forges.find_host(host) if path else None
+        if not isinstance(known, AzureDevOpsHost):
+            return None
+        return CiPlace(AzureProjectBuilds(known.client, canonical=canonical), path)
+
+
+def place_of(forge: Forge) -> CiPlace | None:
+    """Return where a forge is asked about runs, or None of one that has no CI of its own."""
     match forge:
         case GitHubForge():
             return CiPlace(GitHubActions(forge.client), forge.path)
         case GitLabForge():
-            return CiPlace(GitLabPipelines(forge.client, host=host), forge.path)
+            return CiPlace(GitLabPipelines(forge.client), forge.path)
         case AzureDevOpsForge():
             repository = forge.repository
-            return CiPlace(AzureBuilds(forge.client, host=host), f"{repository.owner}/{repository.name}")
+            return CiPlace(AzureBuilds(forge.client), f"{repository.owner}/{repository.name}")
         case _:
             return None
 
@@ -55,12 +73,12 @@ class Ci:
     """The watcher over CI as the settings want it, and what it counts."""
 
     def __init__(
-        self, setting: CiSetting, *, registry: Registry, ledger: FoldedLedger, forges: Forges, clock: Clock
+        self, setting: CiSetting, *, registry: Registry, ledger: FoldedLedger, forges: KnownForges, clock: Clock
     ) -> None:
         self.watcher = CiWatcher(
             registry=registry,
             ledger=ledger,
-            places=ForgeReaders(forges),
+            places=ForgeReaders(forges, setting.repositories),
             clock=clock,
             rules=[to_rule(item) for item in setting.repositories],
             every=timedelta(seconds=setting.poll_seconds),

@@ -102,11 +102,11 @@ class GitLabHost:
 
 class AzureDevOpsHost:
     def __init__(self, client: AzureDevOpsClient) -> None:
-        self._client = client
+        self.client = client
 
     def open(self, path: str) -> Forge | None:
-        repository = self._client.find_repository(path)
-        return AzureDevOpsForge(self._client, repository) if repository is not None else None
+        repository = self.client.find_repository(path)
+        return AzureDevOpsForge(self.client, repository) if repository is not None else None
 
 
 class ConfiguredForges:
@@ -129,6 +129,11 @@ class ConfiguredForges:
     ) -> None:
         self._hosts, self._stated = hosts, stated
         self._allow, self._credentials = allow, credentials
+
+    def find_host(self, name: str) -> ForgeHost | None:
+        """Return a host that the settings know, for what they say to ask there."""
+        known = self._hosts.get(name)
+        return known[0] if known is not None else None
 
     def find(self, canonical: str) -> Forge | None:
         stated = self._stated.get(canonical)

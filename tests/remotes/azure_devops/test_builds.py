@@ -59,7 +59,7 @@ def builds(*items: Any, following: str = "") -> Says:
 
 @pytest.fixture
 def reader(client: AzureDevOpsClient) -> AzureBuilds:
-    return AzureBuilds(client, host="ado.test")
+    return AzureBuilds(client)
 
 
 @pytest.mark.parametrize("ids", [[], [6663, 6666]], ids=["none", "two"])
@@ -75,7 +75,7 @@ async def test_recent_runs(ids: list[int], forge: FakeForge, reader: AzureBuilds
 async def test_a_build_is_read_whole(forge: FakeForge, reader: AzureBuilds) -> None:
     forge.says(builds(BUILD))
     (run,) = await reader.recent_runs(CART, since=SINCE)
-    assert (run.system, run.host, run.project) == (CiSystem.AZURE_PIPELINES, "ado.test", "acme/Web Shop")
+    assert (run.system, run.host, run.project) == (CiSystem.AZURE_PIPELINES, "ado.test", "acme/web shop")
     assert (run.run_id, run.sha, run.branch, run.event) == ("6663", SHA, "main", "individualCI")
     assert (run.pipeline, run.number, run.author, run.state) == ("Build", "20260112.5", "Ada", CiState.SUCCEEDED)
     assert run.url == "https://ado.test/tfs/acme/guid/_build/results?buildId=6663"

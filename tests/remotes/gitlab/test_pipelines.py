@@ -52,7 +52,7 @@ REQUEST: dict[str, Any] = {
 
 @pytest.fixture
 def pipelines(client: GitLabClient) -> GitLabPipelines:
-    return GitLabPipelines(client, host="gitlab.test")
+    return GitLabPipelines(client)
 
 
 @pytest.mark.parametrize("ids", [[], [208859532], [208859532, 208955061]], ids=["none", "one", "two"])

@@ -43,10 +43,10 @@ def place(request: pytest.FixtureRequest, forge: Caller, session: aiohttp.Client
             return GitHubActions(GitHubClient(session, credentials=nobody, base_url=url)), "acme/shop"
         case "gitlab":
             client = GitLabClient(session, credentials=nobody, host="gitlab.test", api_url=f"{url}/gitlab/api/v4")
-            return GitLabPipelines(client, host="gitlab.test"), "acme/shop"
+            return GitLabPipelines(client), "acme/shop"
         case _:
             ado = AzureDevOpsClient(session, credentials=nobody, host="ado.test", api_url=f"{url}/azure")
-            return AzureBuilds(ado, host="ado.test"), "azure/acme/web/_git/shop"
+            return AzureBuilds(ado), "azure/acme/web/_git/shop"
 
 
 def start(forge: Caller, *, sha: str = SHA, pull_request: int | None = None) -> Run:

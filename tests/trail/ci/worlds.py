@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.ledger.world import NOON, StillClock, World, fresh_place, sha
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.ci import CiRun, PullRequest
+from fluxtrail.model.ci import CiRun, CiSystem, PullRequest
 from fluxtrail.model.errors import FluxtrailError, WireError
 from fluxtrail.model.records import CommitRecord, RepositoryRecord, TransitionKind
 from fluxtrail.trail.ci.ports import CiPlace
@@ -37,7 +37,8 @@ class HandClock(StillClock):
 class ScriptedCi:
     """A forge with these runs; it notes what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, system: CiSystem = CiSystem.GITHUB_ACTIONS) -> None:
+        self.system = system
         self.runs: list[CiRun] = []
         self.pulls: dict[int, PullRequest] = {}
         self.stages: dict[str, Any] = {}
@@ -84,6 +85,8 @@ class CiWorld:
         self.clock = clock
         self.registry = Registry()
         self.ci = {SHOP: ScriptedCi()}
+        self.others: dict[str, ScriptedCi] = {}
+        """CI systems beside the forge, by repository."""
         self.watcher = self.start()
 
     @property
@@ -95,9 +98,9 @@ class CiWorld:
         self.watcher = CiWatcher(registry=self.registry, ledger=self.ledger, places=self, clock=self.clock, **options)
         return self.watcher
 
-    def find(self, canonical: str) -> CiPlace | None:
-        found = self.ci.get(canonical)
-        return None if found is None else CiPlace(found, canonical.partition("/")[2])
+    def find(self, canonical: str) -> list[CiPlace]:
+        found = [self.ci.get(canonical), self.others.get(canonical)]
+        return [CiPlace(ci, canonical.partition("/")[2]) for ci in found if ci is not None]
 
     async def commits(self, numbers: range, name: str = "shop", **given: Any) -> list[CommitRecord]:
         async with self.ledger.unit() as unit:

@@ -25,6 +25,7 @@ from fluxtrail.ledger.queries.telling import find_branches
 from fluxtrail.ledger.session import CHUNK, Session, chunks
 from fluxtrail.model.ci import CiRun, PullRequest
 from fluxtrail.model.derive import absent_verdict
+from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, RepositoryId, TargetId, TargetRecord
 from fluxtrail.model.standing import CommitTrail
 from fluxtrail.model.verdict import PendingReason, Verdict, union
@@ -328,10 +329,17 @@ class _Trail:
             reason=reason,
             merged=self._commit.merged,
             built=self._commit.built,
-            exported=carrier.merged if carrier else None,
+            exported=self._exported(carrier, reason),
             carrier=carrier.sha if carrier else None,
             is_before_baseline=is_before_baseline,
         )
+
+    def _exported(self, carrier: Row[Any] | None, reason: PendingReason | None) -> Moment | None:
+        """Return when it was exported: by the carrier, else by a run that says so of what no export is known of yet."""
+        if carrier is not None and carrier.merged is not None:
+            return carrier.merged  # type: ignore[no-any-return]
+        is_awaited = carrier is not None or reason is PendingReason.AWAITING_EXPORT
+        return self._commit.exported if is_awaited else None
 
     def _as_source(self, view: DeliveryView, carrier: Row[Any]) -> DeliveryView:
         """A carrier's delivery as its source commit's."""
@@ -343,7 +351,7 @@ class _Trail:
             stages=stages(
                 merged=self._commit.merged,
                 built=self._commit.built,
-                exported=carrier.merged,
+                exported=carrier.merged or self._commit.exported,
                 fetched=view.stages.get("fetched"),
                 applied=view.stages.get("applied"),
                 healthy=view.stages.get("healthy"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -13,13 +14,13 @@ from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.dialect import Dialect, Upsert
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
-from fluxtrail.model.ci import CiKey, CiRun, CiState, Delivered, PullRequest, keep_details, merge_runs
+from fluxtrail.model.ci import CiKey, CiRun, Delivered, PullRequest, Standing, keep_details, merge_runs
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId
 
 _R, _P, _C = schema.ci_runs, schema.pull_requests, schema.commits
 _A, _E, _D, _S = schema.aliases, schema.exports, schema.deliveries, schema.syncs
-_KEY = (_R.c.system, _R.c.host, _R.c.project, _R.c.run_id, _R.c.role)
+_KEY = (_R.c.system, _R.c.host, _R.c.project, _R.c.run_id, _R.c.role, _R.c.sha)
 _OPEN = (
     select(_R.c.facts)
     .where(literal_column(f"({schema.OPEN_RUN})"), _R.c.repository == bindparam("repository_"))
@@ -28,7 +29,9 @@ _OPEN = (
     .limit(bindparam("limit_"))
 )
 _SET_BUILT = update(_C).where(_C.c.id == bindparam("id_"))
-_SET_BUILT = _SET_BUILT.values(built=bindparam("built_"), build_state=bindparam("state_"))
+_SET_BUILT = _SET_BUILT.values(
+    built=bindparam("built_"), build_state=bindparam("state_"), exported=bindparam("exported_")
+)
 
 
 class CiPart(UnitPart):
@@ -81,6 +84,20 @@ class CiPart(UnitPart):
                 found.setdefault(CommitId(row.commit_id), []).append(row.sha)
         return found
 
+    async def places_of(self, commits: Sequence[CommitId]) -> list[dict[str, int]]:
+        """Return where these commits stand now, by sha: one answer for each branch."""
+        links = schema.links
+        found: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        for chunk in chunks(list(dict.fromkeys(commits))):
+            wanted = (
+                select(links.c.chain_id, links.c.position, _C.c.sha)
+                .join(_C, _C.c.id == links.c.commit_id)
+                .where(links.c.commit_id.in_(chunk), links.c.cut_at.is_(None))
+            )
+            for row in await self._session.all(wanted):
+                found[row.chain_id][row.sha] = row.position
+        return [found[chain_id] for chain_id in sorted(found)]
+
     async def delivered_of(self, commits: Sequence[CommitId]) -> dict[CommitId, Delivered]:
         """Return when these were first exported, or else first applied, and what the export says of its run."""
         found: dict[CommitId, Delivered] = {}
@@ -99,12 +116,17 @@ class CiPart(UnitPart):
             exports = await self._session.all(exported)
             for row in exports:
                 found.pop(CommitId(row.source_id), None)
-            _keep_earliest(found, [(row.source_id, row.merged, row.build_link or "") for row in exports])
+            _keep_earliest(
+                found, [(row.source_id, row.merged, row.build_link or "") for row in exports], is_exported=True
+            )
         return found
 
-    async def put_builds(self, builds: Mapping[CommitId, tuple[Moment | None, CiState | None]]) -> None:
-        """State when commits were built, and how their builds stand; replaces what was stated."""
-        stated = [{"id_": id_, "built_": built, "state_": state} for id_, (built, state) in sorted(builds.items())]
+    async def put_builds(self, builds: Mapping[CommitId, Standing]) -> None:
+        """State what runs say of commits; replaces what was stated."""
+        stated = [
+            {"id_": id_, "built_": says.built, "state_": says.build_state, "exported_": says.exported}
+            for id_, says in sorted(builds.items())
+        ]
         await self._session.run(_SET_BUILT, stated)
 
     async def put_pull_requests(self, facts: Sequence[PullRequest]) -> None:
@@ -150,16 +172,18 @@ class CiPart(UnitPart):
         return found
 
 
-def _keep_earliest(found: dict[CommitId, Delivered], told: Sequence[tuple[int, Moment | None, str]]) -> None:
+def _keep_earliest(
+    found: dict[CommitId, Delivered], told: Sequence[tuple[int, Moment | None, str]], *, is_exported: bool = False
+) -> None:
     for id_, moment, link in told:
         known = found.get(CommitId(id_))
         if moment is None or (known is not None and known.at is not None and known.at <= moment.at):
             continue
-        found[CommitId(id_)] = Delivered(moment.at, link)
+        found[CommitId(id_)] = Delivered(moment.at, link, is_exported)
 
 
 def _run_values(run: CiRun) -> dict[str, Any]:
-    names = ("system", "host", "project", "run_id", "role", "repository", "sha", "state", "evidence", "at")
+    names = ("system", "host", "project", "run_id", "role", "sha", "repository", "state", "evidence", "at")
     return {name: getattr(run, name) for name in names} | {"facts": run}
 
 
@@ -167,7 +191,7 @@ def _run_values(run: CiRun) -> dict[str, Any]:
 def _put_runs(dialect: Dialect) -> Upsert:
     statement = dialect.upsert(_R)
     new = statement.excluded
-    names = ("repository", "sha", "state", "evidence", "at", "facts")
+    names = ("repository", "state", "evidence", "at", "facts")
     return statement.on_conflict_do_update(
         index_elements=[column.name for column in _KEY], set_={name: new[name] for name in names}
     )

@@ -1,14 +1,16 @@
 """Builds of Azure Pipelines (YAML pipelines of several stages, classic ones) and pull requests, as facts of CI.
 
-A pipeline's runs are builds; they may build a repository of Azure DevOps or one of GitHub, and are listed by project.
+A pipeline's runs are builds. They are listed by project, and may build a repository of Azure DevOps (`AzureBuilds`) or
+one that lives elsewhere (`AzureProjectBuilds`).
 Source: https://learn.microsoft.com/rest/api/azure/devops/build/builds/list, …/build/timeline/get,
 https://learn.microsoft.com/rest/api/azure/devops/git/pull-requests/get-pull-request
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +18,8 @@ from fluxtrail.model.ci import Approval, CiRun, CiStage, CiState, CiSystem, Pull
 from fluxtrail.model.commit import SUBJECT_LIMIT, is_sha
 from fluxtrail.model.errors import NotFoundError, WireError
 from fluxtrail.model.redaction import redact
-from fluxtrail.remotes.azure_devops.client import API_VERSION, NAME, AzureDevOpsClient
+from fluxtrail.model.repository import parse_repository
+from fluxtrail.remotes.azure_devops.client import API_VERSION, NAME, AzureDevOpsClient, AzureRepository
 from fluxtrail.remotes.links import http_link
 from fluxtrail.remotes.times import as_utc
 
@@ -26,6 +29,8 @@ PAGES_LIMIT = 5
 NAME_LIMIT = 200
 _HEADS = "refs/heads/"
 _PULLS = "refs/pull/"
+_ANY = "any"
+"""The name of a repository whose name does not matter."""
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 _OPEN = {
@@ -47,16 +52,32 @@ _DONE = {
 _VOTES = {10: "approved", 5: "approved", -5: "changes_requested", -10: "changes_requested"}
 
 
+class _Place(NamedTuple):
+    """Where the builds of one repository are listed, and how they are told from those of others."""
+
+    project: AzureRepository
+    canonical: str
+    query: Mapping[str, str]
+    is_of: Callable[[_Repository], bool]
+
+
 class AzureBuilds:
-    """Reads what `AzureDevOpsClient` may read. Errors are its.
+    """Reads what `AzureDevOpsClient` may read, of repositories of Azure DevOps itself. Errors are its."""
 
-    Args:
-        host: of the canonical names; it may name a port.
-    """
+    system = CiSystem.AZURE_PIPELINES
 
-    def __init__(self, client: AzureDevOpsClient, *, host: str) -> None:
+    def __init__(self, client: AzureDevOpsClient) -> None:
         self._client = client
-        self._host = host
+        self._host = client.host
+
+    def _place(self, repository: str) -> _Place:
+        place = self._client.repository_of(repository)
+        names = place.name.lower()
+
+        def is_of(built: _Repository) -> bool:
+            return names in ((built.name or "").lower(), (built.id or "").lower())
+
+        return _Place(place, f"{self._host}/{repository}".lower(), {}, is_of)
 
     async def recent_runs(self, repository: str, *, since: datetime, limit: int = PER_PAGE) -> Sequence[CiRun]:
         """Return builds of a repository that were queued since, the newest first.
@@ -64,22 +85,23 @@ class AzureBuilds:
         Args:
             repository: `organisation/project/name`.
         """
-        place = self._client.repository_of(repository)
+        place = self._place(repository)
         query: dict[str, str | int] = {
             "api-version": API_VERSION,
             "queryOrder": "queueTimeDescending",
             # By the hour: the same question again costs next to nothing where nothing has changed.
             "minTime": since.astimezone(UTC).strftime("%Y-%m-%dT%H:00:00Z"),
             "$top": PER_PAGE,
+            **place.query,
         }
         found: list[CiRun] = []
         for _ in range(PAGES_LIMIT):
-            answer = await self._client.read_project(place, place.project, "/build/builds", **query)
+            answer = await self._client.read_project(place.project, place.project.project, "/build/builds", **query)
             for item in answer.read(_Builds, name=NAME).value:
                 try:
                     wire = msgspec.json.decode(item, type=_Build)
-                    if _is_of(wire, place.name):
-                        found.append(read_build(wire, self._host, place.organisation, place.project, repository))
+                    if wire.repository is None or place.is_of(wire.repository):
+                        found.append(self._read(wire, place))
                 except (WireError, msgspec.ValidationError):
                     continue  # one odd build hides no other
             following = answer.headers.get("x-ms-continuationtoken", "").strip()
@@ -97,15 +119,17 @@ class AzureBuilds:
 
     async def run(self, repository: str, run_id: str) -> CiRun | None:
         """Return one build with its stages; None where it is gone (builds are deleted by retention)."""
-        place = self._client.repository_of(repository)
+        place = self._place(repository)
         path = f"/build/builds/{_number(run_id)}"
+        query = {"api-version": API_VERSION}
         try:
-            answer = await self._client.read_project(place, place.project, path, **{"api-version": API_VERSION})
+            answer = await self._client.read_project(place.project, place.project.project, path, **query)
             wire = answer.read(_Build, name=NAME)
         except NotFoundError:
             return None
-        run = read_build(wire, self._host, place.organisation, place.project, repository)
-        return msgspec.structs.replace(run, stages=await self._stages(repository, path))
+        if wire.repository is not None and not place.is_of(wire.repository):
+            return None  # of another repository: a number that somebody stated
+        return msgspec.structs.replace(self._read(wire, place), stages=await self._stages(place, path))
 
     async def pull_request(self, repository: str, number: int) -> PullRequest | None:
         """Return a pull request with the votes of its reviewers; None where there is none."""
@@ -116,17 +140,61 @@ class AzureBuilds:
             return None
         return _pull_request(answer.read(_PullRequest, name=NAME), f"{self._host}/{repository}".lower())
 
-    async def _stages(self, repository: str, path: str) -> tuple[CiStage, ...]:
+    def _read(self, wire: _Build, place: _Place) -> CiRun:
+        names = place.project
+        return read_build(wire, self._host, f"{names.organisation}/{names.project}", place.canonical)
+
+    async def _stages(self, place: _Place, path: str) -> tuple[CiStage, ...]:
         """Return the stages of a build; a classic one has its phases, and one that has not begun has none."""
-        place = self._client.repository_of(repository)
-        query = {"api-version": API_VERSION}
+        query, names = {"api-version": API_VERSION}, place.project
         try:
-            answer = await self._client.read_project(place, place.project, f"{path}/timeline", **query)
+            answer = await self._client.read_project(names, names.project, f"{path}/timeline", **query)
         except NotFoundError:
             return ()
         if not answer.body.strip() or answer.body.strip() == b"null":
             return ()
         return read_stages(answer.read(_Timeline, name=NAME).records or [])
+
+
+class AzureProjectBuilds(AzureBuilds):
+    """The same of one repository that lives elsewhere, on GitHub or in any other Git, and is built by a project here.
+
+    Args:
+        canonical: the repository, `github.com/acme/shop`; the `repository` of each method is `organisation/project`.
+    """
+
+    def __init__(self, client: AzureDevOpsClient, *, canonical: str) -> None:
+        super().__init__(client)
+        self._canonical = canonical
+
+    def _place(self, repository: str) -> _Place:
+        named = self._client.repository_of(f"{repository}/_git/{_ANY}") if "/" in repository else None
+        if named is None or named.name != _ANY:
+            raise WireError(f"{repository[:100]!r} is no project, such as organisation/project", subject="repository")
+        where, _, path = self._canonical.partition("/")
+        # Azure DevOps finds repositories of github.com by their names; of others it wants ids of its own.
+        query = {"repositoryType": "GitHub", "repositoryId": path} if where == "github.com" else {}
+
+        def is_of(built: _Repository) -> bool:
+            kind = (built.type or "").lower()
+            if kind == "tfsgit":
+                return False
+            if kind == "github" and where == "github.com":
+                return path in ((built.id or "").lower(), (built.name or "").lower())
+            return any(_canonical(text) == self._canonical for text in (built.url, built.id) if text)
+
+        return _Place(named, self._canonical, query, is_of)
+
+    async def pull_request(self, repository: str, number: int) -> PullRequest | None:
+        """None: the pull requests of a repository that lives elsewhere are there too."""
+        return None
+
+
+def _canonical(url: str) -> str:
+    try:
+        return parse_repository(url).canonical
+    except WireError:
+        return ""
 
 
 def map_state(status: str | None, result: str | None) -> CiState:
@@ -136,8 +204,12 @@ def map_state(status: str | None, result: str | None) -> CiState:
     return _OPEN.get(status or "", CiState.UNKNOWN)
 
 
-def read_build(wire: _Build, host: str, organisation: str, project: str, repository: str) -> CiRun:
+def read_build(wire: _Build, host: str, project: str, repository: str) -> CiRun:
     """Read a build.
+
+    Args:
+        project: `organisation/project`.
+        repository: the canonical name of what it builds.
 
     Raises:
         WireError: it has no commit, or no time.
@@ -155,9 +227,9 @@ def read_build(wire: _Build, host: str, organisation: str, project: str, reposit
     return CiRun(
         system=CiSystem.AZURE_PIPELINES,
         host=host,
-        project=f"{organisation}/{project}",
+        project=project.lower(),
         run_id=str(wire.id),
-        repository=f"{host}/{repository}".lower(),
+        repository=repository,
         sha=sha,
         branch=ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else "",
         event=wire.reason or "",
@@ -188,12 +260,6 @@ def read_stages(records: Sequence[_Record]) -> tuple[CiStage, ...]:
         )
         for record in sorted(stages, key=lambda record: record.order or 0)
     )
-
-
-def _is_of(wire: _Build, name: str) -> bool:
-    """Whether a project's build is of this repository: builds are listed by project."""
-    where = wire.repository
-    return where is None or name.lower() in ((where.name or "").lower(), (where.id or "").lower())
 
 
 def _pull_request(wire: _PullRequest, repository: str) -> PullRequest:
@@ -256,6 +322,9 @@ class _Named(msgspec.Struct):
 class _Repository(msgspec.Struct):
     id: str | None = None
     name: str | None = None
+    type: str | None = None
+    """`TfsGit`, `GitHub`, `GitHubEnterprise`, `Git`, …"""
+    url: str | None = None
 
 
 class _Build(msgspec.Struct, rename="camel"):

@@ -145,6 +145,11 @@ class AzureDevOpsClient:
         return f"{self._rest.api_url}/{organisation}/{project}/_git/{name}/commit/{sha}"
 
     @property
+    def host(self) -> str:
+        """What this one is called wherever its things are named; without a port."""
+        return self._rest.host
+
+    @property
     def budget_key(self) -> str:
         """Under which name calls are counted: `dev.azure.com`."""
         return self._rest.budget_key("")

@@ -50,6 +50,8 @@ _DONE = {
 class GitHubActions:
     """Reads what `GitHubClient` may read. Errors are its."""
 
+    system = CiSystem.GITHUB_ACTIONS
+
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
 
@@ -149,7 +151,7 @@ def read_run(data: Any, host: str, repository: str) -> CiRun:
     return CiRun(
         system=CiSystem.GITHUB_ACTIONS,
         host=host,
-        project=repository,
+        project=repository.lower(),
         run_id=str(wire.id),
         attempt=wire.run_attempt or 1,
         repository=f"{host}/{repository}".lower(),

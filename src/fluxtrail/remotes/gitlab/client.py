@@ -56,6 +56,11 @@ class GitLabClient:
         self._rest = RestClient(session, service, api_url=api_url, host=host, credentials=credentials, **options)
         self._root = urlsplit(api_url).path.strip("/").removesuffix("api/v4").strip("/")
 
+    @property
+    def host(self) -> str:
+        """What this one is called wherever its things are named; without a port."""
+        return self._rest.host
+
     def project_of(self, path: str) -> str:
         """Return the project that a repository's path names: `group/subgroup/name`, without GitLab's own root."""
         return path.removeprefix(self._root + "/") if self._root else path

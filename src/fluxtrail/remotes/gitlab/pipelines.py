@@ -40,15 +40,13 @@ _STATES = {
 
 
 class GitLabPipelines:
-    """Reads what `GitLabClient` may read. Errors are its.
+    """Reads what `GitLabClient` may read. Errors are its."""
 
-    Args:
-        host: of the canonical names; it may name a port.
-    """
+    system = CiSystem.GITLAB_CI
 
-    def __init__(self, client: GitLabClient, *, host: str) -> None:
+    def __init__(self, client: GitLabClient) -> None:
         self._client = client
-        self._host = host
+        self._host = client.host
 
     async def recent_runs(self, repository: str, *, since: datetime, limit: int = PER_PAGE) -> Sequence[CiRun]:
         """Return pipelines that changed since, the one that changed last first.
@@ -136,7 +134,7 @@ def read_pipeline(wire: WirePipeline, host: str, repository: str) -> CiRun:
     return CiRun(
         system=CiSystem.GITLAB_CI,
         host=host,
-        project=repository,
+        project=repository.lower(),
         run_id=str(wire.id),
         repository=f"{host}/{repository}".lower(),
         sha=wire.sha,

@@ -19,6 +19,10 @@ class CiRepositorySetting(Section):
     exports: Names = ()
     """Names of the pipelines that write the manifests repository."""
     ignore: Names = ()
+    azure_pipelines: str = ""
+    """The project of Azure DevOps whose pipelines build it, where it is a repository of another forge:
+    `dev.azure.com/organisation/project`.
+    """
     enabled: bool = True
 
     @field_validator("repository")
@@ -28,6 +32,15 @@ class CiRepositorySetting(Section):
         if "://" in name or "@" in name or not name or len(name) > PATTERN_LIMIT:
             raise ValueError("is no repository; write host/owner/name without scheme, with * for any part")
         return name
+
+    @field_validator("azure_pipelines")
+    @classmethod
+    def _is_project(cls, value: str) -> str:
+        name = value.strip().strip("/")
+        host, _, path = name.partition("/")
+        if name and ("://" in name or "@" in name or "/" not in path or "_git" in path or len(name) > PATTERN_LIMIT):
+            raise ValueError("is no project; write host/organisation/project, such as dev.azure.com/acme/store")
+        return f"{host.lower()}/{path}" if name else ""
 
 
 class CiSetting(Section):

@@ -136,7 +136,11 @@ class Look:
         budget: RequestBudget,
         clock: Clock,
         since: datetime,
+        has_pulls: bool = True,
     ) -> None:
+        """Args:
+        has_pulls: whether its pull requests are asked for here.
+        """
         self._canonical = repository.canonical
         self._reader, self._path = place
         self._rule = rule
@@ -145,6 +149,10 @@ class Look:
         self._budget = budget
         self._clock = clock
         self._since = since
+        self._has_pulls = has_pulls
+        self._same: dict[tuple[object, ...], list[CiKey]] = {}
+        for key in known.runs:
+            self._same.setdefault(key.run, []).append(key)
         self.runs: dict[CiKey, CiRun] = {}
         self.pulls: list[PullRequest] = []
 
@@ -159,7 +167,8 @@ class Look:
             await self._ask_missing()
         await self._ask_open()
         await self._ask_details()
-        await self._ask_pulls()
+        if self._has_pulls:
+            await self._ask_pulls()
 
     async def _ask_missing(self) -> None:
         """Ask by sha for commits that the page does not show, ever more rarely."""
@@ -180,7 +189,8 @@ class Look:
     async def _ask_open(self) -> None:
         """Ask what became of runs that are open as far as we know, and that no page shows any more."""
         now, turns = self._clock.monotonic(), self._memory.open
-        for run in self._known.open_runs:
+        theirs = [run for run in self._known.open_runs if run.system is self._reader.system]
+        for run in theirs:
             if run.key not in self.runs and not self._was_asked(run) and _is_due(turns.get(run.key), now):
                 turns[run.key] = _next(turns.get(run.key), now)
                 await self._ask_run(run)
@@ -209,7 +219,7 @@ class Look:
         found = await self._one(partial(self._reader.run, self._path, run.run_id), requests=2)
         if found is None or is_remembered or found.state.is_final:
             for key, other in [*self.runs.items(), (run.key, run)]:
-                if (key.system, key.host, key.project, key.run_id) == run.key[:4]:
+                if key.run == run.key.run:
                     self._memory.asked[key, other.attempt] = None
         if found is not None:
             self._note([found])
@@ -241,11 +251,16 @@ class Look:
             return None
 
     def _note(self, told: Iterable[CiRun]) -> None:
-        """Take the runs of commits that are followed, in each role that they have."""
+        """Take the runs of commits that are followed, in each role that they have.
+
+        What a pipeline has stated of its run counts too: that it exports, and which commits it exports besides.
+        """
         for run in told:
-            if run.sha in self._known.shas:
-                for role in self._rule.roles_of(run):
-                    noted = replace(run, repository=self._canonical, role=role)
+            found = {(role, run.sha) for role in self._rule.roles_of(run)}
+            found |= {(key.role, key.sha) for key in self._same.get(run.key.run, ())}
+            for role, sha in sorted(found):
+                if sha in self._known.shas:
+                    noted = replace(run, repository=self._canonical, role=role, sha=sha)
                     self.runs[noted.key] = noted
 
     def _spend(self, requests: int = 1) -> None:

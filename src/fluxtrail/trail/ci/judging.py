@@ -9,7 +9,17 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from fluxtrail.model.ci import CiRole, CiRun, CiState, Delivered, find_build_state, find_built
+from fluxtrail.model.ci import (
+    CiRole,
+    CiRun,
+    CiState,
+    Delivered,
+    Standing,
+    carry_exports,
+    find_build_state,
+    find_built,
+    find_exported,
+)
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, CommitRecord, Transition, TransitionKind
 from fluxtrail.model.stage import INVERSION_TOLERANCE
@@ -35,40 +45,67 @@ async def take_runs(unit: CiUnit, runs: Sequence[CiRun], *, now: datetime) -> li
 
 
 async def judge_builds(unit: CiUnit, repository: str, commits: Sequence[CommitRecord], *, now: datetime) -> Durations:
-    """State when these commits were built, as the ledger's runs have it; returns the figures as they are then.
+    """State when these commits were built and exported, as the ledger's runs have it; returns the figures as they are.
 
-    Once a commit is in the figures, the moment stays: what is built later did not bring it where it is.
+    Once a commit is in the figures, the moment it was built stays: what is built later did not bring it where it is.
+    What was exported stays exported.
     """
     figures = read_durations(await unit.get_note(Durations.NOTE))
     ids = [commit.id for commit in commits]
     aliases = await unit.aliases_of(ids)
     shas = {commit.id: [commit.sha, *aliases.get(commit.id, ())] for commit in commits}
     runs = await unit.ci_runs_of(repository, [sha for some in shas.values() for sha in some])
-    built = [commit for commit in commits if any(sha in runs for sha in shas[commit.id])]
-    delivered = await unit.delivered_of([commit.id for commit in built])
-    stated: dict[CommitId, tuple[Moment | None, CiState | None]] = {}
+    carried = await _carried(unit, ids, runs)
+    told = [commit for commit in commits if commit.sha in carried or any(sha in runs for sha in shas[commit.id])]
+    delivered = await unit.delivered_of([commit.id for commit in told])
+    stated: dict[CommitId, Standing] = {}
     lines: list[Transition] = []
     is_counted = False
-    for commit in built:
+    for commit in told:
         theirs = _runs_of(commit, aliases.get(commit.id, ()), runs)
         end = delivered.get(commit.id, Delivered())
-        moment = find_built(theirs, exported_at=end.at, build_link=end.build_link)
-        if moment is not None and _is_before_merge(commit, moment):
-            moment = None
-        if commit.built is not None and commit.id in figures.counted:
-            moment = commit.built
-        state = find_build_state(theirs)
-        if (moment, state) != (commit.built, commit.build_state):
-            stated[commit.id] = moment, state
-        if state is not commit.build_state:
-            lines.append(_transition(commit, state, theirs, now))
-        if moment is not None:
-            is_counted |= figures.count(repository, commit, moment, is_delivered=end.at is not None, now=now)
+        exported = _exported(commit, [*theirs, *carried.get(commit.sha, ())])
+        says = Standing(_built(commit, theirs, end, exported, figures), find_build_state(theirs), exported)
+        if says != (commit.built, commit.build_state, commit.exported):
+            stated[commit.id] = says
+        if says.build_state is not commit.build_state:
+            lines.append(_transition(commit, says.build_state, theirs, now))
+        if says.built is not None:
+            is_counted |= figures.count(repository, commit, says.built, is_delivered=end.at is not None, now=now)
     await unit.put_builds(stated)
     await unit.add_transitions(lines)
     if is_counted:
         await unit.put_note(Durations.NOTE, write_durations(figures))
     return figures
+
+
+async def _carried(unit: CiUnit, ids: Sequence[CommitId], runs: Mapping[str, list[CiRun]]) -> dict[str, list[CiRun]]:
+    """Return the runs by which commits were exported with a later one of their branch."""
+    exporting = [run for some in runs.values() for run in some if run.role is CiRole.EXPORT]
+    carried: dict[str, list[CiRun]] = {}
+    for order in await unit.places_of(ids) if exporting else ():
+        for sha, theirs in carry_exports(exporting, order).items():
+            carried.setdefault(sha, []).extend(theirs)
+    return carried
+
+
+def _exported(commit: CommitRecord, runs: Sequence[CiRun]) -> Moment | None:
+    found = find_exported(runs)
+    if found is not None and _is_before_merge(commit, found):
+        found = None
+    return min(filter(None, (commit.exported, found)), key=lambda moment: moment.at, default=None)
+
+
+def _built(
+    commit: CommitRecord, runs: Sequence[CiRun], end: Delivered, exported: Moment | None, figures: Durations
+) -> Moment | None:
+    if commit.built is not None and commit.id in figures.counted:
+        return commit.built
+    at = end.at
+    if exported is not None and not end.is_exported:
+        at = min(filter(None, (at, exported.at)))
+    moment = find_built(runs, exported_at=at, build_link=end.build_link)
+    return None if moment is not None and _is_before_merge(commit, moment) else moment
 
 
 def _runs_of(commit: CommitRecord, aliases: Sequence[str], runs: Mapping[str, list[CiRun]]) -> list[CiRun]:
@@ -79,10 +116,10 @@ def _runs_of(commit: CommitRecord, aliases: Sequence[str], runs: Mapping[str, li
     return [*own, *(run for sha in aliases for run in runs.get(sha, ()))]
 
 
-def _is_before_merge(commit: CommitRecord, built: Moment) -> bool:
+def _is_before_merge(commit: CommitRecord, moment: Moment) -> bool:
     """Whether it was built in its pull request alone: then `built` is no stage on its way from the merge."""
     merged = commit.merged
-    return merged is not None and built.at < merged.earliest - INVERSION_TOLERANCE
+    return merged is not None and moment.at < merged.earliest - INVERSION_TOLERANCE
 
 
 def _transition(commit: CommitRecord, state: CiState | None, runs: Collection[CiRun], now: datetime) -> Transition:

@@ -7,13 +7,16 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from fluxtrail.model.ci import CiRun, CiState, Delivered, PullRequest
-from fluxtrail.model.moment import Moment
+from fluxtrail.model.ci import CiRun, CiSystem, Delivered, PullRequest, Standing
 from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId, Transition
 
 
 class CiReader(Protocol):
-    """One forge's CI. `repository` is the path below its host. Raises UpstreamError and its kin; never hangs."""
+    """One CI system. `repository` is the path below its host. Raises UpstreamError and its kin; never hangs."""
+
+    @property
+    def system(self) -> CiSystem:
+        """That its runs are of."""
 
     async def recent_runs(self, repository: str, *, since: datetime, limit: int = 100) -> Sequence[CiRun]:
         """The newest runs, newest first. A page that has not changed is cheap to ask for again."""
@@ -36,8 +39,8 @@ class CiPlace(NamedTuple):
 
 
 class CiPlaces(Protocol):
-    def find(self, canonical: str) -> CiPlace | None:
-        """Return whom to ask about a repository, or None where nobody is."""
+    def find(self, canonical: str) -> Sequence[CiPlace]:
+        """Return whom to ask about a repository: each of another system, its own forge first."""
 
 
 class CiUnit(Protocol):
@@ -60,7 +63,10 @@ class CiUnit(Protocol):
 
     async def delivered_of(self, commits: Sequence[CommitId]) -> dict[CommitId, Delivered]: ...
 
-    async def put_builds(self, builds: Mapping[CommitId, tuple[Moment | None, CiState | None]]) -> None: ...
+    async def places_of(self, commits: Sequence[CommitId]) -> list[dict[str, int]]:
+        """Where these commits stand now, by sha: one answer for each branch."""
+
+    async def put_builds(self, builds: Mapping[CommitId, Standing]) -> None: ...
 
     async def put_pull_requests(self, facts: Sequence[PullRequest]) -> None: ...
 

@@ -12,13 +12,14 @@ from datetime import timedelta
 
 import structlog
 
+from fluxtrail.model.ci import CiSystem
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.records import RepositoryId, RepositoryRecord
 from fluxtrail.trail.ci.asking import Known, Look, Memory, OutOfBudgetError, read_known
 from fluxtrail.trail.ci.budget import RequestBudget
 from fluxtrail.trail.ci.durations import Durations, read_durations
 from fluxtrail.trail.ci.judging import judge_builds, take_runs
-from fluxtrail.trail.ci.ports import CiLedger, CiPlaces
+from fluxtrail.trail.ci.ports import CiLedger, CiPlace, CiPlaces
 from fluxtrail.trail.ci.roles import CiRule, rule_of
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
@@ -36,16 +37,30 @@ TICK_SECONDS = 1.0
 NEVER = float("inf")
 
 
+class _PlaceState:
+    """What is known of one of the systems that a repository's runs are of."""
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        """Before it, a place that failed is left alone."""
+        self.failures = 0
+        self.problem = ""
+        self.memory = Memory()
+
+
 class _State:
     """What is known of one repository between two looks."""
 
     def __init__(self) -> None:
         self.due = 0.0
-        self.failures = 0
-        self.problem = ""
         self.is_asked = False
         self.heads: Mapping[str, str | None] = {}
-        self.memory = Memory()
+        self.places: dict[CiSystem, _PlaceState] = {}
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether nobody answers."""
+        return bool(self.places) and all(place.failures for place in self.places.values())
 
     def rest(self, until: float) -> None:
         """Wait for the next look; not where something happened while this one went on."""
@@ -94,7 +109,7 @@ class CiWatcher:
     def poke(self, repository_id: RepositoryId) -> None:
         """Look at a repository now, unless it is failing."""
         state = self._states.get(repository_id)
-        if state is not None and not state.failures:
+        if state is not None and not state.is_failing:
             state.due = 0.0
             self._wake.set()
 
@@ -135,7 +150,7 @@ class CiWatcher:
             if repository.is_artifact or not rule_of(self._rules, repository.canonical).enabled:
                 continue
             state = self._states.setdefault(repository.id, _State())
-            has_moved = state.heads != heads.get(repository.id, {}) and not state.failures
+            has_moved = state.heads != heads.get(repository.id, {}) and not state.is_failing
             if state.due <= now or has_moved:
                 state.heads = heads.get(repository.id, {})
                 found.append((state.due, repository))
@@ -153,50 +168,71 @@ class CiWatcher:
         try:
             async with self._ledger.unit() as unit:
                 known = await read_known(unit, repository, since=since)
-            state.memory.trim(known)
             await self._ask(repository, state, known)
         except OutOfBudgetError:
             state.rest(self._clock.monotonic() + BUDGET_REST_SECONDS)
             return
         except FluxtrailError as exc:
-            self._note_failure(repository, state, exc)
+            log.warning("ci not kept", repository=repository.canonical, error=str(exc))
+            state.rest(self._clock.monotonic() + (exc.retry_after_seconds or self._every))
             return
         except Exception:
             log.exception("ci not looked at", repository=repository.canonical)
             state.due = self._clock.monotonic() + BACK_OFF_LIMIT.total_seconds()
             return
-        state.failures, state.problem = 0, ""
+        if state.is_failing:
+            state.due = min(place.due for place in state.places.values())
+            return
         pace = 1 if self._is_busy(known) else QUIET_FACTOR
         state.rest(self._clock.monotonic() + self._every * pace)
 
     async def _ask(self, repository: RepositoryRecord, state: _State, known: Known) -> None:
         """Ask where somebody can be asked, and keep what was found however that ended."""
-        state.is_asked = False
-        if not known.commits:
-            return  # nothing but carriers, or nothing at all for as long as the horizon
-        place = self._places.find(repository.canonical)
-        if place is None:
-            await self._keep(repository, known, None)
-            return
-        state.is_asked = True
-        since = self._clock.now() - self._horizon
-        rule = rule_of(self._rules, repository.canonical)
-        look = Look(
-            repository, place, rule, known, state.memory, budget=self.budget, clock=self._clock, since=since
-        )  # fmt: skip
-        problem: FluxtrailError | OutOfBudgetError | None = None
+        places = self._places.find(repository.canonical) if known.commits else ()
+        state.places = {
+            place.reader.system: state.places.get(place.reader.system) or _PlaceState() for place in places
+        }  # fmt: skip
+        state.is_asked = bool(places)
+        looks: list[Look] = []
+        try:
+            for place in places:
+                theirs = state.places[place.reader.system]
+                if theirs.due <= self._clock.monotonic():
+                    looks.append(self._look(repository, place, theirs, known, has_pulls=place is places[0]))
+                    await self._ask_place(repository, theirs, looks[-1])
+        finally:
+            if known.commits:  # else nothing but carriers, or nothing at all for as long as the horizon
+                await self._keep(repository, known, looks)
+
+    def _look(
+        self, repository: RepositoryRecord, place: CiPlace, state: _PlaceState, known: Known, *, has_pulls: bool
+    ) -> Look:
+        state.memory.trim(known)
+        return Look(
+            repository,
+            place,
+            rule_of(self._rules, repository.canonical),
+            known,
+            state.memory,
+            budget=self.budget,
+            clock=self._clock,
+            since=self._clock.now() - self._horizon,
+            has_pulls=has_pulls,
+        )
+
+    async def _ask_place(self, repository: RepositoryRecord, state: _PlaceState, look: Look) -> None:
+        """Ask one system; one that fails stops no other, and is asked again after longer and longer."""
         try:
             await look.ask()
-        except (FluxtrailError, OutOfBudgetError) as exc:
-            problem = exc
-        await self._keep(repository, known, look)
-        if problem is not None:
-            raise problem
+        except FluxtrailError as exc:
+            self._note_failure(repository, state, exc)
+        else:
+            state.failures, state.problem, state.due = 0, "", 0.0
 
-    async def _keep(self, repository: RepositoryRecord, known: Known, look: Look | None) -> None:
+    async def _keep(self, repository: RepositoryRecord, known: Known, looks: Sequence[Look]) -> None:
         now = self._clock.now()
         async with self._ledger.unit() as unit:
-            if look is not None:
+            for look in looks:
                 changed = await take_runs(unit, list(look.runs.values()), now=now)
                 await unit.put_pull_requests(look.pulls)
                 self.changed_runs += len(changed)
@@ -213,7 +249,7 @@ class CiWatcher:
             for commit in known.commits
         )
 
-    def _note_failure(self, repository: RepositoryRecord, state: _State, exc: FluxtrailError) -> None:
+    def _note_failure(self, repository: RepositoryRecord, state: _PlaceState, exc: FluxtrailError) -> None:
         state.failures += 1
         self.failures[repository.canonical.partition("/")[0]] += 1
         wait = exc.retry_after_seconds or min(
