@@ -17,6 +17,7 @@ from fluxtrail.clusters.discovery import Resource, find_resource
 from fluxtrail.clusters.listing import list_pages, metadata_only
 from fluxtrail.model.doctor.patients import (
     GROUP_OF,
+    RELEASE,
     SOURCE_KINDS,
     Patient,
     project_source,
@@ -51,30 +52,46 @@ class Look:
     """At which HelmReleases are served; empty where they are not."""
 
 
-async def look_at(connection: Connection, *, namespaces: Sequence[str] = (), reads_locks: bool = False) -> Look:
+async def look_at(
+    connection: Connection,
+    *,
+    namespaces: Sequence[str] = (),
+    fallback: Sequence[str] = (),
+    reads_locks: bool = False,
+) -> Look:
     """List everything, in these namespaces or in all.
+
+    Args:
+        fallback: the namespaces to list where all of them are asked for, and not allowed.
 
     Raises:
         UpstreamError: the server could not be asked. What is merely forbidden is told as a problem.
     """
     look = Look()
     for kind, group in GROUP_OF.items():
-        await _read_kind(connection, look, group, kind, namespaces)
+        await _read_kind(connection, look, group, kind, namespaces, fallback)
     for kind in SOURCE_KINDS:
-        await _read_kind(connection, look, SOURCE_GROUP, kind, namespaces)
+        await _read_kind(connection, look, SOURCE_GROUP, kind, namespaces, fallback)
     if reads_locks:
         for namespace in namespaces or (EVERYWHERE,):
             await _read_locks(connection, look, namespace)
     return look
 
 
-async def _read_kind(connection: Connection, look: Look, group: str, kind: str, namespaces: Sequence[str]) -> None:
+async def _read_kind(
+    connection: Connection,
+    look: Look,
+    group: str,
+    kind: str,
+    namespaces: Sequence[str],
+    fallback: Sequence[str],
+) -> None:
     resource = await find_resource(connection, group, kind)
     if resource is None:
         # What has no kind has no objects: whoever names one waits for ever.
         look.listed.add((kind, EVERYWHERE))
         return
-    if kind == "HelmRelease":
+    if kind == RELEASE:
         look.helm_version = resource.version
     for namespace in namespaces or (EVERYWHERE,):
         try:
@@ -82,7 +99,10 @@ async def _read_kind(connection: Connection, look: Look, group: str, kind: str, 
         except AuthError as exc:
             if exc.status == 401:
                 raise
-            look.problems.append(f"{kind}: not allowed to list it in {namespace or 'all namespaces'}")
+            if namespace == EVERYWHERE and fallback:
+                await _read_kind(connection, look, group, kind, fallback, ())
+            else:
+                look.problems.append(f"{kind}: not allowed to list it in {namespace or 'all namespaces'}")
         except NotFoundError as exc:
             look.problems.append(f"{kind}: {exc.message}")
 

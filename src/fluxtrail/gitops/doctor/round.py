@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -45,7 +45,9 @@ class Rounds:
     """Goes through one cluster again and again; remembers what only several looks can tell.
 
     Args:
-        namespaces: looked at, and treated; none means all.
+        namespaces: looked at; none means all.
+        fallback: looked at where not all may be.
+        treated: namespaces in which anything may be done; none means all.
         context: what commands have to name.
     """
 
@@ -54,19 +56,26 @@ class Rounds:
     policy: Policy
     limits: Limits
     namespaces: Sequence[str] = ()
+    fallback: Sequence[str] = ()
+    treated: Sequence[str] = ()
     reads_locks: bool = False
     context: str = ""
     _corrections: Corrections = field(default_factory=Corrections)
     _abilities: Abilities | None = None
     _rounds: int = 0
 
-    async def go(self) -> Report:
+    async def go(self, *, only: Callable[[Finding], bool] = lambda _: True) -> Report:
         """Look, judge, act.
+
+        Args:
+            only: of what somebody asked for; nothing else is told, or treated.
 
         Raises:
             UpstreamError: the server could not be asked.
         """
-        look = await look_at(self.connection, namespaces=self.namespaces, reads_locks=self.reads_locks)
+        look = await look_at(
+            self.connection, namespaces=self.namespaces, fallback=self.fallback, reads_locks=self.reads_locks
+        )
         now = self.treater.now()
         ward = Ward(
             patients=look.patients,
@@ -79,7 +88,9 @@ class Rounds:
         )
         self._corrections.note(look.patients.values(), now)
         findings = tuple(
-            msgspec.structs.replace(each, cluster=self.treater.cluster) for each in examine(ward, self._corrections)
+            msgspec.structs.replace(each, cluster=self.treater.cluster)
+            for each in examine(ward, self._corrections)
+            if only(each)
         )
         treated = await self._treat(findings, look, now)
         return Report(
@@ -100,7 +111,7 @@ class Rounds:
             limits=self.limits,
             now=now,
             spent=self.treater.spent,
-            namespaces=self.namespaces,
+            namespaces=self.treated,
         )
         treated, acts = [], 0
         for each in plans:

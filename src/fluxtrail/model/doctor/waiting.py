@@ -91,7 +91,9 @@ def _unmet(patient: Patient, ward: Ward) -> Finding | None:
     expressions = [
         value(f"spec.dependsOn[{d.key.name}].readyExpr", d.ready_expr) for d in patient.depends_on if d.ready_expr
     ]
+    unread = [label(each.key) for each in patient.depends_on if each.key not in ward.patients]
     why = "a readyExpr is not met" if expressions else "Flux says that one of them is not"
+    why = f"{', '.join(unread[:3])} was not read" if unread else why
     return finding(
         patient,
         Code.DEPENDENCY_UNMET,
