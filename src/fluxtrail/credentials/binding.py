@@ -201,7 +201,8 @@ class CredentialSource:
     def reject(self, secret: str, place: Place) -> None:
         """Somebody refused `secret`: where it was made, the next is another."""
         elsewhere = self.find_elsewhere(place)
-        for maker in (*self._issuers.values(), *self._providers.values(), *filter(None, (elsewhere,))):
+        makers: list[TokenIssuer | Provider] = [*self._issuers.values(), *self._providers.values()]
+        for maker in makers if elsewhere is None else (*makers, elsewhere):
             maker.reject(secret)
 
     def covers(self, host: str, owner: str = "", *, port: int | None = None) -> bool:
@@ -229,7 +230,7 @@ class CredentialSource:
     def secrets(self) -> tuple[str, ...]:
         """Every secret known so far, the rotated ones too: what redaction must clear."""
         held = [binding.secret for binding in self._bindings] + [*self._files.secrets]
-        makers = (*self._issuers.values(), *self._providers.values())
+        makers: list[TokenIssuer | Provider] = [*self._issuers.values(), *self._providers.values()]
         of_makers = [secret for maker in makers for secret in maker.secrets]
         return tuple(dict.fromkeys(secret for secret in (*held, *of_makers, *self._made()) if secret))
 

@@ -88,12 +88,22 @@ def parse_app_key(text: str, *, setting: str = VARIABLE) -> AppKey:
     """
     text = text.strip()
     if text.startswith("-----BEGIN"):
-        pem = text.replace("\\n", "\n") if "\n" not in text else text
-        return AppKey(setting=setting, pem=pem).check()
+        return parse_app_pem(text, setting=setting)
     # A key without its first line must not become a file name that some message shows.
     if "\n" in text or "\0" in text or len(text) > PATH_LIMIT or not _is_file(Path(text)):
         raise ConfigError(f"is neither PEM text (-----BEGIN …) nor a file that exists; {REMEDY}", subject=setting)
     return AppKey(setting=setting, file=Path(text)).check()
+
+
+def parse_app_pem(text: str, *, setting: str) -> AppKey:
+    """Return the key that PEM text is; a path is none.
+
+    Raises:
+        ConfigError: it is not PEM text, or no key that can sign.
+    """
+    text = text.strip()
+    pem = text.replace("\\n", "\n") if "\n" not in text else text
+    return AppKey(setting=setting, pem=pem).check()
 
 
 def _is_file(path: Path) -> bool:

@@ -103,6 +103,10 @@ class GitRepository(msgspec.Struct, frozen=True, kw_only=True):
     """`status.artifact.lastUpdateTime`: when the stored artifact last changed. Later than the first fetch when
     the artifact was stored again, so only the earliest one ever seen counts."""
     conditions: tuple[Condition, ...]
+    provider: str = ""
+    """Whose identity Flux fetches with; empty is `generic`."""
+    secret: str = ""
+    """The name of the Secret that Flux fetches with, in the same namespace; never what it holds."""
 
     def find_condition(self, kind: str) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == kind), None)
@@ -182,6 +186,8 @@ def project_git_repository(wire: WireGitRepository) -> GitRepository:
         digest=artifact.digest if artifact else None,
         updated_at=parse_timestamp(artifact.last_update_time) if artifact else None,
         conditions=read_conditions(status.conditions if status else None),
+        provider=(spec.provider if spec else None) or "",
+        secret=(spec.secret_ref.name if spec and spec.secret_ref else None) or "",
     )
 
 

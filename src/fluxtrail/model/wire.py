@@ -135,8 +135,14 @@ class WireInclude(msgspec.Struct, rename="camel"):
     to_path: str | None = None
 
 
+class WireSecretRef(msgspec.Struct, rename="camel"):
+    name: str | None = None
+
+
 class WireGitRepositorySpec(msgspec.Struct, rename="camel"):
     url: str | None = None
+    provider: str | None = None
+    secret_ref: WireSecretRef | None = None
     ref: WireGitRef | None = None
     suspend: bool | None = None
     ignore: str | None = None

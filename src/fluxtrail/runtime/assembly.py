@@ -142,6 +142,7 @@ class _Assembly:
                 telemetry,
                 ledger_numbers,
                 forge_numbers,
+                remotes.identities,
                 *(part for part in (running, images, hooks, resources, ci) if part is not None),
             ],
             records=records,
@@ -188,6 +189,7 @@ class _Assembly:
             on_progress=on_progress,
             follows_running=running is not None,
             on_image=images.expect if images is not None else lambda image, digest: None,
+            on_git=remotes.identities.note_source,
             on_release=running.note_releases if running is not None else lambda _: None,
         )
 

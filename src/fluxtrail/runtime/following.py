@@ -9,10 +9,10 @@ from datetime import timedelta
 from functools import partial
 
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.model.observation import ClusterUid
+from fluxtrail.model.observation import ClusterUid, ObjectKey
 from fluxtrail.model.records import UNSAVED, RepositoryId, RepositoryRecord, TargetId, TargetRecord
 from fluxtrail.model.repository import parse_repository
-from fluxtrail.model.sources import canonical_place, is_place
+from fluxtrail.model.sources import GitRepository, canonical_place, is_place
 from fluxtrail.runtime.settings.sections import RepositorySetting
 from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.streams import TRACKED_NAMES
@@ -56,6 +56,7 @@ def build_following(
     on_progress: Callable[[Collection[ClusterUid]], None] = lambda _: None,
     on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
     on_image: Callable[[str, str], None] = lambda image, digest: None,
+    on_git: Callable[[ClusterUid, ObjectKey, GitRepository | None], None] = lambda cluster, key, source: None,
     follows_running: bool = True,
 ) -> Following:
     """Wire the parts. Their arguments are explained where they are taken.
@@ -110,6 +111,7 @@ def build_following(
         on_move=branches.poke,
         on_release=on_release,
         on_image=on_image,
+        on_git=on_git,
         follows_running=follows_running,
     )
     return Following(exports=exports, recorder=recorder, attributor=attributor, branches=branches, follower=follower)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from fluxtrail.credentials.binding import CredentialSource, TokenIssuer
-from fluxtrail.credentials.github_app import AppIdentity, InstallationTokens, github_api_url
+from fluxtrail.credentials.binding import CredentialSource
 from fluxtrail.credentials.registries import RegistryCredentials
 from fluxtrail.model.sources import url_to_ask
 from fluxtrail.remotes.allow import AllowList
@@ -19,8 +18,10 @@ from fluxtrail.remotes.git.progress import CloneProgress
 from fluxtrail.remotes.git.store import GitStore
 from fluxtrail.remotes.oci.registries import Registries
 from fluxtrail.runtime.forges import ConfiguredForges, api_url_of, default_hosts, known_hosts, open_forges
+from fluxtrail.runtime.identities import Identities
 from fluxtrail.runtime.sessions import Sessions
 from fluxtrail.runtime.settings.settings import Settings
+from fluxtrail.runtime.streams import kube_environ
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 class Remotes:
     sessions: Sessions
     credentials: CredentialSource
+    identities: Identities
     allow: AllowList
     repositories: GitStore
     forges: ConfiguredForges
@@ -45,7 +47,7 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     """
     sessions = Sessions(stack, environ)
     allowances = AllowanceBook(time.time)
-    credentials = open_credentials(settings, environ, sessions)
+    credentials, identities = open_credentials(settings, environ, sessions, stack)
     registries = (*settings.images.registries, *(f"http://{host}" for host in settings.images.insecure_registries))
     allow = AllowList((*settings.allow, *registries), allow_file_protocol=settings.git.allow_file_protocol)
     for item in settings.repositories:
@@ -63,6 +65,7 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     return Remotes(
         sessions=sessions,
         credentials=credentials,
+        identities=identities,
         allow=allow,
         repositories=repositories,
         forges=open_forges(settings, credentials, sessions, allow, allowances),
@@ -71,26 +74,34 @@ async def open_remotes(settings: Settings, environ: Mapping[str, str], stack: As
     )
 
 
-def open_credentials(settings: Settings, environ: Mapping[str, str], sessions: Sessions) -> CredentialSource:
-    """Return the credentials of settings and environment; `sessions` ask GitHub for the tokens of Apps.
+def open_credentials(
+    settings: Settings, environ: Mapping[str, str], sessions: Sessions, stack: AsyncExitStack
+) -> tuple[CredentialSource, Identities]:
+    """Return the credentials of settings and environment, and who makes those that are made.
 
     Raises:
         ConfigError: a credential is malformed or contradicts another.
     """
-    api_urls = {name: api_url_of(item, settings) for name, item in known_hosts(settings).items()}
-
-    def make_issuer(host: str, app: AppIdentity) -> TokenIssuer:
-        api_url = api_urls.get(host) or github_api_url(host)
-        return InstallationTokens(app, sessions.to(api_url), api_url=api_url)
-
+    identities = Identities(
+        settings,
+        environ,
+        sessions,
+        stack,
+        api_urls={name: api_url_of(item, settings) for name, item in known_hosts(settings).items()},
+        kube_environ=kube_environ(environ, settings.kubeconfig),
+    )
     files = [{"host": item.host, "token_file": item.token_file} for item in settings.forges if item.token_file]
-    return CredentialSource.from_settings(
+    credentials = CredentialSource.from_settings(
         [*settings.credentials, *files],
         environ=environ,
         github_base_url=settings.github.base_url,
         forge_hosts=default_hosts(settings),
-        make_issuer=make_issuer,
+        make_issuer=identities.make_issuer,
+        make_provider=identities.make_provider,
+        made=identities.made,
     )
+    credentials.find_elsewhere = identities.followed.find
+    return credentials, identities
 
 
 def _progress() -> Callable[[CloneProgress], None]:

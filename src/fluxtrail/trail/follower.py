@@ -40,6 +40,7 @@ class Follower:
         on_move: Callable[[RepositoryId], None],
         on_release: Callable[[Collection[TargetId]], None] = lambda _: None,
         on_image: Callable[[str, str], None] = lambda image, digest: None,
+        on_git: Callable[[ClusterUid, ObjectKey, GitRepository | None], None] = lambda cluster, key, source: None,
         follows_running: bool = True,
     ) -> None:
         """Args:
@@ -48,6 +49,7 @@ class Follower:
         on_move: a source fetched something new: the branch probably moved.
         on_release: syncs of these HelmReleases began or went on: what was handed over to them may be carried.
         on_image: an image policy has chosen this image and digest: it will run soon.
+        on_git: a GitRepository is this now, or is gone; told before `on_source`.
         follows_running: whether workloads are watched.
         """
         self._registry = registry
@@ -59,6 +61,7 @@ class Follower:
         self._targeting = Targeting(registry, self._sourcing, follows_running=follows_running)
         self._on_release = on_release
         self._on_image = on_image
+        self._on_git = on_git
         self._lock = asyncio.Lock()
         self.unfollowed = 0
         """Objects that could not be judged, since the start: each is a fault of ours, and logged."""
@@ -111,7 +114,15 @@ class Follower:
             self.unfollowed += 1
             log.exception("object not followed", cluster=draft.cluster, object=str(getattr(observation, "key", "")))
 
+    def _tell_of_git(self, cluster: ClusterUid, observation: Observation[Any]) -> None:
+        match observation:
+            case Seen(object=GitRepository() as source):
+                self._on_git(cluster, observation.key, source)
+            case Gone(key=ObjectKey(kind="GitRepository")):
+                self._on_git(cluster, observation.key, None)
+
     async def _take(self, unit: Unit, draft: Draft, observation: Observation[Any]) -> None:
+        self._tell_of_git(draft.cluster, observation)
         match observation:
             case Seen(object=GitRepository()):
                 await self._sourcing.see_git(unit, draft, observation)

@@ -66,6 +66,20 @@ def check_issuer(url: str, *, setting: str) -> str:
     return url.rstrip("/")
 
 
+def check_outside(url: str, *, setting: str) -> str:
+    """Return the address of an issuer that came from a cluster: by HTTPS, and by a name, which no inner service has.
+
+    Raises:
+        ConfigError: it is not; `subject` is `setting`.
+    """
+    url = check_issuer(url, setting=setting)
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    is_name = "." in host and not host.replace(".", "").isdigit() and ":" not in host
+    if not url.startswith("https:") or not is_name or host.endswith((".internal", ".localhost", ".local", ".svc")):
+        raise ConfigError(f"{host[:80]!r} is an inner address: state base_url in the settings", subject=setting)
+    return url
+
+
 def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 from fluxtrail.credentials.providers.endpoints import check_issuer
 from fluxtrail.credentials.providers.place import PROVIDERS, Identity, ProviderName, SecretPlace
@@ -52,7 +51,7 @@ def parse_provider(entry: Mapping[str, str], field_name: str) -> ProviderName:
         raise ConfigError(f"{stray[0]} is no field of the provider {name}", subject=field_name)
     if "context" in entry and "flux_secret" not in entry:
         raise ConfigError("context needs a flux_secret", subject=field_name)
-    return cast("ProviderName", name)
+    return name
 
 
 def parse_identity(entry: Mapping[str, str], provider: ProviderName, field_name: str) -> Identity | None:

@@ -36,6 +36,8 @@ class SecretPlace:
     name: str
     context: str = ""
     """Of the kubeconfig; empty: the first cluster."""
+    cluster: str = ""
+    """Its uid, where a watched object named the Secret; wins over `context`."""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

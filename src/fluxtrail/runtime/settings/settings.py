@@ -26,6 +26,7 @@ from fluxtrail.model.notices import Hook
 from fluxtrail.model.redaction import redact
 from fluxtrail.runtime.settings.ci import CiSetting
 from fluxtrail.runtime.settings.connector import SWITCH, Connector, read_connector
+from fluxtrail.runtime.settings.credentials import CredentialsFromFluxSetting
 from fluxtrail.runtime.settings.hooks import HooksSetting
 from fluxtrail.runtime.settings.records import DeploymentRecordsSetting, check_records
 from fluxtrail.runtime.settings.resources import ResourcesSetting
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     forges: tuple[ForgeHostSetting, ...] = ()
     """Which hosts are GitHub Enterprise, GitLab or Azure DevOps, beside the public ones."""
     credentials: tuple[dict[str, Any], ...] = ()
+    credentials_from_flux: CredentialsFromFluxSetting = CredentialsFromFluxSetting()
     allow: Names = ()
     ledger: LedgerSetting = LedgerSetting()
     git: GitSetting = GitSetting()
