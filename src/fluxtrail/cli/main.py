@@ -22,6 +22,7 @@ _COMMANDS = {
     "records": ("fluxtrail.cli.records:records", "List deployment records, or tell GitHub all of them again."),
     "reports": ("fluxtrail.cli.reports:reports", "Send dead letters again, give reports up, or try a route."),
     "ci": ("fluxtrail.cli.ci:ci", "State that a pipeline builds or exports a commit."),
+    "doctor": ("fluxtrail.cli.doctor:doctor", "Find what is wrong with Flux's objects, and what mends it."),
     "dashboards": ("fluxtrail.cli.dashboards:dashboards", "List Grafana's dashboards, or export them."),
     "rules": ("fluxtrail.cli.rules:rules", "List alerts, or export them as rules for Prometheus."),
     "gitops": ("fluxtrail.cli.gitops:gitops", "Generate, apply and watch Flux's own objects."),

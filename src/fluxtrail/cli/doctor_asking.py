@@ -1,0 +1,73 @@
+"""`fluxtrail doctor` at work: a connection to each cluster that was named, and one round through each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fluxtrail.clusters.clock import SystemClock
+from fluxtrail.clusters.connection import open_connection
+from fluxtrail.clusters.writing import Writer
+from fluxtrail.gitops.doctor.round import Report, Rounds
+from fluxtrail.gitops.doctor.treatment import FIELD_MANAGER, Treater
+from fluxtrail.model.doctor.budgets import Limits
+from fluxtrail.model.doctor.findings import Finding
+from fluxtrail.model.doctor.policy import Policy
+from fluxtrail.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fluxtrail.cli.doctor import DoctorRequest
+
+
+@dataclass(frozen=True)
+class Practice:
+    """All clusters that were asked for, one after the other."""
+
+    rounds: list[Rounds]
+    request: DoctorRequest
+
+    async def look(self) -> list[Report]:
+        """Raises UpstreamError: a cluster could not be asked."""
+        return [await each.go(only=self._is_asked_for) for each in self.rounds]
+
+    def _is_asked_for(self, finding: Finding) -> bool:
+        request = self.request
+        return (
+            (not request.kind or finding.kind == request.kind)
+            and (not request.name or finding.name == request.name)
+            and (not request.namespace or finding.namespace == request.namespace)
+        )
+
+
+@asynccontextmanager
+async def open_practice(request: DoctorRequest, environ: Mapping[str, str]) -> AsyncIterator[Practice]:
+    """Connect to the contexts that were named, or the current one.
+
+    Raises:
+        ConfigError: there is no such context.
+    """
+    if len(set(request.contexts)) != len(request.contexts):
+        raise ConfigError("names a cluster twice", subject="--context")
+    where = dict(environ) | ({"KUBECONFIG": request.kubeconfig} if request.kubeconfig else {})
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        rounds = []
+        for context in request.contexts or ("",):
+            connection = await stack.enter_async_context(open_connection(context or None, where, clock=clock))
+            writer = Writer(connection, field_manager=FIELD_MANAGER)
+            own = request.namespace or connection.namespace
+            rounds.append(
+                Rounds(
+                    connection=connection,
+                    treater=Treater(writer=writer, cluster=connection.name, now=clock.now, acts=request.acts),
+                    policy=Policy(patience=request.patience, suspended_after=request.suspended_after),
+                    limits=Limits(per_hour=request.per_hour, per_namespace_per_hour=request.per_namespace),
+                    # What is asked about may wait for what is elsewhere: all is looked at where that is allowed.
+                    fallback=(own,) if own else (),
+                    reads_locks=request.reads_locks,
+                    context=context,
+                )
+            )
+        yield Practice(rounds, request)
