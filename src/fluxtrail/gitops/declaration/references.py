@@ -11,6 +11,8 @@ from fluxtrail.model.errors import ConfigError
 
 KUSTOMIZATION_SOURCES = ("git", "oci", "bucket")
 CHART_SOURCES = ("helm", "git", "bucket")
+OTHER_SOURCES = ("ExternalArtifact",)
+"""Made by other controllers: never declared, and only for Kustomizations."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +41,8 @@ def source_reference(
     Raises:
         ConfigError: no such source is declared, or several are, or the kind does not fit.
     """
-    kinds = {KINDS[section].lower(): KINDS[section] for section in sections}
+    fitting = [KINDS[section] for section in sections] + list(OTHER_SOURCES if "oci" in sections else ())
+    kinds = {kind.lower(): kind for kind in fitting}
     kind, slash, rest = text.partition("/")
     if slash:
         if kind.lower() not in kinds:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from fluxtrail.gitops.generate.head import is_marked
+from fluxtrail.gitops.generate.head import SCANNED_BYTES, is_marked
 from fluxtrail.model.errors import ConfigError
 
 FILES_LIMIT = 200_000
@@ -69,7 +69,7 @@ def differences(
     orphans = [
         Difference(state=State.ORPHANED, path=path, present=present, wanted=None)
         for path in _yaml_files(folder, scanned)
-        if path not in known and (present := _read(folder / path)) is not None and is_marked(present, mark)
+        if path not in known and is_marked(_top(folder / path), mark) and (present := _read(folder / path)) is not None
     ]
     return sorted([*filter(None, compared), *orphans], key=lambda each: each.path)
 
@@ -109,6 +109,15 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as exc:
         raise ConfigError(f"cannot be read ({exc.strerror}); see to its rights", subject=str(path)) from exc
+
+
+def _top(path: Path) -> bytes:
+    """Return the beginning of a file that may be anybody's; one that cannot be read is not ours."""
+    try:
+        with path.open("rb") as opened:
+            return opened.read(SCANNED_BYTES)
+    except OSError:
+        return b""
 
 
 def _yaml_files(folder: Path, scanned: Iterable[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ ReadValues = Callable[[str], Mapping[str, Any]]
 STRATEGIES = ("ChartVersion", "Revision")
 CRDS_POLICIES = ("Skip", "Create", "CreateReplace")
 _VALUES_KINDS = {"configmap": "ConfigMap", "secret": "Secret"}
-_CHART_KINDS = ("OCIRepository", "HelmChart")
+_CHART_KINDS = ("OCIRepository", "HelmChart", "ExternalArtifact")
 
 
 def release_spec(
