@@ -12,7 +12,7 @@ from tests.model.ci import run as ci_run
 
 from fluxtrail.ledger.ledger import SqlLedger
 from fluxtrail.ledger.unit import SqlUnit
-from fluxtrail.model.ci import Approval, CiStage, CiState, PullRequest, find_built
+from fluxtrail.model.ci import Approval, CiStage, CiState, PullRequest, Standing, find_built
 from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.moment import Evidence
 from fluxtrail.model.observation import ClusterUid
@@ -129,7 +129,7 @@ async def _build(unit: SqlUnit, good: CommitRecord) -> None:
     )
     build = ci_run(sha=sha(GOOD), queued_at=at(5), finished_at=at(58), updated_at=at(58), stages=stages)
     await unit.put_ci_runs([build])
-    await unit.put_builds({good.id: (find_built([build]), CiState.SUCCEEDED)})
+    await unit.put_builds({good.id: Standing(find_built([build]), CiState.SUCCEEDED)})
     pull_request = PullRequest(
         repository=SHOP,
         number=12,

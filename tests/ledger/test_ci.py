@@ -9,7 +9,7 @@ from tests.ledger.world import NOON, World, at, moment, sha
 from tests.model.ci import run
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.model.ci import Approval, CiRole, CiStage, CiState, Delivered, PullRequest, find_built
+from fluxtrail.model.ci import Approval, CiRole, CiStage, CiState, Delivered, PullRequest, Standing, find_built
 from fluxtrail.model.records import AliasKind, ExportRecord
 from fluxtrail.model.telling import TellingKey, TrackedRun
 from fluxtrail.model.views import TrailView
@@ -64,7 +64,7 @@ async def test_a_trail_shows_the_runs_and_the_pull_request_behind_its_commit(led
         before = replace(DONE, run_id="6", sha=sha(7), queued_at=at(1))
         await unit.put_ci_runs([DONE, before])
         await unit.put_pull_requests([replace(PULL, title="Sell"), PULL])
-        await unit.put_builds({commit.id: (find_built([DONE]), CiState.SUCCEEDED)})
+        await unit.put_builds({commit.id: Standing(find_built([DONE]), CiState.SUCCEEDED)})
         await unit.put_commits([commit])
     trail = await _trail(ledger, sha(1))
     assert trail.ci_runs == [before, DONE]
@@ -73,6 +73,23 @@ async def test_a_trail_shows_the_runs_and_the_pull_request_behind_its_commit(led
     assert [delivery.stages["built"].at for delivery in trail.deliveries] == [at(90)]
     async with ledger.unit() as unit:
         assert await unit.pull_requests_of(SHOP, [11, 12]) == {12: (PULL, NOON)}
+
+
+async def test_what_a_run_exported_is_shown_until_its_export_is_known(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop, manifests = await world.repository(), await world.repository("manifests")
+        (commit,) = await world.commits(shop, range(1, 2))
+        await unit.put_repository_exports(shop.id, [manifests.id])
+        await world.target(manifests)
+        await unit.put_builds({commit.id: Standing(exported=find_built([DONE]))})
+    (waiting,) = (await _trail(ledger, sha(1))).deliveries
+    assert (waiting.reason, waiting.stages["exported"].at) == ("awaiting_export", at(90))
+    async with ledger.unit() as unit:
+        (carrier,) = await World(unit).commits(manifests, range(200, 201), is_carrier=True)
+        await unit.put_exports([ExportRecord(carrier_id=carrier.id, source_id=commit.id, stated_at=None)])
+    (carried,) = (await _trail(ledger, sha(1))).deliveries
+    assert carried.stages["exported"].at == at(200), "the branch moved: that is better known"
 
 
 async def test_what_is_old_is_forgotten_a_bite_at_a_time(ledger: SqlLedger) -> None:
@@ -147,7 +164,7 @@ async def test_how_far_a_commit_has_come_is_its_first_export_else_its_first_sync
             sync = await world.sync(target, 1, applied=moment(seconds))
             await world.delivery(commit, target, applied_sync=sync.id)
         found = await unit.delivered_of([exported.id, applied.id, neither.id])
-    assert found == {exported.id: Delivered(at(50), "link 0"), applied.id: Delivered(at(70), "")}
+    assert found == {exported.id: Delivered(at(50), "link 0", is_exported=True), applied.id: Delivered(at(70), "")}
 
 
 async def test_a_list_of_runs_takes_nothing_from_what_is_known_of_one(ledger: SqlLedger) -> None:

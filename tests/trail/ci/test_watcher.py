@@ -450,3 +450,27 @@ async def test_a_hint_that_comes_while_it_looks_is_not_lost(world: CiWorld) -> N
         await world.shop.was_asked.wait()
         task.cancel()
     assert (await world.commit()).build_state is CiState.SUCCEEDED
+
+
+async def test_looks_at_one_repository_do_not_overlap(world: CiWorld) -> None:
+    """However slow its forge is: polls that overlapped brought old rows back."""
+
+    class SlowCi(ScriptedCi):
+        def __init__(self) -> None:
+            super().__init__()
+            self.may_answer = asyncio.Event()
+
+        async def recent_runs(self, repository: str, *, since: datetime, limit: int = 100) -> Sequence[CiRun]:
+            found = await super().recent_runs(repository, since=since, limit=limit)
+            await self.may_answer.wait()
+            return found
+
+    slow = world.ci[SHOP] = SlowCi()
+    await world.commits(range(1, 2))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(world.watcher.look())
+        await slow.was_asked.wait()
+        world.clock.forward(400)
+        await world.watcher.look()
+        slow.may_answer.set()
+    assert slow.take_asked() == ["recent acme/shop"]

@@ -5,7 +5,7 @@ They answer from the ledger at the moment that they are asked; the guard in fron
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -36,9 +36,16 @@ _VARIABLES = (
 )  # fmt: skip
 
 Texts = Annotated[list[str] | None, QueryParameter()]
+DEPLOYMENTS_PATH = "/deployments"
+_COLUMNS: dict[str, Callable[[Deployment], str]] = {
+    "commitId": lambda row: row.commit_id,
+    "deploymentId": lambda row: row.deployment_id,
+    "imageTag": lambda row: row.image_tag,
+    "p1": lambda row: row.src_to_docker_build.id if row.src_to_docker_build else "",
+}
 
 
-@get("/deployments", include_in_schema=False)
+@get(DEPLOYMENTS_PATH, include_in_schema=False)
 async def list_deployments(
     request: AnyRequest,
     *,
@@ -49,7 +56,10 @@ async def list_deployments(
     type_: Annotated[list[str] | None, QueryParameter(name="type")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MOST_COMMITS)] = DEFAULT_COMMITS,
 ) -> Response[bytes]:
-    """The rows of the newest commits, what ended last first, and what is applied on each cluster now."""
+    """The rows of the newest commits, what ended last first, and what is applied on each cluster now.
+
+    Filters are the front end's, and in `_COLUMNS` those by which Spektate's library asked the table.
+    """
     for given in type_ or ():
         if given not in (DEPLOYMENTS, EDITS):
             raise invalid("type", given, f"use {DEPLOYMENTS!r} or {EDITS!r}")
@@ -58,9 +68,10 @@ async def list_deployments(
     kept = [
         row
         for row in sorted(rows, key=lambda row: (row.end_time, row.deployment_id), reverse=True)
-        if (not service or row.service in service)
-        and (not author or (row.author is not None and row.author.name in author))
-        and (not env or row.environment in env)
+        if _is_among(row.service, service)
+        and (not author or (row.author is not None and _is_among(row.author.name, author)))
+        and _is_among(row.environment, env)
+        and all(_is_among(read(row), request.query_params.getall(name, None)) for name, read in _COLUMNS.items())
         and (not type_ or _type_of(row) in type_)
         and (not keyword or keyword.lower() in msgspec.json.encode(row).decode().lower())
     ]
@@ -114,6 +125,11 @@ async def _commits(context: Context, keeper: CiKeeper, limit: int) -> Sequence[C
     return found
 
 
+def _is_among(value: str, wanted: Sequence[str] | None) -> bool:
+    """The table had its values in lower case, and was asked so."""
+    return not wanted or value.lower() in [text.lower() for text in wanted]
+
+
 def _type_of(row: Deployment) -> str:
     return DEPLOYMENTS if row.service else EDITS
 
@@ -131,7 +147,7 @@ def _json(answer: object) -> Response[bytes]:
 
 
 async def _check_request(request: Request[Any, Any, Any]) -> None:
-    refuse_unknown(request)
+    refuse_unknown(request, also=tuple(_COLUMNS) if request.url.path.endswith(DEPLOYMENTS_PATH) else ())
 
 
 def create_spektate() -> Router:
