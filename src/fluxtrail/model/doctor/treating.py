@@ -89,14 +89,15 @@ def left_suspended(patients: Iterable[Patient], *, manager: str) -> list[Patient
     """Return objects that a doctor has suspended, and was stopped before it resumed them: that is still to be done.
 
     Args:
-        manager: the doctor's field manager. What somebody else suspended meanwhile is theirs.
+        manager: the doctor's field manager. What somebody else suspended meanwhile is theirs; where nobody is
+            recorded, it was the doctor that suspended it last, as far as is known.
     """
     return [each for each in patients if each.is_suspended and half_done(each, manager=manager) is not None]
 
 
 def half_done(patient: Patient, *, manager: str) -> Treatment | None:
     """Return the act that was begun on an object and not finished."""
-    if patient.suspension is None or patient.suspension.manager != manager:
+    if patient.suspension is not None and patient.suspension.manager != manager:
         return None
     try:
         entries = read_treatments(patient.treated)
