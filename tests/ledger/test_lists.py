@@ -246,6 +246,32 @@ async def test_targets_clusters_and_counts(ledger: SqlLedger) -> None:
     ]
 
 
+async def test_targets_sorted_by_what_is_open_there(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        repository = await world.repository()
+        commits = await world.commits(repository, range(1, 5))
+        ready: dict[str, Any] = {"applied": f"main@sha1:{sha(1)}"}
+        a, b, c, _ = [await world.target(repository, name, **ready) for name in "abcd"]
+        for commit in commits[2:]:
+            await world.delivery(commit, c, Verdict.PENDING)
+        await world.delivery(commits[0], b, Verdict.PENDING)
+        await world.delivery(commits[1], a, Verdict.FAILED)
+
+    async def names(sort: str | None) -> list[str]:
+        found, cursor = [], None
+        while True:
+            page = await ledger.list_targets(now=NOW, sort=sort, limit=2, cursor=cursor)
+            found += [view.target[-1] for view in page.items]
+            if (cursor := page.next) is None:
+                return found
+
+    assert await names(None) == ["a", "b", "c", "d"]
+    assert await names("pending") == ["c", "b", "a", "d"]
+    assert await names("oldest") == ["b", "c", "a", "d"]
+    assert await names("failed") == ["a", "b", "c", "d"]
+
+
 async def test_answers_go_on_beside_a_unit_and_see_only_what_is_committed(ledger: SqlLedger) -> None:
     async with ledger.unit() as unit:
         await World(unit).repository()

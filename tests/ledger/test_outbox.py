@@ -437,3 +437,24 @@ async def test_a_report_says_which_commit_it_is_about(ledger: SqlLedger) -> None
     }
     await plan(ledger, *(span(key) for key in about))
     assert {item.key: item.sha for item in (await ledger.outbox.list()).items} == about
+
+
+async def test_reports_of_one_commit_are_found_by_its_sha(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        first, second = await world.commits(await world.repository(), range(1, 3))
+    keys = [str(first.id), f"{first.id}.7.9.deployed", f"{first.id}0.1", f"{first.id}e.0", f"{second.id}.7", "t1", "x"]
+    await plan(ledger, *(span(key) for key in keys), *(span(key, sink="route.chat") for key in keys[:2]))
+    found = await ledger.outbox.list(sha=first.sha)
+    assert [(item.sink, item.key) for item in found.items] == [
+        ("route.chat", keys[1]),
+        ("route.chat", keys[0]),
+        (SPANS, keys[1]),
+        (SPANS, keys[0]),
+    ]
+    assert {item.sha for item in found.items} == {first.sha}
+    assert [item.key for item in (await ledger.outbox.list(sha=second.sha)).items] == [keys[4]]
+    page = await ledger.outbox.list(sha=first.sha, limit=3)
+    rest = await ledger.outbox.list(sha=first.sha, limit=3, cursor=page.next)
+    assert [item.key for item in rest.items] == [keys[0]]
+    assert (await ledger.outbox.list(sha="f" * 40)).items == []

@@ -172,6 +172,18 @@ async def test_delivery_says_what_it_waits_for_what_is_worst_first(ledger: SqlLe
     assert [(view.running_state, len(view.blockers)) for view in found[1]] == [("waiting", 20)]
 
 
+async def test_what_has_rolled_out_holds_up_nothing(ledger: SqlLedger) -> None:
+    """A Helm upgrade that failed leaves open the roll-outs of what it did bring."""
+    async with ledger.unit() as unit:
+        target, sync = await _delivered(unit)
+        states = (RolloutState.ROLLED_OUT, RolloutState.BLOCKED, RolloutState.ABSENT)
+        kept = await unit.put_workloads([workload(target, state.value, state=state) for state in states])
+        await unit.put_rollouts([rollout(sync, one) for one in kept])
+        await unit.note_running([(sync.id, RunningState.WAITING, None)])
+    for view in await _shown(ledger):
+        assert [blocker.state for blocker in view.blockers] == ["blocked", "absent"]
+
+
 async def test_delivery_has_its_last_stage_once_it_is_reached(ledger: SqlLedger) -> None:
     async with ledger.unit() as unit:
         target, sync = await _delivered(unit)

@@ -67,7 +67,7 @@ async def test_an_unknown_commit_says_where_to_look(ask: Ask) -> None:
         ("/trail?q=", "q", ""),
         ("/targets/0", "target_id", "0"),
         ("/transitions?after=-1", "after", "-1"),
-        ("/clusters?limit=3", "limit", "3"),
+        ("/clusters?before=3", "before", "3"),
         ("/deliveries?cluster=", "cluster", ""),
     ],
 )

@@ -464,6 +464,7 @@ class World:
         cluster: str | None,
         namespace: str | None,
         target: str | None,
+        sort: str | None = None,
         limit: int,
         cursor: str | None,
     ) -> Page[TargetView]:
@@ -475,6 +476,8 @@ class World:
             and namespace in (None, t.target.split("/")[1])
             and target in (None, t.target.split("/")[2])
         ]
+        if sort in ("pending", "failed"):
+            targets.sort(key=lambda t: -int(getattr(t, sort)))
         return _page(targets, limit, cursor)
 
     async def search(self, text: str, *, limit: int) -> list[FoundView]:
@@ -697,10 +700,18 @@ class World:
     # ReportKeeper
 
     async def list_reports(
-        self, *, state: ReportState | None, sink: str | None, limit: int, cursor: str | None
+        self,
+        *,
+        state: ReportState | None,
+        sink: str | None,
+        sha: str | None = None,
+        limit: int,
+        cursor: str | None,
     ) -> Page[ReportView]:
         self._check()
-        found = [r for r in self.reports if state in (None, r.state) and sink in (None, r.sink)]
+        found = [
+            r for r in self.reports if state in (None, r.state) and sink in (None, r.sink) and sha in (None, r.sha)
+        ]
         return _page(found, limit, cursor)
 
     async def replay(self, ids: Sequence[ReportId]) -> int:

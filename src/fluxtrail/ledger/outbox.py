@@ -144,16 +144,20 @@ class Outbox:
         *,
         state: ReportState | None = None,
         sink: str | None = None,
+        sha: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[ReportView]:
         """Return reports, the last planned first.
 
+        Args:
+            sha: whole, of the commit that they are about.
+
         Raises:
             ConfigError: a cursor that is none of this list.
         """
         async with self._engine.read() as session:
-            return await list_reports(session, state=state, sink=sink, limit=limit, cursor=cursor)
+            return await list_reports(session, state=state, sink=sink, sha=sha, limit=limit, cursor=cursor)
 
     async def spend(self, budget: str, *, limit: int, per: timedelta, now: datetime) -> timedelta | None:
         """Spend one of a budget that all processes share: never more than `limit` within any `per`.

@@ -51,9 +51,15 @@ class Reporting:
         self._routes = routes
 
     async def list_reports(
-        self, *, state: ReportState | None, sink: str | None, limit: int, cursor: str | None
+        self,
+        *,
+        state: ReportState | None,
+        sink: str | None,
+        sha: str | None = None,
+        limit: int,
+        cursor: str | None,
     ) -> Listing[ReportView]:
-        return await self._store.outbox.list(state=state, sink=sink, limit=limit, cursor=cursor)
+        return await self._store.outbox.list(state=state, sink=sink, sha=sha, limit=limit, cursor=cursor)
 
     async def replay(self, ids: Sequence[ReportId]) -> int:
         count = await self._store.outbox.replay(ids)

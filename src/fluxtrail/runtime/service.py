@@ -141,6 +141,7 @@ class Service:
             trend=lambda: self.ledger.figures.trend,
             ci=StatedRuns(self.ledger, self._clock),
             has_spektate=settings.spektate.enabled,
+            requests_per_minute=settings.api.requests_per_minute,
         )
         metrics = Metrics(
             figures=lambda: self.ledger.figures,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
 
 from litestar import Request, Response, get
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
@@ -28,6 +29,7 @@ MAX_LIMIT = 1000
 MAX_ID = 2**63 - 1
 NO_GROUPING = Grouping()
 _SHA = re.compile(r"[0-9a-f]{4,64}")
+T = TypeVar("T")
 _COMMIT = "^[0-9a-fA-F]{4,64}$"
 
 AnyRequest = Request[Any, Any, Any]
@@ -35,6 +37,29 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="How many 
 Cursor = Annotated[str | None, QueryParameter(max_length=512, description="`next` of the page before.")]
 Text = Annotated[str | None, QueryParameter(min_length=1, max_length=512)]
 OneVerdict = Annotated[Verdict | None, QueryParameter()]
+
+
+class TargetSort(StrEnum):
+    """What comes first in a list of targets."""
+
+    PENDING = "pending"
+    FAILED = "failed"
+    OLDEST = "oldest"
+
+
+class ClusterSort(StrEnum):
+    """What comes first in the list of clusters."""
+
+    TARGETS = "targets"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+TargetOrder = Annotated[
+    TargetSort | None,
+    QueryParameter(description="The most `pending` or `failed` first, or whose `oldest` waits longest."),
+]
+ClusterOrder = Annotated[ClusterSort | None, QueryParameter(description="What there is most of first.")]
 Sha = Annotated[str, PathParameter(description="At least four hexadecimal digits.")]
 Since = Annotated[datetime | None, QueryParameter(description="Only what is not older; RFC 3339 with an offset.")]
 
@@ -54,7 +79,6 @@ class Context:
     """None where no cluster is watched."""
     reports: ReportKeeper | None = None
     """None where nothing is told to anybody."""
-    has_token: bool = False
     grouping: Grouping = NO_GROUPING
     """The environments that are set up."""
     trend: Callable[[], Trend] = Trend
@@ -168,12 +192,13 @@ async def list_targets(
     cluster: Text = None,
     namespace: Text = None,
     target: Text = None,
+    sort: TargetOrder = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[TargetView]:
     context = context_of(request)
     found = await context.answers.list_targets(
-        now=context.now(), cluster=cluster, namespace=namespace, target=target, limit=limit, cursor=cursor
+        now=context.now(), cluster=cluster, namespace=namespace, target=target, sort=sort, limit=limit, cursor=cursor
     )
     return Page(items=list(found.items), next=found.next)
 
@@ -193,8 +218,17 @@ async def get_target(request: AnyRequest, target_id: Annotated[int, PathParamete
 
 
 @get("/clusters", operation_id="list_clusters", summary="Clusters", responses=documented())
-async def list_clusters(request: AnyRequest) -> Page[ClusterView]:
-    return Page(items=list(await context_of(request).answers.list_clusters()))
+async def list_clusters(
+    request: AnyRequest,
+    *,
+    text: Text = None,
+    sort: ClusterOrder = None,
+    limit: Limit = MAX_LIMIT,
+    cursor: Cursor = None,
+) -> Page[ClusterView]:
+    """By name. `text` is a part of the name, in any letter case, or the beginning of the uid."""
+    chosen = choose_clusters(await context_of(request).answers.list_clusters(), text=text, sort=sort)
+    return cut([(view.uid, view) for view in chosen], limit=limit, cursor=cursor)
 
 
 @get("/transitions", operation_id="list_transitions", summary="The history, the oldest first", responses=documented())
@@ -260,6 +294,25 @@ HANDLERS = (
     follow_feed,
     get_status,
 )
+
+
+def choose_clusters(views: Sequence[ClusterView], *, text: str | None, sort: ClusterSort | None) -> list[ClusterView]:
+    wanted = (text or "").lower()
+    found = [view for view in views if wanted in view.name.lower() or view.uid.lower().startswith(wanted)]
+    return found if sort is None else sorted(found, key=lambda view: -int(getattr(view, sort.value)))
+
+
+def cut(items: Sequence[tuple[str, T]], *, limit: int, cursor: str | None) -> Page[T]:
+    """Return one page of a list that is read whole; each item has a name, the cursor is that of the last one shown."""
+    start = 0
+    if cursor is not None:
+        names = [name for name, _ in items]
+        if cursor not in names:
+            raise invalid("cursor", cursor, "`next` of the page before; start without one")
+        start = names.index(cursor) + 1
+    end = start + limit
+    shown = items[start:end]
+    return Page(items=[item for _, item in shown], next=shown[-1][0] if end < len(items) else None)
 
 
 async def trail_of(context: Context, query: str) -> TrailView:

@@ -23,8 +23,9 @@ from fluxtrail.web.access.asgi import AsgiApp
 from fluxtrail.web.access.doorkeeper import Doorkeeper
 from fluxtrail.web.access.guard import BODY_LIMIT_BYTES, Guard
 from fluxtrail.web.access.login import create_login
+from fluxtrail.web.access.paces import Paces
 from fluxtrail.web.access.tokens import Token
-from fluxtrail.web.api import HANDLERS, NO_GROUPING, Context, context_of
+from fluxtrail.web.api import HANDLERS, NO_GROUPING, Context
 from fluxtrail.web.board import BOARD_HANDLERS
 from fluxtrail.web.ci import CI_HANDLERS
 from fluxtrail.web.feed import Feed
@@ -77,6 +78,7 @@ def create_app(
     trend: Callable[[], Trend] = Trend,
     ci: CiKeeper | None = None,
     has_spektate: bool = True,
+    requests_per_minute: int = 0,
 ) -> AsgiApp:
     """Return the guarded API.
 
@@ -93,6 +95,7 @@ def create_app(
         trend: lead times by hour, as the figures have them now.
         ci: CI runs; None where none are kept.
         has_spektate: answer Spektate's clients too.
+        requests_per_minute: of one client; 0 for as many as it likes.
     """
     feed = feed or Feed(answers)
     doorkeeper = doorkeeper or Doorkeeper([Token(name="token", secret=token)] if token is not None else [])
@@ -105,13 +108,13 @@ def create_app(
         records=records,
         chains=chains,
         reports=reports,
-        has_token=bool(doorkeeper.tokens),
         grouping=grouping,
         trend=trend,
         ci=ci,
     )
     app = cast("AsgiApp", create_unguarded(context, has_spektate=has_spektate))
-    return Guard(app, now=now, doorkeeper=doorkeeper, allowed_hosts=allowed_hosts)
+    paces = Paces(requests_per_minute)
+    return Guard(app, now=now, doorkeeper=doorkeeper, allowed_hosts=allowed_hosts, paces=paces)
 
 
 def create_unguarded(context: Context, *, has_spektate: bool = True) -> Litestar:
@@ -171,7 +174,7 @@ def _litestar(
 
 async def _check_request(request: Request[Any, Any, Any]) -> None:
     if request.method not in ("GET", "HEAD"):
-        check_write(request, has_token=context_of(request).has_token)
+        check_write(request)
     is_table = is_list(request.route_handler)
     refuse_unknown(request, also=(PARAMETER,) if is_table else ())
     if is_table:

@@ -127,9 +127,15 @@ class Answers(Protocol):
         cluster: str | None,
         namespace: str | None,
         target: str | None,
+        sort: str | None = None,
         limit: int,
         cursor: str | None,
-    ) -> Listing[TargetView]: ...
+    ) -> Listing[TargetView]:
+        """Return live targets by cluster, namespace and name.
+
+        Args:
+            sort: what comes first: the most `pending` or `failed`, or whose `oldest` waits longest.
+        """
 
     async def search(self, text: str, *, limit: int) -> Sequence[FoundView]:
         """Return commits, targets and clusters that a text may mean, so many of each at most, the best first."""
@@ -242,9 +248,19 @@ class ReportKeeper(Protocol):
     """Reports on their way out, and the routes that they go by. Raises StoreError and its kin."""
 
     async def list_reports(
-        self, *, state: ReportState | None, sink: str | None, limit: int, cursor: str | None
+        self,
+        *,
+        state: ReportState | None,
+        sink: str | None,
+        sha: str | None = None,
+        limit: int,
+        cursor: str | None,
     ) -> Listing[ReportView]:
-        """Return reports, the last planned first. A wrong cursor is a ConfigError with the subject `cursor`."""
+        """Return reports, the last planned first. A wrong cursor is a ConfigError with the subject `cursor`.
+
+        Args:
+            sha: whole, of the commit that they are about. Those that only say that it was seen are not found by it.
+        """
 
     async def replay(self, ids: Sequence[ReportId]) -> int:
         """Let dead letters be sent again, now; returns how many were dead."""

@@ -13,6 +13,7 @@ from fluxtrail.web.access.audit import name_action
 from fluxtrail.web.api import DEFAULT_LIMIT, MAX_LIMIT, AnyRequest, Cursor, Limit, context_of
 from fluxtrail.web.ports import ReportKeeper
 from fluxtrail.web.problems import ProblemError, documented, invalid, not_found
+from fluxtrail.web.running import WHOLE_SHA
 from fluxtrail.web.shapes import Page, Problem, ReportsChanged, ReportsRequest, RouteTest, RouteTestRequest, RouteView
 
 MOST_CHANGED = 100_000
@@ -21,6 +22,9 @@ _NOT_ENDED = (ReportState.DEAD, ReportState.WAITING)
 
 RouteName = Annotated[str | None, QueryParameter(min_length=1, max_length=63, description="Only of this route.")]
 SinkName = Annotated[str | None, QueryParameter(min_length=1, max_length=128, description="Only of this sink.")]
+CommitSha = Annotated[
+    str | None, QueryParameter(pattern=WHOLE_SHA, description="The whole sha of the commit that they are about.")
+]
 
 
 def keeper_of(request: AnyRequest) -> ReportKeeper:
@@ -44,15 +48,18 @@ async def list_reports(
     state_: Annotated[ReportState | None, QueryParameter(name="state")] = None,
     route: RouteName = None,
     sink: SinkName = None,
+    sha: CommitSha = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[ReportView]:
     """`dead` ones were given up: `answer` says why. `sent` and `dropped` ones are remembered for a while. A route's
-    sink is `route.<name>`.
+    sink is `route.<name>`. `sha` finds those about a commit, but not what only says that it was seen.
     """
     if route is not None and sink is not None:
         raise invalid("sink", sink, "leave it out, or `route`: both say whose reports they are")
-    found = await keeper_of(request).list_reports(state=state_, sink=sink_of(route, sink), limit=limit, cursor=cursor)
+    found = await keeper_of(request).list_reports(
+        state=state_, sink=sink_of(route, sink), sha=sha.lower() if sha else None, limit=limit, cursor=cursor
+    )
     return Page(items=list(found.items), next=found.next)
 
 

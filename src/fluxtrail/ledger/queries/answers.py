@@ -208,10 +208,15 @@ class Answers(RecordAnswers, RunningAnswers, CiAnswers):
         cluster: str | None = None,
         namespace: str | None = None,
         target: str | None = None,
+        sort: str | None = None,
         limit: int = LIMIT,
         cursor: str | None = None,
     ) -> Page[TargetView]:
-        """Return live targets by cluster, namespace and name."""
+        """Return live targets by cluster, namespace and name.
+
+        Args:
+            sort: what comes first: the most `pending` or `failed`, or whose `oldest` waits longest.
+        """
         async with self._situation() as (session, situation):
             return await targets.list_targets(
                 session,
@@ -220,6 +225,7 @@ class Answers(RecordAnswers, RunningAnswers, CiAnswers):
                 cluster=cluster,
                 namespace=namespace,
                 target=target,
+                sort=sort,
                 limit=limit,
                 cursor=cursor,
             )

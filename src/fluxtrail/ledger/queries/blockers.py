@@ -31,14 +31,17 @@ _RANK = case(*((_W.c.state == state, rank) for rank, state in enumerate(STATES))
 
 
 async def find_blockers(session: Session, syncs: Sequence[SyncId]) -> dict[SyncId, list[BlockerView]]:
-    """Return the first workloads that these syncs wait for, by sync; nothing for one that waits for none."""
+    """Return the first workloads that these syncs wait for, by sync; nothing for one that waits for none.
+
+    What has rolled out holds up nothing, though its roll-out stays open where the sync itself failed.
+    """
     found: dict[SyncId, list[BlockerView]] = {}
     for chunk in chunks(list(dict.fromkeys(syncs))):
         place = func.row_number().over(partition_by=_R.c.sync_id, order_by=(_RANK, _W.c.namespace, _W.c.name, _W.c.id))
         ordered = (
             select(_R.c.sync_id, _R.c.workload_id, place.label("place"))
             .join(_W, _W.c.id == _R.c.workload_id)
-            .where(_R.c.sync_id.in_(chunk), _IS_OPEN)
+            .where(_R.c.sync_id.in_(chunk), _IS_OPEN, _W.c.state != RolloutState.ROLLED_OUT)
             .subquery()
         )
         wanted = (

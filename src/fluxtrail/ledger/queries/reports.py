@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, func, select
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
@@ -17,6 +17,8 @@ from fluxtrail.model.report import ReportState, ReportView, SinkCounts
 _R = schema.reports
 _ABOUT = re.compile(r"(?P<transition>t)?(?P<id>[0-9]{1,18})(?:\.|$)")
 """Keys begin with the commit's id, or are that of the transition that tells of it: see `reports.plan`."""
+MOST_OF_ONE = 1000
+"""Reports of one commit that are looked through."""
 
 
 async def count_reports(session: Session) -> dict[str, SinkCounts]:
@@ -37,9 +39,13 @@ async def count_reports(session: Session) -> dict[str, SinkCounts]:
 
 
 async def list_reports(
-    session: Session, *, state: ReportState | None, sink: str | None, limit: int, cursor: str | None
+    session: Session, *, state: ReportState | None, sink: str | None, sha: str | None, limit: int, cursor: str | None
 ) -> Page[ReportView]:
-    """Return reports, the last planned first."""
+    """Return reports, the last planned first.
+
+    Args:
+        sha: whole, of the commit that they are about. Those that only say that it was seen are not found by it.
+    """
     limit = bounded(limit)
     columns = (_R.c[name] for name in rows.REPORT_VIEWED)
     wanted = select(*columns).order_by(_R.c.id.desc()).limit(limit + 1)
@@ -49,11 +55,32 @@ async def list_reports(
         wanted = wanted.where(_R.c.ended_at.is_(None))  # what the index is about
     if sink is not None:
         wanted = wanted.where(_R.c.sink == sink)
+    if sha is not None:
+        wanted = wanted.where(_R.c.id.in_(await _about(session, sha)))
     if cursor is not None:
         wanted = wanted.where(_R.c.id < read_cursor(cursor, tuple[int])[0])
     found = await session.all(wanted)
     shown = await _with_commits(session, [rows.report_view_of(row) for row in found[:limit]])
     return Page(items=shown, next=write_cursor((shown[-1].id,)) if len(found) > limit else None)
+
+
+async def _about(session: Session, sha: str) -> list[int]:
+    """Return the newest reports whose keys begin with the commit's id: a range of the index for each sink."""
+    commits = schema.commits
+    sinks = select(func.min(_R.c.sink).label("sink")).cte("sinks", recursive=True)
+    following = select(func.min(_R.c.sink)).where(_R.c.sink > sinks.c.sink).scalar_subquery()
+    sinks = sinks.union_all(select(following).where(sinks.c.sink.is_not(None)))
+    found: list[int] = []
+    # `+ 0`: not by the ids' own order, which would be a walk through all reports.
+    for row in await session.all(select(commits.c.id).where(commits.c.sha == sha)):
+        wanted = select(_R.c.id).join(sinks, _R.c.sink == sinks.c.sink).where(_begins_with(str(row.id)))
+        found += [report.id for report in await session.all(wanted.order_by((_R.c.id + 0).desc()).limit(MOST_OF_ONE))]
+    return sorted(found, reverse=True)[:MOST_OF_ONE]
+
+
+def _begins_with(number: str) -> ColumnElement[bool]:
+    """Word for word `7` or `7.…`; a slash comes next after the dot."""
+    return or_(_R.c.key == number, and_(_R.c.key > f"{number}.", _R.c.key < f"{number}/"))
 
 
 async def _with_commits(session: Session, shown: Sequence[ReportView]) -> list[ReportView]:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, func, select
 
 from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger.columns import to_micros
 from fluxtrail.ledger.queries.blockers import find_blockers
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
 from fluxtrail.ledger.queries.resolving import find_targets
@@ -20,6 +21,7 @@ from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.model.views import BlockerView, ClusterView, SyncView, TargetView
 
 SYNCS_SHOWN = 20
+_LAST = 2**62
 
 _C = schema.commits
 _D = schema.deliveries
@@ -58,16 +60,25 @@ async def list_targets(
     cluster: str | None,
     namespace: str | None,
     target: str | None,
+    sort: str | None,
     limit: int,
     cursor: str | None,
 ) -> Page[TargetView]:
-    """Return live targets by cluster, namespace and name."""
+    """Return live targets by cluster, namespace and name.
+
+    Args:
+        sort: what comes first: the most `pending` or `failed`, or whose `oldest` waits longest.
+    """
     limit = bounded(limit)
     chosen = named_targets(situation, cluster=cluster, namespace=namespace, target=target)
     known = situation.targets.values() if chosen is None else [situation.targets[id_] for id_ in chosen]
-    ordered = sorted((_order(situation, record), record) for record in known if record.deleted_at is None)
+    live = [record for record in known if record.deleted_at is None]
+    waiting = await on_its_way(session, situation, None) if sort is not None else {}
+    ordered = sorted(
+        ((_rank(sort, waiting.get(record.id, OnItsWay())), *_order(situation, record)), record) for record in live
+    )
     if cursor is not None:
-        after = read_cursor(cursor, tuple[str, str, str, str, int])
+        after = read_cursor(cursor, tuple[int, str, str, str, str, int])
         ordered = [entry for entry in ordered if entry[0] > after]
     shown = [record for _, record in ordered[:limit]]
     views = await target_views(session, situation, shown, now=now)
@@ -77,6 +88,17 @@ async def list_targets(
 def _order(situation: Situation, record: TargetRecord) -> tuple[str, str, str, str, int]:
     key = record.key
     return situation.cluster_name(record.cluster), key.namespace, key.name, key.kind, record.id
+
+
+def _rank(sort: str | None, counted: OnItsWay) -> int:
+    """Return what is sorted by before names: less comes first."""
+    if sort == "pending":
+        return -counted.pending
+    if sort == "failed":
+        return -counted.failed
+    if sort == "oldest":
+        return to_micros(counted.oldest_since) if counted.oldest_since is not None else _LAST
+    return 0
 
 
 async def target_views(

@@ -140,6 +140,7 @@ class ApiSetting(Section):
     """Beside that one, which is an operator called `token`."""
     allowed_hosts: Names = ()
     feed_clients: int = Field(default=100, ge=0, le=10_000)
+    requests_per_minute: int = Field(default=3000, ge=0, le=1_000_000)
     """How many may listen to the live feed at once."""
 
     @field_validator("tokens")

@@ -41,6 +41,8 @@ class Exchange:
         self._is_cut = False
         self.shown = scope
         """Of the page that is shown, which may be another than what was asked for."""
+        self.retry_after_seconds: int | None = None
+        """When whoever is refused may ask again."""
 
     async def send(self, message: Message) -> None:
         """Pass on what the application says; a stream ends with the session or the token that let it in."""
@@ -53,6 +55,8 @@ class Exchange:
             date = (b"date", format_datetime(self._now(), usegmt=True).encode())
             # A page has a policy of its own: two would be the narrower of both. Its scripts may be kept.
             more = [one for one in SECURITY_HEADERS if one[0] not in names]
+            if self.retry_after_seconds is not None:
+                more.append((b"retry-after", str(self.retry_after_seconds).encode()))
             message["headers"] = [*given, date, *more, *given_cookies(self.shown)]
         elif message.get("more_body", False) and not self._goes_on():
             self._is_cut = True
@@ -67,8 +71,7 @@ class Exchange:
             headers.append((b"www-authenticate", b'Bearer realm="fluxtrail"'))
             if header(self._scope, b"hx-request"):
                 headers.append((b"hx-redirect", login_url(_page_of(self._scope)).encode()))
-        if isinstance(refused, Refusal) and refused.retry_after_seconds is not None:
-            headers.append((b"retry-after", str(refused.retry_after_seconds).encode()))
+        self.retry_after_seconds = refused.retry_after_seconds if isinstance(refused, Refusal) else None
         await self.send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 

@@ -6,12 +6,14 @@ A page on some web site must not be able to read the API through the user's brow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
 from fluxtrail.web.access.asgi import AsgiApp, Receive, Scope, Send
+from fluxtrail.web.access.audit import client_address
 from fluxtrail.web.access.binding import LOOPBACK_HOSTS
 from fluxtrail.web.access.bodies import DisconnectedError, read_body, replayed
 from fluxtrail.web.access.cookies import header, host_name
@@ -19,7 +21,8 @@ from fluxtrail.web.access.doorkeeper import DOORKEEPER, Doorkeeper, Refusal
 from fluxtrail.web.access.exchange import LOGIN, QUERY_LIMIT_BYTES, Exchange, login_url
 from fluxtrail.web.access.forms import CHECKED, FOREIGN_FORM, is_right_form
 from fluxtrail.web.access.origins import FOREIGN_PAGE, is_foreign
-from fluxtrail.web.access.principals import NOBODY, PRINCIPAL, READING, Means, Principal, Role, principal_in
+from fluxtrail.web.access.paces import Paces
+from fluxtrail.web.access.principals import LOCAL, NOBODY, PRINCIPAL, READING, Means, Principal, Role, principal_in
 from fluxtrail.web.shapes import Problem
 
 BODY_LIMIT_BYTES = 64 * 1024
@@ -57,10 +60,12 @@ class Guard:
         now: Callable[[], datetime],
         doorkeeper: Doorkeeper,
         allowed_hosts: Iterable[str] = (),
+        paces: Paces | None = None,
     ) -> None:
         self._app = app
         self._now = now
         self._doorkeeper = doorkeeper
+        self._paces = paces or Paces(0)
         self._named_hosts = frozenset(host.lower().strip("[]") for host in allowed_hosts)
         self._hosts = LOOPBACK_HOSTS | self._named_hosts
 
@@ -109,12 +114,22 @@ class Guard:
                 return _to_login(scope) if found.problem.status == 401 and wants_page(scope) else found
             found = NOBODY
         scope[PRINCIPAL] = found
+        if (waits := self._must_wait(scope, found)) is not None:
+            return waits
         if not _is_open(method, path) and path != LOGOUT and not found.may_ask(method, path):
             return _not_with(found)
         if not _has_small_body(scope):
             detail = f"at most {BODY_LIMIT_BYTES} bytes of body are read, and their length must be stated"
             return Problem(code="too_large", title="Body too large", status=413, detail=detail)
         return None
+
+    def _must_wait(self, scope: Scope, principal: Principal) -> Refusal | None:
+        """Files are kept by browsers and cost nothing; who asks on this machine could do worse to it."""
+        if principal is LOCAL or scope["path"].startswith(_STATIC):
+            return None
+        name = "" if principal.means is Means.NOTHING else principal.name
+        wait_seconds = self._paces.take(name, client_address(scope))
+        return None if wait_seconds is None else _too_fast(wait_seconds)
 
     async def _check_change(self, scope: Scope, receive: Receive) -> tuple[Problem | None, Receive]:
         """Look where a request comes from that would change something; JSON for the API is looked at there."""
@@ -136,6 +151,7 @@ class Guard:
 
     async def _show(self, scope: Scope, receive: Receive, exchange: Exchange, refused: Problem | Refusal) -> None:
         problem = refused.problem if isinstance(refused, Refusal) else refused
+        exchange.retry_after_seconds = refused.retry_after_seconds if isinstance(refused, Refusal) else None
         shown = {**scope, "method": "GET", "path": REFUSED, "raw_path": REFUSED.encode(), "query_string": b""}
         shown[REFUSAL] = problem
         exchange.shown = shown
@@ -169,6 +185,13 @@ def _not_with(principal: Principal) -> Problem:
     may = "state runs of its pipelines (POST /api/v1/ci/runs)" if principal.role is Role.CI else "read"
     detail = f"{principal.name!r} has the role {principal.role.value}, which may only {may}; use a token that may"
     return Problem(code="role_not_enough", title="This token may not", status=403, detail=detail)
+
+
+def _too_fast(wait_seconds: float) -> Refusal:
+    seconds = max(math.ceil(wait_seconds), 1)
+    detail = f"too many requests came from this client within a minute (api.requests_per_minute); go on in {seconds} s"
+    problem = Problem(code="too_many_requests", title="Too many requests", status=429, detail=detail)
+    return Refusal(problem=problem, retry_after_seconds=seconds)
 
 
 def _has_small_body(scope: Scope) -> bool:

@@ -114,7 +114,7 @@ async def _check(request: AnyRequest) -> None:
 
 
 def _form(request: AnyRequest, back: str, *, status: int = 200, wrong: str = "") -> Response[Any]:
-    return page(request, "login.html", title="Sign in", status=status, back=back, wrong=wrong)
+    return page(request, "login.html", title="Sign in", status=status, has_frame=False, back=back, wrong=wrong)
 
 
 def _refused(request: AnyRequest, refusal: Refusal, back: str) -> Response[Any]:

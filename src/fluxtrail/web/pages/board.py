@@ -33,6 +33,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """`3/5`: how many of its deliveries are so, where they are not all."""
     note: str
     """Why it waits or failed."""
+    others: str
+    """`21 pending`: what became of the others there, where not all are alike."""
     at: datetime | None
     view: CellView
 
@@ -46,6 +48,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Board(msgspec.Struct, frozen=True, kw_only=True):
     columns: Sequence[BoardColumn]
     rows: list[Row]
+    has_builds: bool
+    """The builds of some are known."""
     hidden_columns: int
     next: str | None
     repositories: list[str]
@@ -122,6 +126,7 @@ def summarise(found: BoardView) -> Board:
     return Board(
         columns=found.columns,
         rows=rows,
+        has_builds=any(row.commit.build_state for row in found.items),
         hidden_columns=found.hidden_columns,
         next=found.next,
         repositories=sorted({repository_name(row.commit.repository) for row in rows}),
@@ -150,6 +155,9 @@ def cell_of(view: CellView, commit: CommitView) -> Cell:
         word=word,
         share=f"{view.count}/{total}" if total > 1 else "",
         note=note,
+        others=", ".join(
+            f"{count:,} {words(verdict)}" for verdict, count in view.counts.items() if verdict != view.verdict
+        ),
         at=at,
         view=view,
     )

@@ -9,12 +9,13 @@ import msgspec
 from litestar import Response, get
 
 from fluxtrail.model.views import ClusterView
-from fluxtrail.web.api import context_of
+from fluxtrail.web.api import ClusterOrder, Cursor, Limit, Text, choose_clusters, context_of, cut
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.overview import SILENT_AFTER
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
 from fluxtrail.web.status import ClusterStatus, StreamView
 
+SHOWN = 100
 CURRENT = "current"
 NOT_THERE = "not_installed"
 """A kind that the cluster does not have is no trouble."""
@@ -30,25 +31,41 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/clusters", include_in_schema=False)
-async def show_clusters(request: AnyRequest) -> Response[str]:
+async def show_clusters(
+    request: AnyRequest,
+    *,
+    text: Text = None,
+    sort: ClusterOrder = None,
+    limit: Limit = SHOWN,
+    cursor: Cursor = None,
+) -> Response[str]:
     context = context_of(request)
     live_after = await feed_end(request)
     now = context.now()
-    lines = describe(await context.answers.list_clusters(), context.report.status().clusters, now=now)
+    chosen = choose_clusters(await context.answers.list_clusters(), text=text, sort=sort)
+    lines = describe(chosen, context.report.status().clusters, now=now, keeps_order=sort is not None)
+    found = cut([(line.view.uid, line) for line in lines], limit=limit, cursor=cursor)
     return page(
         request,
         "clusters.html",
         title="Clusters",
         section="clusters",
         live_after=live_after,
-        lines=lines,
+        lines=found.items,
+        next=found.next,
         silent=[line.view.name for line in lines if line.is_silent],
         filters=narrowing(request, api="/api/v1/clusters", now=now),
     )
 
 
-def describe(views: Sequence[ClusterView], watched: Sequence[ClusterStatus], *, now: datetime) -> list[Line]:
-    """Return the lines of the list: what is silent first, then what fails, then what waits, then by name."""
+def describe(
+    views: Sequence[ClusterView], watched: Sequence[ClusterStatus], *, now: datetime, keeps_order: bool = False
+) -> list[Line]:
+    """Return the lines of the list: what is silent first, then what fails, then what waits, then by name.
+
+    Args:
+        keeps_order: leave them as they were sorted.
+    """
     streams = {status.uid: status.streams for status in watched}
     lines = [
         Line(
@@ -59,6 +76,8 @@ def describe(views: Sequence[ClusterView], watched: Sequence[ClusterStatus], *, 
         )
         for view in views
     ]
+    if keeps_order:
+        return lines
     return sorted(
         lines,
         key=lambda line: (not line.is_silent, not line.troubles, -line.view.failed, -line.view.pending, line.view.name),

@@ -11,18 +11,22 @@ from litestar import Response, get
 from litestar.params import PathParameter
 
 from fluxtrail.model.ci import Approval, CiRun, CiState, PullRequest, find_failed_build
+from fluxtrail.model.environments import Grouping
+from fluxtrail.model.report import ReportView
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ImageView, TrailView
 from fluxtrail.web.api import Context, Cursor, OneVerdict, Text, context_of, trail_of
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.formats import short_sha
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, with_query
-from fluxtrail.web.pages.trails import Chosen, arrange, headline
+from fluxtrail.web.pages.reports import describe_report
+from fluxtrail.web.pages.trails import Chosen, Deliveries, arrange, headline
 from fluxtrail.web.problems import invalid
 
 _SHA = re.compile(r"[0-9a-f]{4,64}")
 _WHOLE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MOST_IMAGES = 8
+MOST_REPORTS = 12
 CI_TONES = {
     CiState.SUCCEEDED: "good",
     CiState.FAILED: "bad",
@@ -72,6 +76,7 @@ async def show_commit(
         cluster=cluster, target=target, verdict=verdict.value if verdict else None, start=read_start(cursor)
     )
     found = arrange(trail.deliveries, chosen, now=now)
+    told = await _told(context, trail)
     everything = {view.cluster for view in trail.deliveries if view.verdict != Verdict.UNAFFECTED}
     counts = arrange(trail.deliveries, Chosen(), now=now).counts if chosen.is_narrow else found.counts
     return page(
@@ -92,6 +97,8 @@ async def show_commit(
         runs=[describe_run(run) for run in trail.ci_runs],
         images=await _made(context, trail),
         problem=find_problem(trail),
+        reports=[describe_report(view) for view in told],
+        anchors=environment_anchors(found, trail, context.grouping),
         stages=sorted_stages(trail),
         is_many=not chosen.is_narrow and any(group.folded or group.hidden for group in found.groups),
         filters=narrowing(request, api="/api/v1/deliveries", now=now),
@@ -119,6 +126,21 @@ def describe_run(run: CiRun) -> Run:
     return Run(view=run, tone=CI_TONES.get(run.state, "quiet"), seconds=seconds)
 
 
+def environment_anchors(found: Deliveries, trail: TrailView, grouping: Grouping) -> dict[str, list[str]]:
+    """Return, by cluster, the environments that are met there first on the page: where links of the board lead."""
+    if not grouping.environments:
+        return {}
+    there: dict[str, list[str]] = {}
+    for view in trail.deliveries:
+        there.setdefault(view.cluster, []).append(grouping.environment_of(view.cluster, view.target))
+    seen: set[str] = set()
+    anchors: dict[str, list[str]] = {}
+    for group in found.groups:
+        anchors[group.cluster] = sorted(set(there.get(group.cluster, [])) - seen)
+        seen.update(anchors[group.cluster])
+    return anchors
+
+
 def last_words(pull_request: PullRequest | None) -> list[Approval]:
     """Return what each reviewer decided last; a comment decides nothing."""
     if pull_request is None:
@@ -141,6 +163,15 @@ def find_problem(trail: TrailView) -> str:
         name = failed.pipeline or "The build"
         return f"{name} {what}, and nothing has succeeded since: nothing comes of this commit before it does."
     return ""
+
+
+async def _told(context: Context, trail: TrailView) -> Sequence[ReportView]:
+    if context.reports is None:
+        return []
+    found = await context.reports.list_reports(
+        state=None, sink=None, sha=trail.commit.sha, limit=MOST_REPORTS, cursor=None
+    )
+    return found.items
 
 
 async def _made(context: Context, trail: TrailView) -> list[Made]:

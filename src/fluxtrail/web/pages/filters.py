@@ -14,7 +14,7 @@ from fluxtrail.web.problems import invalid
 
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_NO_FILTERS = frozenset({"cursor", "limit", "by", "part"})
+_NO_FILTERS = frozenset({"cursor", "limit", "by", "part", "sort"})
 AGES = (("1h", "last hour"), ("24h", "last day"), ("7d", "last week"), ("30d", "last month"))
 """What the form offers for `since`; an instant can be written into the address."""
 
@@ -55,7 +55,7 @@ def narrowing(request: AnyRequest, *, api: str, now: datetime, hidden: Iterable[
         if name not in apart:
             left: dict[str, str] = {other: given for other, given in query.items() if other not in (name, "cursor")}
             chips.append(Chip(words(name), words(value) if name == "verdict" else value, with_query(path, left)))
-    kept: dict[str, str] = {name: value for name, value in query.items() if name in ("by", "limit")}
+    kept: dict[str, str] = {name: value for name, value in query.items() if name in ("by", "limit", "sort")}
     asked: dict[str, str] = dict(query)
     for name in ("since", "until"):
         if name in asked:

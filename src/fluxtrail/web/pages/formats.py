@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
+
+from markupsafe import Markup, escape
 
 from fluxtrail.model.durations import duration as duration_text
 
 SHORT_SHA = 8
 SHORT_DIGEST = 12
+NAMED = 3
+_CODE = re.compile(r"`([^`]{1,200})`")
 
 
 def duration(seconds: float | None) -> str:
@@ -97,6 +103,24 @@ def safe_url(url: str | None) -> str:
     return url if parts.scheme in ("http", "https") and parts.netloc else ""
 
 
+def short_image(name: str) -> str:
+    """`platform/checkout:v1` of `registry.example/acme/platform/checkout:v1@sha256:…`: what tells images apart."""
+    bare = name.partition("@")[0]
+    return "/".join(bare.split("/")[-2:])
+
+
+def with_code(text: str) -> Markup:
+    """What stands between backticks as code; everything is escaped."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just before
+
+
+def some(names: Sequence[str]) -> str:
+    """`a, b, c and 9 more`."""
+    if len(names) <= NAMED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED:,} more"
+
+
 def path_part(text: object) -> str:
     """A value as one part of a path."""
     return quote(str(text), safe="")
@@ -116,4 +140,7 @@ FILTERS = {
     "target_parts": target_parts,
     "safe_url": safe_url,
     "path_part": path_part,
+    "with_code": with_code,
+    "short_image": short_image,
+    "some": some,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -22,6 +23,9 @@ from fluxtrail.web.board import Span
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
 
 SHOWN = 8
+CLUSTERS_SHOWN = 12
+FAILED_LOOKED_AT = 40
+"""Newest failures among which the targets are found that failed."""
 LOOK_BACK = 300
 """How many ids of the history are looked through for the newest lines."""
 TOLD = frozenset(set(TransitionKind) - {TransitionKind.SYNC})
@@ -39,6 +43,14 @@ class ClusterLine(msgspec.Struct, frozen=True, kw_only=True):
     oldest_seconds: float | None
 
 
+class Failing(msgspec.Struct, frozen=True, kw_only=True):
+    """A target that failed: its newest failure."""
+
+    view: DeliveryView
+    more: int
+    """Other deliveries that failed there."""
+
+
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows."""
 
@@ -53,10 +65,12 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     not_running: int
     gaps: int
     clusters: list[ClusterLine]
+    """Those that need a look first, not all of many."""
+    cluster_count: int
     silent: list[str]
     targets: int
     in_flight: Sequence[CommitView]
-    failing: Sequence[DeliveryView]
+    failing: Sequence[Failing]
     happened: Sequence[FeedItem]
     """The newest first."""
     lead: LeadTimeView
@@ -101,7 +115,7 @@ def summarise(
         (entry for entry in counts.inflight if entry.oldest_since is not None),
         key=lambda entry: (entry.oldest_since, entry.cluster, entry.namespace, entry.name),
     )
-    lines = [_cluster_line(view, counts.inflight, now) for view in clusters]
+    lines = sorted((_cluster_line(view, counts.inflight, now) for view in clusters), key=_care)
     oldest = waiting[0] if waiting else None
     end = now + timedelta(hours=1)
     lead, before = trend.within(end - DAY, end), trend.within(end - 2 * DAY, end - DAY)
@@ -115,11 +129,12 @@ def summarise(
         slowest=waiting[:SHOWN],
         not_running=sum(entry.workloads for entry in counts.not_running),
         gaps=counts.attribution_gaps,
-        clusters=lines,
+        clusters=lines[:CLUSTERS_SHOWN],
+        cluster_count=len(lines),
         silent=[line.view.name for line in lines if line.is_silent],
         targets=len(counts.inflight),
         in_flight=in_flight,
-        failing=failing,
+        failing=_by_target(failing, counts.inflight),
         happened=happened,
         lead=lead,
         lead_change=_change(lead.p50_seconds, before.p50_seconds),
@@ -141,6 +156,23 @@ def _cluster_line(view: ClusterView, inflight: Sequence[Inflight], now: datetime
     known = [age for age in ages if age is not None]
     is_silent = view.known_by == "watch" and (view.current_at is None or now - view.current_at > SILENT_AFTER)
     return ClusterLine(view=view, is_silent=is_silent, oldest_seconds=max(known, default=None))
+
+
+def _care(line: ClusterLine) -> tuple[bool, bool, str]:
+    return not line.view.failed, not line.is_silent, line.view.name
+
+
+def _by_target(failing: Sequence[DeliveryView], inflight: Sequence[Inflight]) -> list[Failing]:
+    """Return one line for each target: where one has failed for long, its commits would leave no room for others."""
+    number = {(entry.cluster, f"{entry.kind}/{entry.namespace}/{entry.name}"): entry.failed for entry in inflight}
+    first: dict[int, DeliveryView] = {}
+    for view in failing:
+        first.setdefault(view.target_id, view)
+    seen = Counter(view.target_id for view in failing)
+    return [
+        Failing(view=view, more=max(number.get((view.cluster, view.target), 0), seen[view.target_id]) - 1)
+        for view in list(first.values())[:SHOWN]
+    ]
 
 
 def _seconds_since(entry: Inflight | None, now: datetime) -> float | None:
@@ -176,7 +208,7 @@ async def _failing(context: Context, now: datetime) -> Sequence[DeliveryView]:
         sha=None,
         verdict=Verdict.FAILED.value,
         since=None,
-        limit=SHOWN,
+        limit=FAILED_LOOKED_AT,
         cursor=None,
     )
     return found.items
@@ -186,4 +218,5 @@ async def _happened(context: Context, last_id: int) -> Sequence[FeedItem]:
     """Ids have gaps, and the oldest may be forgotten: there may be fewer lines than wanted, or none."""
     found = await context.answers.feed(max(last_id - LOOK_BACK, 0), LOOK_BACK)
     told = [item for item in found.items if item.kind in TOLD and item.after != Outcome.WAITING]
-    return [] if found.is_reset else told[::-1][: 2 * SHOWN]
+    newest = sorted(told[::-1][: 2 * SHOWN], key=lambda item: item.at, reverse=True)
+    return [] if found.is_reset else newest

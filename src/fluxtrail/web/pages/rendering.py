@@ -67,6 +67,7 @@ def page(
     title: str,
     section: str = "",
     status: int = 200,
+    has_frame: bool = True,
     live_after: int | None = None,
     live_filter: Mapping[str, str] | None = None,
     **values: Any,
@@ -76,11 +77,13 @@ def page(
     Args:
         template: its file; it extends `layout`, which is a whole document or, for htmx, only what is swapped in.
         section: which entry of the navigation it belongs to.
+        has_frame: with the navigation and the search, which need somebody who may look.
         live_after: `feed_end`; `#live` is then refreshed when the history grows behind it.
         live_filter: which of the history that is: parameters of the feed, such as `commit`.
         values: what the template shows.
     """
     shown = {**frame(request, context_of(request)), **values}
+    shown.setdefault("has_frame", has_frame)
     live = {"live_after": live_after, "live_filter": urlencode(live_filter or {})}
     text = render(template, title=title, section=section, **live, **shown)
     return Response(content=text, status_code=status, media_type="text/html", headers=_HEADERS)

@@ -24,7 +24,7 @@ from fluxtrail.web.pages.formats import plural
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, query_of, with_query
 from fluxtrail.web.ports import ReportKeeper
 from fluxtrail.web.problems import ProblemError, invalid, not_found
-from fluxtrail.web.reports import RouteName, SinkName, change_reports, keeper_of, sink_of, subject_of
+from fluxtrail.web.reports import CommitSha, RouteName, SinkName, change_reports, keeper_of, sink_of, subject_of
 from fluxtrail.web.shapes import Problem, ReportsRequest, RouteTest, RouteView
 
 SHOWN = 50
@@ -59,6 +59,7 @@ async def show_reports(
     state_: Annotated[ReportState | None, QueryParameter(name="state")] = None,
     route: RouteName = None,
     sink: SinkName = None,
+    sha: CommitSha = None,
     limit: Limit = SHOWN,
     cursor: Cursor = None,
     done: Annotated[Literal["replayed", "dropped"] | None, QueryParameter()] = None,
@@ -68,7 +69,14 @@ async def show_reports(
         raise invalid("sink", sink, "leave it out, or `route`: both say whose reports they are")
     said = said_of(done, changed)
     return await _show(
-        request, state=state_, sink=sink_of(route, sink), limit=limit, cursor=cursor, said=said, is_good=changed > 0
+        request,
+        state=state_,
+        sink=sink_of(route, sink),
+        sha=sha.lower() if sha else None,
+        limit=limit,
+        cursor=cursor,
+        said=said,
+        is_good=changed > 0,
     )
 
 
@@ -95,7 +103,9 @@ async def test_from_page(request: AnyRequest) -> Response[str]:
     if found is None:
         raise not_found(f"no route is named {name!r}", "The routes are listed by /reports")
     said = answer_of(found)
-    return await _show(request, state=None, sink=None, limit=SHOWN, cursor=None, said=said, is_good=found.is_taken)
+    return await _show(
+        request, state=None, sink=None, sha=None, limit=SHOWN, cursor=None, said=said, is_good=found.is_taken
+    )
 
 
 def said_of(done: str | None, changed: int) -> str:
@@ -136,6 +146,7 @@ async def _show(
     *,
     state: ReportState | None,
     sink: str | None,
+    sha: str | None,
     limit: int,
     cursor: str | None,
     said: str,
@@ -148,7 +159,7 @@ async def _show(
     query = {name: value for name, value in query_of(request).items() if name not in ("done", "changed")}
     filters = narrowing(request, api="/api/v1/reports", now=context.now(), hidden=("done", "changed"))
     routes = [describe_route(view) for view in await keeper.routes()] if keeper else []
-    found = await keeper.list_reports(state=state, sink=sink, limit=limit, cursor=cursor) if keeper else None
+    found = await keeper.list_reports(state=state, sink=sink, sha=sha, limit=limit, cursor=cursor) if keeper else None
     lines = [describe_report(view) for view in found.items] if found else []
     return page(
         request,

@@ -9,7 +9,7 @@ from litestar import Response, get
 
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.views import TargetView
-from fluxtrail.web.api import Cursor, Limit, Text, context_of
+from fluxtrail.web.api import Cursor, Limit, TargetOrder, Text, context_of
 from fluxtrail.web.pages.clusters import is_silent
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
@@ -44,6 +44,7 @@ async def show_targets(
     cluster: Text = None,
     namespace: Text = None,
     target: Text = None,
+    sort: TargetOrder = None,
     limit: Limit = SHOWN,
     cursor: Cursor = None,
 ) -> Response[str]:
@@ -51,7 +52,7 @@ async def show_targets(
     live_after = await feed_end(request)
     now = context.now()
     found = await context.answers.list_targets(
-        now=now, cluster=cluster, namespace=namespace, target=target, limit=limit, cursor=cursor
+        now=now, cluster=cluster, namespace=namespace, target=target, sort=sort, limit=limit, cursor=cursor
     )
     clusters = await context.answers.list_clusters()
     return page(

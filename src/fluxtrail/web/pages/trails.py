@@ -221,10 +221,13 @@ def headline(counts: dict[str, int], *, clusters: int) -> str:
     if not total:
         return "It concerns no target" if counts else "On no target yet"
     deployed = counts.get(Verdict.DEPLOYED.value, 0)
-    said = [f"Live on {deployed:,} of {total:,} {'target' if total == 1 else 'targets'}"]
+    targets = "its only target" if total == 1 else f"{total:,} targets"
+    said = [f"Live on {deployed:,} of {total:,} targets"]
+    if not deployed:
+        said = [f"Not live on {targets if total == 1 else f'any of {targets}'}"]
     if deployed == total:
         where = "" if clusters == 1 else f" on {clusters:,} clusters"
-        said = ["Live on its only target" if total == 1 else f"Live on all {total:,} targets{where}"]
+        said = [f"Live on {targets}" if total == 1 else f"Live on all {targets}{where}"]
     for verdict, text in (
         (Verdict.FAILED, "failed"),
         (Verdict.PENDING, "on its way" if counts.get(Verdict.PENDING.value) == 1 else "on their way"),
@@ -233,7 +236,7 @@ def headline(counts: dict[str, int], *, clusters: int) -> str:
         (Verdict.ABANDONED, "abandoned"),
     ):
         if count := counts.get(verdict.value, 0):
-            said.append(f"{count:,} {text}")
+            said.append(text if total == 1 else f"{count:,} {text}")
     return ", ".join(said)
 
 

@@ -2,6 +2,9 @@
 
 import { duration } from "./times.js";
 
+/** Seconds between two lines of a chart: such that people count in. */
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000];
+
 /** @param {string} name */
 function colour(name) {
   const probe = document.createElement("span");
@@ -20,9 +23,10 @@ function colour(name) {
 function instant(seconds, step, isWhole = false) {
   const at = new Date(seconds * 1000);
   if (step >= 86400) return at.toLocaleDateString(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
+  const day = at.toLocaleDateString(undefined, { day: "numeric", month: "short" });
   const hour = at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  if (!isWhole && at.getHours() !== 0) return hour;
-  return `${at.toLocaleDateString(undefined, { day: "numeric", month: "short" })} ${hour}`;
+  if (isWhole) return `${day} ${hour}`;
+  return at.getHours() === 0 ? day : hour;
 }
 
 /** @param {HTMLTableElement} table */
@@ -54,7 +58,7 @@ function draw(place) {
     padding: [12, 44, 0, 0], // half of the last label
     cursor: { y: false, points: { size: 7 } },
     legend: { live: true },
-    axes: [{ ...axis, space: 64, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((each) => instant(each, step)) }, { ...axis, size: 60, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map(duration) }],
+    axes: [{ ...axis, space: 64, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((each) => instant(each, step)) }, { ...axis, size: 60, incrs: STEPS, values: (/** @type {any} */ _, /** @type {number[]} */ values) => values.map(duration) }],
     scales: { x: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [low - step / 2, high + step] }, y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ high) => [0, (high || 60) * 1.1] } },
     series: [
       { label: "From", value: (/** @type {any} */ _, /** @type {number | null} */ at) => (at === null ? "" : instant(at, step, true)) },
@@ -65,7 +69,7 @@ function draw(place) {
         spanGaps: true,
         points: { show: true, size: 6, fill: colour(tones[index]) },
         fill: index === 0 ? colour("tint") : undefined,
-        value: (/** @type {any} */ _, /** @type {number | null} */ value) => (value === null ? "none" : duration(value)),
+        value: (/** @type {any} */ plot, /** @type {number | null} */ value) => (value === null ? (plot.cursor.idx === null ? "" : "none") : duration(value)),
       })),
     ],
   }, data.slice(0, 3), place);

@@ -49,6 +49,7 @@ function isTyping(target) {
 }
 
 function focusFilters() {
+  document.querySelector("details.fold")?.setAttribute("open", "");
   const field = document.querySelector("form[data-filters] input, form[data-filters] select");
   if (field instanceof HTMLElement) field.focus();
 }
