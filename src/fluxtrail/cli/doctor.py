@@ -6,7 +6,6 @@ Speaks to clusters by kubeconfig, not to a Fluxtrail server.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -65,7 +64,9 @@ class _Duration(click.ParamType[timedelta]):
 @click.option(
     "--context", "contexts", metavar="NAME", multiple=True, help="A cluster of the kubeconfig; may be repeated."
 )
-@click.option("--kubeconfig", metavar="PATH", help="Else KUBECONFIG, else ~/.kube/config.")
+@click.option(
+    "--kubeconfig", metavar="PATH", type=click.Path(dir_okay=False), help="Else KUBECONFIG, else ~/.kube/config."
+)
 @click.option(
     "-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="How it is printed."
 )
@@ -131,7 +132,9 @@ def doctor(
     if is_watched:
         _watch(request, output, is_utc=is_utc)
         return
-    reports = asyncio.run(_ask(request))
+    from fluxtrail.cli.gitops_cluster import run
+
+    reports = run(_ask(request))
     _print(reports, request, output, is_utc=is_utc)
     ctx.exit(FOUND if any(report.findings for report in reports) else 0)
 
@@ -153,11 +156,12 @@ def _read_query(query: str) -> tuple[str, str]:
 async def _ask(request: DoctorRequest) -> list[Report]:
     from fluxtrail.cli.doctor_asking import open_practice
 
-    async with open_practice(request, os.environ) as practice:
+    async with open_practice(request) as practice:
         return await practice.look()
 
 
 def _watch(request: DoctorRequest, output: str, *, is_utc: bool) -> None:
+    from fluxtrail.cli.gitops_cluster import run
     from fluxtrail.cli.screen import Screen
     from fluxtrail.cli.watch import interruptible
 
@@ -172,14 +176,14 @@ def _watch(request: DoctorRequest, output: str, *, is_utc: bool) -> None:
             _print(reports, request, output, is_utc=is_utc)
 
     with interruptible():
-        asyncio.run(_go_on(request, show, screen.note))
+        run(_go_on(request, show, screen.note))
 
 
 async def _go_on(request: DoctorRequest, show: Callable[[Sequence[Report]], None], note: Callable[[str], None]) -> None:
     from fluxtrail.cli.doctor_asking import open_practice
     from fluxtrail.model.errors import UpstreamError
 
-    async with open_practice(request, os.environ) as practice:
+    async with open_practice(request) as practice:
         has_answered = False
         while True:
             began = time.monotonic()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import logging
+import sys
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
+from fluxtrail.cli.gitops_cluster import Place
 from fluxtrail.clusters.clock import SystemClock
-from fluxtrail.clusters.connection import open_connection
 from fluxtrail.clusters.writing import Writer
 from fluxtrail.gitops.doctor.round import Report, Rounds
 from fluxtrail.gitops.doctor.treatment import FIELD_MANAGER, Treater
@@ -42,7 +46,7 @@ class Practice:
 
 
 @asynccontextmanager
-async def open_practice(request: DoctorRequest, environ: Mapping[str, str]) -> AsyncIterator[Practice]:
+async def open_practice(request: DoctorRequest) -> AsyncIterator[Practice]:
     """Connect to the contexts that were named, or the current one.
 
     Raises:
@@ -50,12 +54,13 @@ async def open_practice(request: DoctorRequest, environ: Mapping[str, str]) -> A
     """
     if len(set(request.contexts)) != len(request.contexts):
         raise ConfigError("names a cluster twice", subject="--context")
-    where = dict(environ) | ({"KUBECONFIG": request.kubeconfig} if request.kubeconfig else {})
+    if request.acts:
+        _show_audit()
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         rounds = []
         for context in request.contexts or ("",):
-            connection = await stack.enter_async_context(open_connection(context or None, where, clock=clock))
+            connection = await stack.enter_async_context(Place(request.kubeconfig, context or None).open())
             writer = Writer(connection, field_manager=FIELD_MANAGER)
             own = request.namespace or connection.namespace
             rounds.append(
@@ -71,3 +76,11 @@ async def open_practice(request: DoctorRequest, environ: Mapping[str, str]) -> A
                 )
             )
         yield Practice(rounds, request)
+
+
+def _show_audit() -> None:
+    """Each write has its line on stderr, before it is sent."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

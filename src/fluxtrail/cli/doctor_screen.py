@@ -86,8 +86,8 @@ def _title(finding: Finding, report: Report, out: Terminal, width: int) -> str:
     kind = _SHORT.get(finding.kind, finding.kind.lower())
     since = f"for {age(finding.since, report.at)}" if finding.since is not None else ""
     place = printable(f"{kind} {finding.namespace}/{finding.name}")
-    room = width - width_of(finding.code) - width_of(since) - 8
-    place = fit(place, max(room, 12))
+    room = width - width_of(finding.code) - width_of(since) - 7
+    place = fit(place, max(room, 8))
     gap = " " * max(min(width, 110) - 2 - width_of(place) - 3 - width_of(finding.code) - width_of(since), 2)
     return (
         f"{out.style(out.glyph(style), style)} {out.style(place, 'strong')}   {out.style(finding.code, style)}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.gitops.doctor.clinic import HELM, Clinic
@@ -75,7 +76,8 @@ async def test_the_budget_is_shared_by_processes_that_know_nothing_of_each_other
 @pytest.mark.parametrize("has_stated", [False, True])
 async def test_old_flux_is_suspended_and_resumed_and_then_left_alone(clinic: Clinic, has_stated: bool) -> None:
     clinic.server.store.set_versions(HELM, "v2beta1")
-    clinic.put_exhausted(**({"suspend": False} if has_stated else {}))
+    spec: dict[str, Any] = {"suspend": False} if has_stated else {}
+    clinic.put_exhausted(**spec)
     report = await clinic.go()
     assert [each.outcome for each in report.treated] == ["acted"]
     stored = clinic.read()

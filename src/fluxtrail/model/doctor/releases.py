@@ -16,6 +16,7 @@ from fluxtrail.model.doctor.standing_still import last_move, release_remedy
 from fluxtrail.model.doctor.ward import Ward
 
 _EXHAUSTED = re.compile(r"\b(install|upgrade)? ?retries exhausted|exceeded maximum retries")
+_FAILED_TO = re.compile(r"Failed to (install|upgrade) after ")
 _HELD = re.compile(r"another operation \(install/upgrade/rollback\) is in progress")
 _PENDING = "pending-"
 _RETRY = "RetryOnFailure"
@@ -128,10 +129,11 @@ def commands_for(remedy: Remedy, patient: Patient, ward: Ward) -> tuple[str, ...
 
 
 def _action(patient: Patient) -> str:
-    if patient.action:
+    if patient.action in ("install", "upgrade"):
         return patient.action
-    ready = patient.ready
+    ready, stalled = patient.ready, patient.find_condition("Stalled")
     found = _EXHAUSTED.search(ready.message) if ready is not None else None
+    found = (_FAILED_TO.match(stalled.message) if stalled is not None else None) or found
     return (found.group(1) if found else None) or ("upgrade" if patient.newest_version > 1 else "install")
 
 
