@@ -43,6 +43,7 @@ class _Refusal(msgspec.Struct):
     """The shapes of a refusal: OAuth's, Google's, GitLab's, AWS's JSON."""
 
     error: Any = None
+    capital_error: Any = msgspec.field(default=None, name="Error")
     error_description: Any = None
     message: Any = None
     capital_message: Any = msgspec.field(default=None, name="Message")
@@ -187,7 +188,7 @@ def _read_refusal(reply: Reply) -> tuple[str, str]:
         wire = msgspec.json.decode(reply.body, type=_Refusal)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "", reply.body[:300].decode("utf-8", "replace")
-    error = wire.error
+    error = wire.error or wire.capital_error
     if isinstance(error, dict):  # {"error": {"code": 403, "message": "…", "status": "PERMISSION_DENIED"}}
         code, inner = error.get("status") or error.get("Code"), error.get("message") or error.get("Message")
         return str(code or ""), ": ".join(str(part) for part in (code, inner) if part)
