@@ -17,7 +17,7 @@ import yaml
 
 from fluxtrail.model.errors import ConfigError
 
-NODE_LIMIT = 2_000_000
+NODE_LIMIT = 500_000
 """How many nodes one document may have, aliases written out: anchors can make a gigabyte out of a kilobyte."""
 
 DEPTH_LIMIT = 100
@@ -127,7 +127,7 @@ class _Builder:
         found: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.style is None:
+            if key.tag == _PLAIN and key.value == "<<":
                 for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                     merged = self._merged(each, depth) | merged
                 continue

@@ -88,6 +88,8 @@ def find_manifests(folder: str | Path) -> Found:
             skipped.append(Skipped(file, exc.message))
             continue
         for value, line in _objects(documents):
+            if _is_kustomizes(value):
+                continue
             try:
                 manifests.append(to_manifest(value, source=file, line=line))
             except ConfigError as exc:
@@ -141,8 +143,12 @@ def _text(value: Any, field: str, place: str) -> str:
 def _listed(file: str) -> Iterator[Manifest]:
     """A folder's file: kustomize's own need no name, and are no objects."""
     for value, line in _objects(read_documents(_content(file), subject=file)):
-        if not (isinstance(value, dict) and str(value.get("apiVersion", "")).startswith(KUSTOMIZE_GROUP)):
+        if not _is_kustomizes(value):
             yield to_manifest(value, source=file, line=line)
+
+
+def _is_kustomizes(value: Any) -> bool:
+    return isinstance(value, dict) and str(value.get("apiVersion", "")).startswith(KUSTOMIZE_GROUP)
 
 
 def _objects(documents: Iterable[Document]) -> Iterator[tuple[Any, int]]:
