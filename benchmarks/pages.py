@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import psutil
 from benchmarks.measuring import percentile, report, rss_mib
 from benchmarks.pages_browser import measure_browser
 from benchmarks.pages_filling import copy_to_postgres, fill
@@ -45,6 +46,8 @@ class Taken:
     warm: list[float] = field(default_factory=list)
     bytes: list[int] = field(default_factory=list)
     packed: list[int] = field(default_factory=list)
+    cpu: float = 0.0
+    """Of the server, for each of the warm requests."""
     failures: dict[str, str] = field(default_factory=dict)
     """By what was wrong: one address."""
 
@@ -75,6 +78,7 @@ async def measure(watched: Watched, samples: Samples, options: argparse.Namespac
     forget_pages(folder)
     seconds = await watched.start()
     assert watched.process.pid is not None
+    server = psutil.Process(watched.process.pid)
     headers = {"Accept": "application/json"}
     async with aiohttp.ClientSession(watched.url, timeout=TIMEOUT, headers=headers) as session:
         for _ in range(options.cold):
@@ -83,8 +87,11 @@ async def measure(watched: Watched, samples: Samples, options: argparse.Namespac
         for taken in found:
             for _ in range(WARM_UPS):
                 await ask(session, taken, samples)
+            used = server.cpu_times()
             for _ in range(options.times):
                 taken.warm.append(await ask(session, taken, samples))
+            now = server.cpu_times()
+            taken.cpu = (now.user + now.system - used.user - used.system) * 1000 / options.times
     report(
         "pages", f"{options.engine}: ready after a start", seconds=seconds, rss_mib=rss_mib(watched.process.pid),
         load=os.getloadavg()[0],
@@ -104,6 +111,7 @@ def show(engine: str, found: Sequence[Taken]) -> None:
                     "p50": round(statistics.median(warm), 1),
                     "p95": round(percentile(warm, 0.95), 1),
                     "worst": round(warm[-1], 1),
+                    "cpu": round(taken.cpu, 1),
                     "cold_first": round(taken.cold[0], 1) if taken.cold else None,
                     "cold_p50": round(statistics.median(taken.cold), 1) if taken.cold else None,
                     "cold_p95": round(percentile(taken.cold, 0.95), 1) if taken.cold else None,
@@ -121,14 +129,14 @@ def show(engine: str, found: Sequence[Taken]) -> None:
 
 
 def print_table(engine: str, found: Sequence[Taken]) -> None:
-    print(f"\n| {engine} | p50 | p95 | worst | restarted p50 | p95 | first | KB | gzip |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"\n| {engine} | p50 | p95 | worst | CPU | restarted p50 | p95 | first | KB | gzip |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for taken in found:
         warm, cold = taken.warm, taken.cold or [0.0]
         mark = " **over**" if taken.is_over() else ""
         print(
             f"| `{taken.question.name}`{mark} | {statistics.median(warm):.1f} | {percentile(warm, 0.95):.1f} | "
-            f"{max(warm):.0f} | {statistics.median(cold):.1f} | {percentile(cold, 0.95):.1f} | {cold[0]:.0f} | "
+            f"{max(warm):.0f} | {taken.cpu:.1f} | {statistics.median(cold):.1f} | {percentile(cold, 0.95):.1f} | {cold[0]:.0f} | "
             f"{statistics.median(taken.bytes or [0]) / 1000:.0f} | {statistics.median(taken.packed or [0]) / 1000:.1f} |"
         )
     print(flush=True)

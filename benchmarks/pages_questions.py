@@ -302,7 +302,7 @@ def _lists() -> list[Question]:
         *_board(f"{API}/board"),
         *_commits(f"{API}/commits"),
         *_trails(f"{API}/commits"),
-        _ask(f"{API}/trail?q=#12", f"{API}/trail", "q", lambda s: f"{s.service()}@{s.one('sources')}"),
+        _ask(f"{API}/trail?q=#12", f"{API}/trail", "q", lambda s: f"#{s.one('pulls')}"),
         *_deliveries(),
         *_running(API),
         *_reports(f"{API}/reports"),

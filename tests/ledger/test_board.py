@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.ledger.world import NOON, ON_POSTGRES, ON_SQLITE, NewPlace, World, at, moment, opened, sha
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.ledger.queries import board, board_rows
+from fluxtrail.ledger.queries import board, commit_walks
 from fluxtrail.model.environments import Environment, Grouping
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.observation import ClusterUid
@@ -278,7 +278,7 @@ async def test_pages_together_are_the_whole_board(
     ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, looked_at: int
 ) -> None:
     """Where the commits that are gone through run out before the page is full, it comes short, with a cursor."""
-    monkeypatch.setattr(board_rows, "LOOKED_AT", looked_at)
+    monkeypatch.setattr(commit_walks, "LOOKED_AT", looked_at)
     async with ledger.unit() as unit:
         world = World(unit)
         shop = await world.repository()

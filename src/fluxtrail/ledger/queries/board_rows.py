@@ -7,19 +7,15 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, exists, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Subquery, func, or_, select
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.columns import Instant, from_micros, to_micros
-from fluxtrail.ledger.queries.pages import bounded, read_cursor, write_cursor
+from fluxtrail.ledger.queries.commit_walks import commits_with_few, has_delivery, walk_commits
 from fluxtrail.ledger.queries.resolving import repositories_named
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session
 from fluxtrail.model.records import TargetId, TargetRecord
 from fluxtrail.model.verdict import Verdict
-
-LOOKED_AT = 5000
-"""So many commits are gone through for one page; then it comes short, with a cursor."""
 
 _C = schema.commits
 _D = schema.deliveries
@@ -73,39 +69,21 @@ async def choose_commits(
     Args:
         targets: only commits with a stored delivery on one of these.
     """
-    limit = bounded(limit)
-    looked_at = _newest(situation, wanted, cursor)
-    inner = looked_at.limit(LOOKED_AT).subquery()
-    statement = (
-        select(_C)
-        .join(inner, inner.c.id == _C.c.id)
-        .where(*_conditions(wanted, session, targets))
-        .order_by(inner.c.at.desc(), inner.c.id.desc())
-        .limit(limit + 1)
-    )
-    found = await session.all(statement)
-    if len(found) > limit:
-        return found[:limit], write_cursor((to_micros(found[limit - 1].at), found[limit - 1].id))
-    last = await session.first(looked_at.offset(LOOKED_AT - 1).limit(1))
-    return found, write_cursor((to_micros(last.at), last.id)) if last is not None else None
-
-
-def _newest(situation: Situation, wanted: BoardFilter, cursor: str | None) -> Select[Any]:
-    """What an index answers in its order."""
-    newest = select(_C.c.id, _C.c.at).order_by(_C.c.at.desc(), _C.c.id.desc())
-    if cursor is not None:
-        micros, last = read_cursor(cursor, tuple[int, int])
-        newest = newest.where(tuple_(_C.c.at, _C.c.id) < tuple_(literal(from_micros(micros), Instant()), last))
-    if wanted.repository is not None:
-        newest = newest.where(_C.c.repository_id.in_(repositories_named(situation, wanted.repository)))
+    within = None if wanted.repository is None else repositories_named(situation, wanted.repository)
+    conditions: list[ColumnElement[bool]] = [] if within is None else [_C.c.repository_id.in_(within)]
     if wanted.since is not None:
-        newest = newest.where(_C.c.at >= wanted.since)
+        conditions.append(_C.c.at >= wanted.since)
     if wanted.until is not None:
-        newest = newest.where(_C.c.at < wanted.until)
-    return newest
+        conditions.append(_C.c.at < wanted.until)
+    among = None if wanted.verdict is None else await commits_with_few(session, wanted.verdict, within)
+    return await walk_commits(
+        session, conditions, _costly(wanted, session, targets, among), among=among, limit=limit, cursor=cursor
+    )
 
 
-def _conditions(wanted: BoardFilter, session: Session, targets: Sequence[TargetId] | None) -> list[ColumnElement[bool]]:
+def _costly(
+    wanted: BoardFilter, session: Session, targets: Sequence[TargetId] | None, among: Subquery | None
+) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if not wanted.carriers:
         conditions.append(_C.c.is_carrier.is_(False))
@@ -115,16 +93,16 @@ def _conditions(wanted: BoardFilter, session: Session, targets: Sequence[TargetI
         text = wanted.text.lower()
         subject = func.lower(_C.c.subject).contains(text, autoescape=True)
         conditions.append(or_(subject, _C.c.sha.startswith(text, autoescape=True)))
-    if targets is not None or wanted.verdict is not None:
+    if targets is not None or (wanted.verdict is not None and among is None):
         conditions.append(_has_delivery(wanted, session, targets))
     return conditions
 
 
 def _has_delivery(wanted: BoardFilter, session: Session, targets: Sequence[TargetId] | None) -> ColumnElement[bool]:
-    having = [_D.c.commit_id == _C.c.id]
+    having: list[ColumnElement[bool]] = []
     if wanted.verdict is not None:
         having.append(_D.c.verdict == wanted.verdict)
     if targets is not None:
         table = session.dialect.key_table([(0, target) for target in targets]).cte("looked_at")
         having.append(_D.c.target_id.in_(select(table.c.target_id)))
-    return exists().where(*having)
+    return has_delivery(*having)

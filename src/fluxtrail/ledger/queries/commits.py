@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Row, exists, func, literal, select
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.columns import Instant, from_micros, to_micros
-from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
+from fluxtrail.ledger.queries.commit_walks import commits_with_few, has_delivery, walk_commits
+from fluxtrail.ledger.queries.pages import Page
 from fluxtrail.ledger.queries.resolving import repositories_named
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import CHUNK, Session
@@ -36,44 +36,35 @@ async def list_commits(
     limit: int,
     cursor: str | None,
 ) -> Page[CommitView]:
-    """Return commits, the last merged first."""
-    wanted = select(_C).order_by(_C.c.at.desc(), _C.c.id.desc()).limit(bounded(limit) + 1)
-    if cursor is not None:
-        micros, last = read_cursor(cursor, tuple[int, int])
-        wanted = wanted.where(tuple_(_C.c.at, _C.c.id) < tuple_(literal(from_micros(micros), Instant()), last))
-    if repository is not None:
-        wanted = wanted.where(_C.c.repository_id.in_(repositories_named(situation, repository)))
-    if branch is not None:
-        wanted = wanted.where(_stands_on(branch))
-    if author is not None:
-        wanted = wanted.where(func.lower(_C.c.author).contains(author.lower(), autoescape=True))
-    if verdict is not None:
-        wanted = wanted.where(exists().where(_D.c.commit_id == _C.c.id, _D.c.verdict == verdict))
+    """Return commits, the last merged first; so many are gone through for one page (`commit_walks.py`)."""
+    within = None if repository is None else repositories_named(situation, repository)
+    conditions: list[ColumnElement[bool]] = [] if within is None else [_C.c.repository_id.in_(within)]
     if since is not None:
-        wanted = wanted.where(_C.c.at >= since)
+        conditions.append(_C.c.at >= since)
+    costly: list[ColumnElement[bool]] = []
+    if branch is not None:
+        costly.append(_stands_on(branch))
+    if author is not None:
+        costly.append(func.lower(_C.c.author).contains(author.lower(), autoescape=True))
     if not carriers:
-        wanted = wanted.where(_C.c.is_carrier.is_(False))
-    return await _page(session, situation, wanted, now=now, limit=bounded(limit))
+        costly.append(_C.c.is_carrier.is_(False))
+    among = None if verdict is None else await commits_with_few(session, verdict, within)
+    if verdict is not None and among is None:
+        costly.append(has_delivery(_D.c.verdict == verdict))
+    found, following = await walk_commits(session, conditions, costly, among=among, limit=limit, cursor=cursor)
+    return Page(items=await commit_views(session, situation, found, now=now), next=following)
 
 
 def _stands_on(branch: str) -> ColumnElement[bool]:
     links, chains = schema.links, schema.chains
-    return exists().where(
+    wanted = select(literal(1)).where(
         links.c.commit_id == _C.c.id,
         links.c.cut_at.is_(None),
         chains.c.id == links.c.chain_id,
         chains.c.repository_id == _C.c.repository_id,
         chains.c.branch == branch,
     )
-
-
-async def _page(
-    session: Session, situation: Situation, wanted: Select[Any], *, now: datetime, limit: int
-) -> Page[CommitView]:
-    found = await session.all(wanted)
-    shown = found[:limit]
-    last = write_cursor((to_micros(shown[-1].at), shown[-1].id)) if len(found) > limit else None
-    return Page(items=await commit_views(session, situation, shown, now=now), next=last)
+    return wanted.correlate(_C).limit(1).scalar_subquery().is_not(None)
 
 
 async def commit_views(

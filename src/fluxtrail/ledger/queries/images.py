@@ -11,7 +11,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Boolean, ColumnElement, Row, and_, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+)
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.columns import Instant, from_micros, to_micros
@@ -26,6 +39,10 @@ from fluxtrail.model.views import ImageDetail, ImageView
 
 CANDIDATES = 20
 """The most that are named of what a query may mean."""
+LOOKED_AT = 2000
+"""So many heads are gone through for one page of those that hold a text: mostly all that run are among them."""
+UNMISTAKABLE = 7
+"""Digits of a digest that are no part of a name, where there is such a digest."""
 
 _I, _R = schema.images, schema.image_runs
 _DIGEST = re.compile(r"(?:.*@)?(?:sha256:)?(?P<hex>[0-9a-f]{4,64})")
@@ -50,19 +67,39 @@ class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
 async def list_images(
     session: Session, situation: Situation, chosen: ImageFilter, *, limit: int, cursor: str | None
 ) -> Page[ImageView]:
-    """Return heads: those that run, then those that ran, what began last first."""
+    """Return heads: those that run, then those that ran, what began last first.
+
+    A text that no index knows is looked for in so many of them; then the page comes short, with a cursor.
+    """
     limit = bounded(limit)
-    wanted = select(_I).where(_IS_LISTED, *_conditions(situation, chosen)).order_by(*_ORDER).limit(limit + 1)
-    if cursor is not None:
-        is_running, micros, digest = read_cursor(cursor, tuple[bool, int, str])
-        last = tuple_(literal(is_running, Boolean()), literal(from_micros(micros), Instant()), digest)
-        wanted = wanted.where(tuple_(_I.c.is_running, _I.c.listed_at, _I.c.digest) < last)
-    found = await session.all(wanted)
+    after = None if cursor is None else read_cursor(cursor, tuple[bool, int, str])
+    heads = await _meant(session, chosen)
+    conditions = [_IS_LISTED, *_conditions(situation, chosen), *_behind(after)]
+    if heads is not None:
+        if chosen.revision is not None and chosen.text is not None:
+            conditions.append(_holds(chosen.text.strip().lower()))
+        found = await session.all(_looked_up(heads, conditions).limit(limit + 1))
+    elif chosen.text is None:
+        found = await session.all(select(_I).where(*conditions).order_by(*_ORDER).limit(limit + 1))
+    else:
+        found, last = await _walk(session, conditions, _holds(chosen.text.strip().lower()), limit + 1)
+        if last is not None and len(found) <= limit:
+            return Page(items=await ImageRenderer(session, situation).heads(found), next=_cursor(last))
     shown = found[:limit]
-    next_ = None
-    if len(found) > limit:
-        next_ = write_cursor((shown[-1].is_running, to_micros(shown[-1].listed_at), shown[-1].digest))
-    return Page(items=await ImageRenderer(session, situation).heads(shown), next=next_)
+    following = _cursor(shown[-1]) if len(found) > limit else None
+    return Page(items=await ImageRenderer(session, situation).heads(shown), next=following)
+
+
+def _behind(after: tuple[bool, int, str] | None) -> list[ColumnElement[bool]]:
+    if after is None:
+        return []
+    is_running, micros, digest = after
+    last = tuple_(literal(is_running, Boolean()), literal(from_micros(micros), Instant()), digest)
+    return [tuple_(_I.c.is_running, _I.c.listed_at, _I.c.digest) < last]
+
+
+def _cursor(row: Row[Any]) -> str:
+    return write_cursor((row.is_running, to_micros(row.listed_at), row.digest))
 
 
 def _conditions(situation: Situation, chosen: ImageFilter) -> list[ColumnElement[bool]]:
@@ -76,20 +113,52 @@ def _conditions(situation: Situation, chosen: ImageFilter) -> list[ColumnElement
             running = running.where(_R.c.cluster.in_(sorted({chosen.cluster, *named})))
         if chosen.namespace is not None:
             running = running.where(_R.c.namespace == chosen.namespace)
-        conditions.append(func.coalesce(_I.c.digest, "").in_(running))  # or else all of them are looked up and sorted
-    if chosen.revision is not None:
-        # Of an index only its platforms' manifests may say it; the index on `revision` is a partial one.
-        member = schema.images.alias("built")
-        built = select(member.c.head).where(member.c.revision == chosen.revision, member.c.revision.is_not(None))
-        conditions.append(func.coalesce(_I.c.digest, "").in_(built))
-    if chosen.text is not None:
-        conditions.append(_holds(chosen.text.strip().lower()))
+        # Those that run come first: the others need not be looked at.
+        conditions += [_I.c.is_running.is_(True), func.coalesce(_I.c.digest, "").in_(running)]
     return conditions
 
 
+async def _meant(session: Session, chosen: ImageFilter) -> Select[Any] | None:
+    """Return the heads that a revision or a digest can only mean, None where it is neither."""
+    if chosen.revision is not None:
+        # Of an index only its platforms' manifests may say it; the index on `revision` is a partial one.
+        return select(_I.c.head).where(_I.c.revision == chosen.revision, _I.c.revision.is_not(None))
+    matched = _DIGEST.fullmatch(chosen.text.strip().lower()) if chosen.text is not None else None
+    if matched is None:
+        return None
+    heads = select(_I.c.head).where(*_begins(_I.c.digest, matched["hex"]))
+    is_one = "sha256:" in (chosen.text or "") or (
+        len(matched["hex"]) >= UNMISTAKABLE and await session.first(heads.limit(1)) is not None
+    )
+    return heads if is_one else None
+
+
+def _looked_up(heads: Select[Any], conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Look few heads up and sort them, and do not go through all images in their order."""
+    listed_at = type_coerce(_I.c.listed_at + literal_column("0"), Instant())
+    wanted = select(_I).where(_I.c.digest.in_(heads), *conditions)
+    return wanted.order_by(_I.c.is_running.desc(), listed_at.desc(), _I.c.digest.desc())
+
+
+async def _walk(
+    session: Session, conditions: Sequence[ColumnElement[bool]], holds: ColumnElement[bool], limit: int
+) -> tuple[Sequence[Row[Any]], Row[Any] | None]:
+    """Return what is like that among the first heads, and the last of those; None where there are no more."""
+    keys = (_I.c.digest, _I.c.is_running, _I.c.listed_at)
+    looked_at = select(*keys).where(*conditions).order_by(*_ORDER)
+    inner = looked_at.limit(LOOKED_AT).subquery()
+    wanted = select(_I).join(inner, inner.c.digest == _I.c.digest).where(holds)
+    order = (inner.c.is_running.desc(), inner.c.listed_at.desc(), inner.c.digest.desc())
+    found = await session.all(wanted.order_by(*order).limit(limit))
+    return found, await session.first(looked_at.offset(LOOKED_AT - 1).limit(1))
+
+
 def _holds(part: str) -> ColumnElement[bool]:
-    wanted = select(_R.c.head).where(func.lower(_R.c.image).contains(part, autoescape=True))
-    ways = [func.lower(_I.c.repository).contains(part, autoescape=True), _I.c.digest.in_(wanted)]
+    ran = select(literal(1)).where(_R.c.head == _I.c.digest, func.lower(_R.c.image).contains(part, autoescape=True))
+    ways = [
+        func.lower(_I.c.repository).contains(part, autoescape=True),
+        ran.correlate(_I).limit(1).scalar_subquery().is_not(None),
+    ]
     matched = _DIGEST.fullmatch(part)
     if matched:
         member = schema.images.alias("member")

@@ -1,0 +1,135 @@
+"""Commits that meet conditions which no index answers in the order of a list.
+
+One page must cost about the same with millions of rows, whatever it is narrowed to. Where only a few deliveries can be
+meant their commits are looked up, and the page is exact. Else commits are gone through from the newest, so many for one
+page; then it comes short, with a cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, Subquery, func, literal, literal_column, select, tuple_, type_coerce
+
+from fluxtrail.ledger import schema
+from fluxtrail.ledger.columns import Instant, from_micros, to_micros
+from fluxtrail.ledger.queries.pages import bounded, read_cursor, write_cursor
+from fluxtrail.ledger.session import Session
+from fluxtrail.model.records import CommitId, RepositoryId
+from fluxtrail.model.verdict import Verdict
+
+LOOKED_AT = 5000
+"""So many commits are gone through for one page."""
+FEW = 5000
+"""Deliveries whose commits are looked up one by one: about what it costs to go through as many commits."""
+_LOOK_FIRST = 4
+"""At first only as many pages of commits are gone through: mostly one is full then."""
+
+_C, _D = schema.commits, schema.deliveries
+
+Key = tuple[datetime, CommitId]
+
+
+async def walk_commits(
+    session: Session,
+    conditions: Sequence[ColumnElement[bool]],
+    costly: Sequence[ColumnElement[bool]],
+    *,
+    among: Subquery | None = None,
+    limit: int,
+    cursor: str | None,
+) -> tuple[Sequence[Row[Any]], str | None]:
+    """Return rows of `commits`, the last merged first, and the cursor behind them.
+
+    Args:
+        conditions: of columns that an index has in the order of the list.
+        costly: all others, each asked of a row at a time.
+        among: only these are looked at; see `commits_with_few`.
+    """
+    limit = bounded(limit)
+    after = _read(cursor)
+    if among is not None or not costly:
+        found = await session.all(_straight([*conditions, *costly], among, after, limit + 1))
+        return found[:limit], _write(_key(found[limit - 1])) if len(found) > limit else None
+    rows: list[Row[Any]] = []
+    first = min(_LOOK_FIRST * limit, LOOKED_AT)
+    for window in (first, LOOKED_AT - first):
+        if not window:
+            break
+        looked_at = _newest(conditions, after)
+        rows += await session.all(_within(looked_at, costly, window, limit + 1 - len(rows)))
+        if len(rows) > limit:
+            return rows[:limit], _write(_key(rows[limit - 1]))
+        last = await session.first(looked_at.offset(window - 1).limit(1))
+        if last is None:
+            return rows, None
+        after = _key(last)
+    return rows, _write(after) if after is not None else None
+
+
+async def commits_with_few(
+    session: Session, verdict: Verdict, repositories: Sequence[RepositoryId] | None
+) -> Subquery | None:
+    """Return the commits that have a delivery of this verdict, as a table of `commit_id`; None where there are many."""
+    such = [_D.c.verdict == verdict]
+    if repositories is not None:
+        such.append(_D.c.repository_id.in_(repositories))
+    first = select(literal(1).label("one")).select_from(_D).where(*such).limit(FEW + 1).subquery()
+    if int(await session.scalar(select(func.count()).select_from(first)) or 0) > FEW:
+        return None
+    return select(_D.c.commit_id).where(*such).distinct().subquery("few")
+
+
+def has_delivery(*such: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that a row of `commits` has such a delivery.
+
+    By a question for each row. PostgreSQL makes a join of `EXISTS`, and then reads all deliveries that there are for
+    the few commits that are looked at.
+    """
+    wanted = select(literal(1)).where(_D.c.commit_id == _C.c.id, *such).limit(1)
+    return wanted.correlate(_C).scalar_subquery().is_not(None)
+
+
+def _straight(
+    conditions: Sequence[ColumnElement[bool]], among: Subquery | None, after: Key | None, limit: int
+) -> Select[Any]:
+    if among is None:
+        return select(_C).where(*conditions, *_behind(after)).order_by(_C.c.at.desc(), _C.c.id.desc()).limit(limit)
+    at = type_coerce(_C.c.at + literal_column("0"), Instant())  # or else SQLite goes through all commits in this order
+    wanted = select(_C).join(among, among.c.commit_id == _C.c.id).where(*conditions, *_behind(after))
+    return wanted.order_by(at.desc(), _C.c.id.desc()).limit(limit)
+
+
+def _newest(conditions: Sequence[ColumnElement[bool]], after: Key | None) -> Select[Any]:
+    """What an index answers in its order."""
+    wanted = select(_C.c.id, _C.c.at).where(*conditions, *_behind(after))
+    return wanted.order_by(_C.c.at.desc(), _C.c.id.desc())
+
+
+def _within(looked_at: Select[Any], costly: Sequence[ColumnElement[bool]], window: int, limit: int) -> Select[Any]:
+    inner = looked_at.limit(window).subquery()
+    wanted = select(_C).join(inner, inner.c.id == _C.c.id).where(*costly)
+    return wanted.order_by(inner.c.at.desc(), inner.c.id.desc()).limit(limit)
+
+
+def _behind(after: Key | None) -> list[ColumnElement[bool]]:
+    if after is None:
+        return []
+    return [tuple_(_C.c.at, _C.c.id) < tuple_(literal(after[0], Instant()), after[1])]
+
+
+def _key(row: Row[Any]) -> Key:
+    return row.at, CommitId(row.id)
+
+
+def _read(cursor: str | None) -> Key | None:
+    if cursor is None:
+        return None
+    micros, last = read_cursor(cursor, tuple[int, int])
+    return from_micros(micros), CommitId(last)
+
+
+def _write(key: Key) -> str:
+    return write_cursor((to_micros(key[0]), key[1]))
