@@ -97,11 +97,11 @@ def _title(finding: Finding, report: Report, out: Terminal, width: int) -> str:
 
 def _evidence(finding: Finding, out: Terminal, width: int) -> Iterator[str]:
     fields = [printable(each.field) for each in finding.evidence]
-    column = min(max((width_of(each) for each in fields), default=0), FIELD_WIDTH, max(width // 3, 16))
+    column = min(max((width_of(each) for each in fields), default=0), FIELD_WIDTH, max(width // 3, 12))
     for field, each in zip(fields, finding.evidence, strict=True):
         shown = fit(field, column)
         head = f"{INDENT}{INDENT}{out.style(shown, 'dim')}{' ' * (column - width_of(shown))}  "
-        left = max(width - 2 * len(INDENT) - column - 2, 20)
+        left = max(width - 2 * len(INDENT) - column - 2, 12)
         first, *others = textwrap.wrap(printable(each.value), left) or [""]
         yield f"{head}{first}".rstrip()
         for other in others[:2]:

@@ -44,6 +44,7 @@ from fluxtrail.trail.registry import Registry
 if TYPE_CHECKING:
     from fluxtrail.runtime.ci import Ci
     from fluxtrail.runtime.deployment_records import Records
+    from fluxtrail.runtime.doctor import Doctors
     from fluxtrail.runtime.hooks import Hooks
     from fluxtrail.runtime.resources import Resources
     from fluxtrail.runtime.statuses import Statuses
@@ -113,6 +114,7 @@ class _Assembly:
             ledger=self._ledger, clusters=clusters, registry=self._registry, following=following, clock=self._clock
         )
         lead = Lead(self._ledger.store, self._clock, owner=uuid.uuid4().hex, on_lead=self._ledger.catch_up)
+        doctors = self._doctors(lead)
         keep = timedelta(days=self._settings.retention_days)
         jobs: dict[str, Job] = {
             "branches": following.branches.run,
@@ -130,6 +132,7 @@ class _Assembly:
             **(ci.jobs if ci is not None else {}),
             **(running.jobs if running is not None else {}),
             **(images.jobs if images is not None else {}),
+            **(doctors.jobs if doctors is not None else {}),
         }
         return Service(
             ledger=self._ledger,
@@ -143,7 +146,7 @@ class _Assembly:
                 ledger_numbers,
                 forge_numbers,
                 remotes.identities,
-                *(part for part in (running, images, hooks, resources, ci) if part is not None),
+                *(part for part in (running, images, hooks, resources, ci, doctors) if part is not None),
             ],
             records=records,
             resources=resources,
@@ -268,6 +271,13 @@ class _Assembly:
             forges=remotes.forges,
             clock=self._clock,
         )
+
+    def _doctors(self, lead: Lead) -> Doctors | None:
+        if not self._settings.doctor.enabled:
+            return None
+        from fluxtrail.runtime.doctor import Doctors  # noqa: PLC0415
+
+        return Doctors(self._settings, self._environ, clock=self._clock, is_leading=lambda: lead.is_held)
 
     def _hooks(self, following: Following, clusters: Sequence[ClusterStreams], ci: Ci | None) -> Hooks | None:
         if not self._settings.hooks.listen:

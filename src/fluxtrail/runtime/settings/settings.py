@@ -27,6 +27,7 @@ from fluxtrail.model.redaction import redact
 from fluxtrail.runtime.settings.ci import CiSetting
 from fluxtrail.runtime.settings.connector import SWITCH, Connector, read_connector
 from fluxtrail.runtime.settings.credentials import CredentialsFromFluxSetting
+from fluxtrail.runtime.settings.doctor import DoctorSetting
 from fluxtrail.runtime.settings.hooks import HooksSetting
 from fluxtrail.runtime.settings.records import DeploymentRecordsSetting, check_records
 from fluxtrail.runtime.settings.resources import ResourcesSetting
@@ -106,6 +107,7 @@ class Settings(BaseSettings):
     images: ImagesSetting = ImagesSetting()
     resources: ResourcesSetting = ResourcesSetting()
     ci: CiSetting = CiSetting()
+    doctor: DoctorSetting = DoctorSetting()
     spektate: SpektateSetting = SpektateSetting()
     environments: tuple[EnvironmentSetting, ...] = ()
     """How clusters and targets are grouped where commits are spoken of; without any each cluster is one."""
