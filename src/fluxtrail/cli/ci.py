@@ -16,7 +16,7 @@ from fluxtrail.cli.output import output_option
 from fluxtrail.cli.wait import Duration
 from fluxtrail.model.ci import CiRole, CiState, CiSystem
 from fluxtrail.model.errors import ConfigError
-from fluxtrail.web.statements import CiStatement, RunReference, read_repository, read_statement
+from fluxtrail.web.statements import RUNS_IN_ONE, CiStatement, RunReference, read_repository, read_statement
 
 F = TypeVar("F", bound=Callable[..., Any])
 STATES = {
@@ -50,7 +50,9 @@ def about_a_run(function: F) -> F:
     """Which run, of which commit, and how it stands."""
     options = (
         click.option("--repository", metavar="URL", help="Of the source commit: its URL, or host/owner/name."),
-        click.option("--sha", metavar="SHA", help="Of the source commit."),
+        click.option(
+            "--sha", "shas", metavar="SHA", multiple=True, help="Of the source commit; an export may have more."
+        ),
         click.option("--state", type=click.Choice(list(STATES)), required=True, help="How the run stands."),
         click.option("--run-id", metavar="ID", help="As the CI system numbers it."),
         click.option("--attempt", type=click.IntRange(1, 100_000), help="Of the same run."),
@@ -92,8 +94,9 @@ def build(ctx: click.Context, /, *, timeout: timedelta, dry_run: bool, output: s
 
     Exit codes: 0 it is known, or was; 1 it was refused; 2 usage; 3 not within --timeout.
     """
-    statement = _statement(CiRole.BUILD, given)
-    _finish(ctx, [statement], timeout=timeout, dry_run=dry_run, form=output, is_quiet=quiet)
+    if len(given["shas"]) > 1:
+        raise click.UsageError("--sha is given more than once: a run builds one commit; `ci export` takes several")
+    _finish(ctx, _statements(CiRole.BUILD, given), timeout=timeout, dry_run=dry_run, form=output, is_quiet=quiet)
 
 
 @ci.command()
@@ -108,12 +111,11 @@ def export(ctx: click.Context, /, *, timeout: timedelta, dry_run: bool, output: 
     """State a run that writes the manifests repository.
 
     A pipeline of the manifests repository does not know the source commit: it says what was stated of it before, by
-    one of the --of options.
+    one of the --of options. A run that exports several source commits has a --sha for each.
 
     Exit codes: 0 it is known, or was; 1 it was refused; 2 usage; 3 not within --timeout.
     """
-    statement = _statement(CiRole.EXPORT, given)
-    _finish(ctx, [statement], timeout=timeout, dry_run=dry_run, form=output, is_quiet=quiet)
+    _finish(ctx, _statements(CiRole.EXPORT, given), timeout=timeout, dry_run=dry_run, form=output, is_quiet=quiet)
 
 
 @ci.command(context_settings={"ignore_unknown_options": True})
@@ -145,6 +147,14 @@ def record(
     facts = {"at": datetime.now(UTC), **read_environment(os.environ).facts}
     statements = statements_of(filtered, columns, facts=facts, state=STATES[state], repository=repository)
     _finish(ctx, statements, timeout=timeout, dry_run=dry_run, form=output, is_quiet=quiet)
+
+
+def _statements(role: CiRole, given: dict[str, Any]) -> list[CiStatement]:
+    """Return what is stated of each commit that is given, or of the one that the CI system tells."""
+    shas = list(dict.fromkeys(given.pop("shas"))) or [None]
+    if len(shas) > RUNS_IN_ONE:
+        raise click.UsageError(f"--sha is given {len(shas)} times; at most {RUNS_IN_ONE} commits are stated at once")
+    return [_statement(role, {**given, "sha": sha}) for sha in shas]
 
 
 def _statement(role: CiRole, given: dict[str, Any]) -> CiStatement:

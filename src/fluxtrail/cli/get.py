@@ -11,6 +11,7 @@ import click
 from fluxtrail.cli.client import Client, client_of
 from fluxtrail.cli.get_reports import get_reports, get_routes
 from fluxtrail.cli.get_running import get_images, get_workloads
+from fluxtrail.cli.get_runs import get_runs
 from fluxtrail.cli.lists import limit_option, list_options, place_of, place_options, show
 from fluxtrail.cli.output import Column
 from fluxtrail.cli.wait import Duration
@@ -27,11 +28,12 @@ VERDICTS = tuple(verdict.value for verdict in Verdict)
 
 @click.group()
 def get() -> None:
-    """List commits, deliveries, targets, clusters, workloads, images, reports or routes."""
+    """List commits, deliveries, targets, clusters, workloads, images, CI runs, reports or routes."""
 
 
 get.add_command(get_workloads)
 get.add_command(get_images)
+get.add_command(get_runs)
 get.add_command(get_reports)
 get.add_command(get_routes)
 

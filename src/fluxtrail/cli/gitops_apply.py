@@ -76,6 +76,11 @@ def apply(
     """
     from fluxtrail.gitops.apply.reading import read_declared
 
+    if flags["prune"] and flags["field_manager"] == FIELD_MANAGER:
+        raise click.UsageError(
+            "--prune deletes whatever else was applied under the same name: give each declaration a --field-manager "
+            "of its own, at every apply"
+        )
     declared = read_declared(paths, choices)
     for skipped in declared.malformed:
         say(f"{skipped.source} {skipped.reason}")

@@ -37,7 +37,8 @@ class NotServedError(NotFoundError):
 
 class UnfitObjectError(ConflictError):
     """The object has a field that its schema does not know, or of another type. A server says 500 to that, as if it
-    were its own fault; the same object will be refused again."""
+    were its own fault; the same object will be refused again.
+    """
 
 
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +134,10 @@ class Writer:
             )
         except UpstreamError as error:
             if error.status == 500 and _UNFIT in error.message:
-                raise UnfitObjectError(error.message, status=500, subject=error.subject) from error
+                why = error.message.partition("): ")[2] or error.message
+                raise UnfitObjectError(
+                    f"is not as the schema of its kind says: {why}", status=500, subject=error.subject
+                ) from error
             raise
 
     async def merge_patch(

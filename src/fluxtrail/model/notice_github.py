@@ -9,9 +9,9 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from fluxtrail.model import notice_reading as reading
-from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import parse_timestamp
+from fluxtrail.model.notice_reading import whole_sha
 from fluxtrail.model.notices import PullRequestNotice, PushNotice, RunNotice
 from fluxtrail.model.repository import parse_repository
 
@@ -91,8 +91,8 @@ def _read_push(body: bytes) -> PushNotice:
     return PushNotice(
         repository=_repository(wire.repository),
         ref=ref,
-        before=_sha(wire.before),
-        after=_sha(wire.after),
+        before=whole_sha(wire.before),
+        after=whole_sha(wire.after),
         is_forced=bool(wire.forced),
     )
 
@@ -110,7 +110,7 @@ def _read_pull_request(body: bytes) -> PullRequestNotice:
         number=number,
         action=reading.name(wire.action),
         base=reading.short(pull.base.ref if pull.base else None),
-        merge_sha=_sha(pull.merge_commit_sha) if is_merged else "",
+        merge_sha=whole_sha(pull.merge_commit_sha) if is_merged else "",
         merged_at=parse_timestamp(pull.merged_at),
     )
 
@@ -120,7 +120,7 @@ def _read_run(body: bytes) -> RunNotice:
     return RunNotice(
         repository=_repository(wire.repository),
         action=reading.name(wire.action),
-        sha=_sha(wire.workflow_run.head_sha if wire.workflow_run else None),
+        sha=whole_sha(wire.workflow_run.head_sha if wire.workflow_run else None),
     )
 
 
@@ -130,12 +130,6 @@ def _repository(wire: WireRepository | None) -> str:
         return parse_repository(url).fetch_url
     except WireError as exc:
         raise reading.refuse("repository.clone_url", url, "it must be the repository's clone URL") from exc
-
-
-def _sha(text: str | None) -> str:
-    """Return a whole sha; of a branch that is made or deleted (all zeros) and of nonsense nothing."""
-    lowered = (text or "").lower()
-    return lowered if is_sha(lowered) and lowered.strip("0") else ""
 
 
 def _unwrapped(body: bytes) -> bytes:

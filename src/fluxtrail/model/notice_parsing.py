@@ -11,11 +11,21 @@ import msgspec
 
 from fluxtrail.model import notice_reading as reading
 from fluxtrail.model.moment import parse_timestamp
+from fluxtrail.model.notice_azure import read_azure_devops
 from fluxtrail.model.notice_events import read_cdevent
 from fluxtrail.model.notice_github import read_github
+from fluxtrail.model.notice_gitlab import read_gitlab
 from fluxtrail.model.notices import ArgoNotice, ArgoResource, FluxNotice
 
-__all__ = ["read_argocd", "read_cdevent", "read_flux", "read_github", "read_gitopsphase"]
+__all__ = [
+    "read_argocd",
+    "read_azure_devops",
+    "read_cdevent",
+    "read_flux",
+    "read_github",
+    "read_gitlab",
+    "read_gitopsphase",
+]
 
 RESOURCES_LIMIT = 5_000
 _ABSENT = msgspec.Raw(b"null")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.redaction import MASK, redact
 
@@ -84,6 +85,12 @@ def metadata(given: dict[str, Any] | None) -> dict[str, str]:
             continue
         kept[name(key)] = MASK if text and _SECRET_KEY.search(key) else short(text)
     return kept
+
+
+def whole_sha(text: str | None) -> str:
+    """Return a whole sha; of a branch that is made or deleted (all zeros) and of nonsense nothing."""
+    lowered = (text or "").lower()
+    return lowered if is_sha(lowered) and lowered.strip("0") else ""
 
 
 def _as_text(value: Any) -> str | None:

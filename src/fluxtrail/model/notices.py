@@ -1,8 +1,8 @@
-"""What outside systems tell us by hooks: Flux, Argo CD, CDEvents, GitHub; projected and redacted.
+"""What outside systems tell us by hooks: Flux, Argo CD, CDEvents, forges; projected and redacted.
 
 A notice is a hint: it makes us look. Only one that was signed with a sender's secret can be evidence, and that only of
 a cluster that nobody watches. Shapes: Flux's notification-controller, gitops-connector's two bodies, CDEvents 0.5,
-GitHub's webhooks `push`, `pull_request` and `workflow_run`.
+GitHub's webhooks `push`, `pull_request` and `workflow_run`, and what GitLab and Azure DevOps have of their kind.
 """
 
 from datetime import datetime
@@ -23,6 +23,8 @@ class Hook(StrEnum):
     CDEVENTS = "cdevents"
     ARGOCD = "argocd"
     GITHUB = "github"
+    GITLAB = "gitlab"
+    AZURE_DEVOPS = "azuredevops"
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="about"):
@@ -114,8 +116,10 @@ class RunNotice(Notice, frozen=True, kw_only=True, omit_defaults=True, tag="work
 
     repository: str
     """Its clone URL, without userinfo."""
+    is_part: bool = False
+    """`repository` is the beginning of it alone: the address of a project, or of an organisation."""
     action: str = ""
-    """`requested`, `in_progress`, `completed`."""
+    """`requested`, `in_progress`, `completed`, or the state of the run, in the words of its system."""
     sha: str = ""
 
 

@@ -8,12 +8,14 @@ from typing import Protocol
 
 from fluxtrail.model.distribution import Spread
 from fluxtrail.model.records import RepositoryId
+from fluxtrail.model.repository import parse_repository
 from fluxtrail.remotes.azure_devops.builds import AzureBuilds, AzureProjectBuilds
 from fluxtrail.remotes.github.actions import GitHubActions
 from fluxtrail.remotes.gitlab.pipelines import GitLabPipelines
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.forges import AzureDevOpsForge, AzureDevOpsHost, ForgeHost, GitHubForge, GitLabForge
+from fluxtrail.runtime.forges import AzureDevOpsForge, AzureDevOpsHost, ForgeHost, GitHubForge, GitLabForge, default_hosts
 from fluxtrail.runtime.settings.ci import CiRepositorySetting, CiSetting
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.trail.ci.ports import CiPlace
 from fluxtrail.trail.ci.roles import CiRule, rule_of
@@ -36,14 +38,13 @@ class ForgeReaders:
 
     def __init__(self, forges: KnownForges, settings: Sequence[CiRepositorySetting] = ()) -> None:
         self._forges = forges
-        self._settings = [(to_rule(item), item.azure_pipelines) for item in settings]
+        self._settings = settings
 
     def find(self, canonical: str) -> list[CiPlace]:
         forge = self._forges.find(canonical)
         own = place_of(forge) if forge is not None else None
-        rule = rule_of([rule for rule, _ in self._settings], canonical)
-        project = next((project for known, project in self._settings if known is rule), "")
-        found = [place for place in (own, self._project(project, canonical)) if place is not None]
+        elsewhere = self._project(project_of(self._settings, canonical), canonical)
+        found = [place for place in (own, elsewhere) if place is not None]
         # Of one system, one place is asked.
         return list({place.reader.system: place for place in reversed(found)}.values())[::-1]
 
@@ -117,6 +118,24 @@ class Ci:
             labels=("repository",),
             spreads=[((name,), Spread(*durations.cumulative(name))) for name in sorted(durations.histograms)],
         )
+
+
+def project_of(settings: Sequence[CiRepositorySetting], canonical: str) -> str:
+    """Return the project of Azure DevOps that builds a repository, or nothing."""
+    rules = [to_rule(item) for item in settings]
+    rule = rule_of(rules, canonical)
+    return next((item.azure_pipelines for known, item in zip(rules, settings, strict=True) if known is rule), "")
+
+
+def names_of(settings: Settings) -> dict[str, str]:
+    """Return how forges call repositories that are fetched under another host: by that, the canonical name."""
+    hosts, found = default_hosts(settings), dict[str, str]()
+    for item in settings.repositories:
+        if item.forge is not None:
+            host = (item.forge.host or hosts[item.forge.kind]).partition(":")[0]
+            name = f"{host}/{item.forge.owner}/{item.forge.repo}".lower()
+            found[name] = parse_repository(item.url).canonical
+    return found
 
 
 def to_rule(item: CiRepositorySetting) -> CiRule:

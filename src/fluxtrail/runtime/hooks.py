@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from fluxtrail.model.notices import FluxNotice, Hook, KeptNotice
 from fluxtrail.model.records import RepositoryId
 from fluxtrail.reports.phases.records import plan_phases
 from fluxtrail.reports.routes import RouteKind
-from fluxtrail.runtime.ci import to_rule
+from fluxtrail.runtime.ci import project_of, to_rule
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.settings.hooks import AnonymousSetting, SenderSetting
 from fluxtrail.runtime.settings.settings import Settings
@@ -54,7 +55,14 @@ class Hooks:
         self._ledger = ledger
         senders = settings.hooks.senders
         clusters = {item.name: item.cluster for item in senders}
-        hinter = Hinter(registry, poke=poke, look=look, clusters=clusters, look_at_ci=look_at_ci)
+        hinter = Hinter(
+            registry,
+            poke=poke,
+            look=look,
+            clusters=clusters,
+            look_at_ci=look_at_ci,
+            builders=partial(project_of, settings.ci.repositories),
+        )
         runs = RunTaker(
             registry,
             ledger,

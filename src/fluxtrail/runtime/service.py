@@ -139,7 +139,7 @@ class Service:
             chains=self._chains,
             grouping=grouping_of(settings.environments),
             trend=lambda: self.ledger.figures.trend,
-            ci=StatedRuns(self.ledger, self._clock),
+            ci=StatedRuns(self.ledger, self._clock, names=names_of(settings)),
             has_spektate=settings.spektate.enabled,
             requests_per_minute=settings.api.requests_per_minute,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from fluxtrail.model.ci import CiRun
 from fluxtrail.model.ci_views import AppliedHead, Origin, SyncLine
@@ -18,10 +19,24 @@ from fluxtrail.web.ports import Listing
 class StatedRuns:
     """Satisfies the web side's `CiKeeper`."""
 
-    def __init__(self, ledger: FoldedLedger, clock: Clock, *, per_minute: int = RATE_PER_MINUTE) -> None:
+    def __init__(
+        self,
+        ledger: FoldedLedger,
+        clock: Clock,
+        *,
+        per_minute: int = RATE_PER_MINUTE,
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Args:
+        names: by what forges call repositories, the names under which these are followed.
+        """
         self._ledger = ledger
         self._clock = clock
+        self._names = names
         self.pace = Pace(per_minute, clock.monotonic)
+
+    def name_of(self, repository: str) -> str:
+        return self._names.get(repository.lower(), repository)
 
     async def take_run(self, run: CiRun) -> bool:
         async with self._ledger.unit() as unit:

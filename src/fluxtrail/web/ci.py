@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -88,7 +89,9 @@ async def state_ci_run(request: AnyRequest, data: JSONBody[CiStatement]) -> Resp
     said = await _placed(keeper, principal, data) if data.of is not None else data
     run = read_statement(said, now=context.now())
     name_action(request, "state_ci_run", subject=f"{run.repository}@{run.sha} {run.role.value} {run.run_id}")
-    _check_scope(principal, run)
+    followed = keeper.name_of(run.repository)
+    _check_scope(principal, run, followed)
+    run = msgspec.structs.replace(run, repository=followed)
     if not is_sha(run.sha):
         run = msgspec.structs.replace(run, sha=await _whole_sha(context, run))
     is_new = await keeper.take_run(run)
@@ -109,7 +112,7 @@ async def _placed(keeper: CiKeeper, principal: Principal, said: CiStatement) -> 
             repository=None, sha=None, state=None, role=wanted.role, system=None, limit=MAX_LIMIT, cursor=cursor
         )
         for run in page.items:
-            if wanted.fits(run) and principal.may_state(run.repository) and _is_in(run, said.repository):
+            if wanted.fits(run) and principal.may_state(run.repository) and _is_in(run, said.repository, keeper.name_of):
                 commits.setdefault((run.repository, run.sha), run)
         cursor = page.next
         if cursor is None:
@@ -134,16 +137,21 @@ async def _placed(keeper: CiKeeper, principal: Principal, said: CiStatement) -> 
     )
 
 
-def _is_in(run: CiRun, repository: str) -> bool:
-    return not repository or run.repository == read_repository(repository, "repository")
+def _is_in(run: CiRun, repository: str, name_of: Callable[[str], str]) -> bool:
+    return not repository or run.repository == name_of(read_repository(repository, "repository"))
 
 
-def _check_scope(principal: Principal, run: CiRun) -> None:
-    """A token of one repository must not speak of another's commits, nor of the runs that another's CI is asked for."""
-    place = place_of(run)
+def _check_scope(principal: Principal, run: CiRun, followed: str) -> None:
+    """A token of one repository must not speak of another's commits, nor of the runs that another's CI is asked for.
+
+    Args:
+        followed: another name of the run's repository, by the settings.
+    """
+    place, is_its_own = place_of(run), principal.may_state(run.repository) or principal.may_state(followed)
     is_inside = run.repository.startswith(f"{place}/") or principal.may_state(place)
+    is_inside = is_inside or (is_its_own and place == run.repository)
     for field, name, is_allowed in (
-        ("repository", run.repository, principal.may_state(run.repository)),
+        ("repository", run.repository, is_its_own),
         ("project", place, is_inside),
     ):
         if not is_allowed:

@@ -294,6 +294,9 @@ class CiKeeper(Protocol):
     def pace(self) -> Allowance:
         """How many statements are taken."""
 
+    def name_of(self, repository: str) -> str:
+        """Return the canonical name under which a repository is followed that its forge may call otherwise."""
+
     async def take_run(self, run: CiRun) -> bool:
         """Keep what a pipeline states; returns whether it says anything new. Durable once it returns."""
 

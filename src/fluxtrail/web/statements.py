@@ -7,6 +7,7 @@ again, is the same run: whoever does not know whether a request has arrived send
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
+from urllib.parse import unquote
 
 import msgspec
 
@@ -25,7 +26,6 @@ SHORT_SHA = 7
 RUNS_IN_ONE = 50
 
 _KNOWN_SYSTEMS = (CiSystem.GITHUB_ACTIONS, CiSystem.GITLAB_CI, CiSystem.AZURE_PIPELINES)
-_CASE_BLIND = ("github.com", "dev.azure.com")
 _ID = re.compile(r"[^\x00-\x20\x7f]+")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
 _PATH = re.compile(r"[^\s/\\\x00-\x1f\x7f]+(?:/[^\s/\\\x00-\x1f\x7f]+)*")
@@ -203,7 +203,8 @@ def _place(said: CiStatement, repository: str) -> tuple[str, str]:
     remedy = f"a run of {said.system} has one; leave `system` out where you do not know it"
     host = _matching(said.host.lower(), _HOST, "host", remedy)
     project = _matching(said.project, _PATH, "project", remedy)
-    return host, project.lower() if host in _CASE_BLIND else project
+    # Spaces of Azure DevOps' projects are escaped where they are stated; case is one thing in all three systems.
+    return host, unquote(project).lower()
 
 
 def _check_role(said: CiStatement) -> None:

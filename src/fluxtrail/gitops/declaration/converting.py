@@ -41,7 +41,7 @@ def _explained(text: str, value: Any, to: type[msgspec.Struct], subject: str) ->
     said = text[: at.start()] if at else text
     given = _found(value, path)
     shown = f" (given: {given!r})" if isinstance(given, str | int | float) and len(str(given)) <= 60 else ""
-    remedy = "; quote it" if isinstance(given, int | float) and "`str`" in said else ""
+    remedy = "; quote it" if isinstance(given, int | float) and "Expected `str" in said else ""
     return ConfigError(f"{said.replace('`', '')}{shown}{remedy}", subject=place)
 
 

@@ -39,23 +39,27 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
-def plan(declaration: Declaration, *, environments: Iterable[str] = (), read: ReadFile = read_values) -> list[Planned]:
-    """Return all objects, in the order in which they stand in files.
+def plan(declaration: Declaration, *, read: ReadFile = read_values) -> list[Planned]:
+    """Return all objects of all environments, in the order in which they stand in files.
 
     Args:
-        environments: only these; none: all.
         read: reads a file of Helm values.
 
     Raises:
         ConfigError: an entry cannot be made into an object; two would be in one file without being told so.
     """
-    chosen = set(environments)
-    return [
-        planned
-        for environment in declaration.environments
-        if not chosen or environment.name in chosen
-        for planned in _planned(declaration, environment, read)
-    ]
+    found: list[Planned] = []
+    owners: dict[str, str] = {}
+    for environment in declaration.environments:
+        for planned in _planned(declaration, environment, read):
+            other = owners.setdefault(planned.path, environment.name)
+            if other != environment.name:
+                raise ConfigError(
+                    f"writes {planned.path}, as {other} does; give each an output of its own",
+                    subject=f"environments.{environment.name}.output",
+                )
+            found.append(planned)
+    return found
 
 
 def generate(declaration: Declaration, planned: Iterable[Planned]) -> dict[str, bytes]:
@@ -68,14 +72,14 @@ def generate(declaration: Declaration, planned: Iterable[Planned]) -> dict[str, 
 
 
 def _planned(declaration: Declaration, environment: Environment, read: ReadFile) -> Iterable[Planned]:
-    owners: dict[str, tuple[str, bool]] = {}
+    owners: dict[str, Entry] = {}
     for section in SECTIONS:
         for key, entry in environment.sections[section].items():
             subject = environment.subject(section, key)
             path = posixpath.normpath(posixpath.join(environment.output, file_of(section, key, entry, subject)))
-            other, is_shared = owners.setdefault(path, (subject, entry.file is not None))
-            if other != subject and not (is_shared and entry.file is not None):
-                raise ConfigError(f"goes into {path}, as {other} does; name a file or a folder", subject=subject)
+            other = owners.setdefault(path, entry)
+            if other is not entry and (entry.file is None or other.file is None):
+                raise ConfigError(f"goes into {path}, as another one does; name a file or a folder", subject=subject)
             values = partial(_values, declaration, read, f"{subject}.values_files")
             data = to_object(section, key, entry, environment, read_values=values)
             yield Planned(environment=environment.name, path=path, subject=subject, data=data)

@@ -27,7 +27,7 @@ from fluxtrail.simulator.apiserver.statuses import (
     unsupported_media_type,
 )
 from fluxtrail.simulator.apiserver.store import Store, Writing
-from fluxtrail.simulator.apiserver.table import Entry
+from fluxtrail.simulator.apiserver.table import Entry, object_key
 from fluxtrail.simulator.apiserver.targets import Target
 from fluxtrail.simulator.apiserver.views import View, requested_view
 from fluxtrail.simulator.apiserver.watches import WatchStream
@@ -81,7 +81,7 @@ class ResourceHandler:
             case "update":
                 return await self._update(request, target, view)
             case "patch":
-                return await self._patch(request, target, view)
+                return await self._patch(request, target, view, user)
             case "delete":
                 return await self._delete(request, target, view)
             case _:
@@ -170,12 +170,15 @@ class ResourceHandler:
         )
         return _answer(view, entry)
 
-    async def _apply(self, request: web.Request, target: Target, view: View) -> web.Response:
+    async def _apply(self, request: web.Request, target: Target, view: View, user: str) -> web.Response:
+        """Who may patch may apply; to make an object that way, one has to be allowed to create it, too."""
         definition = target.definition
         options = parse_write_options(request.query, "PatchOptions", is_apply=True)
         config = read_configuration(await request.read(), target)
         if definition.namespaced and target.namespace not in self._store.table(NAMESPACES).objects:
             raise not_found(NAMESPACES, target.namespace)
+        if object_key(target.namespace, target.name) not in self._store.table(definition).objects:
+            self._access.authorize(user, "create", definition, namespace=target.namespace, name=target.name)
         entry, is_new = self._store.apply_entry(
             definition,
             target.name,
@@ -187,9 +190,9 @@ class ResourceHandler:
         )
         return _answer(view, entry, status=201 if is_new else 200)
 
-    async def _patch(self, request: web.Request, target: Target, view: View) -> web.Response:
+    async def _patch(self, request: web.Request, target: Target, view: View, user: str) -> web.Response:
         if request.content_type in _APPLY_TYPES:
-            return await self._apply(request, target, view)
+            return await self._apply(request, target, view, user)
         apply = _PATCHES.get(request.content_type)
         is_strategic = request.content_type.startswith("application/strategic")
         if apply is None or (is_strategic and target.definition.custom):

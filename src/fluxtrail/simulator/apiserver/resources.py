@@ -86,6 +86,31 @@ BUILTIN_RESOURCES: tuple[ResourceDefinition, ...] = (
     _workload("apps", "DaemonSet", "daemonsets", "ds"),
     _workload("batch", "Job", "jobs"),
     _workload("batch", "CronJob", "cronjobs", "cj"),
+    _core("Service", "services", "svc", has_generation=False),
+    _core("ServiceAccount", "serviceaccounts", "sa", status_subresource=False, has_generation=False),
+    _core("ResourceQuota", "resourcequotas", "quota", has_generation=False),
+    *(
+        ResourceDefinition(
+            group="rbac.authorization.k8s.io",
+            versions=("v1",),
+            kind=kind,
+            plural=f"{kind.lower()}s",
+            namespaced=not kind.startswith("Cluster"),
+            custom=False,
+            status_subresource=False,
+            has_generation=False,
+        )
+        for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    ),
+    ResourceDefinition(
+        group="networking.k8s.io",
+        versions=("v1",),
+        kind="NetworkPolicy",
+        plural="networkpolicies",
+        custom=False,
+        status_subresource=False,
+        short_names=("netpol",),
+    ),
     ResourceDefinition(
         group="coordination.k8s.io",
         versions=("v1",),

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fluxtrail.simulator.apiserver import ownership, writes
+from fluxtrail.simulator.apiserver import owning, writes
 from fluxtrail.simulator.apiserver.catalog import Catalog
 from fluxtrail.simulator.apiserver.crds import crd_object, definition_of, established_status, schema_of
 from fluxtrail.simulator.apiserver.ownership import Author
 from fluxtrail.simulator.apiserver.patches import merge_patch
 from fluxtrail.simulator.apiserver.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, ResourceDefinition
 from fluxtrail.simulator.apiserver.selectors import parse_label_selector
-from fluxtrail.simulator.apiserver.statuses import already_exists, bad_request, conflict, invalid, not_found
+from fluxtrail.simulator.apiserver.statuses import already_exists, bad_request, invalid, not_found
 from fluxtrail.simulator.apiserver.subscription import Subscription
 from fluxtrail.simulator.apiserver.table import Change, ChangeType, Entry, Table, object_key
 from fluxtrail.simulator.apiserver.typed import Node, builtin_node, custom_node
@@ -29,7 +29,6 @@ from fluxtrail.simulator.apiserver.typed import Node, builtin_node, custom_node
 Object = dict[str, Any]
 Resource = str | ResourceDefinition
 
-_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _ENCODER = msgspec.json.Encoder()
 _SORTED_ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -248,8 +247,7 @@ class Store:
         )
         if writing.manager:
             author = self._author(definition, writing, "")
-            owners = ownership.updated_owners(self._node(definition, author.api_version), {}, body, {}, author)
-            body = ownership.with_owners(body, owners)
+            body = owning.created(self._node(definition, author.api_version), body, author)
         return self._commit(definition, "ADDED", body, None, is_dry=writing.is_dry)
 
     def apply_entry(
@@ -270,43 +268,27 @@ class Store:
         """
         previous = self.table(definition).objects.get(object_key(namespace, name))
         author = self._author(definition, writing, subresource)
+        node = self._node(definition, author.api_version)
         if previous is None:
             if subresource:
                 raise not_found(definition, name)
-            return self._apply_new(definition, name, namespace, config, author, is_dry=writing.is_dry), True
+            given = owning.first_applied(definition, node, name, config, author)
+            body = writes.new_object(
+                definition,
+                given,
+                name=name,
+                namespace=namespace,
+                uid=self._new_uid(),
+                now=self._now(),
+                with_status=False,
+            )
+            return self._commit(definition, "ADDED", body, None, is_dry=writing.is_dry), True
         old = _body(previous)
-        owners = ownership.read_owners(old)
-        config = _applicable(definition, config, subresource)
-        node = self._node(definition, author.api_version)
-        given, after = ownership.applied(node, old, config, owners, author, force=force)
-        body = writes.changed_object(
-            definition, old, writes.cleared(definition, name, node, given), subresource=subresource
-        )
-        if _unowned(body) == _unowned(old) and ownership.is_same(owners, after):
+        body = owning.next_applied(definition, node, old, config, author, force=force)
+        if body is None:
             return previous, False
-        body = ownership.with_owners(body, after)
         kind: ChangeType = "DELETED" if writes.is_ready_to_go(body) else "MODIFIED"
         return self._commit(definition, kind, body, previous, is_dry=writing.is_dry), False
-
-    def _apply_new(
-        self, definition: ResourceDefinition, name: str, namespace: str, config: Object, author: Author, *, is_dry: bool
-    ) -> Entry:
-        if uid := (config.get("metadata") or {}).get("uid"):
-            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-            raise conflict(definition, name, why)
-        config = _applicable(definition, config, "")
-        node = self._node(definition, author.api_version)
-        given, after = ownership.applied(node, {}, config, {}, author, force=False)
-        body = writes.new_object(
-            definition,
-            writes.cleared(definition, name, node, given),
-            name=name,
-            namespace=namespace,
-            uid=self._new_uid(),
-            now=self._now(),
-            with_status=False,
-        )
-        return self._commit(definition, "ADDED", ownership.with_owners(body, after), None, is_dry=is_dry)
 
     def update_entry(
         self,
@@ -339,7 +321,7 @@ class Store:
         body = writes.changed_object(definition, old, given, subresource=subresource)
         if "managedFields" in old["metadata"] or "managedFields" in body["metadata"]:
             author = self._author(definition, writing, subresource)
-            body = _owned(self._node(definition, author.api_version), old, body, author)
+            body = owning.updated(self._node(definition, author.api_version), old, body, author)
         if body == old:
             return previous
         kind: ChangeType = "DELETED" if writes.is_ready_to_go(body) else "MODIFIED"
@@ -471,34 +453,6 @@ def _wire_time(at: datetime) -> str:
 def _body(entry: Entry) -> Object:
     body: Object = msgspec.json.decode(b"{" + entry.tail)
     return body
-
-
-def _applicable(definition: ResourceDefinition, config: Object, subresource: str) -> Object:
-    """Leave out of a configuration what is not written there: a status beside the object, all else in it."""
-    if subresource:
-        metadata = {key: value for key, value in (config.get("metadata") or {}).items() if key in _IDENTITY}
-        config = {key: value for key, value in config.items() if key in ("apiVersion", "kind", subresource)}
-        return config | {"metadata": metadata}
-    return {key: value for key, value in config.items() if key != "status" or not definition.status_subresource}
-
-
-def _owned(node: Node, old: Object, body: Object, author: Author) -> Object:
-    """Return what an update makes of an object that tells of owners. `[{}]` in it ends the telling."""
-    given = body["metadata"].get("managedFields")
-    if given == [{}]:
-        return ownership.with_owners(body, {})
-    owners = ownership.read_owners(old)
-    if given and given != old["metadata"].get("managedFields"):
-        owners = ownership.read_owners(body) or owners
-    if not owners:
-        return ownership.with_owners(body, {})
-    after = ownership.updated_owners(node, old, body, owners, author)
-    return ownership.with_owners(body, owners if ownership.is_same(owners, after) else after)
-
-
-def _unowned(body: Object) -> Object:
-    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
-    return body | {"metadata": metadata}
 
 
 def _labels(metadata: Object) -> dict[str, str]:

@@ -38,18 +38,21 @@ class Hinter:
         look: Callable[[FluxNotice, str], None],
         clusters: Mapping[str, str] = {},
         look_at_ci: Callable[[RepositoryId], None] = lambda _: None,
+        builders: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Args:
         poke: look at a repository's branches now.
         look_at_ci: look at the runs of a repository's pipelines now.
         look: see that the watch over an object is alive, in the cluster of this name; in all where it is empty.
         clusters: by sender, the one cluster that it speaks of.
+        builders: the project of another system that builds a repository, both by canonical names; or nothing.
         """
         self._registry = registry
         self._poke = poke
         self._look = look
         self._clusters = clusters
         self._look_at_ci = look_at_ci
+        self._builders = builders
 
     async def handle(self, notices: Sequence[KeptNotice]) -> None:
         targets = self._targets() if any(isinstance(notice.said, FluxNotice) for notice in notices) else {}
@@ -57,8 +60,7 @@ class Hinter:
             item for notice in notices for item in self._repositories(notice.said, targets)
         ):
             self._poke(repository)
-        runs = [notice.said.repository for notice in notices if isinstance(notice.said, OF_CI)]
-        for repository in dict.fromkeys(item for url in dict.fromkeys(runs) for item in self._named(url)):
+        for repository in dict.fromkeys(item for notice in notices for item in self._built(notice.said)):
             self._look_at_ci(repository)
         objects: dict[tuple[str, ...], tuple[FluxNotice, str]] = {}
         for notice in notices:
@@ -86,6 +88,23 @@ class Hinter:
                 return [*self._fetched(said), *self._applied(said, targets)]
             case _:
                 return ()
+
+    def _built(self, said: AnyNotice) -> Iterable[RepositoryId]:
+        """Return the followed repositories of whose pipelines a notice tells."""
+        if not isinstance(said, OF_CI):
+            return ()
+        return self._within(said) if isinstance(said, RunNotice) and said.is_part else self._named(said.repository)
+
+    def _within(self, said: RunNotice) -> Iterable[RepositoryId]:
+        """Return what is built in a project; where its commit is a head that is known, that alone."""
+        heads = {key[0] for key, record in self._registry.branches.items() if said.sha and record.head == said.sha}
+        part = said.repository.partition("://")[2].lower().rstrip("/") + "/"
+        return [
+            record.id
+            for record in self._registry.repositories.values()
+            if any(f"{name}/".lower().startswith(part) for name in (record.canonical, self._builders(record.canonical)))
+            and (not heads or record.id in heads)
+        ]
 
     def _named(self, url: str) -> Iterable[RepositoryId]:
         with suppress(WireError):

@@ -1,4 +1,4 @@
-"""The hooks listener's application: what Flux, Argo CD, CDEvents and GitHub post to us is kept, then answered.
+"""The hooks listener's application: what Flux, Argo CD, CDEvents and forges post to us is kept, then answered.
 
 Raw ASGI, for speed. A request costs nothing of the ledger before its signature is known to be right, and nothing but a
 few headers where it has none and needs one. Answers: `202` (`200` at `/gitopsphase`) when the notice is in the ledger;
@@ -127,7 +127,8 @@ class HooksApp:
             raise RefusedError(Reason.ENCODING, "the body is encoded; post it without Content-Encoding")
         self._bodies.check_length(headers.get("content-length"))
         signature = headers.get("x-signature", headers.get("x-hub-signature-256"))
-        proof = read_proof(signature, headers.get("authorization"))
+        token = headers.get("x-gitlab-token") if hook is Hook.GITLAB else None
+        proof = read_proof(signature, headers.get("authorization"), token)
         if proof is None:
             self._admit_anonymous(hook)
         return _Request(hook, headers, proof)
@@ -137,7 +138,7 @@ class HooksApp:
         if pace is None:
             detail = (
                 "this hook takes what a sender's secret signed: X-Signature (Flux's generic-hmac), X-Hub-Signature-256 "
-                "(GitHub), or Authorization: Bearer <secret>"
+                "(GitHub), X-Gitlab-Token (at its own hook), or Authorization: Bearer <secret>"
             )
             raise RefusedError(Reason.UNSIGNED, detail)
         wait = pace.take()

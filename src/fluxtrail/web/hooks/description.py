@@ -108,12 +108,60 @@ _GITHUB: dict[str, Any] = {
         },
     ],
 }
+_GITLAB: dict[str, Any] = {
+    "type": "object",
+    "description": "GitLab's webhooks of pushes, merge requests and pipelines; others are taken and forgotten.",
+    "required": ["object_kind", "project"],
+    "properties": {
+        "object_kind": {"type": "string", "enum": ["pipeline", "note"]},
+        "object_attributes": {"type": ["object", "null"], "properties": dict.fromkeys(("sha", "status"), _TEXT)},
+        "project": {
+            "type": "object",
+            "required": ["git_http_url"],
+            "properties": {"git_http_url": _REPOSITORY["properties"]["clone_url"]},
+        },
+    },
+}
+_AZURE_DEVOPS: dict[str, Any] = {
+    "type": "object",
+    "description": "Service hooks of Azure DevOps: git.push, git.pullrequest.*, build.complete and "
+    "ms.vss-pipelines.run-state-changed-event; others are taken and forgotten.",
+    "required": ["eventType", "resource"],
+    "properties": {
+        "eventType": {"type": "string", "enum": ["git.push", "workitem.created"]},
+        "resource": {
+            "type": "object",
+            "required": ["refUpdates", "repository"],
+            "properties": {
+                "refUpdates": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "required": ["name"],
+                        "properties": {
+                            "name": {"type": "string", "pattern": "^refs/heads/[a-z0-9-]{1,80}$"},
+                            **dict.fromkeys(("oldObjectId", "newObjectId"), _TEXT),
+                        },
+                    },
+                },
+                "repository": {
+                    "type": "object",
+                    "required": ["remoteUrl"],
+                    "properties": {"remoteUrl": _REPOSITORY["properties"]["clone_url"]},
+                },
+            },
+        },
+    },
+}
 _BODIES: dict[Hook, tuple[str, dict[str, Any]]] = {
     Hook.GITOPSPHASE: ("What gitops-connector takes: Flux's or Argo CD's notifications", {"anyOf": [_FLUX, _ARGO]}),
     Hook.FLUX: ("An event of Flux", _FLUX),
     Hook.CDEVENTS: ("A CDEvent", _EVENT),
     Hook.ARGOCD: ("A notification of Argo CD", _ARGO),
     Hook.GITHUB: ("A webhook of GitHub", _GITHUB),
+    Hook.GITLAB: ("A webhook of GitLab", _GITLAB),
+    Hook.AZURE_DEVOPS: ("A service hook of Azure DevOps", _AZURE_DEVOPS),
 }
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -150,11 +198,12 @@ def describe() -> dict[str, Any]:
             "securitySchemes": {
                 "signature": {"type": "apiKey", "in": "header", "name": "X-Signature"},
                 "hubSignature": {"type": "apiKey", "in": "header", "name": "X-Hub-Signature-256"},
+                "gitlabToken": {"type": "apiKey", "in": "header", "name": "X-Gitlab-Token"},
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "basic": {"type": "http", "scheme": "basic"},
             },
         },
-        "security": [{"signature": []}, {"hubSignature": []}, {"bearer": []}, {"basic": []}],
+        "security": [{"signature": []}, {"hubSignature": []}, {"gitlabToken": []}, {"bearer": []}, {"basic": []}],
     }
 
 

@@ -30,8 +30,11 @@ PATHS: Mapping[str, Hook] = {
     "/hooks/cdevents": Hook.CDEVENTS,
     "/hooks/argocd": Hook.ARGOCD,
     "/hooks/github": Hook.GITHUB,
+    "/hooks/gitlab": Hook.GITLAB,
+    "/hooks/azuredevops": Hook.AZURE_DEVOPS,
 }
-_DELIVERY = "x-github-delivery"
+_DELIVERIES = ("x-github-delivery", "idempotency-key")
+"""GitHub's and GitLab's ids of what is delivered; the same where it is sent again."""
 _EVENT = "x-github-event"
 
 
@@ -72,6 +75,10 @@ def _read(hook: Hook, body: bytes, headers: Mapping[str, str]) -> AnyNotice | No
             return parsing.read_argocd(body)
         case Hook.GITHUB:
             return _read_github(body, headers)
+        case Hook.GITLAB:
+            return parsing.read_gitlab(body)
+        case Hook.AZURE_DEVOPS:
+            return parsing.read_azure_devops(body)
 
 
 def _read_github(body: bytes, headers: Mapping[str, str]) -> AnyNotice | None:
@@ -95,7 +102,7 @@ def _key_of(said: AnyNotice, body: bytes, headers: Mapping[str, str]) -> str:
         case ArgoNotice():
             return ""
         case PushNotice() | PullRequestNotice() | RunNotice():
-            return _bounded(headers.get(_DELIVERY, ""))
+            return _bounded(next((headers[name] for name in _DELIVERIES if name in headers), ""))
 
 
 def _bounded(key: str) -> str:

@@ -5,7 +5,7 @@ whose documentation asks receivers to take sha224, sha384 and sha512 too) and `X
 nothing is signed, the secret itself may be shown, as a Bearer token or as the password of Basic.
 
 Sources: fluxcd/notification-controller docs/spec/v1beta3/providers.md, "Generic HMAC";
-docs.github.com, "Validating webhook deliveries".
+docs.github.com, "Validating webhook deliveries"; docs.gitlab.com, "Webhooks", "Secret token".
 """
 
 from __future__ import annotations
@@ -43,15 +43,20 @@ class Proof:
         return hmac.compare_digest(self.value, hmac.digest(secret, body, self.algorithm))
 
 
-def read_proof(signature: str | None, authorization: str | None) -> Proof | None:
+def read_proof(signature: str | None, authorization: str | None, token: str | None = None) -> Proof | None:
     """Return what a request shows, or None where it shows nothing.
 
     A signature is the better one, and counts where both are there: it cannot be used for another body.
+
+    Args:
+        token: GitLab's `X-Gitlab-Token`: the secret itself.
     """
     if signature is not None:
         return _read_signature(signature)
     if authorization is not None:
         return Proof(Means.SECRET, value=_read_secret(authorization))
+    if token is not None:
+        return Proof(Means.SECRET, value=token.strip().encode("latin-1"))
     return None
 
 
