@@ -49,12 +49,14 @@ class Place:
     url: str
 
     async def ci(self, who: str, *arguments: str) -> Result:
+        return await self.invoke(who, "ci", arguments[0], "--timeout", "0s", *arguments[1:])
+
+    async def invoke(self, who: str, *command: str) -> Result:
         env = {
             "FLUXTRAIL_SERVER": self.url, "FLUXTRAIL_TOKEN": TOKENS[who].secret, "NO_COLOR": "1",
             "GITHUB_ACTIONS": None, "GITLAB_CI": None, "TF_BUILD": None, "CIRCLECI": None, "BUILDKITE": None,
             "JENKINS_URL": None,
         }  # fmt: skip
-        command = ["ci", arguments[0], "--timeout", "0s", *arguments[1:]]
         return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(cli, command, env=env))
 
     async def get(self, path: str) -> Any:
@@ -120,3 +122,22 @@ async def test_the_row_of_another_partition_is_not_taken(place: Place) -> None:
     assert lost.exit_code == 3, "it may still be stated: tried until the timeout"
     assert "no run is known that fits" in lost.stderr
     assert len((await place.get("/api/v1/ci/runs"))["items"]) == 1
+
+
+async def test_one_run_exports_several_commits_and_is_listed_with_each(place: Place) -> None:
+    said = ["--repository", "github.com/acme/shop", "--run-id", "7", "--carrier-sha", MANIFEST, "--state", "succeeded"]
+    done = await place.ci("shop", "export", *said, "--sha", SHA, "--sha", HLD, "--sha", SHA)
+    assert done.exit_code == 0, done.output
+    listed = await place.invoke("viewer", "get", "runs", "--role", "export", "-o", "name")
+    assert listed.exit_code == 0, listed.output
+    known = {f"run/stated/github.com/acme/shop/7/export/{sha[:8]}" for sha in (SHA, HLD)}
+    assert set(listed.stdout.split()) == known
+    table = await place.invoke("viewer", "get", "runs", "--sha", SHA[:7], "--state", "succeeded")
+    assert table.stdout.split()[:8] == ["RUN", "PIPELINE", "ROLE", "SHA", "REPOSITORY", "STATE", "TOOK", "AGE"]
+    assert "acme/shop" in table.stdout.splitlines()[1]
+    none = await place.invoke("viewer", "get", "runs", "--system", "gitlab_ci")
+    assert (none.exit_code, none.stdout) == (0, "")
+    assert "No runs found." in none.stderr
+    refused = await place.ci("shop", "build", *said[:4], "--state", "succeeded", "--sha", SHA, "--sha", HLD)
+    assert refused.exit_code == 2
+    assert "takes several" in refused.stderr

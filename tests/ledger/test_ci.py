@@ -115,7 +115,7 @@ async def test_what_is_told_names_the_run_that_ended_when_the_commit_was_built(l
             await world.delivery(commit, target)
         other = replace(DONE, run_id="8", finished_at=at(80), updated_at=at(80))
         await unit.put_ci_runs([replace(DONE, url="https://ci.test/7", attempt=2), other])
-        await unit.put_builds({item.id: (find_built([DONE]), CiState.SUCCEEDED) for item in (first, second)})
+        await unit.put_builds({item.id: Standing(find_built([DONE]), CiState.SUCCEEDED) for item in (first, second)})
     keys = [TellingKey(item.id, target.id, None) for item in (first, second)]
     told = await ledger.delivery_tellings(keys)
     assert [told[key].commit.built == find_built([DONE]) for key in keys] == [True, True]

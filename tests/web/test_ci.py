@@ -71,7 +71,7 @@ def _as(app: AsgiApp, asked_by: list[Principal]) -> AsgiApp:
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     clock = Clock()
     ledger = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=clock)
-    keeper = StatedRuns(FoldedLedger(ledger), clock, per_minute=30)
+    keeper = StatedRuns(FoldedLedger(ledger), clock, per_minute=30, names={"ghe.test/acme/shop": SHOP})
     context = Context(
         answers=ledger, report=World(), now=clock.now, settle_after=timedelta(hours=1), feed=Feed(ledger), ci=keeper
     )
@@ -300,3 +300,23 @@ async def test_runs_are_listed_narrowed_and_paged(place: Place) -> None:
     assert (await place.get("?cursor=no"))[0] == 400
     assert (await place.get("?status=failed"))[0] == 400
     assert (await place.get("?sha=zz"))[0] == 400
+
+
+async def test_a_run_stated_under_its_forges_name_is_the_one_that_is_asked_for(place: Place) -> None:
+    """The repository is fetched from another host than its pipelines know: by the settings both are one."""
+    asked = run("7", sha=sha(1), host="ghe.test", state=CiState.RUNNING, finished_at=None, updated_at=at(1))
+    async with place.ledger.unit() as unit:
+        await take_runs(unit, [asked], now=NOON)
+    said = SAID | {
+        "repository": "https://ghe.test/Acme/Shop", "system": "github_actions", "host": "ghe.test", "run_id": "7",
+        "project": "Acme/Shop", "image": "ghcr.io/acme/shop:1",
+    }  # fmt: skip
+    place.asked_by.append(PIPELINE)
+    status, told = await place.post(**said)
+    assert (status, told["repository"]) == (201, SHOP)
+    _, listed = await place.get()
+    assert [(one["run_id"], one["evidence"], one["image"]) for one in listed["items"]] == [
+        ("7", "asked", "ghcr.io/acme/shop:1")
+    ]  # fmt: skip
+    refused, _ = await place.post(**said | {"repository": "https://ghe.test/other/shop", "project": "other/shop"})
+    assert refused == 403

@@ -8,14 +8,12 @@ from typing import Protocol
 
 from fluxtrail.model.distribution import Spread
 from fluxtrail.model.records import RepositoryId
-from fluxtrail.model.repository import parse_repository
 from fluxtrail.remotes.azure_devops.builds import AzureBuilds, AzureProjectBuilds
 from fluxtrail.remotes.github.actions import GitHubActions
 from fluxtrail.remotes.gitlab.pipelines import GitLabPipelines
 from fluxtrail.runtime.figures import FoldedLedger
-from fluxtrail.runtime.forges import AzureDevOpsForge, AzureDevOpsHost, ForgeHost, GitHubForge, GitLabForge, default_hosts
+from fluxtrail.runtime.forges import AzureDevOpsForge, AzureDevOpsHost, ForgeHost, GitHubForge, GitLabForge
 from fluxtrail.runtime.settings.ci import CiRepositorySetting, CiSetting
-from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.trail.ci.ports import CiPlace
 from fluxtrail.trail.ci.roles import CiRule, rule_of
@@ -125,17 +123,6 @@ def project_of(settings: Sequence[CiRepositorySetting], canonical: str) -> str:
     rules = [to_rule(item) for item in settings]
     rule = rule_of(rules, canonical)
     return next((item.azure_pipelines for known, item in zip(rules, settings, strict=True) if known is rule), "")
-
-
-def names_of(settings: Settings) -> dict[str, str]:
-    """Return how forges call repositories that are fetched under another host: by that, the canonical name."""
-    hosts, found = default_hosts(settings), dict[str, str]()
-    for item in settings.repositories:
-        if item.forge is not None:
-            host = (item.forge.host or hosts[item.forge.kind]).partition(":")[0]
-            name = f"{host}/{item.forge.owner}/{item.forge.repo}".lower()
-            found[name] = parse_repository(item.url).canonical
-    return found
 
 
 def to_rule(item: CiRepositorySetting) -> CiRule:

@@ -8,7 +8,9 @@ from types import MappingProxyType
 
 from fluxtrail.model.ci import CiRun
 from fluxtrail.model.ci_views import AppliedHead, Origin, SyncLine
+from fluxtrail.model.repository import parse_repository
 from fluxtrail.runtime.figures import FoldedLedger
+from fluxtrail.runtime.settings.settings import Settings
 from fluxtrail.trail.ci.stating import take_statements
 from fluxtrail.trail.ports import Clock
 from fluxtrail.web.ci import RATE_PER_MINUTE
@@ -66,3 +68,17 @@ class StatedRuns:
 
     async def recent_syncs(self, *, since: datetime, limit: int) -> Sequence[SyncLine]:
         return await self._ledger.store.recent_syncs(since=since, limit=limit)
+
+
+def names_of(settings: Settings) -> dict[str, str]:
+    """Return how forges call repositories that are fetched under another host: by that, the canonical name."""
+    stated = [(item.url, item.forge) for item in settings.repositories if item.forge is not None]
+    if not stated:
+        return {}
+    from fluxtrail.runtime.forges import default_hosts  # noqa: PLC0415 - it brings all clients of forges
+
+    hosts, found = default_hosts(settings), dict[str, str]()
+    for url, forge in stated:
+        host = (forge.host or hosts[forge.kind]).partition(":")[0]
+        found[f"{host}/{forge.owner}/{forge.repo}".lower()] = parse_repository(url).canonical
+    return found

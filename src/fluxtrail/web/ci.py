@@ -112,7 +112,8 @@ async def _placed(keeper: CiKeeper, principal: Principal, said: CiStatement) -> 
             repository=None, sha=None, state=None, role=wanted.role, system=None, limit=MAX_LIMIT, cursor=cursor
         )
         for run in page.items:
-            if wanted.fits(run) and principal.may_state(run.repository) and _is_in(run, said.repository, keeper.name_of):
+            is_meant = wanted.fits(run) and _is_in(run, said.repository, keeper.name_of)
+            if is_meant and principal.may_state(run.repository):
                 commits.setdefault((run.repository, run.sha), run)
         cursor = page.next
         if cursor is None:

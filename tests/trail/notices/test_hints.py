@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.trail.notices.telling import CLUSTER, SENDER, ToldWorld
 
 from fluxtrail.model.notices import AnyNotice, FluxNotice, Hook, KeptNotice, NoticeId, PushNotice, RunNotice
-from fluxtrail.model.records import RepositoryId
+from fluxtrail.model.records import BranchRecord, RepositoryId, RepositoryRecord
 from fluxtrail.trail.notices.hints import Hinter
+from fluxtrail.trail.registry import Registry
 
 GOOD = "ReconciliationSucceeded"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Desk:
@@ -94,3 +97,38 @@ async def test_a_run_is_a_reason_to_look_at_ci_and_a_push_at_its_branch_too(desk
     await desk.hinter.handle(notices)
     assert desk.poked_ci == [target.repository_id]
     assert desk.poked == ([target.repository_id] if is_push else [])
+
+
+STORE, SHOP, OTHER = "dev.azure.com/Fabrikam/store/cart", "github.com/acme/shop", "github.com/acme/other"
+
+
+@pytest.mark.parametrize(
+    ("told", "sha", "looked_at"),
+    [
+        ("https://dev.azure.com/fabrikam", "", [STORE, SHOP]),
+        ("https://dev.azure.com/fabrikam/store", "", [STORE, SHOP]),
+        ("https://dev.azure.com/fabrikam/sto", "", []),
+        ("https://dev.azure.com/other", "", []),
+        ("https://dev.azure.com/fabrikam", "ab" * 20, [SHOP]),
+        ("https://dev.azure.com/fabrikam", "cd" * 20, [STORE, SHOP]),
+    ],
+)
+async def test_a_build_of_a_project_is_a_reason_to_look_at_what_it_builds(
+    told: str, sha: str, looked_at: list[str]
+) -> None:
+    """Azure DevOps does not always say of which repository a build was; by its commit it may be known."""
+    registry, looked = Registry(), list[RepositoryId]()
+    names = [STORE, SHOP, OTHER]
+    registry.put_repositories(
+        RepositoryRecord(id=RepositoryId(number), canonical=name, url=f"https://{name}")
+        for number, name in enumerate(names)
+    )
+    at = BranchRecord(repository_id=RepositoryId(1), name="main", head="ab" * 20, looked_at=None)
+    registry.branches[RepositoryId(1), "main"] = at
+    hinter = Hinter(
+        registry, poke=lambda _: None, look=lambda *_: None, look_at_ci=looked.append,
+        builders=lambda canonical: "dev.azure.com/fabrikam/Store" if canonical == SHOP else "",
+    )  # fmt: skip
+    said = RunNotice(repository=told, is_part=True, sha=sha)
+    await hinter.handle([KeptNotice(id=NoticeId(1), hook=Hook.AZURE_DEVOPS, received_at=NOW, said=said)])
+    assert [names[number] for number in looked] == looked_at

@@ -28,10 +28,11 @@ from fluxtrail.web.server import Address, Listener, WebServer
 NOW = datetime(2026, 8, 7, 7, 30, tzinfo=UTC)
 PROD_SECRET = "the secret of production's Flux"
 FORGE_SECRET = "the secret of the forge's webhooks"
+FORGES = frozenset({Hook.GITHUB, Hook.GITLAB, Hook.AZURE_DEVOPS})
 SENDERS = (
     Sender(name="other", secret="one that nobody uses here"),
     Sender(name="prod", secret=PROD_SECRET, hooks=frozenset({Hook.FLUX, Hook.GITOPSPHASE, Hook.ARGOCD})),
-    Sender(name="forge", secret=FORGE_SECRET, hooks=frozenset({Hook.GITHUB, Hook.CDEVENTS})),
+    Sender(name="forge", secret=FORGE_SECRET, hooks=frozenset({*FORGES, Hook.CDEVENTS})),
 )
 SHA = "40d6b21b888db0ca794876cf7bdd399e3da2137e"
 DEADLINE_SECONDS = 10.0
