@@ -22,7 +22,7 @@ from fluxtrail.runtime.report import ProcessReport
 from fluxtrail.runtime.reporting import Reporting
 from fluxtrail.runtime.settings.routes import grouping_of
 from fluxtrail.runtime.settings.settings import Settings
-from fluxtrail.runtime.stated import StatedRuns
+from fluxtrail.runtime.stated import StatedRuns, names_of
 from fluxtrail.trail.ports import Clock
 from fluxtrail.trail.registry import Registry
 from fluxtrail.web.access.binding import check_binding
