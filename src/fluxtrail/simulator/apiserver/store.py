@@ -284,11 +284,11 @@ class Store:
             )
             return self._commit(definition, "ADDED", body, None, is_dry=writing.is_dry), True
         old = _body(previous)
-        body = owning.next_applied(definition, node, old, config, author, force=force)
-        if body is None:
+        changed = owning.next_applied(definition, node, old, config, author, force=force)
+        if changed is None:
             return previous, False
-        kind: ChangeType = "DELETED" if writes.is_ready_to_go(body) else "MODIFIED"
-        return self._commit(definition, kind, body, previous, is_dry=writing.is_dry), False
+        kind: ChangeType = "DELETED" if writes.is_ready_to_go(changed) else "MODIFIED"
+        return self._commit(definition, kind, changed, previous, is_dry=writing.is_dry), False
 
     def update_entry(
         self,
