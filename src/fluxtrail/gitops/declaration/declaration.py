@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from fluxtrail.gitops.declaration.entries import Entry
+from fluxtrail.gitops.declaration.entries import SOURCE_SECTIONS, Entry
 
 
 class Key(msgspec.Struct, frozen=True, order=True):
@@ -55,7 +55,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     def subject(self, section: str, key: Key) -> str:
         """Return an entry's place, for errors."""
         named = f"environment {self.name}: " if self.name else ""
-        return f"{named}{section}.{key.name}"
+        return f"{named}{'sources.' if section in SOURCE_SECTIONS else ''}{section}.{key.name}"
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
