@@ -124,3 +124,28 @@ async def test_a_commit_without_deliveries_is_told_too(ledger: SqlLedger) -> Non
 async def one(ledger: SqlLedger, commit: CommitId, target: TargetId, sync: SyncId) -> DeliveryTelling:
     key = TellingKey(commit, target, sync)
     return (await ledger.delivery_tellings([key]))[key]
+
+
+async def test_what_seems_lost_is_unsure_while_a_sync_of_its_target_is_not_known(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop = await world.repository()
+        first, second = await world.commits(shop, range(1, 3))
+        target = await world.target(shop)
+        await world.delivery(first, target, Verdict.LOST, since=at(40))
+        await world.delivery(second, target)
+        sync = await world.sync(target, 2, attributed_version=-1, started=moment(30))
+    keys = [TellingKey(commit.id, target.id, None) for commit in (first, second)]
+    told = await ledger.delivery_tellings(keys)
+    assert [told[key].is_unsure for key in keys] == [True, False], "what is delivered is known to be"
+
+    async def is_settled(seconds: float) -> bool:
+        whole = await ledger.commit_tellings([first.id], now=at(seconds), settle_after=SETTLE)
+        return whole[first.id].is_settled
+
+    assert not await is_settled(60)
+    assert await is_settled(3600), "it is not waited for it for ever"
+    async with ledger.unit() as unit:
+        await unit.put_sync(msgspec.structs.replace(sync, attributed_version=99))
+    assert not (await ledger.delivery_tellings(keys))[keys[0]].is_unsure
+    assert await is_settled(60)

@@ -111,6 +111,8 @@ class DeliveryTelling(Telling, frozen=True, kw_only=True):
     running: Moment | None = None
     """Of the sync that first applied it."""
     is_scope_unknown: bool = False
+    is_unsure: bool = False
+    """It is lost as it seems, and of a sync of its target it is not known yet what that carried."""
 
     def moments(self) -> dict[Stage, Moment]:
         """Return what is known up to healthy, in the order of the stages; running may come long after all is told."""
@@ -132,7 +134,7 @@ class CommitTelling(Telling, frozen=True, kw_only=True):
     verdicts: dict[Verdict, int]
     """Its stored deliveries."""
     is_settled: bool
-    """Nothing more is expected of any of them."""
+    """Nothing more is expected of any of them. What seems lost may still turn out to have arrived."""
     last_at: datetime | None
     """When the last verdict other than pending and unaffected came to be."""
     build_links: tuple[str, ...] = ()

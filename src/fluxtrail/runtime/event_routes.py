@@ -88,7 +88,7 @@ class EventRoutes:
         if item.to is RouteKind.SUBSCRIBER:
             if item.source == "phases":
                 return PhaseSource()
-            return StateSource(route, store, self._grouping, link=self._subscribers_link)
+            return StateSource(route, store, self._clock, self._grouping, link=self._subscribers_link)
         teller = Teller(route=route, grouping=self._grouping, instance=store.instance_id, link=self._link)
         if item.to is RouteKind.WEBHOOK:
             return WebhookSource(teller, store, self._clock)

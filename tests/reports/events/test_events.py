@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +19,12 @@ from fluxtrail.model.telling import BuiltImage, CommitTelling, DeliveryTelling, 
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.events.purls import commit_purl, image_purl
 from fluxtrail.reports.events.sources import CDEventSource, Teller, WebhookSource
+from fluxtrail.reports.firmness import HELD_FOR
 from fluxtrail.reports.outputs import Rendering
 from fluxtrail.reports.plan import Content, Subject
 from fluxtrail.reports.routes import Commits, Route, RouteKind
 from fluxtrail.reports.telemetry.ids import trace_id
+from fluxtrail.reports.telemetry.rendering import Known, NotYet, render_records
 
 GROUPING = Grouping(environments=(Environment(name="production", clusters=("prod*",)),))
 SOURCE = "https://trail.example"
@@ -304,9 +306,39 @@ async def test_the_end_of_an_incident_is_told_whatever_verdicts_are(room: Room) 
 @pytest.mark.parametrize("verdict", [Verdict.LOST, Verdict.ABANDONED])
 async def test_what_will_not_come_ends_an_incident_and_is_nothing_else(room: Room, verdict: Verdict) -> None:
     over = content(verdict, sync=None)
+    room.facts.told[TellingKey(CommitId(1), TargetId(7), None)] = delivery(sync=None, verdict=verdict)
     assert await room.events(over) == []
     await room.events(FAILED)
     assert short(await room.events(over)) == ["incident.resolved"]
+
+
+@pytest.mark.parametrize(
+    ("told", "ready", "waiting", "silent"),
+    [
+        ({"verdict": Verdict.LOST}, 1, 0, 0),
+        ({"verdict": Verdict.LOST, "is_unsure": True}, 0, 1, 0),
+        ({"verdict": Verdict.DEPLOYED}, 0, 0, 1),
+    ],
+    ids=["firm", "early", "taken-back"],
+)
+async def test_what_seems_lost_is_told_when_that_is_firm(
+    room: Room, told: dict[str, Any], ready: int, waiting: int, silent: int
+) -> None:
+    """A sync may have applied it a moment before its branch was rewritten."""
+    room.facts.told[TellingKey(CommitId(1), TargetId(7), None)] = delivery(sync=None, **told)
+    found = report(content(Verdict.LOST, sync=None))
+    fresh = msgspec.structs.replace(found, created_at=room.clock.now())
+    source = WebhookSource(room.teller(), room.facts, room.clock)
+    done = await source.render([fresh])
+    assert (len(done.ready), len(done.waiting), len(done.silent)) == (ready, waiting, silent)
+    old = msgspec.structs.replace(found, created_at=room.clock.now() - HELD_FOR)
+    assert len((await source.render([old])).waiting) == 0, "it is not held for ever"
+    events = CDEventSource(room.teller(), room.facts, room.ledger.said, room.clock, source=SOURCE)
+    assert len((await events.render([fresh])).waiting) == waiting
+    known = Known(deliveries=room.facts.told, commits={})
+    rendered = render_records(content(Verdict.LOST, sync=None), known, room.clock.now(), timedelta(0))
+    assert isinstance(rendered, NotYet) is bool(waiting)
+    assert isinstance(rendered, NotYet) or len(rendered) == ready
 
 
 async def test_the_image_is_the_artifact_where_it_is_known(room: Room) -> None:

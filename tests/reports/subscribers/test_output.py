@@ -19,6 +19,7 @@ from fluxtrail.model.report import Mode, NewReport, ReportState
 from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TellingKey
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.reports.dispatcher import BURY_AFTER, SITTING_SECONDS, Dispatcher
+from fluxtrail.reports.firmness import LOOK_SECONDS
 from fluxtrail.reports.phases.records import plan_phases
 from fluxtrail.reports.plan import Content, Subject
 from fluxtrail.reports.routes import Commits, Route, RouteKind
@@ -86,7 +87,9 @@ class Room:
     ) -> list[Any]:
         """Send one verdict; returns what arrived."""
         await self.plan([NewReport(sink=to.sink, key="k", mode=Mode.EVERY, body=msgspec.json.encode(what))])
-        source = StateSource(to, Facts(told), grouping or Grouping(), link=lambda sha: f"{PAGE}/commits/{sha}")
+        source = StateSource(
+            to, Facts(told), self.clock, grouping or Grouping(), link=lambda sha: f"{PAGE}/commits/{sha}"
+        )
         dispatcher = self.subscriber(to=to, source=source)
         await dispatcher.work()
         assert await self.answers(ReportState.WAITING) == []
@@ -213,7 +216,7 @@ async def test_an_address_that_cannot_be_read_loses_nothing(room: Room) -> None:
     assert len(await room.answers(ReportState.WAITING)) == 1
 
 
-@pytest.mark.parametrize("source", [PhaseSource(), StateSource(route(), Facts(), Grouping(), link=str)])
+@pytest.mark.parametrize("source", [PhaseSource(), StateSource(route(), Facts(), FakeClock(), Grouping(), link=str)])
 async def test_what_cannot_be_read_is_a_dead_letter(room: Room, source: Source) -> None:
     await room.plan([NewReport(sink="route.board", key="k", mode=Mode.EVERY, body=b"{}")])
     await room.subscriber(source=source).work()
@@ -257,16 +260,35 @@ async def test_state_is_fluxs_reason_where_it_says_the_same(
     room: Room, verdict: Verdict, kind: str, reason: str, state: str, said: str
 ) -> None:
     target = msgspec.structs.replace(DIRECT.target, kind=kind)
-    told = msgspec.structs.replace(DIRECT, target=target, sync=sync(reason=reason))
+    told = msgspec.structs.replace(DIRECT, target=target, sync=sync(reason=reason), verdict=verdict)
     [body] = await room.tell(route(), told, content(verdict, commit=CARRIER.id))
     assert (body["state"], body["genre"]) == (state, kind)
     assert body["message"].startswith(said)
 
 
 async def test_verdict_that_no_attempt_gave(room: Room) -> None:
-    told = msgspec.structs.replace(DIRECT, sync=None)
+    told = msgspec.structs.replace(DIRECT, sync=None, verdict=Verdict.LOST)
     [body] = await room.tell(route(), told, content(Verdict.LOST, commit=CARRIER.id, sync=None))
     assert body["state"] == "NotApplicable"
+
+
+async def test_what_seems_lost_is_told_when_that_is_firm(room: Room) -> None:
+    """A sync may have applied it a moment before its branch was rewritten."""
+    lost = msgspec.structs.replace(DIRECT, sync=None, verdict=Verdict.LOST, is_unsure=True)
+    facts, what = Facts(lost), content(Verdict.LOST, commit=CARRIER.id, sync=None)
+    source = StateSource(route(), facts, room.clock, Grouping(), link=str)
+    dispatcher = room.subscriber(source=source)
+    await room.plan([NewReport(sink="route.board", key="k", mode=Mode.EVERY, body=msgspec.json.encode(what))])
+    await dispatcher.work()
+    assert (room.web.posted, len(await room.answers(ReportState.WAITING))) == ([], 1)
+    facts.told = Facts(msgspec.structs.replace(lost, is_unsure=False)).told
+    room.clock.turn(LOOK_SECONDS + 1)
+    await dispatcher.work()
+    assert [body["state"] for body in room.web.bodies(SECRET_URL)] == ["NotApplicable"]
+
+
+async def test_what_was_not_lost_after_all_is_not_told_to_be(room: Room) -> None:
+    assert await room.tell(route(), DIRECT, content(Verdict.LOST, commit=CARRIER.id)) == []
 
 
 async def test_source_commit_is_told_only_where_it_is_asked_for(room: Room) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, or_, select
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.last_stage import of_last_stage
+from fluxtrail.ledger.queries.unattributed import find_all_unattributed, find_unattributed
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.model.ci import CiRole, CiState
 from fluxtrail.model.errors import WireError
@@ -50,11 +51,13 @@ async def read_deliveries(session: Session, keys: Sequence[TellingKey]) -> dict[
         rows = {(row.commit_id, row.target_id): row for row in await session.all(joined)}
         commits = await _commits(session, _ids_of(rows.values()))
         syncs = await _syncs(session, [key.sync_id for key in chunk if key.sync_id is not None])
+        is_lost = any(row.verdict is Verdict.LOST for row in rows.values())
+        unsure = await find_all_unattributed(session) if is_lost else frozenset[int]()
         for key in chunk:
             row = rows.get((key.commit_id, key.target_id))
             if row is not None and key.commit_id in commits:
                 sync = syncs.get(key.sync_id) if key.sync_id is not None else None
-                found[key] = _delivery_of(row, commits, sync)
+                found[key] = _delivery_of(row, commits, sync, is_unsure=row.target_id in unsure)
     return found
 
 
@@ -67,6 +70,8 @@ async def read_commits(
         tracked = await _commits(session, chunk)
         standing = await _standing(session, chunk)
         links = await _build_links(session, chunk)
+        is_lost = any(row.verdict is Verdict.LOST for rows in standing.values() for row in rows)
+        unsure = await find_unattributed(session, now) if is_lost else frozenset[int]()
         for id_, commit in tracked.items():
             rows = standing.get(id_, [])
             told = [row.since for row in rows if row.verdict not in _UNTOLD]
@@ -75,7 +80,9 @@ async def read_commits(
                 commit=commit,
                 verdicts={verdict: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts},
                 is_settled=all(
-                    is_settled(row.verdict, since=row.since, now=now, settle_after=settle_after) for row in rows
+                    is_settled(row.verdict, since=row.since, now=now, settle_after=settle_after)
+                    and not (row.verdict is Verdict.LOST and row.target_id in unsure)
+                    for row in rows
                 ),
                 last_at=max(told, default=None),
                 build_links=tuple(links.get(id_, ())),
@@ -115,7 +122,9 @@ def _ids_of(rows: Iterable[Row[Any]]) -> list[CommitId]:
     return [id_ for row in rows for id_ in (row.commit_id, row.carrier_id) if id_ is not None]
 
 
-def _delivery_of(row: Row[Any], commits: Mapping[CommitId, TrackedCommit], sync: TrackedSync | None) -> DeliveryTelling:
+def _delivery_of(
+    row: Row[Any], commits: Mapping[CommitId, TrackedCommit], sync: TrackedSync | None, *, is_unsure: bool
+) -> DeliveryTelling:
     return DeliveryTelling(
         commit=commits[row.commit_id],
         target=TrackedTarget(
@@ -142,6 +151,7 @@ def _delivery_of(row: Row[Any], commits: Mapping[CommitId, TrackedCommit], sync:
         succeeded=row.succeeded or row.applied_succeeded,
         running=row.running,
         is_scope_unknown=row.is_scope_unknown,
+        is_unsure=is_unsure and row.verdict is Verdict.LOST,
     )
 
 
@@ -226,7 +236,7 @@ def _is_over(row: Row[Any]) -> bool:
 
 async def _standing(session: Session, ids: Sequence[CommitId]) -> dict[CommitId, list[Row[Any]]]:
     found: dict[CommitId, list[Row[Any]]] = {}
-    wanted = select(_D.c.commit_id, _D.c.verdict, _D.c.since).where(_D.c.commit_id.in_(ids))
+    wanted = select(_D.c.commit_id, _D.c.target_id, _D.c.verdict, _D.c.since).where(_D.c.commit_id.in_(ids))
     for row in await session.all(wanted):
         found.setdefault(CommitId(row.commit_id), []).append(row)
     return found

@@ -8,11 +8,10 @@ export of its own (`awaiting.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, select
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.queries.awaiting import Awaiting
@@ -22,6 +21,7 @@ from fluxtrail.ledger.queries.rendering import Renderer, stages, stored
 from fluxtrail.ledger.queries.resolving import CANDIDATES, Match, resolve
 from fluxtrail.ledger.queries.situation import Branch
 from fluxtrail.ledger.queries.telling import find_branches
+from fluxtrail.ledger.queries.unattributed import find_unattributed
 from fluxtrail.ledger.session import CHUNK, Session, chunks
 from fluxtrail.model.ci import CiRun, PullRequest
 from fluxtrail.model.derive import absent_verdict
@@ -33,7 +33,6 @@ from fluxtrail.model.views import Candidate, DeliveryView, ExportView, TrailView
 
 _C = schema.commits
 
-ATTRIBUTED_WITHIN = timedelta(minutes=10)
 _OFF_BRANCH = frozenset({Verdict.LOST.value, Verdict.DEPLOYED.value})
 """What becomes of a commit that has left its branch: it came there before, or did not."""
 
@@ -77,24 +76,6 @@ async def read_trails(
             unsure = trail.find_unsure(view, unattributed) if unattributed else frozenset[int]()
             found[row.id] = CommitTrail(view=view, branch=branches.get(row.id, ""), unsure=unsure)
     return found
-
-
-async def find_unattributed(session: Session, now: datetime) -> frozenset[int]:
-    """Return the targets with syncs of which it will be known in a moment what they carried.
-
-    What cannot be read now, or waits for longer than `ATTRIBUTED_WITHIN`, is not waited for.
-    """
-    syncs = schema.syncs.c
-    wanted = (
-        select(syncs.target_id)
-        .distinct()
-        .where(
-            text("attributed_version < version"),
-            syncs.attribution_problem.is_(None),
-            syncs.started_at > now - ATTRIBUTED_WITHIN,
-        )
-    )
-    return frozenset(row.target_id for row in await session.all(wanted))
 
 
 class _Trail:

@@ -10,6 +10,7 @@ from fluxtrail.model.errors import WireError
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ClaimedReport
 from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TellingKey
+from fluxtrail.reports.firmness import LOOK_SECONDS, is_early, is_taken_back
 from fluxtrail.reports.outputs import Rendering
 from fluxtrail.reports.plan import Content, Subject, read_content
 from fluxtrail.reports.ports import Facts
@@ -22,6 +23,21 @@ class Known(NamedTuple):
     def delivery(self, content: Content) -> DeliveryTelling | None:
         key = key_of(content)
         return self.deliveries.get(key) if key is not None else None
+
+
+def is_held(
+    report: ClaimedReport, content: Content, told: DeliveryTelling | None, done: Rendering, *, now: datetime
+) -> bool:
+    """Put a report aside whose verdict is not firm yet, or was taken back; returns whether it was."""
+    if told is None:
+        return False
+    if is_taken_back(content, told):
+        done.silent.append(report)
+    elif is_early(content, told, now - report.created_at):
+        done.waiting.append((report, now + timedelta(seconds=LOOK_SECONDS)))
+    else:
+        return False
+    return True
 
 
 def key_of(content: Content) -> TellingKey | None:

@@ -17,7 +17,7 @@ from fluxtrail.reports.events.choosing import environment_of, is_commit_wanted, 
 from fluxtrail.reports.events.document import EventDocument, Link, seen_document, verdict_document
 from fluxtrail.reports.events.ids import event_id
 from fluxtrail.reports.events.incidents import Incidents
-from fluxtrail.reports.events.known import Known, key_of, read_contents, read_known
+from fluxtrail.reports.events.known import Known, is_held, key_of, read_contents, read_known
 from fluxtrail.reports.events.ports import EventFacts, SaidBook
 from fluxtrail.reports.events.purls import commit_purl, image_purl
 from fluxtrail.reports.outputs import Ready, Rendering
@@ -78,10 +78,12 @@ class WebhookSource:
 
     async def render(self, reports: Sequence[ClaimedReport]) -> Rendering:
         """Return what becomes of these. Raises StoreError."""
-        done = Rendering()
+        done, now = Rendering(), self._clock.now()
         contents = read_contents(reports, done)
-        known = await read_known(self._facts, [content for _, content in contents], now=self._clock.now())
+        known = await read_known(self._facts, [content for _, content in contents], now=now)
         for report, content in contents:
+            if is_held(report, content, known.delivery(content), done, now=now):
+                continue
             document = self._teller.document(report, content, known)
             if document is None:
                 done.silent.append(report)
@@ -119,6 +121,8 @@ class CDEventSource:
             incidents=await Incidents.read(self._said, self._teller.route.sink, commits, now=now),
         )
         for report, content in contents:
+            if is_held(report, content, telling.known.delivery(content), done, now=now):
+                continue
             events = telling.events(report, content)
             if events:
                 done.ready.append(Ready(report, [_encode(event) for event in events]))

@@ -15,14 +15,14 @@ from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.report import ClaimedReport
 from fluxtrail.model.telling import DeliveryTelling, TellingKey
-from fluxtrail.reports.batches import Fault, fault_of
+from fluxtrail.reports.batches import Fault, by_time, fault_of
 from fluxtrail.reports.dispatcher import ALIKE, Pace
 from fluxtrail.reports.events.choosing import is_wanted
-from fluxtrail.reports.events.known import key_of, read_contents
+from fluxtrail.reports.events.known import is_held, key_of, read_contents
 from fluxtrail.reports.outputs import Ready, Rendering, Settlement
 from fluxtrail.reports.phases.records import PhaseRecord
 from fluxtrail.reports.plan import Content
-from fluxtrail.reports.ports import Facts
+from fluxtrail.reports.ports import Clock, Facts
 from fluxtrail.reports.routes import Commits, Route
 from fluxtrail.reports.subscribers.ports import Poster
 from fluxtrail.reports.subscribers.verdicts import verdict_record
@@ -78,6 +78,8 @@ class SubscriberOutput:
             await settlement.drop(rendering.silent)
         for report, problem in rendering.broken:
             await settlement.bury([report], problem)
+        for until, waiting in by_time(rendering.waiting).items():
+            await settlement.postpone(waiting, until=until, answer="")
         if rendering.ready:
             await _Round(settlement, self._post).send(rendering.ready)
 
@@ -158,7 +160,10 @@ class StateSource:
         link: a commit's sha → where people read more of it.
     """
 
-    def __init__(self, route: Route, facts: Facts, grouping: Grouping, *, link: Callable[[str], str]) -> None:
+    def __init__(
+        self, route: Route, facts: Facts, clock: Clock, grouping: Grouping, *, link: Callable[[str], str]
+    ) -> None:
+        self._clock = clock
         self._route = route
         self._facts = facts
         self._grouping = grouping
@@ -166,11 +171,13 @@ class StateSource:
 
     async def render(self, reports: Sequence[ClaimedReport]) -> Rendering:
         """Return what becomes of these. Raises StoreError."""
-        done = Rendering()
+        done, now = Rendering(), self._clock.now()
         contents = read_contents(reports, done)
         known = await self._known([content for _, content in contents])
         for report, content in contents:
             told = known.get(key) if (key := key_of(content)) is not None else None
+            if is_held(report, content, told, done, now=now):
+                continue
             if told is None or not self._is_wanted(content, told):
                 done.silent.append(report)
             else:

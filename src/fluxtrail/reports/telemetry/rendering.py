@@ -13,6 +13,7 @@ from fluxtrail.model.errors import WireError
 from fluxtrail.model.records import CommitId
 from fluxtrail.model.report import ClaimedReport
 from fluxtrail.model.telling import CommitTelling, DeliveryTelling, TellingKey
+from fluxtrail.reports.firmness import LOOK_SECONDS, is_early, is_taken_back
 from fluxtrail.reports.outputs import Ready, Rendering
 from fluxtrail.reports.plan import Content, Subject, read_content
 from fluxtrail.reports.ports import Clock, Facts
@@ -110,13 +111,15 @@ def render_spans(content: Content, known: Known, now: datetime, waited: timedelt
     return spans(told) if told.sync.is_over else _later(CHECKS_SECONDS, waited)
 
 
-def render_records(content: Content, known: Known, now: datetime, _waited: timedelta) -> Sequence[LogRecord]:
+def render_records(content: Content, known: Known, now: datetime, waited: timedelta) -> Sequence[LogRecord] | NotYet:
     if content.about is Subject.SEEN:
         whole = known.commits.get(content.commit)
         return [seen_record(content, whole.commit, now=now)] if whole is not None else []
     key = delivery_key(content)
     told = known.deliveries.get(key) if key is not None else None
-    return [verdict_record(content, told, now=now)] if told is not None else []
+    if told is None or is_taken_back(content, told):
+        return []
+    return NotYet(LOOK_SECONDS) if is_early(content, told, waited) else [verdict_record(content, told, now=now)]
 
 
 def _later(seconds: tuple[float, float], waited: timedelta) -> NotYet:
