@@ -220,7 +220,12 @@ def test_whatever_lies_in_a_folder_is_generated_again(
     folder = tmp_path_factory.mktemp("import")
     for path, objects in found.items():
         put(folder, path, *objects)
-    result = imported(folder)
+    try:
+        result = imported(folder)
+    except ConfigError as exc:
+        # Flux would wait for ever, too.
+        assert "waits for itself" in str(exc)  # noqa: PT017 - only of some folders
+        return
     declaration = parse_declaration(result.text, path=folder / "gitops.yaml")
     made = sorted((normal(each.data, namespace="") for each in plan(declaration)), key=repr)
     wanted = [normal(each, namespace="flux-system") for objects in found.values() for each in objects]
