@@ -46,10 +46,12 @@ async def _reconcile(place: Place, words: tuple[str, ...], seconds: float, optio
 
 
 async def _one(writer: Writer, key: ObjectKey, seconds: float, options: dict[str, Any]) -> int:
+    from fluxtrail.gitops.requests.asking import check
     from fluxtrail.gitops.requests.sources import sources_of
     from fluxtrail.gitops.requests.waiting import End, Ended, read_object
     from fluxtrail.model.errors import NotFoundError
 
+    check(key, force=options["force"], reset=options["reset"])
     obj = await writer.read(key)
     if obj is None:
         raise NotFoundError("there is no such object; name its namespace with -n", subject=str(key))

@@ -29,6 +29,18 @@ def token_of(now: datetime) -> str:
     return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def check(key: ObjectKey, *, force: bool = False, reset: bool = False) -> None:
+    """Pass where that can be asked of this kind.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if key.kind in NEVER_RECONCILED:
+        raise ConfigError(f"nothing reconciles {key.kind} objects", subject=str(key))
+    if (force or reset) and key.kind != "HelmRelease":
+        raise ConfigError("--force and --reset are for HelmReleases", subject=str(key))
+
+
 async def request(
     writer: Writer, key: ObjectKey, *, now: datetime, force: bool = False, reset: bool = False
 ) -> dict[str, Any]:
@@ -42,10 +54,7 @@ async def request(
         ConfigError: it cannot be asked of this kind.
         UpstreamError: and its subclasses.
     """
-    if key.kind in NEVER_RECONCILED:
-        raise ConfigError(f"nothing reconciles {key.kind} objects", subject=str(key))
-    if (force or reset) and key.kind != "HelmRelease":
-        raise ConfigError("--force and --reset are for HelmReleases", subject=str(key))
+    check(key, force=force, reset=reset)
     token = token_of(now)
     annotations = {REQUESTED: token} | ({FORCED: token} if force else {}) | ({RESET: token} if reset else {})
     left = await writer.merge_patch(key, {"metadata": {"annotations": annotations}})
