@@ -57,6 +57,8 @@ class HelmController:
         self._sources = sources
         self._metrics = metrics
         self._applier = Applier(store, clock=clock, manager="helm-controller", toolkit="helm")
+        self.outages: dict[tuple[str, str], str] = {}
+        """(namespace, name) of releases whose actions fail for a reason of the cluster's, and that reason."""
         self._wishes: dict[tuple[str, str, str], tuple[Any, Any]] = {}
         self._changes = {resource: store.subscribe(resource) for resource in _WATCHED}
 
@@ -123,6 +125,7 @@ class HelmController:
             metrics=self._metrics,
             dice=random.Random(self._dice.random()),  # noqa: S311 - delays of a simulation
             keeps_inventory=self._keeps_inventory,
+            find_outage=lambda: self.outages.get((metadata["namespace"], metadata["name"]), ""),
             on_ready=self.poke_all if self._has_dependents(metadata["name"]) else lambda: None,
         )
 

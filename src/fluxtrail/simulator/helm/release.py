@@ -39,6 +39,8 @@ DEPENDENCY_SECONDS = 3.0
 HELM_SECONDS = (1.0, 1.5)
 """Until an action has rendered its chart and changes anything: it is never over within a second."""
 _POLL_SECONDS = 0.02
+KILLED = "killed"
+"""In the place of an outage: the controller itself is gone amid the action."""
 _VERBS = {"install": "Install", "upgrade": "Upgrade"}
 
 Object = dict[str, Any]
@@ -65,6 +67,7 @@ class ReleaseController:
         metrics: of the program that it is a part of.
         keeps_inventory: whether this Flux writes `status.inventory` and the actions of the history; older ones do not.
         on_ready: called after each success, for those that depend on it.
+        find_outage: asked in each action; returns what is out of order then, or `KILLED`.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class ReleaseController:
         metrics: ControllerMetrics,
         keeps_inventory: bool,
         on_ready: Callable[[], None],
+        find_outage: Callable[[], str] = lambda: "",
     ) -> None:
         self.duty = Duty(clock)
         self.is_busy = True
@@ -97,6 +101,7 @@ class ReleaseController:
         self._metrics = metrics
         self._has_failed = False
         self._on_ready = on_ready
+        self._find_outage = find_outage
         self._before: list[Object] = []
         """What the last good release rendered to: what is rolled back to."""
         self._last_good: Work | None = None
@@ -143,7 +148,10 @@ class ReleaseController:
             self._object.set(Ready=("False", "SourceNotReady", f"HelmChart '{'/'.join(place_of_chart(obj))}' {why}"))
             return DEPENDENCY_SECONDS
         await self._clock.sleep(self._dice.uniform(0.02, 0.1))
-        if self._is_done(work):
+        self._object.take_reset()
+        is_forced = self._object.take_force()
+        self._object.unlock()
+        if not is_forced and self._is_done(work):
             return self._leave(work)
         return await self._act(obj, work)
 
@@ -182,7 +190,7 @@ class ReleaseController:
         self.handled = work.key
         return INTERVAL_SECONDS
 
-    async def _act(self, obj: Object, work: Work) -> float:
+    async def _act(self, obj: Object, work: Work) -> float | None:
         action = "upgrade" if self._last_good else "install"
         began = self._clock.now()
         attempt = self._truth.begin(work)
@@ -190,6 +198,13 @@ class ReleaseController:
         self._object.set(Reconciling=("True", "Progressing", running), Ready=("Unknown", "Progressing", running))
         self._note_attempt(work)
         await self._clock.sleep(self._dice.uniform(*HELM_SECONDS))
+        outage = self._find_outage()
+        if outage == KILLED:
+            # Nobody is left to say how it ended: Helm's record of it stays pending.
+            self._object.patch(history=self._object.add_release(work, action, f"pending-{action}", began))
+            return None
+        if outage:
+            return await self._fail(work, attempt, action, outage, began)
         manifests = render(work.chart, self._name, self._namespace, work.values)
         applied = self._applier.apply(self._name, self._namespace, manifests)
         self._truth.applied(attempt, applied)

@@ -13,6 +13,8 @@ from fluxtrail.simulator.source_controller import REQUESTED_AT
 from fluxtrail.simulator.statuses import Conditions
 
 RESOURCE = "helmreleases"
+RESET_AT = "reconcile.fluxcd.io/resetAt"
+FORCE_AT = "reconcile.fluxcd.io/forceAt"
 
 Object = dict[str, Any]
 
@@ -100,6 +102,38 @@ class ReleaseObject:
 
     def stalled(self, action: str) -> tuple[str, str, str]:
         return "True", "RetriesExceeded", f"Failed to {action} after {self.status()['failures']} attempt(s)"
+
+    def take_reset(self) -> None:
+        """Set the counters of failures back where that is asked for, once for each token."""
+        token = self._request(RESET_AT)
+        if token and token != self.status().get("lastHandledResetAt"):
+            self.patch(lastHandledResetAt=token, failures=None, installFailures=None, upgradeFailures=None)
+
+    def take_force(self) -> bool:
+        """Whether an action is asked for whatever the counters say, once for each token."""
+        token = self._request(FORCE_AT)
+        if not token or token == self.status().get("lastHandledForceAt"):
+            return False
+        self.patch(lastHandledForceAt=token)
+        return True
+
+    def _request(self, name: str) -> str:
+        """Return a request's token: it counts only while it is that of the request to reconcile."""
+        annotations = self.read()["metadata"].get("annotations") or {}
+        token = str(annotations.get(name) or "")
+        return token if token == annotations.get(REQUESTED_AT) else ""
+
+    def unlock(self) -> None:
+        """Take what an action that was cut short left pending for failed."""
+        history = list(self.status().get("history") or [])
+        if not history or not history[0]["status"].startswith("pending-"):
+            return
+        newest = history[0]
+        place = f"{self._namespace}/{self._name}.v{newest['version']}"
+        chart = f"{newest['chartName']}@{newest['chartVersion']}"
+        message = f"Unlocked Helm release {place} with chart {chart} in {newest['status']} state"
+        self.set(Released=("False", "PendingRelease", message))
+        self.patch(history=[newest | {"status": "failed"}, *history[1:]])
 
     def handled_request(self) -> Object:
         requested = (self.read()["metadata"].get("annotations") or {}).get(REQUESTED_AT)
