@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 from tests.browser.conftest import Open, Served
 from tests.browser.shown import FAILED
 from tests.browser.test_keyboard import PAGES
@@ -42,6 +42,13 @@ async def test_nothing_serious_on_any_page(visit: Open, axe: str, served: Served
         if found:
             wrong[path] = found
     assert wrong == {}
+    await page.goto("/board")
+    verdict = page.get_by_label("Verdict")
+    if width < 500:
+        await expect(verdict).to_be_hidden()
+        await page.get_by_text("Filters").focus()
+        await page.keyboard.press("Enter")
+    await expect(verdict).to_be_visible()
 
 
 async def test_axe_would_say_so(visit: Open, axe: str) -> None:

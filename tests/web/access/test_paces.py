@@ -111,8 +111,8 @@ async def test_a_browser_sees_it_as_a_page_whose_files_still_load(url: str) -> N
 async def test_who_asks_on_this_machine_without_tokens_is_not_counted() -> None:
     world = World()
     app = create_app(answers=world, report=world, now=lambda: NOW, requests_per_minute=1)
-    async with WebServer([Listener(name="api", app=app, host="127.0.0.1", port=0)]) as server:
-        async with aiohttp.ClientSession(server.addresses["api"].url) as session:
-            for _ in range(3):
-                async with session.get("/api/v1/clusters") as answer:
-                    assert answer.status == 200
+    listeners = [Listener(name="api", app=app, host="127.0.0.1", port=0)]
+    async with WebServer(listeners) as server, aiohttp.ClientSession(server.addresses["api"].url) as session:
+        for _ in range(3):
+            async with session.get("/api/v1/clusters") as answer:
+                assert answer.status == 200

@@ -61,7 +61,54 @@ async def test_list_goes_on_by_its_cursor(ask: Ask, path: str) -> None:
     assert wrong.status == 400
 
 
+async def test_heads_sort_by_what_there_is_most_of_and_back(ask: Ask, world: World) -> None:
+    plain = Read((await ask("api", "/targets?cluster=prod-eu")).body.decode())
+    assert "/targets?cluster=prod-eu&sort=failed" in plain.links
+    answer = await ask("api", "/targets?cluster=prod-eu&sort=failed")
+    assert answer.body.decode().count('aria-sort="descending"') == 1
+    assert "/targets?cluster=prod-eu" in Read(answer.body.decode()).links
+    assert text_of(answer).index("infra") < text_of(answer).index("apps")
+    assert "sort=failed" in next(
+        link for link in Read(answer.body.decode()).links if link.startswith("/api/v1/targets")
+    )
+    listed = (await ask("api", "/api/v1/targets?cluster=prod-eu&sort=failed")).json["items"]
+    assert [item["failed"] for item in listed] == [1, 0]
+    assert (await ask("api", "/targets?sort=size", headers=HTML)).status == 400
+
+
+async def test_clusters_are_found_by_a_part_of_their_name_and_come_in_pages(ask: Ask) -> None:
+    found = await ask("api", "/clusters?text=PROD")
+    assert "2 clusters" in text_of(found)
+    assert "staging" not in text_of(found)
+    assert "No cluster is like that" in text_of(await ask("api", "/clusters?text=nowhere"))
+    first = Read((await ask("api", "/clusters?limit=2")).body.decode())
+    second = await ask("api", next(link for link in first.links if "cursor=" in link))
+    assert "1 cluster, not from the beginning" in text_of(second)
+    assert (await ask("api", "/clusters?cursor=wrong", headers=HTML)).status == 400
+    names, cursor = [], ""
+    while True:
+        page = (await ask("api", f"/api/v1/clusters?sort=failed&limit=1{cursor}")).json
+        names += [item["name"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert sorted(names) == ["prod-eu", "prod-us", "staging"]
+    assert len(names) == 3
+
+
 # a commit
+
+
+async def test_commit_tells_what_was_said_of_it_and_to_whom(ask: Ask, world: World) -> None:
+    world.reports = [msgspec.structs.replace(report, sha=FAILED) for report in world.reports[:2]]
+    text = text_of(await ask("api", f"/commits/{FAILED}"))
+    assert "Told" in text
+    assert world.reports[0].sink in text
+    listed = await ask("api", f"/reports?sha={FAILED}")
+    assert "2 reports" in text_of(listed)
+    assert "Told" not in text_of(await ask("api", f"/commits/{ON_ITS_WAY}"))
+    assert "No report is like that" in text_of(await ask("api", f"/reports?sha={'f' * 40}"))
+    assert (await ask("api", "/reports?sha=abc", headers=HTML)).status == 400
 
 
 async def test_commit_tells_what_it_waits_for_and_what_to_run(ask: Ask) -> None:

@@ -89,3 +89,32 @@ def test_instant_that_nobody_understands_is_refused(text: str) -> None:
     with pytest.raises(ProblemError) as caught:
         read_instant(text, now=NOW, parameter="until")
     assert caught.value.problem.errors[0].parameter == "until"
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("`fluxtrail doctor` says", "<code>fluxtrail doctor</code> says"),
+        ("`<b>` & `", "<code>&lt;b&gt;</code> &amp; `"),
+        ("none", "none"),
+    ],
+)
+def test_only_what_stands_between_backticks_is_code(text: str, html: str) -> None:
+    assert str(formats.with_code(text)) == html
+
+
+def test_many_names_are_cut() -> None:
+    assert formats.some(["a", "b", "c", "d"]) == "a, b, c, d"
+    assert formats.some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("registry.example/acme/platform/checkout:v1@sha256:" + "0" * 64, "platform/checkout:v1"),
+        ("localhost:5000/shop:v2", "localhost:5000/shop:v2"),
+        ("nginx", "nginx"),
+    ],
+)
+def test_short_image(name: str, short: str) -> None:
+    assert formats.short_image(name) == short

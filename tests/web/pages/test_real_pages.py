@@ -11,13 +11,17 @@ from tests.ledger.world import StillClock, World, at, moment, open_fresh, sha
 from tests.web.worlds import World as Served
 
 from fluxtrail.ledger.ledger import SqlLedger
+from fluxtrail.model.ci import CiState, Standing
+from fluxtrail.model.environments import Environment, Grouping
 from fluxtrail.model.moment import Evidence, bracket
 from fluxtrail.model.reasons import Outcome
+from fluxtrail.model.records import CommitId
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.web.app import create_app
 from fluxtrail.web.server import Listener, WebServer
 
 Read = Callable[[str], Awaitable[tuple[int, str]]]
+GROUPING = Grouping((Environment(name="live", clusters=("north",)), Environment(name="trial")))
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[SqlLedger]:
 
 @pytest.fixture
 async def read(ledger: SqlLedger) -> AsyncIterator[Read]:
-    app = create_app(answers=ledger, report=Served(), now=lambda: at(600))
+    app = create_app(answers=ledger, report=Served(), now=lambda: at(600), grouping=GROUPING)
     async with (
         WebServer([Listener(name="api", app=app, host="127.0.0.1", port=0)]) as server,
         aiohttp.ClientSession() as session,
@@ -93,3 +97,17 @@ async def test_what_the_ledger_keeps_is_shown(ledger: SqlLedger, read: Read) -> 
     ):
         status, text = await read(path)
         assert (status, said in text) == (200, True)
+
+
+async def test_cells_of_an_environment_lead_to_where_it_begins(ledger: SqlLedger, read: Read) -> None:
+    await fill(ledger)
+    async with ledger.unit() as unit:
+        await unit.put_builds({CommitId(2): Standing(build_state=CiState.FAILED)})
+    _, board = await read("/board")
+    assert f'href="/commits/{sha(2)}#env-trial"' in board
+    assert "Build</th>" in board
+    _, commit = await read(f"/commits/{sha(2)}")
+    for name, cluster in (("trial", "south"), ("live", "north")):
+        assert commit.index(f'id="{cluster}"') < commit.index(f'id="env-{name}"')
+        assert commit.count(f'id="env-{name}"') == 1
+    assert "#south" in (await read("/board?by=cluster"))[1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.web.worlds import NOW, at, commit
+from tests.web.worlds import NOW, at, commit, delivery
 
 from fluxtrail.model.counts import Counts, Inflight
 from fluxtrail.model.trend import Trend
@@ -57,6 +57,27 @@ def test_overview_names_the_oldest_and_who_waits_longest() -> None:
     assert view.oldest is not None
     assert (view.oldest.name, view.oldest_seconds) == ("b", 1740)
     assert view.clusters[0].oldest_seconds == 1740
+
+
+def test_target_that_failed_often_takes_one_line() -> None:
+    failing = [
+        delivery(sha, "staging", "failed", target=f"Kustomization/apps/{name}", target_id=id_)
+        for sha, name, id_ in (("a" * 40, "a", 1), ("b" * 40, "a", 1), ("c" * 40, "b", 2))
+    ]
+    entries = [inflight("a", 0, None, failed=9), inflight("b", 0, None, failed=1)]
+    entries = [msgspec.structs.replace(entry, cluster="staging") for entry in entries]
+    counts = Counts(inflight=entries, attribution_pending=0, attribution_gaps=0)
+    lines = overview(counts=counts, failing=failing).failing
+    assert [(line.view.sha[0], line.more) for line in lines] == [("a", 8), ("c", 0)]
+
+
+def test_clusters_of_a_large_fleet_are_cut_where_nothing_is_wrong() -> None:
+    views = [cluster(f"c{number:02}", NOW) for number in range(40)]
+    views[30] = cluster("c30", None)
+    views[20] = msgspec.structs.replace(views[20], failed=1)
+    view = overview(clusters=views)
+    assert [line.view.name for line in view.clusters[:3]] == ["c20", "c30", "c00"]
+    assert (len(view.clusters), view.cluster_count) == (12, 40)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +140,4 @@ def test_lead_time_is_compared_with_the_day_before(before: float | None, said: s
 def test_cell(view: dict[str, Any], expected: tuple[str, str, str, datetime | None]) -> None:
     cell = cell_of(msgspec.convert(view, CellView), COMMIT)
     assert (cell.word, cell.share, cell.note, cell.at) == expected
+    assert cell.others == ("4 deployed" if cell.share == "1/5" else "")
