@@ -90,7 +90,7 @@ async def state_ci_run(request: AnyRequest, data: JSONBody[CiStatement]) -> Resp
     run = read_statement(said, now=context.now())
     name_action(request, "state_ci_run", subject=f"{run.repository}@{run.sha} {run.role.value} {run.run_id}")
     followed = keeper.name_of(run.repository)
-    _check_scope(principal, run, followed)
+    _check_scope(principal, run, keeper.name_of)
     run = msgspec.structs.replace(run, repository=followed)
     if not is_sha(run.sha):
         run = msgspec.structs.replace(run, sha=await _whole_sha(context, run))
@@ -142,15 +142,17 @@ def _is_in(run: CiRun, repository: str, name_of: Callable[[str], str]) -> bool:
     return not repository or run.repository == name_of(read_repository(repository, "repository"))
 
 
-def _check_scope(principal: Principal, run: CiRun, followed: str) -> None:
+def _check_scope(principal: Principal, run: CiRun, name_of: Callable[[str], str]) -> None:
     """A token of one repository must not speak of another's commits, nor of the runs that another's CI is asked for.
 
     Args:
-        followed: another name of the run's repository, by the settings.
+        name_of: another name of a repository, by the settings.
     """
-    place, is_its_own = place_of(run), principal.may_state(run.repository) or principal.may_state(followed)
-    is_inside = run.repository.startswith(f"{place}/") or principal.may_state(place)
-    is_inside = is_inside or (is_its_own and place == run.repository)
+    place = place_of(run)
+    is_its_own = any(principal.may_state(name) for name in (run.repository, name_of(run.repository)))
+    is_inside = run.repository.startswith(f"{place}/") or any(
+        principal.may_state(name) for name in (place, name_of(place))
+    )
     for field, name, is_allowed in (
         ("repository", run.repository, is_its_own),
         ("project", place, is_inside),

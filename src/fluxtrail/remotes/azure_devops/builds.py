@@ -20,13 +20,21 @@ from fluxtrail.model.errors import NotFoundError, WireError
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.remotes.azure_devops.client import API_VERSION, NAME, AzureDevOpsClient, AzureRepository
+from fluxtrail.remotes.azure_devops.wire_builds import (
+    WireBuild,
+    WireBuilds,
+    WirePullRequest,
+    WireRecord,
+    WireRepository,
+    WireTimeline,
+)
 from fluxtrail.remotes.links import http_link
+from fluxtrail.remotes.names import short_name
 from fluxtrail.remotes.times import as_utc
 
 PER_PAGE = 100
 PAGES_LIMIT = 5
 """A project's builds are of all its repositories."""
-NAME_LIMIT = 200
 _HEADS = "refs/heads/"
 _PULLS = "refs/pull/"
 _ANY = "any"
@@ -58,7 +66,7 @@ class _Place(NamedTuple):
     project: AzureRepository
     canonical: str
     query: Mapping[str, str]
-    is_of: Callable[[_Repository], bool]
+    is_of: Callable[[WireRepository], bool]
 
 
 class AzureBuilds:
@@ -74,7 +82,7 @@ class AzureBuilds:
         place = self._client.repository_of(repository)
         names = place.name.lower()
 
-        def is_of(built: _Repository) -> bool:
+        def is_of(built: WireRepository) -> bool:
             return names in ((built.name or "").lower(), (built.id or "").lower())
 
         return _Place(place, f"{self._host}/{repository}".lower(), {}, is_of)
@@ -97,9 +105,9 @@ class AzureBuilds:
         found: list[CiRun] = []
         for _ in range(PAGES_LIMIT):
             answer = await self._client.read_project(place.project, place.project.project, "/build/builds", **query)
-            for item in answer.read(_Builds, name=NAME).value:
+            for item in answer.read(WireBuilds, name=NAME).value:
                 try:
-                    wire = msgspec.json.decode(item, type=_Build)
+                    wire = msgspec.json.decode(item, type=WireBuild)
                     if wire.repository is None or place.is_of(wire.repository):
                         found.append(self._read(wire, place))
                 except (WireError, msgspec.ValidationError):
@@ -124,7 +132,7 @@ class AzureBuilds:
         query = {"api-version": API_VERSION}
         try:
             answer = await self._client.read_project(place.project, place.project.project, path, **query)
-            wire = answer.read(_Build, name=NAME)
+            wire = answer.read(WireBuild, name=NAME)
         except NotFoundError:
             return None
         if wire.repository is not None and not place.is_of(wire.repository):
@@ -138,9 +146,9 @@ class AzureBuilds:
             answer = await self._client.read(place, f"/pullRequests/{int(number)}", **{"api-version": API_VERSION})
         except NotFoundError:
             return None
-        return _pull_request(answer.read(_PullRequest, name=NAME), f"{self._host}/{repository}".lower())
+        return _pull_request(answer.read(WirePullRequest, name=NAME), f"{self._host}/{repository}".lower())
 
-    def _read(self, wire: _Build, place: _Place) -> CiRun:
+    def _read(self, wire: WireBuild, place: _Place) -> CiRun:
         names = place.project
         return read_build(wire, self._host, f"{names.organisation}/{names.project}", place.canonical)
 
@@ -153,7 +161,7 @@ class AzureBuilds:
             return ()
         if not answer.body.strip() or answer.body.strip() == b"null":
             return ()
-        return read_stages(answer.read(_Timeline, name=NAME).records or [])
+        return read_stages(answer.read(WireTimeline, name=NAME).records or [])
 
 
 class AzureProjectBuilds(AzureBuilds):
@@ -175,7 +183,7 @@ class AzureProjectBuilds(AzureBuilds):
         # Azure DevOps finds repositories of github.com by their names; of others it wants ids of its own.
         query = {"repositoryType": "GitHub", "repositoryId": path} if where == "github.com" else {}
 
-        def is_of(built: _Repository) -> bool:
+        def is_of(built: WireRepository) -> bool:
             kind = (built.type or "").lower()
             if kind == "tfsgit":
                 return False
@@ -204,7 +212,7 @@ def map_state(status: str | None, result: str | None) -> CiState:
     return _OPEN.get(status or "", CiState.UNKNOWN)
 
 
-def read_build(wire: _Build, host: str, project: str, repository: str) -> CiRun:
+def read_build(wire: WireBuild, host: str, project: str, repository: str) -> CiRun:
     """Read a build.
 
     Args:
@@ -233,10 +241,10 @@ def read_build(wire: _Build, host: str, project: str, repository: str) -> CiRun:
         sha=sha,
         branch=ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else "",
         event=wire.reason or "",
-        pipeline=redact(wire.definition.name or "")[:NAME_LIMIT] if wire.definition else "",
+        pipeline=short_name(wire.definition.name) if wire.definition else "",
         number=wire.build_number or "",
         url=f"{page}?buildId={wire.id}" if page else "",
-        author=redact(wire.requested_for.display_name or "")[:NAME_LIMIT] if wire.requested_for else "",
+        author=short_name(wire.requested_for.display_name) if wire.requested_for else "",
         state=state,
         queued_at=queued,
         started_at=started,
@@ -246,14 +254,14 @@ def read_build(wire: _Build, host: str, project: str, repository: str) -> CiRun:
     )
 
 
-def read_stages(records: Sequence[_Record]) -> tuple[CiStage, ...]:
+def read_stages(records: Sequence[WireRecord]) -> tuple[CiStage, ...]:
     """Return the stages of a timeline in their order, without the one that every build without stages has."""
     stages = [record for record in records if record.type == "Stage"]
     if [record.name for record in stages] == ["__default"]:
         stages = [record for record in records if record.type == "Job"]
     return tuple(
         CiStage(
-            name=redact(record.name or "")[:NAME_LIMIT],
+            name=short_name(record.name),
             state=map_state(record.state, record.result),
             started_at=as_utc(record.start_time),
             finished_at=as_utc(record.finish_time),
@@ -262,10 +270,10 @@ def read_stages(records: Sequence[_Record]) -> tuple[CiStage, ...]:
     )
 
 
-def _pull_request(wire: _PullRequest, repository: str) -> PullRequest:
+def _pull_request(wire: WirePullRequest, repository: str) -> PullRequest:
     merged = as_utc(wire.closed_date) if wire.status == "completed" else None
     approvals = [
-        Approval(by=redact(reviewer.display_name)[:NAME_LIMIT], state=_VOTES[reviewer.vote])
+        Approval(by=short_name(reviewer.display_name), state=_VOTES[reviewer.vote])
         for reviewer in wire.reviewers or []
         if reviewer.display_name and reviewer.vote in _VOTES
     ]
@@ -273,12 +281,12 @@ def _pull_request(wire: _PullRequest, repository: str) -> PullRequest:
         repository=repository,
         number=wire.pull_request_id,
         title=redact(wire.title)[:SUBJECT_LIMIT],
-        author=redact(wire.created_by.display_name or "")[:NAME_LIMIT] if wire.created_by else "",
+        author=short_name(wire.created_by.display_name) if wire.created_by else "",
         source_branch=(wire.source_ref_name or "").removeprefix(_HEADS),
         target_branch=(wire.target_ref_name or "").removeprefix(_HEADS),
         state={"completed": "merged", "abandoned": "closed"}.get(wire.status or "", "open"),
         created_at=as_utc(wire.creation_date),
-        merged_by=redact(wire.closed_by.display_name or "")[:NAME_LIMIT] if merged and wire.closed_by else "",
+        merged_by=short_name(wire.closed_by.display_name) if merged and wire.closed_by else "",
         merged_at=merged,
         approvals=tuple(approvals),
         updated_at=as_utc(wire.closed_date) or as_utc(wire.creation_date),
@@ -295,82 +303,3 @@ def _number(run_id: str) -> str:
     if not run_id.isdecimal() or len(run_id) > 20:
         raise WireError(f"{run_id[:80]!r} is not the number of a build", subject="run_id")
     return run_id
-
-
-class _Person(msgspec.Struct, rename="camel"):
-    display_name: str | None = None
-
-
-class _Reviewer(msgspec.Struct, rename="camel"):
-    display_name: str | None = None
-    vote: int = 0
-
-
-class _Link(msgspec.Struct):
-    href: str | None = None
-
-
-class _Links(msgspec.Struct):
-    web: _Link | None = None
-
-
-class _Named(msgspec.Struct):
-    id: str | int | None = None
-    name: str | None = None
-
-
-class _Repository(msgspec.Struct):
-    id: str | None = None
-    name: str | None = None
-    type: str | None = None
-    """`TfsGit`, `GitHub`, `GitHubEnterprise`, `Git`, …"""
-    url: str | None = None
-
-
-class _Build(msgspec.Struct, rename="camel"):
-    id: int
-    source_version: str | None = None
-    source_branch: str | None = None
-    build_number: str | None = None
-    status: str | None = None
-    result: str | None = None
-    reason: str | None = None
-    queue_time: datetime | None = None
-    start_time: datetime | None = None
-    finish_time: datetime | None = None
-    last_changed_date: datetime | None = None
-    definition: _Named | None = None
-    repository: _Repository | None = None
-    requested_for: _Person | None = None
-    links: _Links | None = msgspec.field(default=None, name="_links")
-
-
-class _Builds(msgspec.Struct):
-    value: list[msgspec.Raw]
-
-
-class _Record(msgspec.Struct, rename="camel"):
-    type: str | None = None
-    name: str | None = None
-    order: int | None = None
-    state: str | None = None
-    result: str | None = None
-    start_time: datetime | None = None
-    finish_time: datetime | None = None
-
-
-class _Timeline(msgspec.Struct):
-    records: list[_Record] | None = None
-
-
-class _PullRequest(msgspec.Struct, rename="camel"):
-    pull_request_id: int
-    status: str | None = None
-    title: str | None = None
-    created_by: _Person | None = None
-    closed_by: _Person | None = None
-    creation_date: datetime | None = None
-    closed_date: datetime | None = None
-    source_ref_name: str | None = None
-    target_ref_name: str | None = None
-    reviewers: list[_Reviewer] | None = None

@@ -18,14 +18,14 @@ from fluxtrail.model.commit import SUBJECT_LIMIT, is_sha
 from fluxtrail.model.errors import NotFoundError, WireError
 from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.github.client import GitHubClient
-from fluxtrail.remotes.github.facts import convert
+from fluxtrail.remotes.github.facts import WirePullRequest, WireUser, convert
 from fluxtrail.remotes.links import http_link
+from fluxtrail.remotes.names import short_name
 from fluxtrail.remotes.times import as_utc
 
 PER_PAGE = 100
 PAGES_LIMIT = 10
 REVIEWS_PAGES = 3
-NAME_LIMIT = 200
 
 _OPEN = {
     "queued": CiState.QUEUED,
@@ -99,7 +99,7 @@ class GitHubActions:
         owner, name = _names(repository)
         path = f"/pulls/{int(number)}"
         try:
-            wire = convert(await self._client.read_back(owner, name, path), _PullRequest)
+            wire = convert(await self._client.read_back(owner, name, path), _WholePullRequest)
             reviews: list[_Review] = []
             for page in range(1, REVIEWS_PAGES + 1):
                 query = f"?per_page={PER_PAGE}&page={page}"
@@ -158,7 +158,7 @@ def read_run(data: Any, host: str, repository: str) -> CiRun:
         sha=wire.head_sha,
         branch=wire.head_branch or "",
         event=wire.event or "",
-        pipeline=redact(wire.name or wire.path)[:NAME_LIMIT],
+        pipeline=short_name(wire.name or wire.path),
         number=f"#{wire.run_number}" if wire.run_number else "",
         url=http_link(wire.html_url),
         author=(actor.login or "") if actor else "",
@@ -178,7 +178,7 @@ def read_stages(data: Any) -> tuple[CiStage, ...]:
         state = map_state(job.status, job.conclusion)
         stages.append(
             CiStage(
-                name=redact(job.name)[:NAME_LIMIT],
+                name=short_name(job.name),
                 state=state,
                 started_at=None if state is CiState.QUEUED else as_utc(job.started_at),
                 finished_at=as_utc(job.completed_at) if state.is_final else None,
@@ -188,7 +188,7 @@ def read_stages(data: Any) -> tuple[CiStage, ...]:
     return tuple(stages)
 
 
-def _pull_request(wire: _PullRequest, reviews: Sequence[_Review], repository: str) -> PullRequest:
+def _pull_request(wire: _WholePullRequest, reviews: Sequence[_Review], repository: str) -> PullRequest:
     return PullRequest(
         repository=repository.lower(),
         number=wire.number,
@@ -217,7 +217,7 @@ def read_approvals(reviews: Sequence[_Review]) -> tuple[Approval, ...]:
     return tuple(last.values())
 
 
-def _login(user: _User | None) -> str:
+def _login(user: WireUser | None) -> str:
     return (user.login or "") if user else ""
 
 
@@ -232,16 +232,8 @@ def _number(run_id: str) -> str:
     return quote(run_id)
 
 
-class _User(msgspec.Struct):
-    login: str | None = None
-
-
 class _Number(msgspec.Struct):
     number: int
-
-
-class _Ref(msgspec.Struct):
-    ref: str | None = None
 
 
 class _Run(msgspec.Struct):
@@ -259,8 +251,8 @@ class _Run(msgspec.Struct):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     run_started_at: datetime | None = None
-    actor: _User | None = None
-    triggering_actor: _User | None = None
+    actor: WireUser | None = None
+    triggering_actor: WireUser | None = None
     pull_requests: list[_Number] | None = None
 
 
@@ -281,21 +273,14 @@ class _Jobs(msgspec.Struct):
     jobs: list[_Job]
 
 
-class _PullRequest(msgspec.Struct):
-    number: int
-    title: str | None = None
+class _WholePullRequest(WirePullRequest):
     state: str | None = None
-    html_url: str | None = None
-    user: _User | None = None
-    merged_by: _User | None = None
+    merged_by: WireUser | None = None
     created_at: datetime | None = None
-    merged_at: datetime | None = None
     updated_at: datetime | None = None
-    head: _Ref | None = None
-    base: _Ref | None = None
 
 
 class _Review(msgspec.Struct):
-    user: _User | None = None
+    user: WireUser | None = None
     state: str | None = None
     submitted_at: datetime | None = None

@@ -32,24 +32,24 @@ class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The author's login; None for a deleted account."""
 
 
-class _User(msgspec.Struct):
+class WireUser(msgspec.Struct):
     login: str | None = None
 
 
-class _Ref(msgspec.Struct):
+class WireRef(msgspec.Struct):
     sha: str | None = None
     ref: str | None = None
 
 
-class _PullRequest(msgspec.Struct):
+class WirePullRequest(msgspec.Struct):
     number: int
     title: str | None = None
     html_url: str | None = None
     merged_at: datetime | None = None
     merge_commit_sha: str | None = None
-    head: _Ref | None = None
-    base: _Ref | None = None
-    user: _User | None = None
+    head: WireRef | None = None
+    base: WireRef | None = None
+    user: WireUser | None = None
 
 
 class _Person(msgspec.Struct):
@@ -72,7 +72,7 @@ class _File(msgspec.Struct):
 class _Commit(msgspec.Struct):
     sha: str
     commit: _GitCommit
-    parents: list[_Ref] | None = None
+    parents: list[WireRef] | None = None
     files: list[_File] | None = None
 
 
@@ -88,7 +88,7 @@ class _Content(msgspec.Struct):
 
 
 def parse_pull_request(data: Any) -> PullRequest:
-    wire = convert(data, _PullRequest)
+    wire = convert(data, WirePullRequest)
     return PullRequest(
         number=wire.number,
         title=redact(wire.title)[:SUBJECT_LIMIT],

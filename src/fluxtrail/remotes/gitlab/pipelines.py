@@ -15,12 +15,13 @@ from fluxtrail.model.commit import SUBJECT_LIMIT, is_sha
 from fluxtrail.model.errors import AuthError, NotFoundError, WireError
 from fluxtrail.model.redaction import redact
 from fluxtrail.remotes.gitlab.client import NAME, GitLabClient
+from fluxtrail.remotes.gitlab.facts import WireMergeRequest, WireUser
 from fluxtrail.remotes.links import http_link
+from fluxtrail.remotes.names import short_name
 from fluxtrail.remotes.times import as_utc
 
 PER_PAGE = 100
 PAGES_LIMIT = 10
-NAME_LIMIT = 200
 
 _STATES = {
     "created": CiState.QUEUED,
@@ -99,7 +100,7 @@ class GitLabPipelines:
             answer = await self._client.read_back(repository, path)
         except NotFoundError:
             return None
-        wire = answer.read(WireMergeRequest, name=NAME)
+        wire = answer.read(WireWholeRequest, name=NAME)
         try:
             given = (await self._client.read_back(repository, f"{path}/approvals")).read(WireApprovals, name=NAME)
         except (NotFoundError, AuthError):
@@ -140,7 +141,7 @@ def read_pipeline(wire: WirePipeline, host: str, repository: str) -> CiRun:
         sha=wire.sha,
         branch=wire.ref or "",
         event=wire.source or "",
-        pipeline=redact(wire.name or "")[:NAME_LIMIT],
+        pipeline=short_name(wire.name),
         number=f"#{wire.id}",
         url=http_link(wire.web_url),
         author=(wire.user.username or "") if wire.user else "",
@@ -166,7 +167,7 @@ def _stage(name: str, jobs: Sequence[WireJob]) -> CiStage:
     begins = [at for job in jobs if (at := as_utc(job.started_at))]
     ends = [at for job in jobs if (at := as_utc(job.finished_at))]
     return CiStage(
-        name=redact(name)[:NAME_LIMIT],
+        name=short_name(name),
         state=state,
         started_at=min(begins, default=None),
         finished_at=max(ends, default=None) if state.is_final else None,
@@ -194,7 +195,7 @@ def _together(states: Sequence[CiState]) -> CiState:
     return next((state for state in order if state in states), CiState.SKIPPED)
 
 
-def _merge_request(wire: WireMergeRequest, given: WireApprovals, repository: str) -> PullRequest:
+def _merge_request(wire: WireWholeRequest, given: WireApprovals, repository: str) -> PullRequest:
     state = {"opened": "open", "locked": "open"}.get(wire.state or "", wire.state or "open")
     by = wire.merge_user or wire.merged_by
     approvals = [
@@ -232,10 +233,6 @@ def _number(run_id: str) -> str:
     return run_id
 
 
-class WireUser(msgspec.Struct):
-    username: str | None = None
-
-
 class WirePipeline(msgspec.Struct):
     id: int
     sha: str
@@ -261,18 +258,11 @@ class WireJob(msgspec.Struct):
     finished_at: datetime | None = None
 
 
-class WireMergeRequest(msgspec.Struct):
-    iid: int
-    title: str | None = None
-    state: str | None = None
-    web_url: str | None = None
-    author: WireUser | None = None
+class WireWholeRequest(WireMergeRequest):
     merge_user: WireUser | None = None
     merged_by: WireUser | None = None
     source_branch: str | None = None
-    target_branch: str | None = None
     created_at: datetime | None = None
-    merged_at: datetime | None = None
     updated_at: datetime | None = None
 
 
