@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,15 @@ def test_a_version_that_is_not_served_is_told_with_those_that_are(schemas: Schem
 def test_a_kind_without_crd_is_told(schemas: Schemas) -> None:
     (problem,) = schemas.problems({**thing(), "kind": "Other"})
     assert problem == "no schema of Other in example.io/v1; add its CRD"
+
+
+def test_without_the_library_its_extra_is_named(
+    schemas: Schemas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "things.yaml").write_text(CRD, encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
+    with pytest.raises(ConfigError, match=r"install fluxtrail\[crds\]"):
+        Schemas(tmp_path / "things.yaml").problems(thing())
 
 
 def test_a_folder_without_crds_is_told(tmp_path: Path) -> None:

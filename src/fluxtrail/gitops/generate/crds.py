@@ -68,7 +68,7 @@ def check(objects: Iterable[tuple[str, Mapping[str, Any]]], schemas: Schemas) ->
 def _validator(schema: Mapping[str, Any]) -> Any:
     try:
         import jsonschema_rs  # noqa: PLC0415 - only where schemas are asked for
-    except ImportError as exc:  # pragma: no cover
+    except ImportError as exc:
         raise ConfigError("needs the package jsonschema-rs; install fluxtrail[crds]", subject="--crds") from exc
     closed = _closed(schema)
     # Every object has them, whether or not the schema says so.

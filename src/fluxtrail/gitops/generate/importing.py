@@ -53,7 +53,9 @@ def import_folder(folder: Path, *, output: str, namespace: str) -> Imported:
         ConfigError: the folder cannot be read, has no Flux object, or one twice.
     """
     found = find_manifests(folder)
-    notes = [f"{each.source}: {each.reason}" for each in found.skipped]
+    notes = [f"{each.source}: {each.reason}" for each in found.skipped if not each.is_yaml]
+    if values := sum(each.is_yaml for each in found.skipped):
+        notes.append(f"{values} documents left where they are: no objects of a cluster")
     ours = [each for each in found.manifests if _is_ours(each)]
     others = [each for each in found.manifests if not _is_ours(each)]
     if not ours:

@@ -46,9 +46,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return self.api_version.rpartition("/")[0]
 
 
-class Skipped(msgspec.Struct, frozen=True):
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    """Args:
+    is_yaml: it can be read, and is no object: a file of values, perhaps. Else it may be a template.
+    """
+
     source: str
     reason: str
+    is_yaml: bool
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +90,7 @@ def find_manifests(folder: str | Path) -> Found:
         try:
             documents = list(read_documents(_content(file), subject=file))
         except ConfigError as exc:
-            skipped.append(Skipped(file, exc.message))
+            skipped.append(Skipped(source=file, reason=exc.message, is_yaml=False))
             continue
         for value, line in _objects(documents):
             if _is_kustomizes(value):
@@ -93,7 +98,7 @@ def find_manifests(folder: str | Path) -> Found:
             try:
                 manifests.append(to_manifest(value, source=file, line=line))
             except ConfigError as exc:
-                skipped.append(Skipped(f"{file}:{line}", exc.message))
+                skipped.append(Skipped(source=f"{file}:{line}", reason=exc.message, is_yaml=True))
     return Found(manifests=tuple(manifests), skipped=tuple(skipped))
 
 
