@@ -21,6 +21,17 @@ from fluxtrail.model.errors import AuthError, ConfigError, FluxtrailError, Upstr
 from fluxtrail.model.redaction import redact
 
 NAME = "Google's token service"
+_LOADERS = {
+    "authorized_user": ("google.oauth2.credentials", "from_authorized_user_info"),
+    "external_account_authorized_user": ("google.auth.external_account_authorized_user", "from_info"),
+    "impersonated_service_account": (
+        "google.auth.impersonated_credentials",
+        "from_impersonated_service_account_info",
+    ),
+}
+_POOLS = {"environment_id": "google.auth.aws", "executable": "google.auth.pluggable"}
+"""Of federations, by the field that tells their source."""
+_POOL = "google.auth.identity_pool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +51,9 @@ async def ask_google_auth(
     Raises:
         ConfigError: the library is missing, or does not take the credentials either. AuthError, UpstreamError.
     """
-    what = "credentials of this type"
-    google, errors = await bring("google.auth", "google.auth.exceptions", extra="gcp", what=what)
+    stated = msgspec.json.decode(text)
+    place, method = _find_loader(stated, setting)
+    module, errors = await bring(place, "google.auth.exceptions", extra="gcp", what="credentials of this type")
     loop = asyncio.get_running_loop()
 
     def request(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> _Response:
@@ -51,7 +63,7 @@ async def ask_google_auth(
         return _Response(reply.status, reply.headers, reply.body)
 
     def ask() -> Any:
-        credentials, _ = google.load_credentials_from_dict(msgspec.json.decode(text), scopes=list(scopes))
+        credentials = getattr(module.Credentials, method)(stated, scopes=list(scopes))
         credentials.refresh(request)
         return credentials
 
@@ -59,7 +71,7 @@ async def ask_google_auth(
         found = await asyncio.to_thread(ask)
     except FluxtrailError:
         raise
-    except errors.RefreshError as exc:
+    except (errors.RefreshError, errors.OAuthError) as exc:
         if exc.retryable:
             raise UpstreamError(f"{NAME} gives no token: {_said(exc, text)}", subject=setting) from None
         raise AuthError(f"{NAME} refuses the identity: {_said(exc, text)}", subject=setting) from None
@@ -70,6 +82,18 @@ async def ask_google_auth(
     ).timestamp()  # google-auth's have no zone, and are UTC
     email = str(getattr(found, "service_account_email", "") or "")
     return Issued(value=(email, found.token), life_seconds=ends - clock(), secrets=(found.token,))
+
+
+def _find_loader(stated: dict[str, Any], setting: str) -> tuple[str, str]:
+    """Return the module and the method for a type of credentials; google-auth wants to be told which is meant."""
+    kind = str(stated.get("type"))
+    if kind == "external_account":
+        source = stated.get("credential_source")
+        fields = source if isinstance(source, dict) else {}
+        return next((_POOLS[field] for field in _POOLS if field in fields), _POOL), "from_info"
+    if kind not in _LOADERS:
+        raise ConfigError(f"{kind[:40]!r} is no type of credentials that google-auth takes", subject=setting)
+    return _LOADERS[kind]
 
 
 def _said(exc: Exception, text: str) -> str:
