@@ -27,6 +27,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[CiRun, ...] = ()
     pull_request: PullRequest | None = None
     exports: tuple[OriginExport, ...] = ()
+    exported_at: datetime | None = None
+    """By a run of its own, or of a later commit of its branch."""
 
 
 class AppliedHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import jsonschema_rs
 import pytest
 from benchmarks.fuzz_web import HOOKS, run_cases
 from tests.web.hooks.conftest import argo, cdevent, flux, push
+from tests.web.hooks.test_forges import PIPELINE, PUSHED, body
 
 from fluxtrail.model.notices import Hook
 from fluxtrail.web.hooks.answers import Reason, RefusedError, refusal
@@ -30,7 +31,7 @@ def test_every_refusal_is_described(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
+    ("path", "given"),
     [
         ("/gitopsphase", flux()),
         ("/gitopsphase", argo()),
@@ -38,11 +39,13 @@ def test_every_refusal_is_described(reason: Reason) -> None:
         ("/hooks/argocd", argo(resources=None)),
         ("/hooks/cdevents", cdevent()),
         ("/hooks/github", push()),
+        ("/hooks/gitlab", body(PIPELINE)),
+        ("/hooks/azuredevops", body(PUSHED)),
     ],
 )
-def test_what_senders_really_post_is_as_described(path: str, body: bytes) -> None:
+def test_what_senders_really_post_is_as_described(path: str, given: bytes) -> None:
     schema = describe()["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    jsonschema_rs.Draft202012Validator(schema).validate(json.loads(body))
+    jsonschema_rs.Draft202012Validator(schema).validate(json.loads(given))
 
 
 @pytest.mark.timeout(60)

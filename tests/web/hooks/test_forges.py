@@ -14,7 +14,7 @@ from fluxtrail.model.notices import Hook, KeptNotice, PushNotice, RunNotice
 
 Kept = Callable[[], Awaitable[list[KeptNotice]]]
 
-CLONE = "https://gitlab.example.com/acme/shop.git"
+CLONE = "https://gitlab.test/acme/shop.git"
 PIPELINE = {
     "object_kind": "pipeline", "project": {"git_http_url": CLONE},
     "object_attributes": {"sha": SHA, "status": "failed"},

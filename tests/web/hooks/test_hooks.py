@@ -26,7 +26,15 @@ from fluxtrail.model.notices import ArgoNotice, EventNotice, FluxNotice, Hook, K
 from fluxtrail.web.hooks.app import HooksApp
 
 Kept = Callable[[], Awaitable[list[KeptNotice]]]
-PATHS = ["/gitopsphase", "/hooks/flux", "/hooks/cdevents", "/hooks/argocd", "/hooks/github"]
+PATHS = [
+    "/gitopsphase",
+    "/hooks/flux",
+    "/hooks/cdevents",
+    "/hooks/argocd",
+    "/hooks/github",
+    "/hooks/gitlab",
+    "/hooks/azuredevops",
+]
 
 
 async def test_a_signed_event_of_flux_is_in_the_ledger_when_it_is_answered(

@@ -26,6 +26,7 @@ from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.notices import Hook, KeptNotice
 from fluxtrail.web.hooks.app import HooksApp
 from fluxtrail.web.hooks.pace import Pace
+from fluxtrail.web.hooks.reading import PATHS
 from fluxtrail.web.hooks.senders import Sender, Senders
 from fluxtrail.web.hooks.signatures import Means, Proof, read_proof
 
@@ -93,7 +94,7 @@ async def test_a_wrong_signature_is_refused_also_where_none_is_needed(
     assert await kept() == []
 
 
-@pytest.mark.parametrize("path", ["/gitopsphase", "/hooks/flux", "/hooks/cdevents", "/hooks/argocd", "/hooks/github"])
+@pytest.mark.parametrize("path", PATHS)
 async def test_without_a_signature_nothing_is_taken(post: Post, kept: Kept, path: str) -> None:
     answer = await post(path, BODY, {"X-GitHub-Event": "push"})
     assert (answer.status, answer.problem["code"]) == (401, "unsigned")

@@ -39,13 +39,14 @@ PULL = PullRequest(
 
 
 def commit(*runs: CiRun, exports: tuple[OriginExport, ...] = (), cells: Any = (), **more: Any) -> Commit:
-    pull = more.pop("pull_request", None)
+    pull, exported_at = more.pop("pull_request", None), more.pop("exported_at", None)
     view = CommitView(
         sha=sha(1), repository=SHOP, subject="Sell more (#12)", author="Ada", committed_at=NOON,
         merged=exact(NOON, Evidence.COMMITTER_DATE), pull_request=pull.number if pull else None, is_carrier=False,
         web_url=None, verdicts={}, **more,
     )  # fmt: skip
-    return Commit(view, Origin(repository=SHOP, sha=sha(1), runs=runs, exports=exports, pull_request=pull), cells)
+    origin = Origin(repository=SHOP, sha=sha(1), runs=runs, exports=exports, pull_request=pull, exported_at=exported_at)
+    return Commit(view, origin, cells)
 
 
 def row(*runs: CiRun, **more: Any) -> Deployment:
@@ -216,6 +217,12 @@ def test_a_row_without_builds_is_still_there() -> None:
     """D.7.4: one build that could not be read took all rows with it, one that had expired its own."""
     found = row(exports=(EXPORT,))
     assert (found.status, found.src_to_docker_build, found.manifest_commit_id) == ("Complete", None, sha(3)[:7])
+
+
+def test_what_was_exported_with_a_later_commit_is_complete() -> None:
+    found = row(BUILD, exported_at=minutes(20))
+    assert (found.status, found.end_time) == ("Complete", js_time(BUILD.updated_at))
+    assert row(exported_at=minutes(20)).end_time == js_time(minutes(20))
 
 
 def test_a_commit_to_which_nothing_happened_has_no_row() -> None:

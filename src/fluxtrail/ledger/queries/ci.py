@@ -130,6 +130,7 @@ async def read_origins(
             branch=branches.get(row.id, ""),
             runs=tuple(sorted(theirs, key=lambda run: (run.at, run.run_id))),
             pull_request=pulls.get((repository, row.pull_request)),
+            exported_at=row.exported.at if row.exported else None,
             exports=tuple(
                 msgspec.structs.replace(export, runs=tuple(runs.get((export.repository, export.sha), ())))
                 for export in exports.get(row.id, ())
@@ -143,7 +144,7 @@ async def _commits(session: Session, commits: Sequence[tuple[str, str]]) -> dict
     found: dict[tuple[str, str], Row[Any]] = {}
     for chunk in chunks(list(dict.fromkeys(sha for _, sha in commits))):
         wanted = (
-            select(_C.c.id, _C.c.sha, _C.c.pull_request, _REPOSITORIES.c.canonical)
+            select(_C.c.id, _C.c.sha, _C.c.pull_request, _C.c.exported, _REPOSITORIES.c.canonical)
             .join(_REPOSITORIES, _REPOSITORIES.c.id == _C.c.repository_id)
             .where(_C.c.sha.in_(chunk))
         )

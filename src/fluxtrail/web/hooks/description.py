@@ -108,51 +108,77 @@ _GITHUB: dict[str, Any] = {
         },
     ],
 }
-_GITLAB: dict[str, Any] = {
+_PROJECT: dict[str, Any] = {
     "type": "object",
-    "description": "GitLab's webhooks of pushes, merge requests and pipelines; others are taken and forgotten.",
-    "required": ["object_kind", "project"],
-    "properties": {
-        "object_kind": {"type": "string", "enum": ["pipeline", "note"]},
-        "object_attributes": {"type": ["object", "null"], "properties": dict.fromkeys(("sha", "status"), _TEXT)},
-        "project": {
-            "type": "object",
-            "required": ["git_http_url"],
-            "properties": {"git_http_url": _REPOSITORY["properties"]["clone_url"]},
-        },
-    },
+    "required": ["git_http_url"],
+    "properties": {"git_http_url": _REPOSITORY["properties"]["clone_url"]},
 }
-_AZURE_DEVOPS: dict[str, Any] = {
+_NUMBER: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 2**53}
+_REF: dict[str, Any] = {"type": "string", "pattern": "^refs/heads/[a-z0-9-]{1,80}$"}
+
+
+def _of_gitlab(kind: str, *needed: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["object_kind", "project", *needed],
+        "properties": {"object_kind": {"type": "string", "enum": [kind]}, "project": _PROJECT, **properties},
+    }
+
+
+_REQUEST: dict[str, Any] = {"type": "object", "required": ["iid"], "properties": {"iid": _NUMBER}}
+_GITLAB: dict[str, Any] = {
+    "description": "GitLab's webhooks of pushes, merge requests and pipelines; others are taken and forgotten.",
+    "anyOf": [
+        _of_gitlab("push", "ref", ref=_REF, before=_TEXT, after=_TEXT),
+        _of_gitlab("merge_request", "object_attributes", object_attributes=_REQUEST),
+        _of_gitlab(
+            "pipeline",
+            object_attributes={"type": ["object", "null"], "properties": dict.fromkeys(("sha", "status"), _TEXT)},
+        ),
+    ],
+}
+_REMOTE: dict[str, Any] = {
     "type": "object",
+    "required": ["remoteUrl"],
+    "properties": {"remoteUrl": {"type": "string", "pattern": r"^https://dev\.azure\.com/[a-z]+/[a-z]+/_git/[a-z]+$"}},
+}
+_UPDATE: dict[str, Any] = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": _REF, "oldObjectId": _TEXT, "newObjectId": _TEXT},
+}
+
+
+def _of_azure(kind: str, *needed: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["eventType", "resource"],
+        "properties": {
+            "eventType": {"type": "string", "enum": [kind]},
+            "resource": {"type": "object", "required": list(needed), "properties": properties},
+        },
+    }
+
+
+_AZURE_DEVOPS: dict[str, Any] = {
     "description": "Service hooks of Azure DevOps: git.push, git.pullrequest.*, build.complete and "
     "ms.vss-pipelines.run-state-changed-event; others are taken and forgotten.",
-    "required": ["eventType", "resource"],
-    "properties": {
-        "eventType": {"type": "string", "enum": ["git.push", "workitem.created"]},
-        "resource": {
-            "type": "object",
-            "required": ["refUpdates", "repository"],
-            "properties": {
-                "refUpdates": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "type": "object",
-                        "required": ["name"],
-                        "properties": {
-                            "name": {"type": "string", "pattern": "^refs/heads/[a-z0-9-]{1,80}$"},
-                            **dict.fromkeys(("oldObjectId", "newObjectId"), _TEXT),
-                        },
-                    },
-                },
-                "repository": {
-                    "type": "object",
-                    "required": ["remoteUrl"],
-                    "properties": {"remoteUrl": _REPOSITORY["properties"]["clone_url"]},
-                },
-            },
-        },
-    },
+    "anyOf": [
+        _of_azure(
+            "git.push",
+            "refUpdates",
+            "repository",
+            refUpdates={"type": "array", "minItems": 1, "items": _UPDATE},
+            repository=_REMOTE,
+        ),
+        _of_azure("git.pullrequest.updated", "pullRequestId", "repository", pullRequestId=_NUMBER, repository=_REMOTE),
+        _of_azure(
+            "build.complete",
+            "url",
+            url={"type": "string", "pattern": r"^https://dev\.azure\.com/[a-z]+/[a-z]+/_apis/build/Builds/[0-9]{1,9}$"},
+            sourceVersion=_TEXT,
+        ),
+    ],
 }
 _BODIES: dict[Hook, tuple[str, dict[str, Any]]] = {
     Hook.GITOPSPHASE: ("What gitops-connector takes: Flux's or Argo CD's notifications", {"anyOf": [_FLUX, _ARGO]}),

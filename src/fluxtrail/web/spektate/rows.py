@@ -32,9 +32,13 @@ class Commit(NamedTuple):
     cells: Sequence[tuple[str, CellView]]
 
     @property
+    def is_exported(self) -> bool:
+        return bool(self.origin.exports or self.origin.exported_at)
+
+    @property
     def is_delivered_itself(self) -> bool:
         """Whether Flux applies this very commit, and no export of it."""
-        if self.origin.exports:
+        if self.is_exported:
             return False
         return any(cell.reason != "awaiting_export" and cell.verdict not in _NOT_THERE for _, cell in self.cells)
 
@@ -59,11 +63,11 @@ class _Parts(NamedTuple):
 def rows_of(commit: Commit, *, now: datetime) -> list[Deployment]:
     """Return a commit's rows: one for each service and environment; none where nothing happened to it yet."""
     origin = commit.origin
-    if not origin.runs and not origin.exports and not commit.is_delivered_itself:
+    if not origin.runs and not commit.is_exported and not commit.is_delivered_itself:
         return []
     services = _stated(run.service for run in origin.runs)
     if not services:
-        is_manual = not origin.runs and not origin.exports
+        is_manual = not origin.runs and not commit.is_exported
         services = [""] if is_manual else [origin.repository.rpartition("/")[2]]
     return [
         _row(commit, service, environment, now=now)
@@ -163,7 +167,7 @@ def _carriers(commit: Commit, parts: _Parts) -> tuple[tuple[str, str], tuple[str
 def _status(commit: Commit, parts: _Parts, manifest_sha: str) -> str:
     """Return how a row stands: complete where its manifests are there, and never because of a green build alone."""
     states = {run.state for run in parts.all}
-    if commit.origin.exports or (parts.manifest is not None and parts.manifest.state is CiState.SUCCEEDED):
+    if commit.is_exported or (parts.manifest is not None and parts.manifest.state is CiState.SUCCEEDED):
         return COMPLETE
     if states & _OPEN:
         return IN_PROGRESS
@@ -190,7 +194,8 @@ def _end(commit: Commit, parts: _Parts) -> datetime:
     run = parts.manifest or parts.release or parts.stage or parts.source
     if run is not None:
         return run.updated_at
-    exported = [export.committed_at for export in commit.origin.exports if export.committed_at]
+    known = [*(export.committed_at for export in commit.origin.exports), commit.origin.exported_at]
+    exported = [at for at in known if at]
     merged = commit.view.merged.at if commit.view.merged else commit.view.committed_at
     return max(exported, default=None) or merged or datetime.min.replace(tzinfo=UTC)
 
