@@ -186,7 +186,7 @@ async def test_conflict_names_owner_and_remedy_and_force_takes_the_field(
     server.store.patch("kustomizations", "base", NS, {"spec": {"interval": "1m"}}, manager="kubectl-edit")
     refused = await run("apply", "-f", str(layout), "--yes")
     assert refused.exit_code == 1
-    assert "kubectl-edit owns .spec.interval: --force-conflicts takes them over" in refused.stdout
+    assert "kubectl-edit owns .spec.interval: --force-conflicts takes them over" in " ".join(refused.stdout.split())
     assert server.store.get("kustomizations", "base", NS)["spec"]["interval"] == "1m"
     forced = await run("apply", "-f", str(layout), "--yes", "--force-conflicts")
     assert forced.exit_code == 0
@@ -197,7 +197,8 @@ async def test_field_that_flux_applies_is_to_be_changed_in_git(server: ApiServer
     server.store.create("kustomizations", kustomization("base", path="./other"), manager="kustomize-controller")
     result = await run("apply", "-f", str(layout), "--dry-run", "--no-diff")
     assert result.exit_code == 1
-    assert "applied by Flux (kustomize-controller), which would set it back; change it in Git" in result.stdout
+    told = " ".join(result.stdout.split())
+    assert "applied by Flux (kustomize-controller), which would set it back; change it in Git" in told
 
 
 async def test_namespace_and_kind_that_come_with_it_are_no_obstacle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -205,8 +206,10 @@ def _line(word: Any, step: Step, problem: str) -> None:
     what = out.style(str(word), _STYLES.get(str(word))) + " " * (_WORD_WIDTH - len(str(word)))
     where = out.style(f"  {printable(step.place)}", "dim") if problem and step.place else ""
     out.echo(f"{what} {printable(str(step.key))}{where}")
-    if problem:
-        out.echo(f"{'':{_WORD_WIDTH}} {printable(problem)}")
+    indent = " " * (_WORD_WIDTH + 1)
+    room = max(out.width - len(indent), 40) if out.is_cut else 10_000
+    for line in textwrap.wrap(printable(problem), room, break_long_words=False, break_on_hyphens=False):
+        out.echo(indent + line)
 
 
 def _row(step: Step, word: Any, problem: str, **more: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,14 @@ class _View:
             and self._namespace in ("", each.key.namespace)
             and not (self._skips_suspended and each.state is State.SUSPENDED)
         ]
-        return sorted(found, key=lambda each: (_ORDER.index(each.state), each.key))
+        return sorted(found, key=lambda each: (_ORDER.index(each.state), _rank(each.key.group), each.key))
+
+
+def _rank(group: str) -> int:
+    """Sources first, then what is made of them, then what tells of it."""
+    from fluxtrail.gitops.status.watching import GROUPS
+
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
 
 
 def _kind_of(text: str) -> str:
@@ -204,7 +212,7 @@ class _Shown:
                 self._screen.note(f"{kind}: {problem}")
         self._problems = dict(board.problems)
         if self._view.form == "table" and self._screen.is_live:
-            self._screen.draw([*picture(standings), "", summary(standings)])
+            self._screen.draw([*_fitting(picture(standings), standings), "", summary(standings)])
             return
         for each in standings:
             if self._said.get(each.key) != each:
@@ -214,6 +222,16 @@ class _Shown:
     def end(self, standings: Sequence[Standing]) -> None:
         if not (self._view.form == "table" and self._screen.is_live):
             say(summary(standings))
+
+
+def _fitting(lines: list[str], standings: Sequence[Standing]) -> list[str]:
+    """Cut a table to the terminal: what needs attention is above, and the sum of all has to stay in sight."""
+    room = shutil.get_terminal_size().lines - 5
+    left = len(lines) - room
+    if left <= 0 or room < 2:
+        return lines
+    are_ready = all(each.state == "ready" for each in standings[room - 1 :])
+    return [*lines[:room], f"… {left} more{', all ready' if are_ready else ''}"]
 
 
 def picture(standings: Sequence[Standing]) -> list[str]:

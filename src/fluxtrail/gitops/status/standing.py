@@ -169,7 +169,7 @@ def _own_state(one: Reconciled) -> tuple[State, str]:
         return State.DELETING, "it is being deleted; its finalizers are not done"
     if one.is_suspended:
         said = f"; last it was {_word(ready)}" if ready else ""
-        return State.SUSPENDED, f"suspended: nothing reconciles it{said}"
+        return State.SUSPENDED, f"nothing reconciles it{said}"
     if one.is_static:
         return State.READY, ""
     if stalled is not None and stalled.status == "True":
