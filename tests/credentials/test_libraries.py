@@ -1,4 +1,4 @@
-"""What the clouds' own libraries are asked for: where they alone know how, without blocking; and when one is missing."""
+"""What the clouds' own libraries are asked for: what they alone know, without blocking; and when one is missing."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from aiohttp import web
 
 from fluxtrail.credentials.providers.place import SecretPlace
 from fluxtrail.model.errors import AuthError, ConfigError, NotFoundError, WireError
+from fluxtrail.model.flux import SOURCE_GROUP
 from fluxtrail.model.observation import ClusterUid, ObjectKey, ObjectUid
-from fluxtrail.model.sources import SOURCE_GROUP, project_git_repository
+from fluxtrail.model.sources import project_git_repository
 from fluxtrail.model.wire import WireGitRepository, WireGitRepositorySpec, WireMeta, WireSecretRef
 from fluxtrail.runtime.flux_secrets import ClusterSecrets
 from fluxtrail.runtime.remotes import Remotes, open_remotes

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 from tests.remotes.worlds import GitServer, Origin
+from tests.runtime.worlds import Cluster, ago, make_environ, make_repository, make_settings, push, running, until
 
 from fluxtrail.model.errors import AuthError, FluxtrailError
 from fluxtrail.runtime.remotes import Remotes, open_remotes
@@ -98,6 +99,12 @@ def origin(tmp_path: Path) -> Origin:
 
 @pytest.fixture
 async def git(tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PrivateGit]:
+    async with serving(tmp_path, monkeypatch) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PrivateGit]:
     context, ca = make_certificate(tmp_path)
     monkeypatch.setenv("GIT_SSL_CAINFO", str(ca))
     server = PrivateGit(tmp_path / "served")
@@ -107,8 +114,10 @@ async def git(tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch) -
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     server.base_url = f"https://127.0.0.1:{runner.addresses[0][1]}"
-    yield server
-    await runner.cleanup()
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
 
 
 @dataclass
@@ -310,3 +319,42 @@ async def refusals(remotes: Remotes, world: World, case: Case) -> list[Any]:
         except FluxtrailError as exc:
             found += [str(exc), repr(exc), exc.__cause__, exc.__context__]
     return found
+
+
+async def test_a_service_with_an_identity_writes_no_secret_down(
+    issuers: Issuers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    repository = await make_repository(tmp_path)
+    served = tmp_path / "served" / "acme"
+    served.mkdir(parents=True)
+    (served / "fleet").symlink_to(tmp_path / "fleet.git")
+    cluster = Cluster()
+    async with serving(tmp_path, monkeypatch) as git, cluster.server:
+        world, case = World(issuers, git, tmp_path), next(case for case in CASES if case.name == "azure")
+        git.admits = lambda shown: case.admits(world, *read_login(shown))
+        first = await push(repository, {"apps/web.yaml": "replicas: 1\n"}, "First", at=ago(600))
+        cluster.fetch(first, url=f"{git.base_url}/acme/fleet")
+        cluster.apply(first)
+        settings = make_settings(
+            tmp_path, cluster, credentials=({"host": world.host, **case.entry(world)},), allow=("127.0.0.1",)
+        )
+        environ = make_environ(tmp_path, **issuers.environ(), **case.environ(world))
+        async with running(settings, environ) as service:
+            await service.until_applied(first)
+            change = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Change")
+            git.admits = lambda shown: False
+            issuers.fail("azure", Fault(status=401))
+            refused = len(git.shown)
+            cluster.fetch(change, url=f"{git.base_url}/acme/fleet")
+            cluster.apply(change)
+            await until(lambda: len(git.shown) > refused + 2, "it was refused")
+            numbers = (await service.get("metrics", "/metrics"))[1]
+    assert "fluxtrail_token_cache_requests_total" in numbers
+    secrets = {*issuers.desk.tokens, (tmp_path / "projected").read_text()}
+    told = capfd.readouterr()
+    text = repr([numbers, told.out, told.err])
+    files = [file for folder in ("ledger", "fleet.git") for file in (tmp_path / folder).rglob("*") if file.is_file()]
+    assert [file for file in files if file.suffix.startswith(".sqlite")]
+    for secret in secrets:
+        assert secret not in text
+        assert not [file for file in files if secret.encode() in file.read_bytes()]
