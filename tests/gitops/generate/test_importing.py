@@ -212,7 +212,7 @@ def folders(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(folders())
 def test_whatever_lies_in_a_folder_is_generated_again(
     tmp_path_factory: pytest.TempPathFactory, found: dict[str, list[dict[str, Any]]]

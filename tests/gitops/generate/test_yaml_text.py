@@ -120,7 +120,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.dictionaries(TEXTS.filter(bool), VALUES, max_size=4))
 def test_what_is_written_is_read_again(value: dict[str, Any]) -> None:
     assert [each.value for each in read_documents(yaml_text(value), subject="x")] == ([value] if value else [{}])

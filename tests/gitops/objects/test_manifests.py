@@ -63,7 +63,9 @@ def test_standard_input_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_kustomizes_own_files_in_a_folder_are_no_objects(tmp_path: Path) -> None:
-    write(tmp_path, kustomization="apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n", a=ONE.format("a"))
+    write(
+        tmp_path, kustomization="apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n", a=ONE.format("a")
+    )
     assert [each.name for each in read_manifests([tmp_path])] == ["a"]
     found = find_manifests(tmp_path)
     assert [each.name for each in found.manifests] == ["a"]

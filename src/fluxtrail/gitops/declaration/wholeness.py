@@ -53,20 +53,21 @@ def _check_circles(environment: Environment, section: str, waits: Mapping[Key, l
     """Walk along dependencies, each object once."""
     done: set[Key] = set()
     for start in waits:
-        path: list[Key] = []
+        path: dict[Key, None] = {}
         stack: list[tuple[Key, bool]] = [(start, True)]
         while stack:
             key, is_entered = stack.pop()
             if not is_entered:
-                path.pop()
+                path.popitem()
                 done.add(key)
             elif key in path:
-                names = " → ".join(each.name for each in [*path[path.index(key) :], key])
+                circle = [*path][[*path].index(key) :]
+                names = " → ".join(each.name for each in [*circle, key])
                 raise ConfigError(
                     f"waits for itself: {names}; take one of these dependencies away",
                     subject=f"{environment.subject(section, key)}.depends_on",
                 )
             elif key not in done and key in waits:
-                path.append(key)
+                path[key] = None
                 stack.append((key, False))
                 stack.extend((each, True) for each in waits[key])
