@@ -64,7 +64,7 @@ def test_any_edit_is_found_told_and_undone(run: Run, tmp_path: Path, change: Cal
     assert run("generate", "--adopt").exit_code == 0
     assert Path(path).read_bytes() == before
     assert not (tmp_path / path).with_name("other.yaml").exists()
-    assert run("generate", "--check").exit_code == 0
+    assert run("check").exit_code == 0
 
 
 def test_what_is_no_longer_declared_is_removed_and_nothing_else(run: Run) -> None:
@@ -73,7 +73,7 @@ def test_what_is_no_longer_declared_is_removed_and_nothing_else(run: Run) -> Non
         declaration.read_text(encoding="utf-8").replace("  monitoring:\n    wait: true\n    timeout: 10m\n", "")
     )
     by_hand = Path("resources/kubecost/helm-values.yaml")
-    assert run("generate", "--check").exit_code == 1
+    assert run("check").exit_code == 1
     listed = run("generate", "--dry-run")
     assert listed.stdout == "resources/flux-system/flux-ks-monitoring.yaml removed (dry run)\n"
     assert Path("resources/flux-system/flux-ks-monitoring.yaml").exists()

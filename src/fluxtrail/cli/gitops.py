@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
+from fluxtrail.cli.lazy import LazyGroup
+
 _COMMANDS = {
-    "generate": ("fluxtrail.cli.gitops_generate:generate", "Write Flux's objects from one declaration, or check them."),
+    "generate": ("fluxtrail.cli.gitops_generate:generate", "Write Flux's objects from one declaration."),
+    "check": ("fluxtrail.cli.gitops_generate:check", "Fail if the files are not as the declaration says."),
     "import": ("fluxtrail.cli.gitops_import:import_", "Read a folder of Flux's objects into a declaration."),
     "install": ("fluxtrail.cli.gitops_install:install", "Apply Flux's controllers, and wait until they run."),
     "apply": ("fluxtrail.cli.gitops_apply:apply", "Show what would change in a cluster, and apply it."),
@@ -18,22 +19,6 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
-@click.group(cls=_LazyGroup)
+@click.group(cls=LazyGroup, commands_at=_COMMANDS)
 def gitops() -> None:
     """Generate, apply and watch Flux's own objects."""

@@ -20,19 +20,27 @@ if TYPE_CHECKING:
 
 DEFAULT_DECLARATION = "gitops.yaml"
 
-
-@click.command()
-@click.argument("declaration", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT_DECLARATION)
-@click.option("--check", is_flag=True, help="Write nothing; print what differs, and fail if anything does.")
-@click.option("--dry-run", is_flag=True, help="Write nothing; only list what would be written.")
-@click.option("--stdout", "is_printed", is_flag=True, help="Print the objects; look at no file.")
-@click.option("-e", "--environment", "environments", metavar="NAME", multiple=True, help="Only this one; repeatable.")
-@click.option(
+_DECLARATION = click.argument(
+    "declaration", type=click.Path(dir_okay=False, path_type=Path), default=DEFAULT_DECLARATION
+)
+_ENVIRONMENTS = click.option(
+    "-e", "--environment", "environments", metavar="NAME", multiple=True, help="Only this one; repeatable."
+)
+_CRDS = click.option(
     "--crds",
     metavar="PATH",
     type=click.Path(exists=True, path_type=Path),
     help="Check the objects against the CRDs in this file or folder.",
 )
+
+
+@click.command()
+@_DECLARATION
+@click.option("--check", is_flag=True, help="Write nothing; print what differs, and fail if anything does.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; only list what would be written.")
+@click.option("--stdout", "is_printed", is_flag=True, help="Print the objects; look at no file.")
+@_ENVIRONMENTS
+@_CRDS
 @click.option("--adopt", is_flag=True, help="Overwrite files that lie in the way and were not generated from it.")
 @click.pass_context
 def generate(
@@ -46,11 +54,10 @@ def generate(
     crds: Path | None,
     adopt: bool,
 ) -> None:
-    r"""Write Flux's objects as DECLARATION says (gitops.yaml if not given), and remove those it no longer has.
+    """Write Flux's objects as DECLARATION says (gitops.yaml if not given), and remove those it no longer has.
 
     The files are what `flux create … --export` prints, the same bytes on every machine.
 
-    \b
     Exit codes: 0 done, or with --check nothing differs; 1 something differs, or was refused; 2 usage.
     """
     if check + dry_run + is_printed > 1:
@@ -78,6 +85,19 @@ def generate(
     if not dry_run:
         write(found, folder=declaration.parent)
     _show(found, files, is_dry=dry_run)
+
+
+@click.command()
+@_DECLARATION
+@_ENVIRONMENTS
+@_CRDS
+@click.pass_context
+def check(ctx: click.Context, *, declaration: Path, environments: tuple[str, ...], crds: Path | None) -> None:
+    """Print how files differ from what DECLARATION says, and fail if any does: `generate --check`, for CI.
+
+    Exit codes: 0 nothing differs; 1 something does, or was refused; 2 usage.
+    """
+    ctx.invoke(generate, declaration=declaration, environments=environments, crds=crds, check=True)
 
 
 def _are_known(read: Declaration, environments: Sequence[str]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
 from fluxtrail import __version__
+from fluxtrail.cli.lazy import LazyGroup
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 
@@ -32,22 +31,8 @@ _COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands by name and one line of help."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+class _Fluxtrail(LazyGroup):
+    """What we know to be wrong is said in a line; the code tells how it is used from what failed."""
 
     def invoke(self, ctx: click.Context) -> object:
         from fluxtrail.model.errors import ConfigError, FluxtrailError
@@ -60,7 +45,8 @@ class LazyGroup(click.Group):
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=_Fluxtrail,
+    commands_at=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": None, "max_content_width": 100},
 )
 @click.option(
