@@ -94,62 +94,55 @@ async def measure(watched: Watched, samples: Samples, options: argparse.Namespac
             taken.cpu = (now.user + now.system - used.user - used.system) * 1000 / options.times
     report(
         "pages", f"{options.engine}: ready after a start", seconds=seconds, rss_mib=rss_mib(watched.process.pid),
-        load=os.getloadavg()[0],
+        load=os.getloadavg()[0], requests=sum(len(taken.warm) + len(taken.cold) for taken in found),
     )  # fmt: skip
     return found
 
 
+def figures_of(taken: Taken) -> dict[str, float | int | str]:
+    """Return milliseconds and bytes."""
+    warm, cold = taken.warm, taken.cold or [0.0]
+    figures = {
+        "p50": statistics.median(warm),
+        "p95": percentile(warm, 0.95),
+        "worst": max(warm),
+        "cpu": taken.cpu,
+        "restarted_p50": statistics.median(cold),
+        "restarted_p95": percentile(cold, 0.95),
+        "restarted_first": cold[0],
+    }
+    rounded: dict[str, float | int | str] = {name: round(value, 1) for name, value in figures.items()}
+    rounded["bytes"] = int(statistics.median(taken.bytes or [0]))
+    rounded["gzip_bytes"] = int(statistics.median(taken.packed or [0]))
+    return rounded
+
+
 def show(engine: str, found: Sequence[Taken]) -> None:
+    """Print a JSON line for each question, then all as a table; milliseconds and kB."""
     for taken in found:
-        warm = sorted(taken.warm)
-        print(
-            json.dumps(
-                {
-                    "benchmark": "pages",
-                    "engine": engine,
-                    "what": taken.question.name,
-                    "p50": round(statistics.median(warm), 1),
-                    "p95": round(percentile(warm, 0.95), 1),
-                    "worst": round(warm[-1], 1),
-                    "cpu": round(taken.cpu, 1),
-                    "cold_first": round(taken.cold[0], 1) if taken.cold else None,
-                    "cold_p50": round(statistics.median(taken.cold), 1) if taken.cold else None,
-                    "cold_p95": round(percentile(taken.cold, 0.95), 1) if taken.cold else None,
-                    "bytes": int(statistics.median(taken.bytes or [0])),
-                    "gzip": int(statistics.median(taken.packed or [0])),
-                }
-            ),
-            flush=True,
-        )
+        line = {"benchmark": "pages", "engine": engine, "what": taken.question.name, **figures_of(taken)}
+        print(json.dumps(line), flush=True)
         for what, address in taken.failures.items():
             print(f"# FAILED {address}: {what}")
-    over = [taken for taken in found if taken.is_over()]
-    print(f"# {engine}: {len(found)} questions, {len(over)} over {BAR_MILLISECONDS:.0f} ms", flush=True)
-    print_table(engine, found)
-
-
-def print_table(engine: str, found: Sequence[Taken]) -> None:
-    print(f"\n| {engine} | p50 | p95 | worst | CPU | restarted p50 | p95 | first | KB | gzip |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    names = list(figures_of(found[0]))
+    print(f"\n| {engine} | {' | '.join(name.replace('_', ' ') for name in names)} |")
+    print("|---" * (len(names) + 1) + "|")
     for taken in found:
-        warm, cold = taken.warm, taken.cold or [0.0]
         mark = " **over**" if taken.is_over() else ""
-        print(
-            f"| `{taken.question.name}`{mark} | {statistics.median(warm):.1f} | {percentile(warm, 0.95):.1f} | "
-            f"{max(warm):.0f} | {taken.cpu:.1f} | {statistics.median(cold):.1f} | {percentile(cold, 0.95):.1f} | {cold[0]:.0f} | "
-            f"{statistics.median(taken.bytes or [0]) / 1000:.0f} | {statistics.median(taken.packed or [0]) / 1000:.1f} |"
-        )
-    print(flush=True)
+        cells = " | ".join(f"{value:,}" for value in figures_of(taken).values())
+        print(f"| `{taken.question.name}`{mark} | {cells} |")
+    over = [taken for taken in found if taken.is_over()]
+    print(f"\n# {engine}: {len(found)} questions, {len(over)} over {BAR_MILLISECONDS:.0f} ms", flush=True)
 
 
 async def measure_engine(engine: str, kept: Path, options: argparse.Namespace) -> None:
     file, data = kept / "sqlite" / "ledger.sqlite", kept / "postgres"
-    if not file.exists():
+    if not await asyncio.to_thread(file.exists):
         file.parent.mkdir(parents=True, exist_ok=True)
         await fill(file, options.deliveries)
     samples = Samples.read(file, seed=options.seed)
     options.engine = engine
-    is_new = not (data / "PG_VERSION").exists()
+    is_new = not await asyncio.to_thread((data / "PG_VERSION").exists)
     with (
         postgres_server(data) if engine == "postgres" else nullcontext(str(file)) as where,
         tempfile.TemporaryDirectory(prefix="fluxtrail-pages-") as folder,
@@ -166,6 +159,11 @@ async def measure_engine(engine: str, kept: Path, options: argparse.Namespace) -
                 await measure_browser(watched, samples, options, engine)
 
 
+def make_folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path.resolve()
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deliveries", type=int, default=1_000_000)
@@ -180,8 +178,7 @@ async def main() -> None:
     parser.add_argument("--browser-only", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fluxtrail-pages-") as temporary:
-        kept = (options.keep or Path(temporary)).resolve()
-        kept.mkdir(parents=True, exist_ok=True)
+        kept = make_folder(options.keep or Path(temporary))
         for engine in options.engines:
             await measure_engine(engine, kept, options)
 

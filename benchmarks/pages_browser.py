@@ -27,7 +27,7 @@ SCRIPT_BAR = "< 200 kB of script"
 _PAINT = """() => {
   const at = (name) => performance.getEntriesByName(name)[0]?.startTime ?? 0;
   const [page] = performance.getEntriesByType("navigation");
-  return [at("first-contentful-paint"), page.domContentLoadedEventEnd, page.responseEnd];
+  return [at("first-contentful-paint"), page.domContentLoadedEventEnd, performance.getEntriesByType("resource").length];
 }"""
 
 
@@ -67,13 +67,11 @@ async def _paint(browser: Browser, url: str, engine: str) -> None:
     for _ in range(LOADS):
         context = await browser.new_context(viewport={"width": 1440, "height": 900})
         page = await context.new_page()
-        sizes: list[int] = []
-        page.on("requestfinished", lambda request, sizes=sizes: sizes.append(1))
         await page.goto(url, wait_until="load")
-        paint, dom, _ = await _painted(page)
+        paint, dom, requests = await _painted(page)
         first.append(paint)
         loaded.append(dom)
-        weight.append(len(sizes))
+        weight.append(requests)
         await context.close()
     path = "/" + url.split("/", 3)[3]
     report(

@@ -153,7 +153,7 @@ def _board(path: str) -> list[Question]:
         Question(f"{path} page by page", path, _fixed(by="cluster"), walks=True),
         Question(f"{path}?by=environment page by page", path, _fixed(by="environment"), walks=True),
         ask("repository", Samples.repository),
-        ask("author", lambda s: s.one("authors").split()[1]),
+        ask("author", lambda s: s.one("authors").split()[-1]),
         ask("service", lambda s: s.of(SERVICES)),
         ask("environment", lambda s: s.of(ENVIRONMENTS)),
         ask("cluster", lambda s: s.of(CLUSTERS)),

@@ -149,9 +149,7 @@ def tag_of(key: object) -> str:
 
 
 def image_runs(rows: Rows) -> Iterator[Row]:
-    number = 0
-    for target, since, until, key, container in _all_runs(rows):
-        number += 1
+    for number, (target, since, until, key, container) in enumerate(_all_runs(rows), start=1):
         repository = _repository_of(target, key, container)
         yield (
             number, uid_of(target.cluster), target.namespace, "Deployment", target.name, container,
@@ -282,8 +280,8 @@ def records(rows: Rows) -> Iterator[Row]:
         at = rows.world.now - number * 11 * MINUTE
         content = f'{{"name":"acme/{name}","digest":"{digest}","version":"1.{number}","status":"deployed"}}'
         yield (
-            number + 1, uid_of(cluster), f"{namespace}/{name}-{number}/app", namespace, "Deployment", f"{name}-{number}",
-            "app", f"registry.example.com/acme/{name}", digest, f"1.{number}",
+            number + 1, uid_of(cluster), f"{namespace}/{name}-{number}/app", namespace, "Deployment",
+            f"{name}-{number}", "app", f"registry.example.com/acme/{name}", digest, f"1.{number}",
             "decommissioned" if number % 6 == 5 else "deployed", "[]", "[]", at, at, told,
             content if told == "told" else None, f"acme/all/{CLUSTERS[cluster]}/{CLUSTERS[cluster]}",
             at + MINUTE if told == "told" else None, 0 if told == "told" else 3,

@@ -143,7 +143,8 @@ def postgres_server(data: Path) -> Iterator[str]:
         os.chown(place, user["user"], user["group"])
     if is_new:
         data.chmod(0o700)
-        made = [binaries / "initdb", "-D", data, "-U", "fluxtrail", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
+        made: list[str | Path] = [binaries / "initdb", "-D", data, "-U", "fluxtrail", "-A", "trust"]
+        made += ["-E", "UTF8", "--locale=C.UTF-8"]
         subprocess.run(made, check=True, capture_output=True, **user)
     arguments = ["-c", f"unix_socket_directories={socket}", "-c", "listen_addresses=", "-c", "max_wal_size=4GB"]
     process = subprocess.Popen([binaries / "postgres", "-D", data, *arguments], stderr=subprocess.DEVNULL, **user)
