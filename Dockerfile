@@ -11,7 +11,7 @@ COPY src ./src
 # The versions are those that the tests ran with.
 RUN python -m venv /opt/fluxtrail \
     && pip wheel --no-deps --wheel-dir /wheels . \
-    && /opt/fluxtrail/bin/pip install --constraint requirements-dev.txt /wheels/fluxtrail-*.whl \
+    && /opt/fluxtrail/bin/pip install --constraint requirements-dev.txt "$(ls /wheels/fluxtrail-*.whl)[aws,azure,crds,gcp]" \
     && /opt/fluxtrail/bin/fluxtrail --version
 
 FROM python:${PYTHON}
