@@ -344,10 +344,11 @@ async def test_a_service_with_an_identity_writes_no_secret_down(
             change = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Change")
             git.admits = lambda shown: False
             issuers.fail("azure", Fault(status=401))
-            refused = len(git.shown)
+            refused, asked = len(git.shown), issuers.desk.asked["azure"]
             cluster.fetch(change, url=f"{git.base_url}/acme/fleet")
             cluster.apply(change)
-            await until(lambda: len(git.shown) > refused + 2, "it was refused")
+            await until(lambda: len(git.shown) > refused, "git refuses what was good")
+            await until(lambda: issuers.desk.asked["azure"] > asked, "its issuer is asked for another, and refuses too")
             numbers = (await service.get("metrics", "/metrics"))[1]
     assert "fluxtrail_token_cache_requests_total" in numbers
     secrets = {*issuers.desk.tokens, (tmp_path / "projected").read_text()}
