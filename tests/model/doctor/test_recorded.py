@@ -485,6 +485,27 @@ SOURCES: list[Any] = [
         id="chart-build",
     ),
     pytest.param(
+        source(
+            "HelmRepository",
+            "h",
+            spec={"type": "oci"},
+            status={"artifact": None, "observedGeneration": -1},
+            metadata={"managedFields": []},
+        ),
+        None,
+        id="helm-oci-says-nothing",
+    ),
+    pytest.param(
+        source("ExternalArtifact", "e", READY, status={"observedGeneration": None}, metadata={"generation": 4}),
+        None,
+        id="external-artifact-has-no-generation",
+    ),
+    pytest.param(
+        source("HelmChart", "c", C("FetchFailed", "True", "SourceUnavailable", "failed to get source: not found")),
+        Code.SOURCE_NOT_READY,
+        id="chart-source-unavailable",
+    ),
+    pytest.param(
         source("HelmRepository", "h", spec={"type": "oci"}, status={"artifact": None}), None, id="helm-oci-is-static"
     ),
     pytest.param(

@@ -17,6 +17,7 @@ from fluxtrail.model.doctor.standing_still import last_move
 from fluxtrail.model.doctor.ward import Ward
 from fluxtrail.model.flux import Condition
 
+_WITHOUT_SOURCE = frozenset({"NoSourceArtifact", "NoArtifact", "SourceUnavailable"})
 _FAULTS = ("FetchFailed", "BuildFailed", "StorageOperationFailed", "IncludeUnavailable")
 _STORAGE = frozenset(
     {
@@ -84,12 +85,12 @@ def _failing(patient: Patient, fault: Condition, ward: Ward) -> Finding | None:
 
 def _classify(patient: Patient, fault: Condition) -> tuple[Code, str]:
     if fault.reason == "AuthenticationFailed" or _REFUSED.search(fault.message):
-        return Code.ACCESS_FAILING, "Its credentials are refused"
+        return Code.ACCESS_FAILING, "Its credentials are missing, or refused"
     if fault.type == "SourceVerified" or fault.reason == "VerificationError":
         return Code.UNVERIFIED, "Its signature could not be verified"
     if fault.type == "StorageOperationFailed" or fault.reason in _STORAGE:
         return Code.STORAGE_FAILING, "source-controller cannot store it"
-    if fault.reason in ("NoSourceArtifact", "NoArtifact") and patient.key.kind == CHART:
+    if fault.reason in _WITHOUT_SOURCE and patient.key.kind == CHART:
         return Code.SOURCE_NOT_READY, "What it is made from has not been fetched"
     if fault.type == "BuildFailed":
         return Code.FAILING, "It cannot be built"

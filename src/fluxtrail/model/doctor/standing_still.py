@@ -13,6 +13,8 @@ from fluxtrail.model.doctor.ward import Ward
 PROGRESSING = frozenset({"Progressing", "ProgressingWithRetry"})
 _CONTROLLER = {RELEASE: "helm-controller", KUSTOMIZATION: "kustomize-controller"}
 _RETRYING = "ProgressingWithRetry"
+_WITHOUT_GENERATIONS = "ExternalArtifact"
+"""Whose status says nothing of the generation it is of."""
 
 
 def suspended_finding(patient: Patient, ward: Ward) -> Finding | None:
@@ -69,6 +71,8 @@ def unobserved_finding(patient: Patient, ward: Ward) -> Finding | None:
 
     A HelmRelease and a Kustomization note a generation at the end only, but their conditions speak of it at once.
     """
+    if patient.is_static or patient.key.kind == _WITHOUT_GENERATIONS:
+        return None
     spoken_of = max((each.observed_generation or 0 for each in patient.conditions), default=patient.observed_generation)
     seen = max(patient.observed_generation, spoken_of)
     since = patient.changed_at or patient.created_at
