@@ -100,12 +100,13 @@ async def test_clusters_are_found_by_a_part_of_their_name_and_come_in_pages(ask:
 
 
 async def test_commit_tells_what_was_said_of_it_and_to_whom(ask: Ask, world: World) -> None:
-    world.reports = [msgspec.structs.replace(report, sha=FAILED) for report in world.reports[:2]]
+    world.reports = [msgspec.structs.replace(report, sha=FAILED) for report in world.reports[:3]]
     text = text_of(await ask("api", f"/commits/{FAILED}"))
     assert "Told" in text
-    assert world.reports[0].sink in text
+    assert re.search(r"waiting\s+route.pull-requests", text)
+    assert re.search(r"dead\s+route.pull-requests\s+2 reports", text)
     listed = await ask("api", f"/reports?sha={FAILED}")
-    assert "2 reports" in text_of(listed)
+    assert "3 reports" in text_of(listed)
     assert "Told" not in text_of(await ask("api", f"/commits/{ON_ITS_WAY}"))
     assert "No report is like that" in text_of(await ask("api", f"/reports?sha={'f' * 40}"))
     assert (await ask("api", "/reports?sha=abc", headers=HTML)).status == 400

@@ -73,14 +73,19 @@ async def _about(session: Session, sha: str) -> list[int]:
     found: list[int] = []
     # `+ 0`: not by the ids' own order, which would be a walk through all reports.
     for row in await session.all(select(commits.c.id).where(commits.c.sha == sha)):
-        wanted = select(_R.c.id).join(sinks, _R.c.sink == sinks.c.sink).where(_begins_with(str(row.id)))
+        wanted = select(_R.c.id).join(sinks, _R.c.sink == sinks.c.sink).where(_begins_with(session, str(row.id)))
         found += [report.id for report in await session.all(wanted.order_by((_R.c.id + 0).desc()).limit(MOST_OF_ONE))]
     return sorted(found, reverse=True)[:MOST_OF_ONE]
 
 
-def _begins_with(number: str) -> ColumnElement[bool]:
-    """Word for word `7` or `7.…`; a slash comes next after the dot."""
-    return or_(_R.c.key == number, and_(_R.c.key > f"{number}.", _R.c.key < f"{number}/"))
+def _begins_with(session: Session, number: str) -> ColumnElement[bool]:
+    """Word for word `7` or `7.…`.
+
+    SQLite compares by bytes, where a slash comes next after the dot, and takes the index for a range. PostgreSQL
+    compares as its database's language does: there a pattern is right, and takes the index where that is C.
+    """
+    is_part = and_(_R.c.key > f"{number}.", _R.c.key < f"{number}/")
+    return or_(_R.c.key == number, _R.c.key.like(f"{number}.%") if session.dialect.is_shared else is_part)
 
 
 async def _with_commits(session: Session, shown: Sequence[ReportView]) -> list[ReportView]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,21 +13,21 @@ from litestar.params import PathParameter
 
 from fluxtrail.model.ci import Approval, CiRun, CiState, PullRequest, find_failed_build
 from fluxtrail.model.environments import Grouping
-from fluxtrail.model.report import ReportView
+from fluxtrail.model.report import ReportState, ReportView
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ImageView, TrailView
 from fluxtrail.web.api import Context, Cursor, OneVerdict, Text, context_of, trail_of
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.formats import short_sha
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, with_query
-from fluxtrail.web.pages.reports import describe_report
+from fluxtrail.web.pages.reports import TONES as REPORT_TONES
 from fluxtrail.web.pages.trails import Chosen, Deliveries, arrange, headline
 from fluxtrail.web.problems import invalid
 
 _SHA = re.compile(r"[0-9a-f]{4,64}")
 _WHOLE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MOST_IMAGES = 8
-MOST_REPORTS = 12
+MOST_REPORTS = 200
 CI_TONES = {
     CiState.SUCCEEDED: "good",
     CiState.FAILED: "bad",
@@ -54,6 +55,18 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     image: ImageView | None
     """As it is known to run; None where it runs nowhere."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """Reports of the commit to one output that have come equally far."""
+
+    sink: str
+    state: str
+    tone: str
+    count: int
+    at: datetime
+    """When the newest of them ended, or was planned."""
+    answer: str
 
 
 @get("/commits/{sha:str}", include_in_schema=False)
@@ -97,7 +110,7 @@ async def show_commit(
         runs=[describe_run(run) for run in trail.ci_runs],
         images=await _made(context, trail),
         problem=find_problem(trail),
-        reports=[describe_report(view) for view in told],
+        told=sum_up(told),
         anchors=environment_anchors(found, trail, context.grouping),
         stages=sorted_stages(trail),
         is_many=not chosen.is_narrow and any(group.folded or group.hidden for group in found.groups),
@@ -163,6 +176,24 @@ def find_problem(trail: TrailView) -> str:
         name = failed.pipeline or "The build"
         return f"{name} {what}, and nothing has succeeded since: nothing comes of this commit before it does."
     return ""
+
+
+def sum_up(views: Sequence[ReportView]) -> list[Told]:
+    """Return a line for each output and state: what is told each time would fill the page."""
+    groups: dict[tuple[str, ReportState], list[ReportView]] = {}
+    for view in views:
+        groups.setdefault((view.sink, view.state), []).append(view)
+    return [
+        Told(
+            sink=sink,
+            state=state.value,
+            tone=REPORT_TONES[state],
+            count=len(group),
+            at=max(view.ended_at or view.created_at for view in group),
+            answer=next((view.answer for view in group if view.answer), ""),
+        )
+        for (sink, state), group in groups.items()
+    ]
 
 
 async def _told(context: Context, trail: TrailView) -> Sequence[ReportView]:
