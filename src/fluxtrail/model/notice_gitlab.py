@@ -69,9 +69,7 @@ def _push(wire: WireEvent) -> PushNotice:
     ref = reading.short(wire.ref)
     if not ref:
         raise reading.refuse("ref", wire.ref, "it must be the full ref that was pushed: refs/heads/main")
-    return PushNotice(
-        repository=_repository(wire), ref=ref, before=whole_sha(wire.before), after=whole_sha(wire.after)
-    )
+    return PushNotice(repository=_repository(wire), ref=ref, before=whole_sha(wire.before), after=whole_sha(wire.after))
 
 
 def _merge_request(wire: WireEvent) -> PullRequestNotice:
