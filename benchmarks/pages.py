@@ -138,7 +138,7 @@ def show(engine: str, found: Sequence[Taken]) -> None:
 async def measure_engine(engine: str, kept: Path, options: argparse.Namespace) -> None:
     file, data = kept / "sqlite" / "ledger.sqlite", kept / "postgres"
     if not await asyncio.to_thread(file.exists):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         await fill(file, options.deliveries)
     samples = Samples.read(file, seed=options.seed)
     options.engine = engine

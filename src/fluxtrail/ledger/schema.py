@@ -241,6 +241,8 @@ ci_runs = Table(
     Index(None, "sha", "repository"),
     Index(None, "repository", "at", "id"),
     Index(None, "at", "id"),
+    Index(None, "state", "at", "id"),
+    Index(None, "role", "at", "id"),
     Index("ix_ci_runs_open", "repository", "at", **_partial(OPEN_RUN)),
     sqlite_autoincrement=True,
 )
@@ -617,6 +619,7 @@ images = Table(
     Column("listed_at", Instant, doc="of a head that runs or ran: when its newest run began"),
     Column("noted_at", Instant, nullable=False, doc="when the ledger first heard of it"),
     Index("ix_images_list", "is_running", "listed_at", "digest", **_partial("listed_at IS NOT NULL")),
+    Index("ix_images_state", "state", "is_running", "listed_at", "digest", **_partial("listed_at IS NOT NULL")),
     Index(None, "head"),
     Index(None, "repository"),
     Index("ix_images_index_digest", "index_digest", **_partial("index_digest IS NOT NULL")),

@@ -118,7 +118,7 @@ class _Cells:
         carriers = await gaps.carriers_of(self._with_gaps(commits, groups))
         await self._add_carried(groups, carriers)
         cells = await self._show(groups)
-        filled = await gaps.fill(self._with_gaps(commits, groups), carriers)
+        filled = await gaps.fill(self._with_gaps(commits, groups), carriers, known=cells.keys())
         return {**filled, **cells}
 
     def _with_gaps(self, commits: Sequence[Row[Any]], groups: Mapping[Place, _Group]) -> list[Row[Any]]:
@@ -162,15 +162,18 @@ class _Cells:
         return found
 
     async def _show(self, groups: Mapping[Place, _Group]) -> dict[Place, CellView]:
+        counts = {place: group.count for place, group in groups.items()}
         looked_at = {place: group.first_of_worst(DATED) for place, group in groups.items()}
-        dated = {place for place, group in groups.items() if group.count <= DATED}
+        dated = {place for place, count in counts.items() if 1 < count <= DATED}
         since = await self._since([key for place in dated for key in looked_at[place]])
         chosen: dict[Place, Key] = {}
         for place, keys in looked_at.items():
             chosen[place] = max((key for key in keys if key in since), key=since.__getitem__, default=keys[0])
         views = await self._views(list(chosen.values()))
         return {
-            place: _cell(groups[place], views[key], since.get(key)) for place, key in chosen.items() if key in views
+            place: _cell(groups[place], views[key], views[key].since if counts[place] == 1 else since.get(key))
+            for place, key in chosen.items()
+            if key in views
         }
 
     async def _since(self, keys: Sequence[Key]) -> dict[Key, datetime]:

@@ -6,7 +6,7 @@ of those without a baseline is known. So a cell costs the same however many targ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -60,8 +60,14 @@ class Gaps:
                 found.setdefault(row.source_id, []).append(row)
         return found
 
-    async def fill(self, commits: Sequence[Row[Any]], carriers: Carriers) -> dict[tuple[CommitId, int], CellView]:
-        """Return cells of these commits for every column that says anything of them; stored ones win over them."""
+    async def fill(
+        self, commits: Sequence[Row[Any]], carriers: Carriers, *, known: Collection[tuple[CommitId, int]]
+    ) -> dict[tuple[CommitId, int], CellView]:
+        """Return cells of these commits for every other column that says anything of them.
+
+        Args:
+            known: cells that are there already.
+        """
         if not commits:
             return {}
         standings = await self._standings()
@@ -73,6 +79,8 @@ class Gaps:
             awaited = await self._awaited(row, carriers, places, manifests)
             parts = [row, *carriers.get(row.id, ())]
             for column, standing in enumerate(standings):
+                if (row.id, column) in known:
+                    continue
                 said = [self._cell(parts, places, standing), self._awaiting(column, awaited)]
                 cell = _worst([one for one in said if one is not None])
                 if cell is not None:

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, and_, or_, select
+from sqlalchemy import Row, Select, func, literal, select, tuple_
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.columns import from_micros, to_micros
+from fluxtrail.ledger.columns import Instant, from_micros, to_micros
 from fluxtrail.ledger.queries.asking import LIMIT, Asking, find_word
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
 from fluxtrail.ledger.queries.situation import Situation
@@ -86,21 +86,28 @@ class CiAnswers(Asking):
 async def list_ci_runs(session: Session, wanted: RunFilter, *, limit: int, cursor: str | None) -> Page[CiRun]:
     limit = bounded(limit)
     listed: Select[Any] = select(_R.c.id, _R.c.at, _R.c.facts).order_by(_R.c.at.desc(), _R.c.id.desc()).limit(limit + 1)
+    if wanted.repository is not None:
+        listed = listed.where(_R.c.repository.in_(await _named(session, wanted.repository)))
     listed = _narrowed(listed, wanted)
     if cursor is not None:
         micros, id_ = read_cursor(cursor, tuple[int, int])
-        at = from_micros(micros)
-        listed = listed.where(or_(_R.c.at < at, and_(_R.c.at == at, _R.c.id < id_)))
+        listed = listed.where(tuple_(_R.c.at, _R.c.id) < tuple_(literal(from_micros(micros), Instant()), id_))
     found = await session.all(listed)
     last = found[limit - 1] if len(found) > limit else None
     following = write_cursor((to_micros(last.at), last.id)) if last is not None else None
     return Page(items=[row.facts for row in found[:limit]], next=following)
 
 
+async def _named(session: Session, name: str) -> list[str]:
+    """Return the repositories of runs that a name means; an index tells each of them by one look."""
+    first = select(func.min(_R.c.repository).label("repository")).cte("repositories", recursive=True)
+    behind = select(func.min(_R.c.repository)).where(_R.c.repository > first.c.repository).scalar_subquery()
+    everyone = first.union_all(select(behind).where(first.c.repository.is_not(None)))
+    rows = await session.all(select(everyone.c.repository).where(everyone.c.repository.is_not(None)))
+    return [row.repository for row in rows if row.repository == name or row.repository.endswith(f"/{name}")]
+
+
 def _narrowed(listed: Select[Any], wanted: RunFilter) -> Select[Any]:
-    if wanted.repository is not None:
-        name = wanted.repository
-        listed = listed.where(or_(_R.c.repository == name, _R.c.repository.endswith(f"/{name}", autoescape=True)))
     if wanted.sha is not None:
         listed = listed.where(_R.c.sha >= wanted.sha, _R.c.sha < wanted.sha + _BEHIND_HEX)
     for column, value in ((_R.c.state, wanted.state), (_R.c.role, wanted.role), (_R.c.system, wanted.system)):

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Tuple, func, literal, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, Subquery, Tuple, func, literal, select, tuple_, union_all
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.columns import VERDICT_CODES, Instant, from_micros, to_micros
@@ -27,9 +27,9 @@ from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryView
 
 _D = schema.deliveries
-_LOOK_FURTHER = 4
+LOOKED_AT = 2000
 _ROUNDS = 10
-"""A page filtered by targets and by repository may need several looks, each at so many pages; then it
+"""A page filtered by targets and by repository may need several looks, each at so many rows of every verdict; then it
 comes short, with a cursor."""
 
 Key = tuple[datetime, CommitId, TargetId]
@@ -82,6 +82,12 @@ def _as_tuple(key: Key) -> Tuple:
     return tuple_(literal(key[0], Instant()), key[1], key[2])
 
 
+def _first(conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
+    """Return the first keys that meet conditions for which an index has this order."""
+    order = (_D.c.since.desc(), _D.c.commit_id.desc(), _D.c.target_id.desc())
+    return select(_D.c.since, _D.c.commit_id, _D.c.target_id).where(*conditions).order_by(*order).limit(limit)
+
+
 class _Listing:
     def __init__(
         self,
@@ -119,21 +125,24 @@ class _Listing:
             found = await self._of_commits(self._commits, after, limit + 1)
         elif self._targets is None:
             found = await self._of_all(after, limit + 1)
+        elif self._repositories is None:
+            found = await self._of_targets(self._targets, after, limit + 1)
         else:
-            return await self._of_targets_in_rounds(self._targets, after, limit)
+            return await self._of_both_in_rounds(self._repositories, self._targets, after, limit)
         return found[:limit], found[limit - 1] if len(found) > limit else None
 
     async def _of_all(self, after: Key | None, limit: int) -> list[Key]:
         """Merge the first rows of each verdict, in each repository where some are named."""
-        if self._repositories is None:
-            parts = [(_D.c.verdict == verdict,) for verdict in self._verdicts]
-            return await self._merge([(*part, *self._bounds(after)) for part in parts], limit)
-        conditions = [
+        if self._repositories is not None:
+            return await self._merge(self._parts(self._repositories, after), limit)
+        return await self._merge([(_D.c.verdict == verdict, *self._bounds(after)) for verdict in self._verdicts], limit)
+
+    def _parts(self, repositories: Sequence[RepositoryId], after: Key | None) -> list[tuple[ColumnElement[bool], ...]]:
+        return [
             (_D.c.repository_id == repository, _D.c.verdict == verdict, *self._bounds(after))
-            for repository in self._repositories
+            for repository in repositories
             for verdict in self._verdicts
         ]
-        return await self._merge(conditions, limit)
 
     async def _of_commits(self, commits: list[CommitId], after: Key | None, limit: int) -> list[Key]:
         """All rows of a few commits: as many as there are targets."""
@@ -142,20 +151,49 @@ class _Listing:
             condition.append(_D.c.target_id.in_(self._targets))
         return await self._merge([tuple(condition)], limit)
 
-    async def _of_targets_in_rounds(
-        self, targets: list[TargetId], after: Key | None, limit: int
+    async def _of_both_in_rounds(
+        self, repositories: list[RepositoryId], targets: list[TargetId], after: Key | None, limit: int
     ) -> tuple[list[Key], Key | None]:
+        """Go through what the repositories have, of which the index tells the targets too."""
         page: list[Key] = []
-        look = limit + 1 if self._repositories is None else _LOOK_FURTHER * limit
         for _ in range(_ROUNDS):
-            found = await self._of_targets(targets, after, look)
-            page.extend(await self._in_repositories(found))
+            found, floor = await self._window(repositories, targets, after, limit + 1 - len(page))
+            page.extend(found)
             if len(page) > limit:
                 return page[:limit], page[limit - 1]
-            if len(found) < look:
+            if floor is None:
                 return page, None
-            after = found[-1]
+            after = floor
         return page, after
+
+    async def _window(
+        self, repositories: list[RepositoryId], targets: list[TargetId], after: Key | None, limit: int
+    ) -> tuple[list[Key], Key | None]:
+        """Return the first rows of some targets among so many of each repository and verdict, and how far all of these
+        reach; None for to the end.
+        """
+        table = self._session.dialect.key_table([(0, target) for target in targets]).cte("among")
+        parts = self._parts(repositories, after)
+        looked_at = [_first(part, LOOKED_AT).subquery() for part in parts]
+        matched = [
+            select(inner)
+            .where(inner.c.target_id.in_(select(table.c.target_id)))
+            .order_by(inner.c.since.desc(), inner.c.commit_id.desc(), inner.c.target_id.desc())
+            .limit(limit)
+            .subquery()
+            for inner in looked_at
+        ]
+        last = [_first(part, 1).offset(LOOKED_AT - 1).subquery() for part in parts]
+        floor = max(await self._union(last), default=None)
+        found = sorted(await self._union(matched), reverse=True)
+        return [key for key in found if floor is None or key >= floor][:limit], floor
+
+    async def _union(self, parts: Sequence[Subquery]) -> list[Key]:
+        found: list[Key] = []
+        for chunk in chunks(parts, 100):
+            rows = await self._session.all(union_all(*(select(part) for part in chunk)))
+            found.extend((row.since, row.commit_id, row.target_id) for row in rows)
+        return found
 
     async def _of_targets(self, targets: list[TargetId], after: Key | None, limit: int) -> list[Key]:
         """Return the first rows of some targets, by going down from the instants at which they changed last."""
@@ -208,30 +246,9 @@ class _Listing:
                     found.append((max(known), TargetId(row[0])))
         return found
 
-    async def _in_repositories(self, keys: list[Key]) -> list[Key]:
-        if self._repositories is None or not keys:
-            return keys
-        commits = schema.commits
-        inside: set[CommitId] = set()
-        for chunk in chunks([key[1] for key in keys]):
-            wanted = select(commits.c.id).where(
-                commits.c.id.in_(chunk), commits.c.repository_id.in_(self._repositories)
-            )
-            inside.update(row.id for row in await self._session.all(wanted))
-        return [key for key in keys if key[1] in inside]
-
     async def _merge(self, conditions: Sequence[tuple[ColumnElement[bool], ...]], limit: int) -> list[Key]:
         """Return the first rows that meet any of `conditions`, which exclude each other."""
-        found: list[Key] = []
-        order = (_D.c.since.desc(), _D.c.commit_id.desc(), _D.c.target_id.desc())
-        for chunk in chunks(conditions, 100):
-            parts = [
-                select(_D.c.since, _D.c.commit_id, _D.c.target_id).where(*part).order_by(*order).limit(limit).subquery()
-                for part in chunk
-            ]
-            merged = union_all(*(select(part) for part in parts))
-            found.extend((row.since, row.commit_id, row.target_id) for row in await self._session.all(merged))
-        return sorted(found, reverse=True)[:limit]
+        return sorted(await self._union([_first(part, limit).subquery() for part in conditions]), reverse=True)[:limit]
 
     def _bounds(self, after: Key | None) -> tuple[ColumnElement[bool], ...]:
         bounds: tuple[ColumnElement[bool], ...] = ()

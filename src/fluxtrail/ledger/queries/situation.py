@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -53,6 +53,7 @@ class Situation:
         }
         self._positions: dict[tuple[Branch, str], int] = {}
         self._asked: set[tuple[Branch, str]] = set()
+        self._ends: dict[Branch, int] = {}
 
     @classmethod
     async def load(cls, session: Session, catalog: Catalog) -> Situation:
@@ -101,31 +102,30 @@ class Situation:
     # positions
 
     async def locate(self, targets: Iterable[TargetRecord]) -> None:
-        """Find where the baselines, fetched and attempted revisions of these targets stand, in one go a branch."""
-        wanted: dict[Branch, set[str]] = {}
+        """Find where the baselines, fetched and attempted revisions of these targets stand, in one go."""
+        wanted: set[tuple[Branch, str]] = set()
         for target in targets:
             branch = self.branch_of(target)
-            if branch is None:
-                continue
-            shas = (target.baseline_sha, self._fetched_sha(target), target.attempted_sha)
-            wanted.setdefault(branch, set()).update(sha for sha in shas if sha and (branch, sha) not in self._asked)
-        for branch, shas_of in wanted.items():
-            self._asked.update((branch, sha) for sha in shas_of)
-            await self._find_positions(branch, sorted(shas_of))
+            if branch is not None:
+                shas = (target.baseline_sha, self._fetched_sha(target), target.attempted_sha)
+                wanted.update((branch, sha) for sha in shas if sha)
+        await self._find_positions(wanted - self._asked)
+        self._asked |= wanted
 
-    async def _find_positions(self, branch: Branch, shas: Sequence[str]) -> None:
+    async def _find_positions(self, wanted: Collection[tuple[Branch, str]]) -> None:
         links, chains, commits = schema.links, schema.chains, schema.commits
-        for chunk in chunks(shas):
-            wanted = (
-                select(commits.c.sha, links.c.position)
+        for chunk in chunks(sorted({sha for _, sha in wanted})):
+            found = (
+                select(commits.c.sha, commits.c.repository_id, chains.c.branch, links.c.position)
                 .join(links, links.c.commit_id == commits.c.id)
                 .join(chains, chains.c.id == links.c.chain_id)
-                .where(commits.c.repository_id == branch[0], commits.c.sha.in_(chunk))
-                .where(chains.c.repository_id == branch[0], chains.c.branch == branch[1])
+                .where(commits.c.sha.in_(chunk), chains.c.repository_id == commits.c.repository_id)
                 .order_by(links.c.cut_at.is_(None), links.c.position)
             )
-            for row in await self.session.all(wanted):  # where it stands now comes last, and wins over old cuts
-                self._positions[branch, row.sha] = row.position
+            for row in await self.session.all(found):  # where it stands now comes last, and wins over old cuts
+                key = (RepositoryId(row.repository_id), row.branch), row.sha
+                if key in wanted:
+                    self._positions[key] = row.position
 
     def position(self, target: TargetRecord, sha: str | None) -> int | None:
         """Where a located commit stands (or last stood) on the branch of a target."""
@@ -148,16 +148,21 @@ class Situation:
 
     async def is_history(self, places: dict[Branch, int]) -> bool:
         """True if a commit at these places stood on a branch when that was first read: nothing is claimed of it."""
-        table = schema.branches
         for branch, position in places.items():
-            wanted = select(table.c.baseline).where(table.c.repository_id == branch[0], table.c.name == branch[1])
-            for row in await self.session.all(wanted):
-                if row.baseline is None:
-                    continue
-                await self._find_positions(branch, [row.baseline])
-                if position <= self._positions.get((branch, row.baseline), -1):
-                    return True
+            if position <= await self._history_end(branch):
+                return True
         return False
+
+    async def _history_end(self, branch: Branch) -> int:
+        """Return where the head of a branch stood when that was first read; -1 where nobody knows."""
+        if branch not in self._ends:
+            table = schema.branches
+            wanted = select(table.c.baseline).where(table.c.repository_id == branch[0], table.c.name == branch[1])
+            baseline = await self.session.scalar(wanted)
+            if baseline is not None:
+                await self._find_positions({(branch, baseline)})
+            self._ends[branch] = self._positions.get((branch, baseline), -1)
+        return self._ends[branch]
 
     # what a pending commit waits for
 
