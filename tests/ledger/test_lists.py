@@ -209,8 +209,7 @@ async def test_targets_clusters_and_counts(ledger: SqlLedger) -> None:
         world = World(unit)
         await unit.put_cluster(ClusterUid("c1"), "south", NOON)
         await unit.put_cluster(ClusterUid("c2"), "north", NOON)
-        await unit.put_stream_mark(ClusterUid("c1"), "a", at(5))
-        await unit.put_stream_mark(ClusterUid("c1"), "b", at(3))
+        await unit.put_stream_marks({(ClusterUid("c1"), "a"): at(5), (ClusterUid("c1"), "b"): at(3)})
         repository = await world.repository()
         one, two = await world.commits(repository, range(1, 3))
         ready: dict[str, Any] = {"applied": f"main@sha1:{sha(1)}"}

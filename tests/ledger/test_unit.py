@@ -43,9 +43,9 @@ async def test_clusters_marks_and_notes(ledger: SqlLedger) -> None:
     async with ledger.unit() as unit:
         await unit.put_cluster(uid, "north", NOON)
         await unit.put_cluster(uid, "renamed", at(1))
-        await unit.put_stream_mark(uid, "Kustomization", at(5))
-        await unit.put_stream_mark(uid, "Kustomization", at(3))
-        await unit.put_stream_mark(uid, "GitRepository", at(1))
+        await unit.put_stream_marks({(uid, "Kustomization"): at(5)})
+        await unit.put_stream_marks({(uid, "Kustomization"): at(3), (uid, "GitRepository"): at(1)})
+        await unit.put_stream_marks({})
         await unit.put_note("a", "1")
         await unit.put_note("a", "2")
     async with ledger.unit() as unit:

@@ -36,8 +36,12 @@ MARK_SLACK = timedelta(seconds=2)
 class Draft:
     """What a batch changes: in the registry at once (the rest of the batch builds on it), for good at commit."""
 
-    def __init__(self, registry: Registry, cluster: ClusterUid) -> None:
+    def __init__(self, registry: Registry, cluster: ClusterUid, syncs: dict[SyncId, SyncRecord]) -> None:
+        """Args:
+        syncs: the newest sync of each target of the unit, as it is by now; what is changed is put into it.
+        """
         self.cluster = cluster
+        self.syncs = syncs
         self.transitions: list[Transition] = []
         self.marks: dict[str, datetime] = {}
         self.urls: set[str] = set()
@@ -46,8 +50,6 @@ class Draft:
         self.moved: set[RepositoryId] = set()
         self.releases: set[TargetId] = set()
         """HelmReleases whose syncs changed."""
-        self.syncs: dict[SyncId, SyncRecord] = {}
-        """The newest sync of each target of the batch, as it is by now."""
         self.has_syncs = False
         self._registry = registry
         self._undo: list[Callable[[], None]] = []

@@ -1,14 +1,13 @@
 """Follows clusters' objects: on each observation, compare with what is kept, judge, and record. No git, no waiting.
 
-Observations come in the order of their stream, in batches; a batch is one unit of the ledger. What follows from a
-sync (which commits it carried) is the attributor's job, woken afterwards.
+Observations come in the order of their stream, in batches; what several streams bring at once is one unit of the
+ledger. What follows from a sync (which commits it carried) is the attributor's job, woken afterwards.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -20,6 +19,7 @@ from fluxtrail.model.releases import HelmRelease
 from fluxtrail.model.scanning import ImagePolicy, ImageRepository, registry_url
 from fluxtrail.model.sources import ArtifactGenerator, ArtifactSource, GitRepository, ImageUpdateAutomation
 from fluxtrail.trail.draft import Draft
+from fluxtrail.trail.gathering import Gatherer
 from fluxtrail.trail.ports import Ledger, Unit
 from fluxtrail.trail.registry import Registry
 from fluxtrail.trail.sourcing import Sourcing
@@ -27,6 +27,14 @@ from fluxtrail.trail.targeting import Targeting
 
 log = structlog.get_logger(__name__)
 BATCH = 500
+"""Observations of a unit."""
+
+
+class _Batch(NamedTuple):
+    """Observations of one stream, in their order."""
+
+    cluster: ClusterUid
+    observations: Sequence[Observation[Any]]
 
 
 class Follower:
@@ -62,46 +70,55 @@ class Follower:
         self._on_release = on_release
         self._on_image = on_image
         self._on_git = on_git
-        self._lock = asyncio.Lock()
+        self._gatherer = Gatherer(self._keep, size_of=lambda batch: len(batch.observations), limit=BATCH)
         self.unfollowed = 0
         """Objects that could not be judged, since the start: each is a fault of ours, and logged."""
 
     async def observe(self, cluster: ClusterUid, observations: Sequence[Observation[Any]]) -> None:
         """Record a batch of one stream. Returns when it is kept; raises StoreError if it is not."""
-        async with self._lock:
-            for start in range(0, len(observations), BATCH):
-                await self._keep(cluster, observations[start : start + BATCH])
+        for start in range(0, len(observations), BATCH):
+            await self._gatherer.hand_over(_Batch(cluster, observations[start : start + BATCH]))
 
-    async def _keep(self, cluster: ClusterUid, batch: Sequence[Observation[Any]]) -> None:
-        draft = Draft(self._registry, cluster)
+    async def _keep(self, batches: Sequence[_Batch]) -> None:
+        """Keep batches of several streams, all or none: each has a draft, and builds on those before it."""
+        drafts: list[Draft] = []
         try:
             async with self._ledger.unit() as unit:
-                draft.syncs = await unit.syncs(self._newest_syncs(cluster, batch))
-                for observation in batch:
-                    await self._take_safely(unit, draft, observation)
-                for kind, mark in draft.marks.items():
-                    await unit.put_stream_mark(cluster, kind, mark)
-                await unit.add_transitions(draft.transitions)
+                syncs = await unit.syncs(self._newest_syncs(batches))
+                for batch in batches:
+                    drafts.append(Draft(self._registry, batch.cluster, syncs))
+                    for observation in batch.observations:
+                        await self._take_safely(unit, drafts[-1], observation)
+                await unit.put_stream_marks(
+                    {(draft.cluster, kind): mark for draft in drafts for kind, mark in draft.marks.items()}
+                )
+                await unit.add_transitions([transition for draft in drafts for transition in draft.transitions])
         except BaseException:
-            draft.undo()
+            for draft in reversed(drafts):
+                draft.undo()
             raise
+        for draft in drafts:
+            self._tell(draft)
+
+    def _tell(self, draft: Draft) -> None:
+        """Tell others of what was kept."""
         for kind, mark in draft.marks.items():
-            self._registry.stream_marks[cluster, kind] = mark
+            self._registry.stream_marks[draft.cluster, kind] = mark
         for url in draft.urls:
             self._on_source(url)
         for image, digest in draft.images:
             self._on_image(image, digest)
         if draft.has_syncs:
-            self._on_sync(cluster)
+            self._on_sync(draft.cluster)
         for repository_id in draft.moved:
             self._on_move(repository_id)
         if draft.releases:
             self._on_release(draft.releases)
 
-    def _newest_syncs(self, cluster: ClusterUid, batch: Sequence[Observation[Any]]) -> list[SyncId]:
-        """Return the newest syncs of all targets of a batch: read together, they are one query."""
-        seen = (item.key for item in batch if isinstance(item, Seen))
-        targets = (self._registry.find_target(cluster, key) for key in seen)
+    def _newest_syncs(self, batches: Sequence[_Batch]) -> list[SyncId]:
+        """Return the newest syncs of all targets that are seen: read together, they are one query."""
+        seen = ((batch.cluster, item.key) for batch in batches for item in batch.observations if isinstance(item, Seen))
+        targets = (self._registry.find_target(cluster, key) for cluster, key in seen)
         return [target.sync_id for target in targets if target is not None and target.sync_id is not None]
 
     async def _take_safely(self, unit: Unit, draft: Draft, observation: Observation[Any]) -> None:

@@ -53,8 +53,8 @@ class Unit(Protocol):
     # clusters and streams
     async def put_cluster(self, uid: ClusterUid, name: str, seen_at: datetime) -> None: ...
 
-    async def put_stream_mark(self, cluster: ClusterUid, kind: str, current_at: datetime) -> None:
-        """Note that everything of this kind up to `current_at` is in the ledger. Never moves back."""
+    async def put_stream_marks(self, marks: Mapping[tuple[ClusterUid, str], datetime]) -> None:
+        """Note up to when everything of a cluster's kind is in the ledger. Never moves back."""
 
     async def stream_marks(self) -> Mapping[tuple[ClusterUid, str], datetime]: ...
 

@@ -19,17 +19,19 @@ class ClusterPart(UnitPart):
             statement.on_conflict_do_update(index_elements=["uid"], set_={"name": name, "seen_at": seen_at})
         )
 
-    async def put_stream_mark(self, cluster: ClusterUid, kind: str, current_at: datetime) -> None:
-        """Note how far a stream has been kept; an older mark than the one held is ignored."""
-        statement = self._session.dialect.upsert(schema.stream_marks).values(
-            cluster=cluster, kind=kind, current_at=current_at
-        )
+    async def put_stream_marks(self, marks: Mapping[tuple[ClusterUid, str], datetime]) -> None:
+        """Note how far streams have been kept, by cluster and kind; an older mark than the one held is ignored."""
+        if not marks:
+            return
+        statement = self._session.dialect.upsert(schema.stream_marks)
         await self._session.run(
             statement.on_conflict_do_update(
                 index_elements=["cluster", "kind"],
                 set_={"current_at": statement.excluded.current_at},
                 where=statement.excluded.current_at > schema.stream_marks.c.current_at,
-            )
+            ),
+            # In one order: two processes that note the same streams must not wait for each other.
+            [{"cluster": cluster, "kind": kind, "current_at": at} for (cluster, kind), at in sorted(marks.items())],
         )
 
     async def stream_marks(self) -> Mapping[tuple[ClusterUid, str], datetime]:
