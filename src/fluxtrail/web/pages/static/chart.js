@@ -5,6 +5,8 @@ import { duration } from "./times.js";
 /** Seconds between two lines of a chart: such that people count in. */
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000];
 
+const LEAST_SPANS = 8;
+
 /** @param {string} name */
 function colour(name) {
   const probe = document.createElement("span");
@@ -45,7 +47,10 @@ function draw(place) {
   const uPlot = /** @type {any} */ (window).uPlot;
   const table = document.querySelector(`#${CSS.escape(place.dataset.chart ?? "")} table`);
   if (!uPlot || !(table instanceof HTMLTableElement) || !table.tHead) return;
-  const { names, data } = readTable(table);
+  const { names, data: all } = readTable(table);
+  // What is before the first figure is left out, though a few spans are always shown.
+  const first = Math.max(0, Math.min(all[1].findIndex((value) => value !== null) - 1, all[0].length - LEAST_SPANS));
+  const data = all.map((values) => values.slice(first));
   const text = table.outerHTML;
   if (charts.get(place)?.text === text) return;
   charts.get(place)?.plot.destroy();
