@@ -22,6 +22,8 @@ COMPONENTS = (
     "api",
     "dashboards",
     "deployment-records",
+    "doctor",
+    "flux-secrets",
     "hooks",
     "network-policy",
     "pod-monitor",
