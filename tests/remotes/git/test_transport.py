@@ -268,7 +268,7 @@ def test_askpass_answers_only_for_its_host(tmp_path: Path) -> None:
         assert SECRET not in environment.askpass.read_text() + str(made.variables)
 
 
-@pytest.mark.parametrize("secret", ["two\nlines", "quo\"te", "back\\slash", "sp ace", "#comment", "tab\t"])
+@pytest.mark.parametrize("secret", ["two\nlines", 'quo"te', "back\\slash", "sp ace", "#comment", "tab\t"])
 def test_a_bearer_that_no_header_can_hold_is_refused(tmp_path: Path, secret: str) -> None:
     credential = Credential(kind="token", secret=secret, is_bearer=True)
     url = parse_repository("https://git.example.com/a/b")
