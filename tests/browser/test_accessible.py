@@ -46,7 +46,7 @@ async def test_nothing_serious_on_any_page(visit: Open, axe: str, served: Served
     verdict = page.get_by_label("Verdict")
     if width < 500:
         await expect(verdict).to_be_hidden()
-        await page.get_by_text("Filters").focus()
+        await page.get_by_text("Filters", exact=True).focus()
         await page.keyboard.press("Enter")
     await expect(verdict).to_be_visible()
 
