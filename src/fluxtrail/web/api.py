@@ -28,6 +28,8 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_ID = 2**63 - 1
 NO_GROUPING = Grouping()
+CONTEXT = "fluxtrail.context"
+"""Where a request's scope has what its handler asks."""
 _SHA = re.compile(r"[0-9a-f]{4,64}")
 T = TypeVar("T")
 _COMMIT = "^[0-9a-fA-F]{4,64}$"
@@ -66,7 +68,7 @@ Since = Annotated[datetime | None, QueryParameter(description="Only what is not 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every handler asks, reachable as `request.app.state.context`."""
+    """What every handler asks, see `context_of`."""
 
     answers: Answers
     report: SelfReport
@@ -88,7 +90,7 @@ class Context:
 
 
 def context_of(request: AnyRequest) -> Context:
-    context: Context = request.app.state.context
+    context: Context = request.scope[CONTEXT]  # type: ignore[literal-required]
     return context
 
 

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import msgspec
 from litestar import Litestar, Request, Router, get
-from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
@@ -19,13 +18,13 @@ from fluxtrail import __version__
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import FluxtrailError
 from fluxtrail.model.trend import Trend
-from fluxtrail.web.access.asgi import AsgiApp
+from fluxtrail.web.access.asgi import AsgiApp, Receive, Scope, Send
 from fluxtrail.web.access.doorkeeper import Doorkeeper
 from fluxtrail.web.access.guard import BODY_LIMIT_BYTES, Guard
 from fluxtrail.web.access.login import create_login
 from fluxtrail.web.access.paces import Paces
 from fluxtrail.web.access.tokens import Token
-from fluxtrail.web.api import HANDLERS, NO_GROUPING, Context
+from fluxtrail.web.api import CONTEXT, HANDLERS, NO_GROUPING, Context
 from fluxtrail.web.board import BOARD_HANDLERS
 from fluxtrail.web.ci import CI_HANDLERS
 from fluxtrail.web.feed import Feed
@@ -112,16 +111,27 @@ def create_app(
         trend=trend,
         ci=ci,
     )
-    app = cast("AsgiApp", create_unguarded(context, has_spektate=has_spektate))
+    app = create_unguarded(context, has_spektate=has_spektate)
     paces = Paces(requests_per_minute)
     return Guard(app, now=now, doorkeeper=doorkeeper, allowed_hosts=allowed_hosts, paces=paces)
 
 
-def create_unguarded(context: Context, *, has_spektate: bool = True) -> Litestar:
+def create_unguarded(context: Context, *, has_spektate: bool = True) -> AsgiApp:
     """Return the API without the guard around it, for tests that ask it without a connection."""
-    state = State({"context": context}, deep_copy=False)
+    app = cast("AsgiApp", _handlers(has_spektate=has_spektate))
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[CONTEXT] = context
+        await app(scope, receive, send)
+
+    return answer
+
+
+@cache
+def _handlers(*, has_spektate: bool) -> Litestar:
+    """Return all handlers; what they ask comes with each request. Reading their signatures takes a while."""
     others = [create_pages(), create_login(), *([create_spektate()] if has_spektate else [])]
-    return _litestar([*_HANDLERS, get_openapi], state=state, openapi=None, others=others)
+    return _litestar([*_HANDLERS, get_openapi], openapi=None, others=others)
 
 
 @cache
@@ -140,7 +150,7 @@ def describe() -> bytes:
         security=[{}, {"token": []}],
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     )
-    schema = _litestar(_HANDLERS, state=State(), openapi=config).openapi_schema.to_schema()
+    schema = _litestar(_HANDLERS, openapi=config).openapi_schema.to_schema()
     describe_lists(schema, _HANDLERS)
     return msgspec.json.format(msgspec.json.encode(schema), indent=2)
 
@@ -151,14 +161,13 @@ def get_openapi() -> bytes:
 
 
 def _litestar(
-    handlers: Sequence[HTTPRouteHandler], *, state: State, openapi: OpenAPIConfig | None, others: Sequence[Router] = ()
+    handlers: Sequence[HTTPRouteHandler], *, openapi: OpenAPIConfig | None, others: Sequence[Router] = ()
 ) -> Litestar:
     return Litestar(
         [
             Router(API_PATH, route_handlers=list(handlers), before_request=_check_request, response_class=ListResponse),
             *others,
         ],
-        state=state,
         request_max_body_size=BODY_LIMIT_BYTES,
         logging_config=None,
         exception_handlers={
