@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fluxtrail.ledger import schema
+from fluxtrail.ledger.compiled import COMPILED, POSTGRES
 from fluxtrail.ledger.dialect import Dialect
 from fluxtrail.ledger.engine import connected
 from fluxtrail.ledger.faults import translated
@@ -102,13 +103,17 @@ class PostgresDialect:
         return sorted(row[0] for row in found)
 
 
+_DIALECT = PostgresDialect()
+"""One for all: statements are made once for each dialect."""
+
+
 class PostgresEngine:
     """A pool of connections to one database, which other processes write to as well."""
 
     def __init__(self, url: str) -> None:
         parameters = parse_address(url)
         self.subject = describe_address(parameters)
-        self.dialect: Dialect = PostgresDialect()
+        self.dialect: Dialect = _DIALECT
         self._engine = _create_engine(_DEFAULTS | parameters)
         self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._lock = asyncio.Lock()
@@ -200,7 +205,8 @@ def _create_engine(parameters: dict[str, Any]) -> AsyncEngine:
         return await psycopg.AsyncConnection.connect(prepare_threshold=None, **parameters)
 
     return create_async_engine(
-        URL.create("postgresql+psycopg"),
+        URL.create(POSTGRES),
+        execution_options={"compiled_cache": COMPILED},
         async_creator=connect,
         isolation_level="READ COMMITTED",
         use_native_hstore=False,

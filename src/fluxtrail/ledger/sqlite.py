@@ -23,6 +23,7 @@ from sqlalchemy import URL, Integer, Table, TextualSelect, column, event, func, 
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from fluxtrail.ledger.compiled import COMPILED, SQLITE
 from fluxtrail.ledger.dialect import Dialect
 from fluxtrail.ledger.driver import connect
 from fluxtrail.ledger.engine import connected
@@ -73,13 +74,17 @@ class SqliteDialect:
         return range(last + 1, last + 1 + number)
 
 
+_DIALECT = SqliteDialect()
+"""One for all: statements are made once for each dialect."""
+
+
 class SqliteEngine:
     """One connection that writes and a few that only read. Every unit is one `BEGIN IMMEDIATE … COMMIT`."""
 
     def __init__(self, path: Path, *, synchronous: Synchronous = "normal") -> None:
         self.path = path
         self.subject = str(path)
-        self.dialect: Dialect = SqliteDialect()
+        self.dialect: Dialect = _DIALECT
         self._writer = _create_engine(path, connections=1)
         self._readers = _create_engine(path, connections=READERS)
         _configure(self._writer, "BEGIN IMMEDIATE", _writer_pragmas(synchronous))
@@ -153,7 +158,8 @@ def _file_size(path: Path) -> int:
 
 def _create_engine(path: Path, *, connections: int) -> AsyncEngine:
     return create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
+        URL.create(SQLITE, database=str(path)),
+        execution_options={"compiled_cache": COMPILED},
         async_creator=partial(connect, path, timeout_seconds=BUSY_MILLISECONDS / 1000),
         pool_size=connections,
         max_overflow=0,
