@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from fluxtrail.cli.garbage import nothing_collected
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and one line of help.
@@ -27,7 +29,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._commands_at:
             return None
         module, _, name = self._commands_at[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        with nothing_collected():
+            command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import gc
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from fluxtrail.cli.garbage import collect_seldom, nothing_collected
 
 MODES = ("stdout-logs", "stdout-all", "stdout-logs+otlp", "stdout-all+otlp", "otlp")
 FLAGS = {
@@ -104,7 +105,9 @@ def _are_names(_ctx: click.Context, _param: click.Parameter, value: tuple[str, .
 def run(config: Path | None, **flags: Any) -> None:
     """Follow clusters and answer where each commit is."""
     from fluxtrail.model.errors import ConfigError, FluxtrailError
-    from fluxtrail.runtime.settings.settings import load_settings
+
+    with nothing_collected():
+        from fluxtrail.runtime.settings.settings import load_settings
 
     try:
         settings = load_settings(path=config, flags={FLAGS[name]: value for name, value in flags.items()})
@@ -142,13 +145,14 @@ def _check_resources(settings: Any) -> None:
 
 
 def _run(settings: Any) -> None:
-    import uvloop
+    with nothing_collected():
+        import uvloop
 
-    from fluxtrail.runtime.assembly import open_service
-    from fluxtrail.runtime.logs import configure_logs
-    from fluxtrail.runtime.settings.connector import tell_of_connector
-    from fluxtrail.runtime.settings.tracker import tell_of_tracker
-    from fluxtrail.runtime.standby import run_as_only_writer
+        from fluxtrail.runtime.assembly import open_service
+        from fluxtrail.runtime.logs import configure_logs
+        from fluxtrail.runtime.settings.connector import tell_of_connector
+        from fluxtrail.runtime.settings.tracker import tell_of_tracker
+        from fluxtrail.runtime.standby import run_as_only_writer
 
     prepare_process()
     mode = settings.telemetry.mode
@@ -158,7 +162,7 @@ def _run(settings: Any) -> None:
 
     async def serve() -> None:
         async with open_service(settings, os.environ) as service:
-            gc.freeze()
+            collect_seldom()
             await service.run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
