@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.cli.golden import golden, pytest_addoption
 from xdist.scheduler import LoadFileScheduling
 
@@ -18,11 +19,17 @@ REQUIRED = os.environ.get("FLUXTRAIL_TEST_REQUIRE", "").replace(",", " ").split(
 """Real parts (`prometheus`, `registry`, ...) whose tests fail where they would be skipped for want of them."""
 
 
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+"""Four processes share two processors: slow is what has to wait."""
+
 RECORDS = "tests/crash/test_records.py"
 WAITING = ("tests/crash/", "tests/simulator/test_demo.py")
 """What takes a minute a test, and waits for real processes most of it."""
 FIRST = (*WAITING, "tests/ledger/test_two_processes.py")
 """What takes longest of all."""
+YOUNG = 20_000
+"""New objects between two looks for garbage: with Python's 700, looking takes a fifth of the time of all tests."""
 NICENESS = 2
 """Of all others: what is killed and started again, and what is looked at in time, shall not wait for what computes."""
 
@@ -36,6 +43,7 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.enable()
         gc.freeze()
+        gc.set_threshold(YOUNG)
 
 
 @pytest.hookimpl(trylast=True)
