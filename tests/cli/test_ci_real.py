@@ -12,6 +12,7 @@ import aiohttp
 import anyio.to_thread
 import pytest
 from click.testing import CliRunner, Result
+from tests.ledger.world import fresh_place
 from tests.web.worlds import World
 
 from fluxtrail.cli.main import cli
@@ -69,7 +70,7 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     clock = RealClock()
-    ledger = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=clock)
+    ledger = await SqlLedger.open(await fresh_place(tmp_path / "ledger.sqlite"), clock=clock)
     app = create_app(
         answers=ledger,
         report=World(),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.ledger.world import World, at, moment
+from tests.ledger.world import World, at, fresh_place, moment
 from tests.runtime.worlds import (
     Cluster,
     Running,
@@ -47,7 +47,8 @@ class StillClock:
 
 @asynccontextmanager
 async def opened(folder: Path, clock: StillClock) -> AsyncIterator[tuple[SqlLedger, FoldedLedger]]:
-    store = await SqlLedger.open(folder / "fluxtrail.sqlite", clock=clock)
+    place = folder / "fluxtrail.sqlite"
+    store = await SqlLedger.open(place if place.exists() else await fresh_place(place), clock=clock)
     try:
         ledger = FoldedLedger(store)
         await ledger.rebuild()

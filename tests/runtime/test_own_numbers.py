@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.ledger.world import fresh_place
 from tests.runtime.worlds import Cluster, make_environ, make_repository, make_settings, running, until
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -34,7 +35,7 @@ class Rests(SystemClock):
 
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[SqlLedger]:
-    opened = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=SystemClock())
+    opened = await SqlLedger.open(await fresh_place(tmp_path / "ledger.sqlite"), clock=SystemClock())
     yield opened
     await opened.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ledger.world import NOON, opened
+from tests.ledger.world import NOON, fresh_place, opened
 
 from fluxtrail.model.records import UNSAVED, BranchRecord, RepositoryId, RepositoryRecord
 from fluxtrail.trail.recorder import Recorder
@@ -42,7 +42,7 @@ class Slow:
 @pytest.mark.parametrize("branches", [{"main": HEAD}, {}], ids=["nothing new", "no such branch"])
 async def test_a_look_is_as_old_as_its_question(tmp_path: Path, branches: dict[str, str]) -> None:
     clock, registry = Clock(), Registry()
-    async with opened(tmp_path / "ledger.sqlite") as ledger:
+    async with opened(await fresh_place(tmp_path / "ledger.sqlite")) as ledger:
         async with ledger.unit() as unit:
             shop = await unit.put_repository(
                 RepositoryRecord(id=RepositoryId(UNSAVED), canonical="github.com/acme/shop", url="https://x/shop")

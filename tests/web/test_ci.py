@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from msgspec.structs import replace
-from tests.ledger.world import NOON, at, sha
+from tests.ledger.world import NOON, at, fresh_place, sha
 from tests.ledger.world import World as Records
 from tests.model.ci import run
 from tests.web.worlds import World
@@ -70,13 +70,13 @@ def _as(app: AsgiApp, asked_by: list[Principal]) -> AsgiApp:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     clock = Clock()
-    ledger = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=clock)
+    ledger = await SqlLedger.open(await fresh_place(tmp_path / "ledger.sqlite"), clock=clock)
     keeper = StatedRuns(FoldedLedger(ledger), clock, per_minute=30, names={"ghe.test/acme/shop": SHOP})
     context = Context(
         answers=ledger, report=World(), now=clock.now, settle_after=timedelta(hours=1), feed=Feed(ledger), ci=keeper
     )
     asked_by = [LOCAL]
-    app = _as(create_unguarded(context), asked_by)  # type: ignore[arg-type]
+    app = _as(create_unguarded(context), asked_by)
     async with (
         WebServer([Listener(name="api", app=app, host="127.0.0.1", port=0)]) as server,
         aiohttp.ClientSession() as session,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from tests.ledger.world import fresh_place
 from tests.web.worlds import NOW, World
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -26,7 +27,7 @@ class Clock:
 
 @pytest.fixture
 async def answers(tmp_path: Path) -> AsyncIterator[Answers]:
-    ledger = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=Clock())
+    ledger = await SqlLedger.open(await fresh_place(tmp_path / "ledger.sqlite"), clock=Clock())
     yield ledger
     await ledger.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.ledger.world import fresh_place
 from tests.remotes.oci.test_images import LABELS, SHA, Images
 from tests.remotes.oci.worlds import FakeRegistry, says
 from tests.trail.workloads.cluster import TurnedClock
@@ -94,7 +95,7 @@ async def fake() -> AsyncIterator[FakeRegistry]:
 @pytest.fixture
 async def desk(tmp_path: Path, fake: FakeRegistry) -> AsyncIterator[Desk]:
     clock = TurnedClock()
-    ledger = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=clock)
+    ledger = await SqlLedger.open(await fresh_place(tmp_path / "ledger.sqlite"), clock=clock)
     async with aiohttp.ClientSession() as session:
         yield Desk(ledger, clock, fake, session)
     await ledger.close()

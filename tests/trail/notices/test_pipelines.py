@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.ledger.world import NOON, StillClock, at, sha
+from tests.ledger.world import NOON, StillClock, at, fresh_place, sha
 from tests.ledger.world import World as Records
 
 from fluxtrail.ledger.ledger import SqlLedger
@@ -111,7 +111,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    ledger = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=StillClock())
+    ledger = await SqlLedger.open(await fresh_place(tmp_path / "ledger.sqlite"), clock=StillClock())
     registry = Registry()
     async with ledger.unit() as unit:
         world = Records(unit)

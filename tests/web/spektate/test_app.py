@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from msgspec.structs import replace
-from tests.ledger.world import NOON, at, moment
+from tests.ledger.world import NOON, at, fresh_place, moment
 from tests.ledger.world import World as Records
 from tests.ledger.world import sha as sha_of
 from tests.model.ci import run
@@ -63,7 +63,7 @@ class Place:
 async def place(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     given: dict[str, Any] = getattr(request, "param", {})
     clock, world = Clock(), World()
-    ledger = await SqlLedger.open(tmp_path / "ledger.sqlite", clock=clock)
+    ledger = await SqlLedger.open(await fresh_place(tmp_path / "ledger.sqlite"), clock=clock)
     keeper = StatedRuns(FoldedLedger(ledger), clock)
     app = create_app(answers=ledger, report=world, now=clock.now, ci=keeper, **given)
     async with (
