@@ -232,7 +232,7 @@ Steps = list[tuple[str, int, Told]]
 
 @ON_SQLITE
 @pytest.mark.timeout(90)
-@settings(max_examples=60, **_PROPERTY)
+@settings(max_examples=30, **_PROPERTY)
 @given(steps=_STEPS)
 async def test_two_writers_never_undo_each_other(new_place: NewPlace, steps: Steps) -> None:
     async with new_place() as place, opened(place) as ledger:
@@ -242,7 +242,7 @@ async def test_two_writers_never_undo_each_other(new_place: NewPlace, steps: Ste
 @ON_POSTGRES
 @pytest.mark.timeout(90)
 @pytest.mark.requires("postgres")
-@settings(max_examples=15, **_PROPERTY)
+@settings(max_examples=10, **_PROPERTY)
 @given(steps=_STEPS)
 async def test_two_writers_never_undo_each_other_in_a_database(new_place: NewPlace, steps: Steps) -> None:
     async with new_place() as place, opened(place) as ledger:

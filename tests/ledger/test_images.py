@@ -180,7 +180,7 @@ _PROPERTY: dict[str, Any] = {"deadline": None, "suppress_health_check": list(Hea
 
 @ON_SQLITE
 @pytest.mark.timeout(90)
-@settings(max_examples=60, **_PROPERTY)
+@settings(max_examples=30, **_PROPERTY)
 @given(puts=_PUTS)
 @example(puts=_LEFT_ITS_INDEX)
 async def test_list_follows_from_the_rows_whatever_came_first(new_place: NewPlace, puts: list[Any]) -> None:

@@ -70,7 +70,7 @@ _BELOW_THE_CURSORS_INSTANT = [(0, 0, Verdict.PENDING, 0), (0, 1, Verdict.PENDING
 
 @ON_SQLITE
 @pytest.mark.timeout(90)
-@settings(max_examples=40, **_PROPERTY)
+@settings(max_examples=25, **_PROPERTY)
 @given(**_GIVEN)
 @example(rows=_ONE_INSTANT, chosen={"namespace": "flux-system"}, limit=1)
 @example(rows=_BELOW_THE_CURSORS_INSTANT, chosen={"namespace": "flux-system"}, limit=1)
@@ -83,7 +83,7 @@ async def test_list_is_what_a_plain_filter_and_sort_gives(
 @ON_POSTGRES
 @pytest.mark.requires("postgres")
 @pytest.mark.timeout(90)
-@settings(max_examples=15, **_PROPERTY)
+@settings(max_examples=10, **_PROPERTY)
 @given(**_GIVEN)
 async def test_list_of_a_database_is_the_same(
     new_place: NewPlace, rows: Rows, chosen: dict[str, Any], limit: int

@@ -77,7 +77,7 @@ Rows = list[dict[str, Any]]
 
 @ON_SQLITE
 @pytest.mark.timeout(90)
-@settings(max_examples=60, **_PROPERTY)
+@settings(max_examples=30, **_PROPERTY)
 @given(**_GIVEN)
 async def test_questions_are_answered_as_by_looking_at_every_record(
     new_place: NewPlace, rows: Rows, chosen: dict[str, Any], limit: int, moment: int
@@ -89,7 +89,7 @@ async def test_questions_are_answered_as_by_looking_at_every_record(
 @ON_POSTGRES
 @pytest.mark.timeout(90)
 @pytest.mark.requires("postgres")
-@settings(max_examples=15, **_PROPERTY)
+@settings(max_examples=10, **_PROPERTY)
 @given(**_GIVEN)
 async def test_questions_are_answered_the_same_by_a_database(
     new_place: NewPlace, rows: Rows, chosen: dict[str, Any], limit: int, moment: int
@@ -290,7 +290,7 @@ async def test_question_takes_its_index(
 
 @ON_SQLITE
 @pytest.mark.timeout(90)
-@settings(max_examples=40, **_PROPERTY)
+@settings(max_examples=25, **_PROPERTY)
 @given(rows=_ROWS, limit=st.integers(1, 4), bound=st.integers(0, 4))
 async def test_retention_takes_records_of_what_is_gone_and_was_told(
     new_place: NewPlace, rows: Rows, limit: int, bound: int

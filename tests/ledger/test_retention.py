@@ -58,7 +58,7 @@ _GIVEN: dict[str, Any] = {"plans": _PLANS, "limit": st.integers(1, 8), "baseline
 
 @ON_SQLITE
 @pytest.mark.timeout(90)
-@settings(max_examples=25, **_PROPERTY)
+@settings(max_examples=15, **_PROPERTY)
 @given(**_GIVEN)
 async def test_retention_takes_what_is_over_and_nothing_else(
     new_place: NewPlace, plans: list[dict[str, Any]], limit: int, baseline: int
@@ -69,7 +69,7 @@ async def test_retention_takes_what_is_over_and_nothing_else(
 
 @ON_POSTGRES
 @pytest.mark.requires("postgres")
-@settings(max_examples=10, **_PROPERTY)
+@settings(max_examples=6, **_PROPERTY)
 @given(**_GIVEN)
 async def test_retention_takes_the_same_from_a_database(
     new_place: NewPlace, plans: list[dict[str, Any]], limit: int, baseline: int

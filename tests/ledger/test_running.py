@@ -247,7 +247,7 @@ _STEPS = st.lists(
 
 @ON_SQLITE
 @pytest.mark.timeout(60)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=_STEPS)
 async def test_last_stage_is_reached_once_whatever_the_order_of_writers(
     new_place: NewPlace, steps: list[tuple[str, int, RunningState]]

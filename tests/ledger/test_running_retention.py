@@ -51,7 +51,7 @@ _PROPERTY: dict[str, Any] = {"deadline": None, "suppress_health_check": list(Hea
 
 @ON_SQLITE
 @pytest.mark.timeout(90)
-@settings(max_examples=30, **_PROPERTY)
+@settings(max_examples=15, **_PROPERTY)
 @given(plans=_SYNCS, limit=st.integers(1, 4))
 async def test_what_is_open_on_a_live_target_is_never_taken(
     new_place: NewPlace, plans: list[dict[str, Any]], limit: int
@@ -63,7 +63,7 @@ async def test_what_is_open_on_a_live_target_is_never_taken(
 @ON_POSTGRES
 @pytest.mark.timeout(90)
 @pytest.mark.requires("postgres")
-@settings(max_examples=10, **_PROPERTY)
+@settings(max_examples=6, **_PROPERTY)
 @given(plans=_SYNCS, limit=st.integers(1, 4))
 async def test_what_is_open_is_never_taken_from_a_database(
     new_place: NewPlace, plans: list[dict[str, Any]], limit: int
