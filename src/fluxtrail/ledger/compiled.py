@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import URL
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
@@ -18,7 +19,7 @@ from sqlalchemy.util import LRUCache
 
 SQLITE, POSTGRES = "sqlite+fluxtrail", "postgresql+fluxtrail"
 """What URLs of engines begin with."""
-STATEMENTS = 2000
+STATEMENTS = 1000
 COMPILED: LRUCache[Any, Any] = LRUCache(STATEMENTS)
 """For the execution option `compiled_cache`."""
 
@@ -43,6 +44,10 @@ class SqliteCompiler(_Alike, SQLiteDialect_aiosqlite):
 
 class PostgresCompiler(_Alike, PGDialectAsync_psycopg):
     supports_statement_cache = True
+
+    @classmethod
+    def get_async_dialect_cls(cls, url: URL) -> type[PostgresCompiler]:
+        return cls  # of itself, psycopg's dialect would take its own
 
 
 registry.register(SQLITE.replace("+", "."), __name__, SqliteCompiler.__name__)
