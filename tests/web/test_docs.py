@@ -37,8 +37,10 @@ REPORTS = (
     "fluxtrail_forge_",
     "fluxtrail_budget_",
     "fluxtrail_ci_",
+    "fluxtrail_doctor_",
+    "fluxtrail_token_cache_",
 )
-"""Given by the dispatchers, by the listener of hooks, by the ledger, and of forges and their CI."""
+"""Given by the dispatchers, by the listener of hooks, by the ledger, of forges and their CI, by the doctor, of tokens."""
 
 
 async def test_every_metric_is_documented_and_served(ask: Ask) -> None:
@@ -68,7 +70,7 @@ def test_every_command_and_option_is_documented() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     shown = CliRunner().invoke(cli, ["--help"]).output
     commands = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], flags=re.MULTILINE)
-    assert len(commands) == 13
+    assert len(commands) == 15
     for command in commands:
         assert f"fluxtrail {command}" in text
     lists = (
