@@ -40,7 +40,7 @@ REPORTS = (
     "fluxtrail_doctor_",
     "fluxtrail_token_cache_",
 )
-"""Given by the dispatchers, by the listener of hooks, by the ledger, of forges and their CI, by the doctor, of tokens."""
+"""Given by dispatchers, by the listener of hooks, by the ledger, of forges and their CI, by the doctor, of tokens."""
 
 
 async def test_every_metric_is_documented_and_served(ask: Ask) -> None:
