@@ -29,6 +29,7 @@ ALL = (
     ("records",),
     ("records_kill", "--kills", str(KILLS)),
     ("records_outage", "--outage", "600"),
+    ("pages", "--deliveries", "100000", "--times", "20", "--cold", "5"),
     ("standings",),
     ("statuses", "--clusters", "20", "--hours", "0.5", "--time-scale", "12", "--spread", "60"),
     ("statuses_five",),

@@ -150,9 +150,9 @@ _PLANS: list[tuple[str, str, Callable[[SqlLedger], Awaitable[object]]]] = [
     ("few", "SEARCH commits USING INTEGER PRIMARY KEY", _commits(verdict="failed")),
     ("few", "INDEX ix_deliveries_list (verdict=?)", _commits(verdict="failed")),
     ("few", _BY_REPOSITORY, _commits(verdict="failed", repository="acme/shop")),
-    ("JOIN (SELECT commits", "COVERING INDEX ix_commits_at_id", _commits(author="ada")),
+    ("AS looked_at", "SCAN commits USING INDEX ix_commits_at_id", _commits(author="ada")),
     (
-        "JOIN (SELECT commits",
+        "AS looked_at",
         "INDEX ix_commits_repository_id_at_id (repository_id=?",
         _commits(author="ada", repository="acme/shop"),
     ),
@@ -164,7 +164,7 @@ _PLANS: list[tuple[str, str, Callable[[SqlLedger], Awaitable[object]]]] = [
     ("SELECT ci_runs", "INDEX ix_ci_runs_role_at_id (role=?", _runs(role="export")),
     ("SELECT ci_runs", "INDEX ix_ci_runs_repository_at_id (repository=?", _runs(repository="acme/shop")),
     ("RECURSIVE", "SEARCH ci_runs USING COVERING INDEX ix_ci_runs_repository_at_id", _runs(repository="acme/shop")),
-    ("JOIN (SELECT images", "INDEX ix_images_list", _images(text="shop")),
+    ("AS looked_at", "INDEX ix_images_list", _images(text="shop")),
 ]
 
 

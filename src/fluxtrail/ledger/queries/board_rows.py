@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Row, Subquery, func, or_, select
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.queries.commit_walks import commits_with_few, has_delivery, walk_commits
+from fluxtrail.ledger.queries.commit_walks import (
+    Condition,
+    Rows,
+    by_author,
+    commits_with_few,
+    has_delivery,
+    is_no_carrier,
+    walk_commits,
+)
 from fluxtrail.ledger.queries.resolving import repositories_named
 from fluxtrail.ledger.queries.situation import Situation
 from fluxtrail.ledger.session import Session
@@ -83,26 +92,31 @@ async def choose_commits(
 
 def _costly(
     wanted: BoardFilter, session: Session, targets: Sequence[TargetId] | None, among: Subquery | None
-) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+) -> list[Condition]:
+    conditions: list[Condition] = []
     if not wanted.carriers:
-        conditions.append(_C.c.is_carrier.is_(False))
+        conditions.append(is_no_carrier)
     if wanted.author is not None:
-        conditions.append(func.lower(_C.c.author).contains(wanted.author.lower(), autoescape=True))
+        conditions.append(partial(by_author, wanted.author))
     if wanted.text is not None:
-        text = wanted.text.lower()
-        subject = func.lower(_C.c.subject).contains(text, autoescape=True)
-        conditions.append(or_(subject, _C.c.sha.startswith(text, autoescape=True)))
+        conditions.append(partial(_holds, wanted.text.lower()))
     if targets is not None or (wanted.verdict is not None and among is None):
-        conditions.append(_has_delivery(wanted, session, targets))
+        conditions.append(partial(_has_delivery, wanted, session, targets))
     return conditions
 
 
-def _has_delivery(wanted: BoardFilter, session: Session, targets: Sequence[TargetId] | None) -> ColumnElement[bool]:
+def _holds(text: str, of: Rows) -> ColumnElement[bool]:
+    subject = func.lower(of.subject).contains(text, autoescape=True)
+    return or_(subject, of.sha.startswith(text, autoescape=True))
+
+
+def _has_delivery(
+    wanted: BoardFilter, session: Session, targets: Sequence[TargetId] | None, of: Rows
+) -> ColumnElement[bool]:
     having: list[ColumnElement[bool]] = []
     if wanted.verdict is not None:
         having.append(_D.c.verdict == wanted.verdict)
     if targets is not None:
-        table = session.dialect.key_table([(0, target) for target in targets]).cte("looked_at")
+        table = session.dialect.key_table([(0, target) for target in targets]).cte("looked_at_targets")
         having.append(_D.c.target_id.in_(select(table.c.target_id)))
-    return has_delivery(*having)
+    return has_delivery(of, *having)

@@ -7,11 +7,12 @@ page; then it comes short, with a cursor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Row, Select, Subquery, func, literal, literal_column, select, tuple_, type_coerce
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.columns import Instant, from_micros, to_micros
@@ -30,12 +31,15 @@ _LOOK_FIRST = 4
 _C, _D = schema.commits, schema.deliveries
 
 Key = tuple[datetime, CommitId]
+Rows = ReadOnlyColumnCollection[str, Any]
+"""The columns of `commits`, or of the rows of it that are gone through."""
+Condition = Callable[[Rows], ColumnElement[bool]]
 
 
 async def walk_commits(
     session: Session,
     conditions: Sequence[ColumnElement[bool]],
-    costly: Sequence[ColumnElement[bool]],
+    costly: Sequence[Condition],
     *,
     among: Subquery | None = None,
     limit: int,
@@ -51,7 +55,8 @@ async def walk_commits(
     limit = bounded(limit)
     after = _read(cursor)
     if among is not None or not costly:
-        found = await session.all(_straight([*conditions, *costly], among, after, limit + 1))
+        every = [*conditions, *(condition(_C.c) for condition in costly)]
+        found = await session.all(_straight(every, among, after, limit + 1))
         return found[:limit], _write(_key(found[limit - 1])) if len(found) > limit else None
     rows: list[Row[Any]] = []
     first = min(_LOOK_FIRST * limit, LOOKED_AT)
@@ -62,7 +67,7 @@ async def walk_commits(
         rows += await session.all(_within(looked_at, costly, window, limit + 1 - len(rows)))
         if len(rows) > limit:
             return rows[:limit], _write(_key(rows[limit - 1]))
-        last = await session.first(looked_at.offset(window - 1).limit(1))
+        last = await session.first(looked_at.with_only_columns(_C.c.id, _C.c.at).offset(window - 1).limit(1))
         if last is None:
             return rows, None
         after = _key(last)
@@ -82,14 +87,22 @@ async def commits_with_few(
     return select(_D.c.commit_id).where(*such).distinct().subquery("few")
 
 
-def has_delivery(*such: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the condition that a row of `commits` has such a delivery.
+def by_author(name: str, of: Rows) -> ColumnElement[bool]:
+    return func.lower(of.author).contains(name.lower(), autoescape=True)
+
+
+def is_no_carrier(of: Rows) -> ColumnElement[bool]:
+    return cast("ColumnElement[bool]", of.is_carrier.is_(False))
+
+
+def has_delivery(of: Rows, *such: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that a commit has such a delivery.
 
     By a question for each row. PostgreSQL makes a join of `EXISTS`, and then reads all deliveries that there are for
     the few commits that are looked at.
     """
-    wanted = select(literal(1)).where(_D.c.commit_id == _C.c.id, *such).limit(1)
-    return wanted.correlate(_C).scalar_subquery().is_not(None)
+    wanted = select(literal(1)).select_from(_D).where(_D.c.commit_id == of.id, *such).limit(1)
+    return wanted.correlate_except(_D).scalar_subquery().is_not(None)
 
 
 def _straight(
@@ -104,13 +117,14 @@ def _straight(
 
 def _newest(conditions: Sequence[ColumnElement[bool]], after: Key | None) -> Select[Any]:
     """What an index answers in its order."""
-    wanted = select(_C.c.id, _C.c.at).where(*conditions, *_behind(after))
+    wanted = select(_C).where(*conditions, *_behind(after))
     return wanted.order_by(_C.c.at.desc(), _C.c.id.desc())
 
 
-def _within(looked_at: Select[Any], costly: Sequence[ColumnElement[bool]], window: int, limit: int) -> Select[Any]:
-    inner = looked_at.limit(window).subquery()
-    wanted = select(_C).join(inner, inner.c.id == _C.c.id).where(*costly)
+def _within(looked_at: Select[Any], costly: Sequence[Condition], window: int, limit: int) -> Select[Any]:
+    """Ask of whole rows: to join them to their ids, PostgreSQL would look for what is wanted in all commits first."""
+    inner = looked_at.limit(window).subquery("looked_at")
+    wanted = select(inner).where(*(condition(inner.c) for condition in costly))
     return wanted.order_by(inner.c.at.desc(), inner.c.id.desc()).limit(limit)
 
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, exists, func, literal, select
 
 from fluxtrail.ledger import schema
-from fluxtrail.ledger.queries.commit_walks import commits_with_few, has_delivery, walk_commits
+from fluxtrail.ledger.queries.commit_walks import (
+    Condition,
+    Rows,
+    by_author,
+    commits_with_few,
+    has_delivery,
+    is_no_carrier,
+    walk_commits,
+)
 from fluxtrail.ledger.queries.pages import Page
 from fluxtrail.ledger.queries.resolving import repositories_named
 from fluxtrail.ledger.queries.situation import Situation
@@ -41,30 +50,30 @@ async def list_commits(
     conditions: list[ColumnElement[bool]] = [] if within is None else [_C.c.repository_id.in_(within)]
     if since is not None:
         conditions.append(_C.c.at >= since)
-    costly: list[ColumnElement[bool]] = []
+    costly: list[Condition] = []
     if branch is not None:
-        costly.append(_stands_on(branch))
+        costly.append(partial(_stands_on, branch))
     if author is not None:
-        costly.append(func.lower(_C.c.author).contains(author.lower(), autoescape=True))
+        costly.append(partial(by_author, author))
     if not carriers:
-        costly.append(_C.c.is_carrier.is_(False))
+        costly.append(is_no_carrier)
     among = None if verdict is None else await commits_with_few(session, verdict, within)
     if verdict is not None and among is None:
-        costly.append(has_delivery(_D.c.verdict == verdict))
+        costly.append(lambda of: has_delivery(of, _D.c.verdict == verdict))
     found, following = await walk_commits(session, conditions, costly, among=among, limit=limit, cursor=cursor)
     return Page(items=await commit_views(session, situation, found, now=now), next=following)
 
 
-def _stands_on(branch: str) -> ColumnElement[bool]:
+def _stands_on(branch: str, of: Rows) -> ColumnElement[bool]:
     links, chains = schema.links, schema.chains
-    wanted = select(literal(1)).where(
-        links.c.commit_id == _C.c.id,
+    wanted = select(literal(1)).select_from(links.join(chains, chains.c.id == links.c.chain_id))
+    wanted = wanted.where(
+        links.c.commit_id == of.id,
         links.c.cut_at.is_(None),
-        chains.c.id == links.c.chain_id,
-        chains.c.repository_id == _C.c.repository_id,
+        chains.c.repository_id == of.repository_id,
         chains.c.branch == branch,
     )
-    return wanted.correlate(_C).limit(1).scalar_subquery().is_not(None)
+    return wanted.correlate_except(links, chains).limit(1).scalar_subquery().is_not(None)
 
 
 async def commit_views(

@@ -25,6 +25,7 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.columns import Instant, from_micros, to_micros
@@ -39,7 +40,7 @@ from fluxtrail.model.views import ImageDetail, ImageView
 
 CANDIDATES = 20
 """The most that are named of what a query may mean."""
-LOOKED_AT = 2000
+LOOKED_AT = 1000
 """So many heads are gone through for one page of those that hold a text: mostly all that run are among them."""
 UNMISTAKABLE = 7
 """Digits of a digest that are no part of a name, where there is such a digest."""
@@ -77,12 +78,12 @@ async def list_images(
     conditions = [_IS_LISTED, *_conditions(situation, chosen), *_behind(after)]
     if heads is not None:
         if chosen.revision is not None and chosen.text is not None:
-            conditions.append(_holds(chosen.text.strip().lower()))
+            conditions.append(_holds(chosen.text.strip().lower(), _I.c))
         found = await session.all(_looked_up(heads, conditions).limit(limit + 1))
     elif chosen.text is None:
         found = await session.all(select(_I).where(*conditions).order_by(*_ORDER).limit(limit + 1))
     else:
-        found, last = await _walk(session, conditions, _holds(chosen.text.strip().lower()), limit + 1)
+        found, last = await _walk(session, conditions, chosen.text.strip().lower(), limit + 1)
         if last is not None and len(found) <= limit:
             return Page(items=await ImageRenderer(session, situation).heads(found), next=_cursor(last))
     shown = found[:limit]
@@ -141,28 +142,29 @@ def _looked_up(heads: Select[Any], conditions: Sequence[ColumnElement[bool]]) ->
 
 
 async def _walk(
-    session: Session, conditions: Sequence[ColumnElement[bool]], holds: ColumnElement[bool], limit: int
+    session: Session, conditions: Sequence[ColumnElement[bool]], text: str, limit: int
 ) -> tuple[Sequence[Row[Any]], Row[Any] | None]:
     """Return what is like that among the first heads, and the last of those; None where there are no more."""
-    keys = (_I.c.digest, _I.c.is_running, _I.c.listed_at)
-    looked_at = select(*keys).where(*conditions).order_by(*_ORDER)
-    inner = looked_at.limit(LOOKED_AT).subquery()
-    wanted = select(_I).join(inner, inner.c.digest == _I.c.digest).where(holds)
+    looked_at = select(_I).where(*conditions).order_by(*_ORDER)
+    inner = looked_at.limit(LOOKED_AT).subquery("looked_at")
+    wanted = select(inner).where(_holds(text, inner.c))
     order = (inner.c.is_running.desc(), inner.c.listed_at.desc(), inner.c.digest.desc())
     found = await session.all(wanted.order_by(*order).limit(limit))
-    return found, await session.first(looked_at.offset(LOOKED_AT - 1).limit(1))
+    keys = (_I.c.digest, _I.c.is_running, _I.c.listed_at)
+    return found, await session.first(looked_at.with_only_columns(*keys).offset(LOOKED_AT - 1).limit(1))
 
 
-def _holds(part: str) -> ColumnElement[bool]:
-    ran = select(literal(1)).where(_R.c.head == _I.c.digest, func.lower(_R.c.image).contains(part, autoescape=True))
+def _holds(part: str, of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[bool]:
+    ran = select(literal(1)).select_from(_R).where(_R.c.head == of.digest)
+    ran = ran.where(func.lower(_R.c.image).contains(part, autoescape=True)).limit(1)
     ways = [
-        func.lower(_I.c.repository).contains(part, autoescape=True),
-        ran.correlate(_I).limit(1).scalar_subquery().is_not(None),
+        func.lower(of.repository).contains(part, autoescape=True),
+        ran.correlate_except(_R).scalar_subquery().is_not(None),
     ]
     matched = _DIGEST.fullmatch(part)
     if matched:
         member = schema.images.alias("member")
-        ways.append(_I.c.digest.in_(select(member.c.head).where(*_begins(member.c.digest, matched["hex"]))))
+        ways.append(of.digest.in_(select(member.c.head).where(*_begins(member.c.digest, matched["hex"]))))
     return or_(*ways)
 
 
