@@ -151,7 +151,7 @@ async def measure_engine(engine: str, kept: Path, options: argparse.Namespace) -
             await copy_to_postgres(file, where)
         if options.fill_only:
             return
-        async with watched_run(Path(folder).resolve(), where) as watched:
+        async with watched_run(Path(folder), where) as watched:
             if not options.browser_only:
                 place = data if engine == "postgres" else file.parent
                 show(engine, await measure(watched, samples, options, place))
