@@ -34,7 +34,7 @@ from fluxtrail.simulator.apiserver.kubeconfig import write_kubeconfig
 pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 COMMAND = (sys.executable, "-c", "from fluxtrail.cli.main import main; main()", "run")
 ADDRESSES = ("--api-addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0")
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 8.0
 TOKEN = "ghp_" + "s3cret" * 6
 
