@@ -72,7 +72,10 @@ async def test_acting_is_said_and_done_and_not_done_again(clinic: Clinic, run: R
     clinic.put_exhausted()
     result = await run("--act")
     assert "✔ Reset the count of failures." in result.stdout
-    assert "doctor reset" in result.stderr
+    (line,) = result.stderr.splitlines()
+    written = json.loads(line)
+    assert (written["event"], written["what"]) == ("write", "doctor reset")
+    assert written["where"] == "clinic HelmRelease/apps/api"
     assert "doctor.fluxtrail.dev/treated" in clinic.read()["metadata"]["annotations"]
     again = await run("--act")
     assert "The doctor does nothing: reset was tried at" in " ".join(again.stdout.split())

@@ -15,13 +15,15 @@ from fluxtrail.cli.gitops_cluster import Place
 from fluxtrail.clusters.clock import SystemClock
 from fluxtrail.clusters.writing import Writer
 from fluxtrail.gitops.doctor.round import Report, Rounds
-from fluxtrail.gitops.doctor.treatment import FIELD_MANAGER, Treater
+from fluxtrail.gitops.doctor.treatment import AUDITED, FIELD_MANAGER, Treater
 from fluxtrail.model.doctor.budgets import Limits
 from fluxtrail.model.doctor.findings import Finding
 from fluxtrail.model.doctor.policy import Policy
 from fluxtrail.model.errors import ConfigError
 
 if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
     from fluxtrail.cli.doctor import DoctorRequest
 
 
@@ -55,7 +57,7 @@ async def open_practice(request: DoctorRequest) -> AsyncIterator[Practice]:
     if len(set(request.contexts)) != len(request.contexts):
         raise ConfigError("names a cluster twice", subject="--context")
     if request.acts:
-        _show_audit()
+        _write_audit()
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         rounds = []
@@ -78,9 +80,27 @@ async def open_practice(request: DoctorRequest) -> AsyncIterator[Practice]:
         yield Practice(rounds, request)
 
 
-def _show_audit() -> None:
-    """Each write has its line on stderr, before it is sent."""
+def _write_audit() -> None:
+    """Each write has its line on stderr before it is sent, as JSON, where that goes to a file or a pipe.
+
+    On a terminal the screen says what was done.
+    """
+    if sys.stderr.isatty():
+        return
     structlog.configure(
+        processors=[
+            _leave_out_others,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _leave_out_others(_: object, method: str, entry: EventDict) -> EventDict:
+    """Let the audit's lines through, and what is wrong."""
+    if method == "info" and entry.get("event") != AUDITED:
+        raise structlog.DropEvent
+    return entry

@@ -553,6 +553,28 @@ def test_a_release_is_found_for_what_it_is(obj: Object, version: str, code: Code
     assert [(each.code, each.remedy) for each in found] == ([(code, remedy)] if code else [])
 
 
+@pytest.mark.parametrize(
+    ("conditions", "stated", "action"),
+    [
+        ([FAILED, RELEASED, EXCEEDED], "install", "upgrade"),
+        ([FAILED, EXCEEDED], "", "upgrade"),
+        ([failing("UninstallSucceeded"), EXCEEDED], "", "upgrade"),
+        ([failing("InstallFailed", "install retries exhausted")], "upgrade", "install"),
+        ([failing("RollbackSucceeded", "retries exhausted"), RELEASED], "install", "upgrade"),
+        ([failing("TestFailed", "retries exhausted")], "install", "install"),
+        ([failing("TestFailed", "upgrade retries exhausted")], "", "upgrade"),
+    ],
+)
+def test_the_action_that_failed_is_the_one_that_the_conditions_name(
+    conditions: list[Object], stated: str, action: str
+) -> None:
+    retries = {"install": {"remediation": {"retries": 1}}, "upgrade": {"remediation": {"retries": 2}}}
+    obj = hr(*conditions, spec=retries, status={"lastAttemptedReleaseAction": stated or None})
+    (found,) = (each for each in findings_of(obj) if each.kind == "HelmRelease")
+    assert found.cause.startswith(f"The {action} failed and its retries are used up")
+    assert any(each.field == f"spec.{action}.remediation.retries" for each in found.evidence)
+
+
 @pytest.mark.parametrize(("obj", "code", "remedy"), KUSTOMIZATIONS)
 def test_a_kustomization_is_found_for_what_it_is(obj: Object, code: Code | None, remedy: Remedy | None) -> None:
     found = [each for each in findings_of(obj) if each.kind == "Kustomization"]

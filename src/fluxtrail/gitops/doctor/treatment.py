@@ -22,6 +22,8 @@ from fluxtrail.model.observation import ObjectKey
 
 FIELD_MANAGER = "fluxtrail-doctor"
 COMPONENT = "fluxtrail-doctor"
+AUDITED = "write"
+"""The event of every line of the audit."""
 MAX_REMEMBERED = 10_000
 
 MOST_TRIES = 3
@@ -140,7 +142,7 @@ class Treater:
         del self.spent.acts[:-MAX_REMEMBERED]
 
     def _audit(self, what: str, key: ObjectKey) -> None:
-        audit_log.info("write", what=f"doctor {what}", where=f"{self.cluster} {key}")
+        audit_log.info(AUDITED, what=f"doctor {what}", where=f"{self.cluster} {key}")
 
     async def _tell(self, patient: Patient, plan: Plan) -> None:
         """Say it as an Event of the object. Where that is refused, the audit line has said it."""

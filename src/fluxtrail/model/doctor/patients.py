@@ -4,6 +4,7 @@ A projection never fails on a value that it does not understand: an unreadable t
 Source: fluxcd/helm-controller api/v2, api/v2beta1; kustomize-controller api/v1; source-controller api/v1.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from fluxtrail.model.durations import find_seconds
 from fluxtrail.model.flux import HELM_GROUP, KUSTOMIZE_GROUP, SOURCE_GROUP, Condition, find_parent, read_conditions
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.model.observation import ObjectKey
-from fluxtrail.model.wire import WireAppliedMeta, WireReference
+from fluxtrail.model.wire import MAX_CONDITIONS, WireAppliedMeta, WireReference
 from fluxtrail.model.wire_releases import MAX_SNAPSHOTS
 
 TREATED = "doctor.fluxtrail.dev/treated"
@@ -36,6 +37,8 @@ LEAST_APPLY_SECONDS = 30.0
 MAX_DEPENDENCIES = 100
 MAX_OWNERS = 64
 MAX_TREATED_BYTES = 16 * 1024
+_FAILED_TO = re.compile(r"Failed to (install|upgrade) after ")
+_FAILED_ACTIONS = {"InstallFailed": "install", "UpgradeFailed": "upgrade"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -149,9 +152,9 @@ def project_target(wire: WireTarget, *, group: str, kind: str, version: str) -> 
     namespace = meta.namespace or ""
     interval = find_seconds(spec.interval)
     is_installed = bool(status.history) or bool(status.last_release_revision)
-    action = (spec.upgrade if is_installed else spec.install) or WireTimedAction()
-    last_action = {"upgrade": spec.upgrade, "install": spec.install}.get(status.last_attempted_release_action or "")
-    action = last_action or action
+    attempted = _attempted_action(status)
+    of_attempted = {"upgrade": spec.upgrade, "install": spec.install}.get(attempted)
+    action = of_attempted or (spec.upgrade if is_installed else spec.install) or WireTimedAction()
     is_release = kind == RELEASE
     return Patient(
         **_shared(meta, status, group=group, kind=kind, version=version),
@@ -164,7 +167,7 @@ def project_target(wire: WireTarget, *, group: str, kind: str, version: str) -> 
         attempted=(status.last_attempted_revision or "")[:1024],
         config=(status.last_attempted_config_digest or status.last_attempted_values_checksum or "")[:256],
         applied=(status.last_applied_revision or "")[:1024],
-        action=(status.last_attempted_release_action or "")[:64],
+        action=attempted[:64],
         failures=status.failures or 0,
         install_failures=status.install_failures or 0,
         upgrade_failures=status.upgrade_failures or 0,
@@ -277,6 +280,24 @@ def _apply_timeout(spec: WireTargetSpec, interval: float | None) -> float:
     """Source: kustomize-controller api/v1 `GetTimeout`."""
     stated = find_seconds(spec.timeout)
     return stated or max((interval or 0.0) - LEAST_APPLY_SECONDS, LEAST_APPLY_SECONDS)
+
+
+def _attempted_action(status: WirePatientStatus) -> str:
+    """Return the last action: that of the conditions where one failed, for that is what people see beside it.
+
+    What a status says of the attempt itself is absent before v2, and may be of an earlier attempt.
+    Source: fluxcd/helm-controller internal/reconcile install.go, upgrade.go, atomic_release.go.
+    """
+    conditions = {each.type: each for each in (status.conditions or ())[:MAX_CONDITIONS] if each is not None}
+    stalled = conditions.get("Stalled")
+    failed_to = _FAILED_TO.match(stalled.message or "") if stalled is not None and stalled.status == "True" else None
+    if failed_to is not None:
+        return failed_to[1]
+    for kind in ("Released", "Ready"):
+        condition = conditions.get(kind)
+        if condition is not None and condition.status == "False" and condition.reason in _FAILED_ACTIONS:
+            return _FAILED_ACTIONS[condition.reason]
+    return status.last_attempted_release_action or ""
 
 
 def _dependencies(

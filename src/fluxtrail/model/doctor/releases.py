@@ -16,9 +16,9 @@ from fluxtrail.model.doctor.standing_still import last_move, release_remedy
 from fluxtrail.model.doctor.ward import Ward
 
 _EXHAUSTED = re.compile(r"\b(install|upgrade)? ?retries exhausted|exceeded maximum retries")
-_FAILED_TO = re.compile(r"Failed to (install|upgrade) after ")
 _HELD = re.compile(r"another operation \(install/upgrade/rollback\) is in progress")
 _PENDING = "pending-"
+_ACTIONS = ("install", "upgrade")
 _RETRY = "RetryOnFailure"
 _UNLOCKING = (
     "Any reconciliation by Flux 2.2 or later unlocks it. If it comes again, helm-controller is killed amid upgrades: "
@@ -129,11 +129,10 @@ def commands_for(remedy: Remedy, patient: Patient, ward: Ward) -> tuple[str, ...
 
 
 def _action(patient: Patient) -> str:
-    if patient.action in ("install", "upgrade"):
+    """Return what failed, `install` or `upgrade`."""
+    if patient.action in _ACTIONS:
         return patient.action
-    ready, stalled = patient.ready, patient.find_condition("Stalled")
-    found = _EXHAUSTED.search(ready.message) if ready is not None else None
-    found = (_FAILED_TO.match(stalled.message) if stalled is not None else None) or found
+    found = _EXHAUSTED.search(patient.ready.message) if patient.ready is not None else None
     return (found.group(1) if found else None) or ("upgrade" if patient.newest_version > 1 else "install")
 
 
