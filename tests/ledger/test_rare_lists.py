@@ -162,6 +162,7 @@ _PLANS: list[tuple[str, str, Callable[[SqlLedger], Awaitable[object]]]] = [
     ("FROM images", "SEARCH images USING INDEX ix_images_state (state=?", _images(state="absent")),
     ("SELECT ci_runs", "INDEX ix_ci_runs_state_at_id (state=?", _runs(state="running")),
     ("SELECT ci_runs", "INDEX ix_ci_runs_role_at_id (role=?", _runs(role="export")),
+    ("SELECT ci_runs", "INDEX ix_ci_runs_system_at_id (system=?", _runs(system="gitlab_ci")),
     ("SELECT ci_runs", "INDEX ix_ci_runs_repository_at_id (repository=?", _runs(repository="acme/shop")),
     ("RECURSIVE", "SEARCH ci_runs USING COVERING INDEX ix_ci_runs_repository_at_id", _runs(repository="acme/shop")),
     ("AS looked_at", "INDEX ix_images_list", _images(text="shop")),

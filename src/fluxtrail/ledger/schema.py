@@ -243,6 +243,7 @@ ci_runs = Table(
     Index(None, "at", "id"),
     Index(None, "state", "at", "id"),
     Index(None, "role", "at", "id"),
+    Index(None, "system", "at", "id"),
     Index("ix_ci_runs_open", "repository", "at", **_partial(OPEN_RUN)),
     sqlite_autoincrement=True,
 )
