@@ -120,6 +120,21 @@ def test_what_runs_is_the_end_of_the_lead_time() -> None:
     )
 
 
+def test_what_the_doctor_did_is_told_with_its_cause() -> None:
+    treatment = {
+        "number": 1,
+        "cluster": "staging",
+        "target": "HelmRelease/platform/mailer",
+        "remedy": "reset",
+        "treated_at": "2026-03-01T12:00:31Z",
+        "message": "Reset the count of failures: The upgrade failed and its retries are used up: Flux waits.",
+    }
+    assert Event.treatment(treatment).plain() == (
+        "12:00:31 ✚ doctor: reset hr platform/mailer on staging · "
+        "The upgrade failed and its retries are used up: Flux waits."
+    )
+
+
 def test_the_target_furthest_behind_stands_for_the_cluster() -> None:
     both = trail("Two", delivery("prod-eu"), delivery("prod-eu", "backend", "failed"))
     picture = Picture(url="", seed=1, clusters=("prod-eu",), trails=(both,))

@@ -165,6 +165,7 @@ def test_the_settings_name_what_the_world_described(tmp_path: Path) -> None:
     assert settings["health"]["listen"] == "127.0.0.1:9"
     assert "deployment_records" not in settings
     assert "images" not in settings
+    assert "doctor" not in settings
     assert not settings["api"]["listen"].endswith(":0")
 
 
@@ -197,8 +198,10 @@ def test_the_settings_of_a_world_with_forges_tell_them_how_commits_stand(tmp_pat
         "forges": {"token": "key", "environments": list(ENVIRONMENTS), "repositories": ["acme/shop"]},
     }
     listeners = Listeners(hooks="127.0.0.1:0").with_ports()
-    write_settings(tmp_path / "fluxtrail.yaml", description, listeners=listeners, has_routes=True)
+    write_settings(tmp_path / "fluxtrail.yaml", description, listeners=listeners, has_routes=True, has_doctor=True)
     settings = load_settings(path=tmp_path / "fluxtrail.yaml", flags={}, environ={})
+    assert settings.doctor.enabled
+    assert settings.doctor.act
     [route] = settings.routes
     assert (route.to.value, route.repositories) == ("github_status", ("*/acme/shop",))
     assert [item.name for item in settings.environments] == ["staging", "production"]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HEADLESS_CHANGES = 50
 HEADLESS_TIME_SCALE = 4.0
 """Nobody watches: an hour of the world passes in a quarter of one."""
+DOCTOR_SECONDS = 40.0
+"""For so long a release that is stuck waits for the doctor, who comes by every ten: then somebody resets it."""
 LIVE_CHANGES = 1000
 """As good as endless: half an hour of commits."""
 
@@ -167,11 +169,12 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
         f"--time-scale={options.time_scale}",
         f"--hold={options.hold_seconds}",
         "--ci",
+        f"--doctor={DOCTOR_SECONDS}",
         *(("--deployment-records",) if options.has_records else ()),
     ]
     async with SimulatorProcess(*arguments) as simulator:
         settings = options.directory / "fluxtrail.yaml"
-        write_settings(settings, simulator.description, listeners=listeners, has_routes=True)
+        write_settings(settings, simulator.description, listeners=listeners, has_routes=True, has_doctor=True)
         run = RunProcess(settings, simulator.clock, listeners, log=options.directory / "run.log")
         try:
             await run.start()
@@ -182,12 +185,13 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
 
 
 async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_records: bool) -> int:
+    from fluxtrail.cli.demo_picture import Event
     from fluxtrail.simulator.observer import as_answer
     from fluxtrail.simulator.recording import until_told
     from fluxtrail.simulator.telling import said_so_far, until_said
     from fluxtrail.simulator.telling_builds import until_built
 
-    last = ""
+    last, treated = "", 0
 
     def say(line: str) -> None:
         nonlocal last
@@ -196,6 +200,11 @@ async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_reco
             last = line
 
     def report(status: dict[str, Any], settled: int) -> None:
+        nonlocal treated
+        for treatment in status["treatments"]:
+            if treatment["number"] > treated:
+                treated = treatment["number"]
+                say(Event.treatment(treatment).text)
         say(f"{status['changes_done']} of {status['changes']} changes pushed, {settled} settled on every cluster")
 
     trails = await observer.until_settled(simulator, progress=report)
@@ -205,6 +214,7 @@ async def _headless(simulator: SimulatorProcess, observer: Observer, *, has_reco
     await until_said(simulator, progress=lambda open_ones: say(f"{open_ones} statuses of commits are still to be told"))
     answer = as_answer(trails) | await said_so_far(simulator, trails)
     answer |= {"not_running": await observer.not_running(), "images": await observer.images()}
+    answer |= {"treatments": (await simulator.status())["treatments"]}
     if has_records:
         answer["records"] = await until_told(
             simulator,

@@ -76,6 +76,7 @@ class _Reader:
         self._settled: dict[str, Json] = {}
         self._events: list[Event] = []
         self._statuses = StatusBook()
+        self._last_treatment = 0
         self._last = Picture(url=self.url, seed=seed, clusters=self._clusters)
 
     async def look(self) -> Picture:
@@ -99,6 +100,7 @@ class _Reader:
         known = [trail for trail in trails if trail is not None]
         for trail in known:
             self._note_events(trail)
+        self._note_treatments(status["treatments"])
         await self._read_statuses()
         # A settled trail can still change (a rollback): only those that went out of the newest ones are kept as is.
         self._settled = {t["commit"]["sha"]: t for t in known[10:] if t["is_settled"]}
@@ -112,6 +114,13 @@ class _Reader:
             events=tuple(self._events),
             told=self._statuses.shown(),
         )
+
+    def _note_treatments(self, treatments: list[Json]) -> None:
+        for treatment in treatments:
+            if treatment["number"] > self._last_treatment:
+                self._last_treatment = treatment["number"]
+                self.total_events += 1
+                self._events.insert(0, Event.treatment(treatment))
 
     async def _read_statuses(self) -> None:
         writes = await self._simulator.writes(after=self._statuses.last_number)

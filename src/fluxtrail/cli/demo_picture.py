@@ -44,6 +44,8 @@ _WAITS = {
     "source_failing": "cut off",
 }
 """Reasons in as few letters as a column has; the whole story is below the table."""
+_KINDS = {"HelmRelease": "hr", "Kustomization": "ks"}
+"""As flux abbreviates them."""
 _NARROW = 96
 """Columns from which on authors are shown and clusters get more room."""
 
@@ -81,6 +83,15 @@ class Event:
         name = f"{write['repository'].rpartition('/')[2]}#{number}" if number else write["sha"][:7]
         text = f"{name} {write['context']}: {write['state']} · {write['description']}"
         return cls(at=_clock(write["at"]), mark=mark, style=style, text=text)
+
+    @classmethod
+    def treatment(cls, treatment: Json) -> Event:
+        """Return that the doctor did something about an object."""
+        kind, _, name = treatment["target"].partition("/")
+        what = f"{treatment['remedy'].replace('_', ' and ')} {_KINDS.get(kind, kind)} {name}"
+        why = treatment["message"].partition(": ")[2]
+        text = f"doctor: {what} on {treatment['cluster']} · {why}"
+        return cls(at=_clock(treatment["treated_at"]), mark="✚", style="cyan", text=text)
 
     def plain(self) -> str:
         return f"{self.at} {self.mark} {self.text}"

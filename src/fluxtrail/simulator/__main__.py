@@ -59,6 +59,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--legacy", action="append", default=[], help="a cluster with an older Flux; repeatable")
     parser.add_argument("--deployment-records", action="store_true", help="run pods, and let GitHub take records")
     parser.add_argument("--ci", action="store_true", help="let CI build what is pushed before it is exported")
+    parser.add_argument(
+        "--doctor", type=float, metavar="SECONDS", help="let releases get stuck; people see to it after so long"
+    )
     parser.add_argument("--rounds", type=int, help="of what people do to workloads. Default: one for 50 changes")
     parser.add_argument("--begin", action="store_true", help="start the script at once")
     parser.add_argument("--child", action="store_true", help="end when the parent process ends")
@@ -82,6 +85,7 @@ async def _run(options: argparse.Namespace, directory: Path) -> int:
             legacy=frozenset(options.legacy),
             deployment_records=options.deployment_records,
             ci=options.ci,
+            doctor_seconds=options.doctor,
             rounds=options.rounds,
         )
     )

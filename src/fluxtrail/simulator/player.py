@@ -14,6 +14,7 @@ from fluxtrail.simulator.clock import SimulatedClock
 from fluxtrail.simulator.exporter import Exporter
 from fluxtrail.simulator.flux import FluxCluster
 from fluxtrail.simulator.forge import Forge
+from fluxtrail.simulator.healing import Stuck
 from fluxtrail.simulator.helm.charts import chart_files
 from fluxtrail.simulator.helm.layout import CLUSTERS as RELEASE_CLUSTERS
 from fluxtrail.simulator.helm.layout import GIT_CHART, RELEASES, release_file, release_path
@@ -55,9 +56,10 @@ class Player:
     Args:
         hold_seconds: real seconds for which a state that will be undone stays, so that an observer that was
             away for a moment can still see it.
+        doctor_seconds: real seconds that a doctor is given for what is stuck, before a person sees to it.
     """
 
-    def __init__(self, world: Stage, script: list[Step], *, hold_seconds: float) -> None:
+    def __init__(self, world: Stage, script: list[Step], *, hold_seconds: float, doctor_seconds: float = 0.0) -> None:
         self.done = 0
         """Steps finished."""
         self.changes_done = 0
@@ -67,6 +69,7 @@ class Player:
         """While two pushes happen at once."""
         self._world = world
         self._hold_seconds = hold_seconds
+        self._doctor_seconds = doctor_seconds
         self._version = 10
         self._actions: dict[Action, Callable[[Step], Awaitable[None]]] = {
             Action.FEATURE: self._feature,
@@ -88,6 +91,7 @@ class Player:
             Action.IMAGE: self._image,
             Action.BAD_ROLLOUT: self._bad_rollout,
             Action.BAD_RELEASE: self._bad_release,
+            Action.STUCK_RELEASE: self._stuck_release,
             Action.LASTING_BLOCK: self._lasting_block,
             Action.LASTING_FAILURE: self._lasting_failure,
         }
@@ -188,6 +192,23 @@ class Player:
         await self._settle()
         await self._hold()
         await self._change_release(cluster, "mailer", f"Calm mailer in {cluster}")
+        await self._settle()
+
+    async def _stuck_release(self, step: Step) -> None:
+        """Given up by Flux at once, and there is nothing to repair in git."""
+        cluster, _ = self._release_of(step)
+        await self._settle()
+        stuck = Stuck(self._world.clusters[cluster], "mailer", truth=self._world.truth)
+        with stuck.fault():
+            await self._change_release(cluster, "mailer", f"Let mailer in {cluster} speak")
+            await self._until(stuck.has_failed)
+        await self._settle()
+        try:
+            async with asyncio.timeout(self._doctor_seconds):
+                await self._until(stuck.is_healed)
+        except TimeoutError:
+            stuck.reset()
+            await self._until(stuck.is_healed)
         await self._settle()
 
     async def _burst(self, step: Step) -> None:

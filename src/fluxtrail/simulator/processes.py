@@ -42,6 +42,14 @@ _CI = {
     "repositories": [{"repository": "*", "builds": [BUILD], "exports": [EXPORT]}],
 }
 """Somebody watches: it is asked more often than usual, and time is short."""
+_DOCTOR = {
+    "enabled": True,
+    "act": True,
+    "interval_seconds": 10.0,
+    "acts_per_hour": 100,
+    "acts_per_namespace_per_hour": 100,
+}
+"""An hour of this world has the troubles of months."""
 
 _RUN = (
     "from fluxtrail.simulator.family import die_with_parent; die_with_parent(); "
@@ -279,6 +287,7 @@ def write_settings(
     settle_seconds: float = 5.0,
     poll_seconds: float = 2.0,
     has_routes: bool = False,
+    has_doctor: bool = False,
 ) -> None:
     """Write the settings file of a `run` that watches the described world. Its ledger lies beside it.
 
@@ -287,6 +296,7 @@ def write_settings(
     Args:
         listeners: with a place for hooks, `/gitopsphase` takes there what nobody signed.
         has_routes: whether it tells GitHub how commits stand.
+        has_doctor: whether it heals what is stuck.
     """
     repositories = description["repositories"]
     source, manifests = repositories[SOURCE_REPOSITORY], repositories[MANIFESTS_REPOSITORY]
@@ -326,6 +336,8 @@ def write_settings(
         settings["ci"] = _CI
     if has_routes:
         settings |= route_settings(path.parent, description, pages=f"http://{listeners.api}")
+    if has_doctor:
+        settings["doctor"] = _DOCTOR
     if listeners.hooks:
         settings["hooks"] = {"listen": listeners.hooks, "gitopsphase": {"anonymous": True}}
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")

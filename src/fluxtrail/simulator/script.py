@@ -51,6 +51,8 @@ class Action(StrEnum):
     """A release that is applied and never runs, then its repair."""
     BAD_RELEASE = "bad_release"
     """A HelmRelease whose upgrade fails and is rolled back, then its repair."""
+    STUCK_RELEASE = "stuck_release"
+    """A HelmRelease that Flux gives up for a fault that passes: a doctor resets it, or somebody in the end."""
     LASTING_BLOCK = "lasting_block"
     """A release whose image nobody can pull, and nobody repairs it."""
     LASTING_FAILURE = "lasting_failure"
@@ -134,16 +136,17 @@ class Step:
         return _COSTS.get(self.action, 1)
 
 
-def plan_script(seed: int, *, changes: int, rate: float) -> list[Step]:
+def plan_script(seed: int, *, changes: int, rate: float, has_doctor: bool = False) -> list[Step]:
     """Return the steps for a seed: the same ones every time.
 
     Args:
         seed: decides everything.
         changes: commits to push, exports apart. Under about twenty not every kind of episode fits.
         rate: ordinary commits in a simulated second, on average.
+        has_doctor: whether releases get stuck, too.
     """
     dice = random.Random(seed)  # noqa: S311 - a script, not a secret
-    episodes = _choose_episodes(changes)
+    episodes = _choose_episodes(changes, has_doctor=has_doctor)
     lasting = (Action.LASTING_FAILURE, Action.LASTING_BLOCK) if changes >= 8 else ()
     ordinary = changes - sum(step_cost(action) for action in episodes) - len(lasting)
     actions = [dice.choices([a for a, _ in _ORDINARY], [w for _, w in _ORDINARY])[0] for _ in range(ordinary)]
@@ -161,10 +164,11 @@ def step_cost(action: Action) -> int:
     return _COSTS.get(action, 1)
 
 
-def _choose_episodes(changes: int) -> Sequence[Action]:
+def _choose_episodes(changes: int, *, has_doctor: bool) -> Sequence[Action]:
     rounds = max(1, changes // _CHANGES_A_ROUND)
     fitting = max(0, (changes - 4) // 2)
-    return (_EPISODES * rounds)[:fitting]
+    stuck = (Action.STUCK_RELEASE,) * rounds if has_doctor and changes >= 8 else ()
+    return (*(_EPISODES * rounds)[:fitting], *stuck)
 
 
 def _step(action: Action, dice: random.Random, *, rate: float) -> Step:

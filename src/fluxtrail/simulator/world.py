@@ -28,6 +28,7 @@ from fluxtrail.simulator.forges.commits import WorldCommits
 from fluxtrail.simulator.forges.server import Forges
 from fluxtrail.simulator.forges.settings import ENVIRONMENTS, TOLD_REPOSITORIES
 from fluxtrail.simulator.github import GitHub
+from fluxtrail.simulator.healing import Treatments
 from fluxtrail.simulator.helm.layout import first_releases
 from fluxtrail.simulator.images.automation import ImageAutomation
 from fluxtrail.simulator.images.building import PLATFORMS
@@ -94,6 +95,9 @@ class WorldOptions:
     """Whether more runs on the clusters than Flux delivers, and GitHub takes records of what runs."""
     ci: bool = False
     """Whether CI builds what is pushed, before it is exported or made an image of."""
+    doctor_seconds: float | None = None
+    """Real seconds that a doctor is given for a release that is stuck, before a person resets it. None: there is no
+    doctor, and the seed's script lets no release get stuck."""
     rounds: int | None = None
     """Of what people do to workloads by hand; None: as many as the changes leave time for."""
 
@@ -179,8 +183,14 @@ class World:
         )
         self.application = self._forge(self.application_repository, dice)
         self.builds = self._builds() if options.ci else {}
-        script = options.script or plan_script(options.seed, changes=options.changes, rate=options.rate)
-        self.player = Player(self, list(script), hold_seconds=options.hold_seconds)
+        has_doctor = options.doctor_seconds is not None
+        script = options.script or plan_script(
+            options.seed, changes=options.changes, rate=options.rate, has_doctor=has_doctor
+        )
+        self.player = Player(
+            self, list(script), hold_seconds=options.hold_seconds, doctor_seconds=options.doctor_seconds or 0.0
+        )
+        self.treatments = Treatments(self.clusters, truth=self.truth) if has_doctor else None
         self.people = [self._people(cluster) for cluster in self.clusters.values() if cluster.has_tenants]
         self.begun = asyncio.Event()
         self._webhook = Duty(self.clock)
@@ -211,6 +221,8 @@ class World:
         self._tasks.append(self._group.create_task(self._announce_pushes(), name="webhook"))
         self._tasks.append(self._group.create_task(self._play(), name="script"))
         self._tasks += [self._group.create_task(self._let_act(people), name="people") for people in self.people]
+        if self.treatments is not None:
+            self._tasks.append(self._group.create_task(self.treatments.run(), name="treatments"))
         await self.until_settled()
         await self._until_quiet()
         log.info("world is ready", clusters=list(self.clusters), directory=str(self.directory))
@@ -329,6 +341,7 @@ class World:
             "records": len(self.artifact_metadata.listed()),
             "statuses": len(self.forges.final_statuses()),
             "builds": self._build_states(),
+            "treatments": self.treatments.listed() if self.treatments is not None else [],
             "pushed": [{"sha": p.commit.sha, "is_export": p.is_export} for p in self.truth.pushed],
         }
 
