@@ -95,6 +95,18 @@ async def test_data_is_on_stdout_alone(clinic: Clinic, run: Run) -> None:
     assert (await run("-o", "name")).stdout == "helmrelease.helm.toolkit.fluxcd.io/api\n"
 
 
+async def test_where_nothing_may_be_read_nothing_found_is_no_success(clinic: Clinic, run: Run) -> None:
+    clinic.server.access.forbid("", resource="helmreleases")
+    clinic.server.access.forbid("default", resource="helmreleases")
+    assert (await run()).exit_code == 0
+    assert (await run("hr")).exit_code == 1
+    clinic.server.access.forbid("")
+    clinic.server.access.forbid("default")
+    result = await run()
+    assert result.exit_code == 1
+    assert result.stdout.startswith("✗ nothing could be read ")
+
+
 async def test_a_circle_is_told_whole(clinic: Clinic, run: Run) -> None:
     waits = condition("Ready", "False", "DependencyNotReady", "dependency 'apps/b' is not ready")
     for name, other in ("ab", "ba"):

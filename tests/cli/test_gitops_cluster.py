@@ -135,6 +135,26 @@ async def test_dry_run_shows_the_changes_and_changes_nothing(server: ApiServer, 
     assert server.store.list("kustomizations") == []
 
 
+async def test_what_asks_nobody_is_told_once(run: Run, layout: Path) -> None:
+    write(layout, "flux-ks-web.yaml", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "edge"}})
+    first = await run("install", "--manifests", str(layout), "--yes", "--no-wait")
+    assert [line.split()[0] for line in first.stdout.splitlines()] == ["created"] * 3
+    assert "created      Namespace/edge" in first.stdout.splitlines()
+    again = await run("install", "--manifests", str(layout), "--no-wait")
+    assert [line.split()[0] for line in again.stdout.splitlines()] == ["unchanged"] * 3
+
+
+async def test_where_nothing_may_be_read_nothing_is_ready(server: ApiServer, run: Run) -> None:
+    server.access.forbid("", resource="kustomizations")
+    assert (await run("status")).exit_code == 0
+    assert (await run("status", "--kind", "ks")).exit_code == 1
+    server.access.forbid("")
+    for more in ([], ["--watch", "--timeout", "5s"]):
+        result = await run("status", *more)
+        assert result.exit_code == 1
+        assert "403" in result.stderr
+
+
 async def test_apply_is_done_in_order_in_our_name_and_again_without_a_change(
     server: ApiServer, run: Run, layout: Path
 ) -> None:
@@ -459,6 +479,8 @@ async def test_install_takes_what_the_flux_on_path_exports(
     assert asked == ["install", "--export", "--version=v2.7.0", "--components-extra=image-reflector-controller"]
     assert server.store.find("deployments", "source-controller", NS) is not None
     assert (await run("install", "--yes", "--version", "--help")).exit_code == 2
+    assert (await run("install", "--dry-run", "-n", "flux-2")).exit_code == 0
+    assert (tmp_path / "asked").read_text().split() == ["install", "--export", "--namespace=flux-2"]
 
 
 async def test_install_without_flux_says_what_to_give(

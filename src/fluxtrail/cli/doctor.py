@@ -111,7 +111,8 @@ def doctor(
 
     Each finding has a cause, what it was seen by, since when, and the command that mends it. With --act the doctor
     does what it may: once for each state of an object, within a budget, never on what is suspended or would fail
-    again; it leaves an Event on each object. Exit code 0: nothing was found; 1: something was.
+    again; it leaves an Event on each object. Exit code 0: nothing was found; 1: something was, or nothing could be
+    read.
     """
     if namespace and is_everywhere:
         raise click.UsageError("-n and -A exclude each other")
@@ -136,7 +137,12 @@ def doctor(
 
     reports = run(_ask(request))
     _print(reports, request, output, is_utc=is_utc)
-    ctx.exit(FOUND if any(report.findings for report in reports) else 0)
+    ctx.exit(FOUND if any(report.findings or _is_blind(report, request) for report in reports) else 0)
+
+
+def _is_blind(report: Report, request: DoctorRequest) -> bool:
+    """Whether nothing of what was asked about could be read: then nothing found says nothing."""
+    return request.kind not in report.seen if request.kind else not report.seen
 
 
 def _read_query(query: str) -> tuple[str, str]:

@@ -54,7 +54,9 @@ def _summary(report: Report, out: Terminal, *, is_utc: bool) -> str:
         for severity in Severity
         if counts[severity]
     ]
-    if not parts:
+    if not parts and not report.seen:
+        parts = [out.style(f"{out.glyph('failed')} nothing could be read", "failed")]
+    elif not parts:
         parts = [out.style(f"{out.glyph('deployed')} nothing found", "deployed")]
     at = clock(report.at, report.at, zone(is_utc=is_utc))
     dot = out.glyph("dot")

@@ -28,7 +28,7 @@ CHOICES = ("sources", "kustomizations", "releases", "all")
 _WORD_WIDTH = 12
 _STYLES = {
     "create": "deployed",
-    "create after": "deployed",
+    "create later": "deployed",
     "change": "pending",
     "delete": "failed",
     "conflict": "failed",
@@ -151,9 +151,14 @@ def _tell_plan(steps: Sequence[Step], flags: dict[str, Any]) -> None:
     if not steps:
         say("There is nothing to apply: the files hold no object that is meant.")
     if flags["output"] == "table":
-        show_plan(steps, is_shown=flags["dry_run"] or not flags["yes"], has_diff=not flags["no_diff"])
+        show_plan(steps, is_shown=is_plan_shown(steps, flags), has_diff=not flags["no_diff"])
     elif flags["dry_run"]:
         _print([_row(step, step.action, step.problem, diff=step.diff) for step in steps], flags["output"])
+
+
+def is_plan_shown(steps: Sequence[Step], flags: dict[str, Any]) -> bool:
+    """Whether somebody is to see it before it is done: not where nobody is asked, for then it is told as it is done."""
+    return bool(flags["dry_run"]) or (not flags["yes"] and any(step.is_change or step.is_blocked for step in steps))
 
 
 def show_plan(steps: Sequence[Step], *, is_shown: bool, has_diff: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fluxtrail.cli.gitops_apply import FIELD_MANAGER, carry_out_steps, is_wanted, show_plan
+from fluxtrail.cli.gitops_apply import FIELD_MANAGER, carry_out_steps, is_plan_shown, is_wanted, show_plan
 from fluxtrail.cli.gitops_cluster import (
     DEFAULT_NAMESPACE,
     FAILED,
@@ -61,7 +61,7 @@ async def _install(place: Place, seconds: float, options: dict[str, Any]) -> int
     async with place.open() as connection:
         writer = Writer(connection, field_manager=FIELD_MANAGER)
         steps = await plan(writer, manifests, namespace=namespace, force=force)
-        show_plan(steps, is_shown=True, has_diff=options["diff"])
+        show_plan(steps, is_shown=is_plan_shown(steps, options) or options["diff"], has_diff=options["diff"])
         if options["dry_run"] or not is_wanted(steps, is_sure=options["yes"]):
             return FAILED if any(step.is_blocked for step in steps) else 0
         if not await carry_out_steps(writer, steps, force=force, form="table"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fluxtrail.cli.gitops_cluster import (
+    FAILED,
     TIMED_OUT,
     Place,
     cluster_options,
@@ -102,6 +103,11 @@ class _View:
         ]
         return sorted(found, key=lambda each: (_ORDER.index(each.state), _rank(each.key.group), each.key))
 
+    def is_blind(self, board: Board) -> bool:
+        """Whether nothing of what is meant could be read: then nothing that is not ready says nothing."""
+        meant = {kind for kind in board.listed if not self._kinds or kind in self._kinds}
+        return bool(meant) and meant <= board.problems.keys()
+
 
 def _rank(group: str) -> int:
     """Sources first, then what is made of them, then what tells of it."""
@@ -134,7 +140,7 @@ async def _once(connection: Any, namespaces: Sequence[str], view: _View) -> int:
     else:
         _print(standings, view.form)
     code = exit_code(standings)
-    return 1 if code is None else code  # what is on its way is not ready
+    return FAILED if code is None or view.is_blind(board) else code  # what is on its way is not ready
 
 
 async def _watch(connection: Any, namespaces: Sequence[str], view: _View, timeout: float, fail_after: float) -> int:
@@ -154,7 +160,7 @@ async def _watch(connection: Any, namespaces: Sequence[str], view: _View, timeou
                 code = verdict.of(standings, time.monotonic())
                 if code is not None:
                     shown.end(standings)
-                    return code
+                    return FAILED if view.is_blind(board) else code
             left = deadline - time.monotonic()
             if left <= 0:
                 shown.end(view.standings(board))

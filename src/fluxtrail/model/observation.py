@@ -27,7 +27,7 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.namespace}/{self.name}"
+        return "/".join(filter(None, (self.kind, self.namespace, self.name)))
 
 
 T = TypeVar("T")

@@ -19,6 +19,7 @@ EXPORT_LIMIT_BYTES = 16 * 1024 * 1024
 LOOK_SECONDS = 1.0
 _VERSION = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?|latest")
 _COMPONENT = re.compile(r"[a-z][a-z-]{0,60}")
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 async def export(
@@ -41,7 +42,7 @@ async def export(
         extra = ",".join(_checked(each, _COMPONENT, "--components-extra") for each in components_extra)
         arguments.append(f"--components-extra={extra}")
     if namespace:
-        arguments.append(f"--namespace={_checked(namespace, _COMPONENT, '--namespace')}")
+        arguments.append(f"--namespace={_checked(namespace, _NAMESPACE, '--namespace')}")
     text = await _output(command, arguments, environ)
     return parse_manifests(text, source="flux install --export")
 

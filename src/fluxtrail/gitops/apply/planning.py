@@ -25,7 +25,7 @@ class Action(StrEnum):
     CHANGE = "change"
     SAME = "unchanged"
     DELETE = "delete"
-    UNKNOWN = "create after"
+    UNKNOWN = "create later"
     """The server could not say: its namespace or its kind is made by the same application."""
     CONFLICT = "conflict"
     REFUSED = "refused"

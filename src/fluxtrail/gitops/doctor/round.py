@@ -38,6 +38,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
     """What could not be read."""
     looked_at: int = 0
+    seen: frozenset[str] = frozenset()
+    """The kinds that could be read, in one place at least."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,6 +102,7 @@ class Rounds:
             treated=tuple(treated),
             problems=tuple(look.problems),
             looked_at=len(look.patients),
+            seen=frozenset(kind for kind, _ in look.listed),
         )
 
     async def _treat(self, findings: Sequence[Finding], look: Look, now: datetime) -> list[Treated]:
