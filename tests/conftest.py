@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from tests.cli.golden import golden, pytest_addoption
 from xdist.scheduler import LoadFileScheduling
@@ -44,6 +45,17 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
         gc.freeze()
         gc.set_threshold(YOUNG)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that runs in a test's own process sets up its log: for that test alone."""
+    was_configured, before = structlog.is_configured(), structlog.get_config()
+    yield
+    if was_configured:
+        structlog.configure(**before)
+    else:
+        structlog.reset_defaults()
 
 
 @pytest.hookimpl(trylast=True)

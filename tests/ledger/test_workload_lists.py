@@ -231,7 +231,7 @@ _READ: list[tuple[str, str, Callable[[SqlLedger], Awaitable[object]]]] = [
         state="failed", namespace="x", cluster="c1", cause="quota")),
     ("workloads", "COVERING INDEX ix_workloads_list", lambda ledger: ledger.counts()),
     ("images", "SCAN images USING INDEX ix_images_list", lambda ledger: ledger.list_images()),
-    ("images", "SCAN images USING INDEX ix_images_list", lambda ledger: ledger.list_images(state="known")),
+    ("images", "SEARCH images USING INDEX ix_images_state", lambda ledger: ledger.list_images(state="known")),
     ("images", "COVERING INDEX ix_image_runs_live (cluster=?", lambda ledger: ledger.list_images(cluster="c1")),
     ("image_runs", "SCAN image_runs USING COVERING INDEX ix_image_runs_counted", lambda ledger: ledger.counts()),
     ("images", "USING INDEX pk_images", lambda ledger: ledger.find_image("abcdef")),

@@ -235,7 +235,7 @@ class WorkloadController:
         }
         others = [e for e in obj["metadata"].get("managedFields") or () if e.get("subresource") != "scale"]
         patch = {"metadata": {"managedFields": [*others, entry]}, "spec": {"replicas": replicas}}
-        self.store.patch(resource, name, namespace, patch)
+        self.store.patch(resource, name, namespace, patch, manager="kube-controller-manager")
 
     def _later(self, delay_seconds: float, resource: str, namespace: str, name: str) -> None:
         self._waiting += 1
