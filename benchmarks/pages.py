@@ -92,6 +92,7 @@ async def measure(watched: Watched, samples: Samples, options: argparse.Namespac
                 taken.warm.append(await ask(session, taken, samples))
             now = server.cpu_times()
             taken.cpu = (now.user + now.system - used.user - used.system) * 1000 / options.times
+            tell(options.engine, taken)
     report(
         "pages", f"{options.engine}: ready after a start", seconds=seconds, rss_mib=rss_mib(watched.process.pid),
         load=os.getloadavg()[0], requests=sum(len(taken.warm) + len(taken.cold) for taken in found),
@@ -117,13 +118,16 @@ def figures_of(taken: Taken) -> dict[str, float | int | str]:
     return rounded
 
 
+def tell(engine: str, taken: Taken) -> None:
+    """Print a JSON line."""
+    line = {"benchmark": "pages", "engine": engine, "what": taken.question.name, **figures_of(taken)}
+    print(json.dumps(line), flush=True)
+    for what, address in taken.failures.items():
+        print(f"# FAILED {address}: {what}", flush=True)
+
+
 def show(engine: str, found: Sequence[Taken]) -> None:
-    """Print a JSON line for each question, then all as a table; milliseconds and kB."""
-    for taken in found:
-        line = {"benchmark": "pages", "engine": engine, "what": taken.question.name, **figures_of(taken)}
-        print(json.dumps(line), flush=True)
-        for what, address in taken.failures.items():
-            print(f"# FAILED {address}: {what}")
+    """Print all as a table; milliseconds and bytes."""
     names = list(figures_of(found[0]))
     print(f"\n| {engine} | {' | '.join(name.replace('_', ' ') for name in names)} |")
     print("|---" * (len(names) + 1) + "|")
