@@ -28,6 +28,11 @@ def elliptic() -> str:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
 
 
+def public(pem: str) -> str:
+    key = load_pem_private_key(pem.encode(), None).public_key()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 def body_of(pem: str) -> str:
     return "".join(line for line in pem.splitlines() if not line.startswith("-"))
 
@@ -53,7 +58,9 @@ def test_a_file_is_taken_and_read_again_when_it_changes(pem: str, tmp_path: Path
         key.sign({"iss": "1"})
 
 
-@pytest.mark.parametrize("what", ["cut", "no header", "elliptic", "encrypted", "public", "base64", "word"])
+@pytest.mark.parametrize(
+    "what", ["cut", "no header", "elliptic", "encrypted", "public", "named public", "base64", "word"]
+)
 def test_a_bad_key_names_the_variable_and_the_remedy_and_is_never_shown(what: str, pem: str) -> None:
     lines = pem.strip().splitlines()
     text = {
@@ -61,7 +68,8 @@ def test_a_bad_key_names_the_variable_and_the_remedy_and_is_never_shown(what: st
         "no header": "\n".join(lines[1:-1]),
         "elliptic": elliptic(),
         "encrypted": encrypted(pem),
-        "public": pem.replace("RSA PRIVATE", "PUBLIC"),
+        "public": public(pem),
+        "named public": pem.replace("RSA PRIVATE", "PUBLIC"),
         "base64": base64.b64encode(pem.encode()).decode()[:3000],
         "word": "hunter2hunter2",
     }[what]

@@ -138,9 +138,15 @@ class KeyPair:
 
 
 @cache
-def key_pair(name: str) -> KeyPair:
+def signing_key(name: str) -> rsa.RSAPrivateKey:
     """Return a key of the simulated world, the same for a name as long as the process lives: making one takes long."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def key_pair(name: str) -> KeyPair:
+    """Return the same key as text."""
+    key = signing_key(name)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -156,7 +162,7 @@ def service_account_token(
         "iss": "https://oidc.example.com/cluster", "sub": subject, "aud": [audience], "iat": int(now),
         "exp": int(now + life_seconds),
     }  # fmt: skip
-    return jwt.encode(claims, key_pair(signer).private, algorithm="RS256")
+    return jwt.encode(claims, signing_key(signer), algorithm="RS256")
 
 
 def read_proof(text: str, *, public: str, audience: str, now: float) -> dict[str, Any]:
