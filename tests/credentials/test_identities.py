@@ -135,7 +135,7 @@ async def test_a_slow_issuer_delays_nobody_else(case: Case, world: World) -> Non
         waiting = group.create_task(obtain(slow, case))
         await world.issuers.desk.arrived.wait()
         for other in others:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(30):
                 assert other.is_good(world, await obtain(other.make(world), other))
         assert not waiting.done()
         gate.set()
