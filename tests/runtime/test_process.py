@@ -215,11 +215,11 @@ async def test_full_disk_is_said_and_recovered_from(tmp_path: Path) -> None:
                 status, text = await found.readiness()
                 return status == 503 and "[-]ledger not ready: " in text
 
-            await until(is_said, "the ledger's problem", seconds=30)
-            assert await found.get("health", "/healthz") == (200, "ok\n")
             commit = await push(repository, {"apps/web.yaml": "replicas: 1\n"})
             cluster.fetch(commit, url=repository.url)
             cluster.apply(commit)
+            await until(is_said, "the ledger's problem", seconds=30)
+            assert await found.get("health", "/healthz") == (200, "ok\n")
             assert await found.targets()
             resource.prlimit(found.child.pid, resource.RLIMIT_FSIZE, (hard, hard))
             await found.until_verdict(commit, "deployed", seconds=20)
