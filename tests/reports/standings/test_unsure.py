@@ -104,6 +104,7 @@ async def test_an_attempt_does_not_outlive_its_lease(room: Room, board: Board, c
     await room.tell(delivery())
     assert await room.left() == {"1": "no answer within 0 s"}
     board.hangs = False
+    room.output.timeout_seconds = 30.0
     clock.turn(120)
     await room.work()
     assert (len(board.made), board.notes) == (1, [("1", "pending")])
