@@ -89,6 +89,7 @@ async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
     assert differences_of_statuses(truth, statuses, answer["environments"], repositories=told_of) == []
     assert answer["calls"]["violations"] == 0
     steps = [step["state"] for step in answer["pull_request"]["steps"]]
+    assert steps[0] == "pending"
     assert steps[-1] in ("success", "failure", "error")
     assert {"pending", "success", "failure"} <= {state for status in statuses for state in status["steps"]}
 
