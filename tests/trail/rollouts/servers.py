@@ -149,6 +149,11 @@ class Server:
         before = self.docs[key_of(kind, name)]
         return self._write(kind, name, {**before["spec"], **spec}, manager="kubectl-edit", labels=None)
 
+    def touch(self, doc: Json) -> Json:
+        """Change something that is no part of its spec as Flux does: a label."""
+        managers = [entry | {"time": text(self.clock.now())} for entry in doc["metadata"]["managedFields"]]
+        return self.put(doc | {"metadata": doc["metadata"] | {"managedFields": managers}})
+
     def _write(self, kind: Kind, name: str, spec: Json, *, manager: str, labels: Json | None) -> Json:
         key = key_of(kind, name)
         before = self.docs.get(key)

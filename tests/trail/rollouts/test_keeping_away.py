@@ -9,7 +9,7 @@ import pytest
 from tests.trail.rollouts.acts import bump, make, roll
 from tests.trail.rollouts.servers import inventory
 from tests.trail.rollouts.worlds import RunningWorld, replace
-from tests.trail.workloads.cluster import DEPLOYMENT
+from tests.trail.workloads.cluster import DEPLOYMENT, Json
 
 from fluxtrail.model.moment import Precision
 from fluxtrail.model.observation import Unavailable
@@ -98,6 +98,60 @@ async def test_what_ran_unseen_did_not_begin_to_when_something_else_of_it_change
     assert row.running is not None
     assert row.running.precision is Precision.ESTIMATED
     assert row.running.earliest <= at <= row.running.latest
+
+
+async def begin_blind(world: RunningWorld, *docs: Json) -> None:
+    """Hear of a first commit, and be gone before the workloads were listed."""
+    sha = world.commit("fleet", apps__a="0")
+    for doc in docs:
+        world.server.roll_out(doc)
+    world.clock.forward(600)
+    await world.fetch("fleet", sha)
+    world.has(*docs)
+    world.now(world.flux).succeed(f"main@sha1:{sha}", "d0")
+    await world.tell(world.flux)
+    await world.settle()
+    world.clock.forward(60)
+
+
+async def test_workload_that_is_seen_first_after_a_missed_sync_was_changed_by_it(world: RunningWorld) -> None:
+    docs = make(world, "web", "other")
+    await begin_blind(world, *docs)
+    doc = bump(world, "web")
+    sha = await unseen(world, "d1")
+    at = roll(world, doc)
+    world.clock.forward(60)
+    await come_back(world, sha)
+    assert await world.changed() == ["web"]
+    (row,) = await world.rows()
+    assert (row.images_before, row.images, row.generation) == ({}, {"app": "ghcr.io/acme/app:2"}, 2)
+    assert row.running is not None
+    assert row.running.at == at
+
+
+async def test_workload_that_a_missed_sync_made_before_any_was_seen_is_its_own(world: RunningWorld) -> None:
+    docs = make(world, "web")
+    await begin_blind(world, *docs)
+    (made,) = make(world, "new")
+    world.has(*docs, made)
+    sha = await unseen(world, "d1")
+    at = roll(world, made)
+    world.clock.forward(60)
+    await come_back(world, sha)
+    assert await world.changed() == ["new"]
+    (row,) = await world.rows()
+    assert row.running is not None
+    assert row.running.at == at
+
+
+async def test_labels_that_a_missed_sync_changed_roll_nothing_out(world: RunningWorld) -> None:
+    (doc,) = make(world, "web")
+    await begin_blind(world, doc)
+    world.server.touch(doc)
+    sha = await unseen(world, "d1")
+    world.clock.forward(60)
+    await come_back(world, sha)
+    assert await world.state() is RunningState.ABSENT
 
 
 async def test_two_absences_change_nothing(world: RunningWorld) -> None:

@@ -80,6 +80,16 @@ class Turn(NamedTuple):
     """Before this, that had applied nothing; None where nobody says how long it took."""
 
 
+class Base(NamedTuple):
+    """What is known of a workload as the sync before the first of these left it."""
+
+    record: WorkloadRecord
+    is_there: bool
+    """False of one that was made since."""
+    seen: WorkloadRecord
+    """As it was seen first, though that may have been later."""
+
+
 class Unreadable(Exception):  # noqa: N818 - not an error: a reason to wait
     """Cannot be read now; try again after these seconds."""
 
@@ -138,8 +148,9 @@ class Rereading:
             if self._is_too_late(syncs, PATIENCE):
                 return Reread(syncs=syncs, state=RunningState.UNKNOWN)
             raise Unreadable  # its own stream is about to bring it, after a start
+        before = await self._find_before(turns[0].sync) or turns[0].sync
         try:
-            return await self._read(target, syncs, turns, following)
+            return await self._read(target, syncs, turns, before, following)
         except FluxtrailError as exc:
             if self._is_too_late(syncs, PATIENCE):
                 log.warning("workloads not read", target=str(target.key), error=str(exc))
@@ -152,6 +163,7 @@ class Rereading:
         target: TargetRecord,
         syncs: Sequence[SyncRecord],
         turns: Sequence[Turn],
+        before: SyncRecord,
         following: SyncRecord | None,
     ) -> Reread:
         keys = self._keys_of(target)
@@ -163,9 +175,9 @@ class Rereading:
         handovers: list[HandoverRecord] = []
         for thing in found:
             if isinstance(thing, HelmRelease):
-                handovers += self._handovers(thing, turns)
+                handovers += self._handovers(thing, turns, before)
             elif isinstance(thing, Workload | Pod):
-                left, claims = self._claims(target, thing, turns, following)
+                left, claims = self._claims(self._base(target, thing, before), thing, turns, following)
                 read.append(left)
                 for claim in claims:
                     (shared if is_shared(claim, claims) else changed).append(claim.change)
@@ -252,15 +264,29 @@ class Rereading:
         kind = (key.group, key.kind)
         return kind in FAMILIAR or kind == (HELM_GROUP, "HelmRelease") or self._view.is_custom(*kind)
 
-    def _claims(
-        self, target: TargetRecord, thing: Thing, turns: Sequence[Turn], following: SyncRecord | None
-    ) -> tuple[WorkloadRecord, list[Claim]]:
-        """Return a workload as the last of these syncs left it, and what each of them made of it, or may have."""
+    def _base(self, target: TargetRecord, thing: Thing, before: SyncRecord) -> Base:
+        """Return what is known of a workload as the sync before these left it.
+
+        Where it was seen first after one of these had been applied, as after a start, that is only which generation.
+        """
         if isinstance(thing, Workload) and (thing.key.group, thing.key.kind) not in FAMILIAR:
             self._census.note_read(thing)
         kept = self._census.record(thing.uid)
-        base = left = replace(kept or self._census.first_record(thing, target.id), target_id=target.id)
-        is_there = kept is not None or not self._census.is_new(thing)
+        record = seen = replace(kept or self._census.first_record(thing, target.id), target_id=target.id)
+        if record.generation and _is_made_since(record.touched_at, before):
+            is_there = not _is_made_since(thing.created_at, before)
+            if record.generation > 1 or not is_there:  # else other labels only: those are no new generation
+                generation = record.generation - 1 if is_there else 0
+                record = replace(record, generation=generation, touched_at=None, images={}, digests={})
+            return Base(record, is_there, seen)
+        return Base(record, kept is not None or not self._census.is_new(thing), seen)
+
+    def _claims(
+        self, start: Base, thing: Thing, turns: Sequence[Turn], following: SyncRecord | None
+    ) -> tuple[WorkloadRecord, list[Claim]]:
+        """Return a workload as the last of these syncs left it, and what each of them made of it, or may have."""
+        base, is_there, seen = start
+        left = base
         known = self._census.versions.known_with(thing, self._clock.now())
         claims: list[Claim] = []
         for sync, later, later_began in turns:
@@ -279,18 +305,20 @@ class Rereading:
                 claims.append(Claim(change, found.version.generation, base.generation, is_own))
             if found.is_certain:
                 base, is_there = left, True
+        if left is start.record:
+            return seen, claims
         # What the next sync may have made, is left for it to find; it can tell whether it is too old to be its own.
         return (base if following is not None or left.touched_at is not None else left), claims
 
-    def _handovers(self, release: HelmRelease, turns: Sequence[Turn]) -> list[HandoverRecord]:
+    def _handovers(self, release: HelmRelease, turns: Sequence[Turn], before: SyncRecord) -> list[HandoverRecord]:
         """Return which of these syncs changed a HelmRelease, and to which generation."""
         target = self._registry.find_target(self._cluster, release.key)
         if target is None or target.uid != release.uid:
             if self._is_too_late([turn.sync for turn in turns], RELEASE_PATIENCE):
                 return []
             raise Unreadable  # its own stream is about to bring it
-        base = max(target.first_generation, self._generation_of_release(target.id))
         known = self._versions_of(release)
+        base = max(_first_left(target.first_generation, known, before), self._generation_of_release(target.id))
         handovers = []
         for sync, later, later_began in turns:
             found = find_version(known, base, sync, later, following_began=later_began)
@@ -313,6 +341,17 @@ class Rereading:
     def _is_too_late(self, syncs: Sequence[SyncRecord], patience: timedelta) -> bool:
         now = self._clock.now()
         return all(sync.applied is None or now - max(sync.applied.latest, self._began_at) > patience for sync in syncs)
+
+
+def _is_made_since(moment: datetime | None, before: SyncRecord) -> bool:
+    """Whether Flux made something after a sync had been applied, so that a later one did."""
+    return moment is not None and before.applied is not None and moment > before.applied.latest + CLOCK_SLACK
+
+
+def _first_left(first: int, known: Sequence[SeenRelease], before: SyncRecord) -> int:
+    """Return the generation of a HelmRelease that a sync left, given the one at which it was seen first."""
+    is_later = any(item.generation == first and _is_made_since(item.touched_at, before) for item in known)
+    return first - 1 if is_later and first > 1 else first
 
 
 def _changed_nothing(sync: SyncRecord) -> bool:
