@@ -10,10 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from fluxtrail.model.doctor.budgets import Freeze, Limits, parse_days
 from fluxtrail.model.doctor.policy import Policy
-from fluxtrail.runtime.settings.values import Names, Section
+from fluxtrail.runtime.settings.values import Names, Namespaces, Section
 
 MOST_FREEZES = 50
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
@@ -77,7 +76,7 @@ class DoctorSetting(Section):
     """Do what helps. Without it nothing is ever written."""
     interval_seconds: float = Field(default=60.0, ge=10, le=86_400)
     """Between two rounds."""
-    namespaces: Names = ()
+    namespaces: Namespaces = ()
     """Look at and treat these alone; by default `namespaces`, else all."""
     acts_per_hour: int = Field(default=10, ge=0, le=1_000)
     """In each cluster."""
@@ -92,14 +91,6 @@ class DoctorSetting(Section):
     """So many corrections within an hour are a loop."""
     helm_secrets: bool = False
     """Read the labels of the Secrets in which Helm keeps its releases: for those that Helm holds."""
-
-    @field_validator("namespaces")
-    @classmethod
-    def _are_namespaces(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = next((name for name in value if not _NAMESPACE.fullmatch(name)), None)
-        if wrong is not None:
-            raise ValueError(f"{wrong[:80]!r} is no namespace: lower-case letters, digits and '-', 63 at most")
-        return tuple(dict.fromkeys(value))
 
     @field_validator("freezes")
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,14 +17,13 @@ from fluxtrail.remotes.github.artifact_address import (
     parse_organization,
 )
 from fluxtrail.remotes.github.artifact_errors import UnsendableError
-from fluxtrail.runtime.settings.values import Names, Section
+from fluxtrail.runtime.settings.values import Namespaces, Section
 
 SECTION = "setting deployment_records"
 MAX_WORKERS = 100
 UNNAMED = "in-cluster"
 """What the pod's own cluster is called where nobody gave it a name: too many have it to tell GitHub."""
 
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _Environment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_ENVIRONMENT_LENGTH)]
 
 
@@ -50,8 +48,8 @@ class DeploymentRecordsSetting(Section):
     name_template: str = DEFAULT_TEMPLATE
     bulk: bool = True
     workers: int = 2
-    namespaces: Names = ()
-    exclude_namespaces: Names = ()
+    namespaces: Namespaces = ()
+    exclude_namespaces: Namespaces = ()
     decommission_at_zero: bool = False
     metrics_port: str = ""
     dry_run: bool = False
@@ -83,14 +81,6 @@ class DeploymentRecordsSetting(Section):
         if value and not (value.isascii() and value.isdigit() and int(value) <= 65535):
             raise ValueError("must be a port such as 9090; empty for none")
         return value
-
-    @field_validator("namespaces", "exclude_namespaces")
-    @classmethod
-    def _are_namespaces(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = next((name for name in value if not _NAMESPACE.fullmatch(name)), None)
-        if wrong is not None:
-            raise ValueError(f"{wrong[:80]!r} is no namespace: lower-case letters, digits and '-', 63 at most")
-        return tuple(dict.fromkeys(value))
 
     @model_validator(mode="after")
     def _narrows_once(self) -> DeploymentRecordsSetting:

@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from fluxtrail.reports.resource_metrics.flux import Extra, LabelSet
-from fluxtrail.runtime.settings.values import Names, Section
+from fluxtrail.runtime.settings.values import Names, Namespaces, Section
 
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PREFIX = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)?")
 _RULE = re.compile(r"[A-Za-z0-9*?.\[\]!-]+(/[A-Za-z0-9*?.\[\]!-]*){0,2}")
 _OF_OUR_OWN = ("labels", "extra_labels", "without_labels", "prefix")
@@ -29,7 +28,7 @@ class ResourcesSetting(Section):
     extra_labels: Names = ()
     without_labels: Names = ()
     prefix: str = Field(default="gotk", max_length=100)
-    namespaces: Names = ()
+    namespaces: Namespaces = ()
     """Only of these; by default of the whole cluster where that is allowed."""
     keep: Names = ()
     drop: Names = ()
@@ -67,14 +66,6 @@ class ResourcesSetting(Section):
         if not _PREFIX.fullmatch(value):
             raise ValueError("must be letters, digits and '_', such as gotk; empty for none")
         return value
-
-    @field_validator("namespaces")
-    @classmethod
-    def _are_namespaces(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = next((name for name in value if not _NAMESPACE.fullmatch(name)), None)
-        if wrong is not None:
-            raise ValueError(f"{wrong[:80]!r} is no namespace: lower-case letters, digits and '-', 63 at most")
-        return tuple(dict.fromkeys(value))
 
     @field_validator("keep", "drop")
     @classmethod

@@ -6,9 +6,8 @@ import re
 
 from pydantic import field_validator
 
-from fluxtrail.runtime.settings.values import Names, Section
+from fluxtrail.runtime.settings.values import Names, Namespaces, Section
 
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _BARE = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(?::[0-9]{1,5})?")
 _PATTERN = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9*](?:[a-z0-9*._-]*[a-z0-9*])?)(?::[0-9]{1,5})?(?:/[a-z0-9*._/-]+)?")
 
@@ -16,16 +15,8 @@ _PATTERN = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9*](?:[a-z0-9*._-]*[a-z0-9*])?)
 class WorkloadsSetting(Section):
     enabled: bool = True
     """Watch pods and what makes them: without it, nothing is known of `running`."""
-    namespaces: Names = ()
+    namespaces: Namespaces = ()
     """Only of these; by default those that are recorded, else all."""
-
-    @field_validator("namespaces")
-    @classmethod
-    def _are_namespaces(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = next((name for name in value if not _NAMESPACE.fullmatch(name)), None)
-        if wrong is not None:
-            raise ValueError(f"{wrong[:80]!r} is no namespace: lower-case letters, digits and '-', 63 at most")
-        return tuple(dict.fromkeys(value))
 
 
 class ImagesSetting(Section):
