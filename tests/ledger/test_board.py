@@ -216,6 +216,9 @@ async def test_cells_are_those_of_the_trails_in_postgres(
         pytest.param({}, numbers(4, 3, 2, 1), id="everything"),
         pytest.param({"text": "CHANGE 2"}, numbers(2), id="part of the subject"),
         pytest.param({"text": sha(3)[:9]}, numbers(3), id="beginning of the sha"),
+        pytest.param({"text": sha(3)[:9], "verdict": "failed"}, numbers(3), id="that sha with that verdict"),
+        pytest.param({"text": sha(3)[:9], "verdict": "deployed"}, [], id="that sha with another verdict"),
+        pytest.param({"text": "fade", "author": "ada"}, [], id="a word that may be a sha"),
         pytest.param({"text": "100%"}, [], id="no pattern"),
         pytest.param({"author": "aDa"}, numbers(4, 3, 2, 1), id="author"),
         pytest.param({"author": "Bob"}, [], id="nobody"),
@@ -240,6 +243,15 @@ async def test_board_is_narrowed(ledger: SqlLedger, chosen: dict[str, Any], expe
         await world.delivery(two, south)
         await world.delivery(three, mail, Verdict.FAILED)
     assert await shas_of(ledger, **chosen) == expected
+
+
+async def test_commit_is_found_by_its_sha_however_old_it_is(ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit_walks, "LOOKED_AT", 2)
+    async with ledger.unit() as unit:
+        world = World(unit)
+        await world.commits(await world.repository("shop"), range(1, 9))
+    found = await board_of(ledger, text=sha(1)[:9].upper())
+    assert ([row.commit.sha for row in found.items], found.next) == (numbers(1), None)
 
 
 async def test_columns_are_environments_in_the_order_of_the_settings(ledger: SqlLedger) -> None:

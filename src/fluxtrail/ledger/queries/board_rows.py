@@ -15,6 +15,7 @@ from fluxtrail.ledger.queries.commit_walks import (
     Condition,
     Rows,
     by_author,
+    commits_named,
     commits_with_few,
     has_delivery,
     is_no_carrier,
@@ -84,10 +85,11 @@ async def choose_commits(
         conditions.append(_C.c.at >= wanted.since)
     if wanted.until is not None:
         conditions.append(_C.c.at < wanted.until)
-    among = None if wanted.verdict is None else await commits_with_few(session, wanted.verdict, within)
-    return await walk_commits(
-        session, conditions, _costly(wanted, session, targets, among), among=among, limit=limit, cursor=cursor
-    )
+    few = None if wanted.verdict is None else await commits_with_few(session, wanted.verdict, within)
+    named = None if wanted.text is None else await commits_named(session, wanted.text)
+    costly = _costly(wanted, session, targets, few if named is None else None)
+    among = few if named is None else named
+    return await walk_commits(session, conditions, costly, among=among, limit=limit, cursor=cursor)
 
 
 def _costly(

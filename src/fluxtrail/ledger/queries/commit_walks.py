@@ -17,7 +17,9 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.columns import Instant, from_micros, to_micros
 from fluxtrail.ledger.queries.pages import bounded, read_cursor, write_cursor
+from fluxtrail.ledger.queries.resolving import begins
 from fluxtrail.ledger.session import Session
+from fluxtrail.model.commit import is_sha_prefix
 from fluxtrail.model.records import CommitId, RepositoryId
 from fluxtrail.model.verdict import Verdict
 
@@ -25,6 +27,8 @@ LOOKED_AT = 5000
 """So many commits are gone through for one page."""
 FEW = 5000
 """Deliveries whose commits are looked up one by one: about what it costs to go through as many commits."""
+SHORT_SHA = 7
+"""Fewer digits are a word as well."""
 _LOOK_FIRST = 4
 """At first only as many pages of commits are gone through: mostly one is full then."""
 
@@ -85,6 +89,18 @@ async def commits_with_few(
     if int(await session.scalar(select(func.count()).select_from(first)) or 0) > FEW:
         return None
     return select(_D.c.commit_id).where(*such).distinct().subquery("few")
+
+
+async def commits_named(session: Session, text: str) -> Subquery | None:
+    """Return the commits whose sha begins so, as a table of `commit_id`; None where the text can be no sha, or is none.
+
+    However old they are: whoever has a sha looks for that commit, and not for words.
+    """
+    prefix = text.strip().lower()
+    if not is_sha_prefix(prefix) or len(prefix) < SHORT_SHA:
+        return None
+    such = select(_C.c.id.label("commit_id")).where(*begins(_C.c.sha, prefix))
+    return None if await session.first(such.limit(1)) is None else such.subquery("named")
 
 
 def by_author(name: str, of: Rows) -> ColumnElement[bool]:

@@ -81,8 +81,8 @@ def repositories_named(situation: Situation, name: str) -> list[RepositoryId]:
 
 async def _by_sha(session: Session, prefix: str, within: list[RepositoryId] | None) -> list[Match]:
     commits, aliases = schema.commits, schema.aliases
-    own = select(commits.c.id, commits.c.repository_id, commits.c.sha).where(*_begins(commits.c.sha, prefix))
-    other = select(aliases.c.commit_id, aliases.c.repository_id, aliases.c.kind).where(*_begins(aliases.c.sha, prefix))
+    own = select(commits.c.id, commits.c.repository_id, commits.c.sha).where(*begins(commits.c.sha, prefix))
+    other = select(aliases.c.commit_id, aliases.c.repository_id, aliases.c.kind).where(*begins(aliases.c.sha, prefix))
     if within is not None:
         own = own.where(commits.c.repository_id.in_(within))
         other = other.where(aliases.c.repository_id.in_(within))
@@ -96,7 +96,7 @@ async def _by_sha(session: Session, prefix: str, within: list[RepositoryId] | No
     return list(found.values())[: CANDIDATES + 1]
 
 
-def _begins(column: ColumnElement[str], prefix: str) -> tuple[ColumnElement[bool], ...]:
+def begins(column: ColumnElement[str], prefix: str) -> tuple[ColumnElement[bool], ...]:
     """`g` follows the last hex digit: a range that every engine's index serves."""
     return (column == prefix,) if len(prefix) == 64 else (column >= prefix, column < prefix + "g")
 
