@@ -329,6 +329,20 @@ async def test_it_wakes_for_what_is_planned(room: Room) -> None:
     assert timedelta(seconds=room.clock.slept[0]) < timedelta(seconds=1)
 
 
+async def test_what_is_planned_after_a_rest_is_sent_sooner_than_what_follows(room: Room) -> None:
+    dispatcher = room.another("first", pace=Pace(gather_seconds=1.0, first_seconds=0.1))
+    running = asyncio.create_task(dispatcher.run())
+    await _until(lambda: dispatcher.numbers.held is not None)
+    await room.plan("a")
+    dispatcher.wake()
+    await _until(lambda: len(room.clock.slept) >= 2)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert room.output.keys == ["a"]
+    assert room.clock.slept[:2] == [0.1, 1.0]
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,29 +39,30 @@ async def post(here: Running, path: str, body: Any, **headers: str) -> int:
 
 
 async def test_a_push_is_looked_at_at_once(tmp_path: Path, cluster: Cluster) -> None:
+    """Whether the repository is named by the URL that git is given, or as its forge knows it."""
     repository = await make_repository(tmp_path / "repositories")
-    settings = make_settings(
-        tmp_path,
-        cluster,
-        git={"poll_seconds": 3600, "allow_file_protocol": True},
-        repositories=[{"url": repository.url, "branch": "main"}],
-        hooks={"listen": FREE, "senders": SENDERS},
-    )
-    async with running(settings, make_environ(tmp_path)) as here:
+    async with Forges(SimulatedClock()) as forges:
+        forge = {"kind": "github", "owner": "acme", "repo": "shop"}
+        settings = make_settings(
+            tmp_path,
+            cluster,
+            git={"poll_seconds": 3600, "allow_file_protocol": True},
+            repositories=[{"url": repository.url, "branch": "main", "forge": forge}],
+            github={"base_url": forges.url},
+            hooks={"listen": FREE, "senders": SENDERS},
+        )
+        async with running(settings, make_environ(tmp_path)) as here:
 
-        async def is_read() -> bool:
-            return bool((await here.ask("/commits"))["items"])
+            async def is_known(sha: str) -> bool:
+                return any(item["sha"] == sha for item in (await here.ask("/commits"))["items"])
 
-        await until(is_read, "the branch is read")
-        commit = await push(repository, {"apps/web.yaml": "replicas: 2\n"}, "Two")
-        body = {"ref": "refs/heads/main", "after": commit.sha, "repository": {"clone_url": repository.url}}
-        assert await post(here, "/hooks/github", body, **{"X-GitHub-Event": "push"}) == 202
-
-        async def is_known() -> bool:
-            return any(item["sha"] == commit.sha for item in (await here.ask("/commits"))["items"])
-
-        await until(is_known, "the commit that was pushed")
-        assert await here.sample("fluxtrail_hooks_dealt_with_total", hook="github") == 1
+            await until(partial(is_known, repository.head_commit.sha), "the branch is read")
+            for number, name in enumerate([repository.url, f"{forges.url}/acme/shop.git"], 1):
+                commit = await push(repository, {"apps/web.yaml": f"replicas: {number}0\n"}, "Other")
+                body = {"ref": "refs/heads/main", "after": commit.sha, "repository": {"clone_url": name}}
+                assert await post(here, "/hooks/github", body, **{"X-GitHub-Event": "push"}) == 202
+                await until(partial(is_known, commit.sha), "the commit that was pushed")
+                assert await here.sample("fluxtrail_hooks_dealt_with_total", hook="github") == number
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ class Options:
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Of the API; 0: any.")
 @click.option("--metrics-addr", default="127.0.0.1:8888", show_default=True, help="host:port of /metrics.")
 @click.option("--health-addr", default="127.0.0.1:9440", show_default=True, help="host:port of /readyz.")
-@click.option("--hooks-addr", default="127.0.0.1:9292", show_default=True, help="host:port of /gitopsphase.")
+@click.option(
+    "--hooks-addr", default="127.0.0.1:9292", show_default=True, help="host:port of /hooks/github and /gitopsphase."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides what happens.")
 @click.option("--time-scale", type=click.FloatRange(0.1, 1000), help="Speed of time. [default: 4 headless, else 1]")
 @click.option("--changes", type=click.IntRange(1, 100_000), help="Commits to push. [default: 50 headless, else 1000]")
@@ -179,6 +181,7 @@ async def _both(options: Options) -> AsyncIterator[tuple[SimulatorProcess, RunPr
         try:
             await run.start()
             await run.until_ready()
+            await simulator.hook(run)
             yield simulator, run
         finally:
             await run.stop()

@@ -57,6 +57,9 @@ class Pace:
 
     gather_seconds: float = 0.2
     """What is planned together is sent together."""
+    first_seconds: float | None = None
+    """The same after a rest: what is planned then is news, and nothing was sent just now. While it is busy, claims are
+    `gather_seconds` apart then, and no further. None: there is no such difference, and these lie between all claims."""
     items: int = 512
     """The most in one request; a single report's are never parted."""
     timeout_seconds: float = 10.0
@@ -131,11 +134,12 @@ class Dispatcher:
         try:
             while True:
                 self._wake.clear()
+                began = self._clock.monotonic()
                 is_busy = await to_its_end(self.work(), patience_seconds=self._pace.grace_seconds)
                 if not is_busy:
                     await self._rest()
                 elif not self._was_full:
-                    await self._clock.sleep(self._pace.gather_seconds)
+                    await self._clock.sleep(self._pause_seconds(began))
         except asyncio.CancelledError:
             await self._flush()
             raise
@@ -205,7 +209,16 @@ class Dispatcher:
                 await self._wake.wait()
         except TimeoutError:
             return
-        await self._clock.sleep(self._pace.gather_seconds)
+        await self._clock.sleep(self._first_seconds)
+
+    @property
+    def _first_seconds(self) -> float:
+        return self._pace.gather_seconds if self._pace.first_seconds is None else self._pace.first_seconds
+
+    def _pause_seconds(self, began: float) -> float:
+        """Return how long to gather after a claim that was begun then."""
+        took = self._clock.monotonic() - began if self._pace.first_seconds is not None else 0.0
+        return max(self._pace.gather_seconds - took, self._first_seconds)
 
     async def _flush(self) -> None:
         """Send what is left, for a bounded time. Its failures change nothing: what is left stays in the outbox."""

@@ -13,6 +13,7 @@ from fluxtrail.runtime.ci import project_of, to_rule
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.settings.hooks import AnonymousSetting, SenderSetting
 from fluxtrail.runtime.settings.settings import Settings
+from fluxtrail.runtime.stated import names_of
 from fluxtrail.runtime.telemetry import Job
 from fluxtrail.trail.follower import Follower
 from fluxtrail.trail.notices.evidence import HOLD_SECONDS, EvidenceTaker, Speaker
@@ -55,6 +56,7 @@ class Hooks:
         self._ledger = ledger
         senders = settings.hooks.senders
         clusters = {item.name: item.cluster for item in senders}
+        names = names_of(settings)
         hinter = Hinter(
             registry,
             poke=poke,
@@ -62,12 +64,14 @@ class Hooks:
             clusters=clusters,
             look_at_ci=look_at_ci,
             builders=partial(project_of, settings.ci.repositories),
+            names=names,
         )
         runs = RunTaker(
             registry,
             ledger,
             speakers={item.name: item.repository for item in senders},
             rules=[to_rule(item) for item in settings.ci.repositories],
+            names=names,
         )
         handlers: list[Handler] = [hinter.handle, runs.handle]
         if self._phase_sinks():

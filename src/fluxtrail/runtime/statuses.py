@@ -17,7 +17,7 @@ from fluxtrail.reports.dispatcher import Dispatcher
 from fluxtrail.reports.plan import Output, Planner, planner, together
 from fluxtrail.reports.routes import RouteKind
 from fluxtrail.reports.standings.budgets import Budgets
-from fluxtrail.reports.standings.output import PACE, StandingOutput
+from fluxtrail.reports.standings.output import StandingOutput, pace_of
 from fluxtrail.reports.standings.plan import standing_planner
 from fluxtrail.reports.standings.retired import RetiredClusters
 from fluxtrail.reports.standings.revisiting import Revisitor
@@ -149,7 +149,7 @@ class Statuses:
             await unit.add_reports(reports)
 
     def _dispatcher(self, output: StandingOutput) -> Dispatcher:
-        return Dispatcher(output, self._ledger.store.outbox, self._clock, owner=self._owner, pace=PACE)
+        return Dispatcher(output, self._ledger.store.outbox, self._clock, owner=self._owner, pace=pace_of(output.route))
 
     def _output(self, item: RouteSetting) -> StandingOutput:
         route = item.to_route()

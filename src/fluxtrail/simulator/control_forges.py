@@ -12,6 +12,7 @@ from fluxtrail.simulator.compare_statuses import repeated_statuses
 from fluxtrail.simulator.forges.faults import ForgeFault
 from fluxtrail.simulator.forges.record import write_json
 from fluxtrail.simulator.forges.server import Forges
+from fluxtrail.simulator.forges.service import is_web_address
 
 _MOST_WRITES = 10_000
 
@@ -25,8 +26,17 @@ class Trust(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Secrets by the name of a receiver."""
 
 
+class Listener(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /forges/hooks`: who is told of every push from now on, as by a webhook of GitHub."""
+
+    url: str
+    """Empty: nobody."""
+    secret: str = ""
+    """What bodies are signed with."""
+
+
 class ForgesControl:
-    """`/forges`, `/forges/writes`, `/forges/truth`, `/forges/trust`, `/faults/forges`.
+    """`/forges`, `/forges/writes`, `/forges/truth`, `/forges/trust`, `/forges/hooks`, `/faults/forges`.
 
     Args:
         differences: says where statuses are not what is true; None: there is no world, and nobody knows.
@@ -41,6 +51,7 @@ class ForgesControl:
         router.add_get("/forges/writes", self._writes)
         router.add_get("/forges/truth", self._truth)
         router.add_post("/forges/trust", self._trust)
+        router.add_post("/forges/hooks", self._hook)
         router.add_post("/faults/forges", self._fail)
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -70,6 +81,16 @@ class ForgesControl:
         except msgspec.MsgspecError as exc:
             return _json({"error": str(exc)}, status=400)
         self._forges.trust(tokens=given.tokens, webhooks=given.webhooks)
+        return _json({})
+
+    async def _hook(self, request: web.Request) -> web.Response:
+        try:
+            given = msgspec.json.decode(await request.read(), type=Listener)
+        except msgspec.MsgspecError as exc:
+            return _json({"error": str(exc)}, status=400)
+        if given.url and not is_web_address(given.url):
+            return _json({"error": "url is no http:// or https:// address"}, status=400)
+        self._forges.pushes.listen(given.url, given.secret)
         return _json({})
 
     async def _fail(self, request: web.Request) -> web.Response:

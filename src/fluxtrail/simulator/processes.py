@@ -18,7 +18,7 @@ import yaml
 from fluxtrail.model.errors import UpstreamError
 from fluxtrail.simulator.building_runs import BUILD, EXPORT
 from fluxtrail.simulator.clock import CLOCK_VARIABLE
-from fluxtrail.simulator.forges.settings import route_settings
+from fluxtrail.simulator.forges.settings import hook_settings, read_hook_secret, route_settings
 from fluxtrail.simulator.images.layout import APPLICATION_REPOSITORY
 from fluxtrail.simulator.layout import MANIFESTS_REPOSITORY, SOURCE_REPOSITORY
 from fluxtrail.simulator.ports import choose_addresses
@@ -163,6 +163,15 @@ class SimulatorProcess:
         """Say what the forges want to be shown: `tokens` by system, `webhooks` by name."""
         await request_json("POST", f"{self.description['control']}/forges/trust", body=given)
 
+    async def hook(self, run: RunProcess) -> None:
+        """Let GitHub tell a `run` of every push from now on, if that takes hooks."""
+        if run.listeners.hooks:
+            given = {
+                "url": f"http://{run.listeners.hooks}/hooks/github",
+                "secret": read_hook_secret(run.settings.parent),
+            }
+            await request_json("POST", f"{self.description['control']}/forges/hooks", body=given)
+
     async def fail_forges(self, **fault: Any) -> None:
         """Make trouble; see `ForgeFault`."""
         await request_json("POST", f"{self.description['control']}/faults/forges", body=fault)
@@ -294,7 +303,7 @@ def write_settings(
     Where the world runs pods, it also tells GitHub of them.
 
     Args:
-        listeners: with a place for hooks, `/gitopsphase` takes there what nobody signed.
+        listeners: with a place for hooks, webhooks of GitHub are taken there, and at `/gitopsphase` what nobody signed.
         has_routes: whether it tells GitHub how commits stand.
         has_doctor: whether it heals what is stuck.
     """
@@ -339,7 +348,7 @@ def write_settings(
     if has_doctor:
         settings["doctor"] = _DOCTOR
     if listeners.hooks:
-        settings["hooks"] = {"listen": listeners.hooks, "gitopsphase": {"anonymous": True}}
+        settings["hooks"] = hook_settings(path.parent, listeners.hooks)
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ Writing goes through one `git fast-import` a push: a push is one process, whatev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +59,27 @@ class Commit:
         return bool(self.ancestors & other.bit)
 
 
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A branch that moved."""
+
+    repository: Repository
+    before: Commit | None
+    """Where it stood; None: there was none."""
+    after: Commit
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether something was taken off the branch."""
+        return self.before is not None and not self.after.contains(self.before)
+
+    @property
+    def commits(self) -> list[Commit]:
+        """Return what came to the branch, oldest first."""
+        new = self.after.ancestors & ~(self.before.ancestors if self.before else 0)
+        return [commit for commit in self.repository.commits.values() if commit.bit & new]
+
+
 @dataclass(slots=True)
 class _Draft:
     """A commit on its way into the repository."""
@@ -86,6 +107,8 @@ class Repository:
         self.branch = branch
         self.commits: dict[str, Commit] = {}
         self.head: str | None = None
+        self.on_push: Callable[[Push], None] = lambda _: None
+        """Called whenever the branch has moved, in that order, before anything else happens to it. Must not wait."""
         self._lock = asyncio.Lock()
         """One push at a time, as a forge takes them."""
 
@@ -113,7 +136,7 @@ class Repository:
             parents = (self.head,) if self.head else ()
             draft = _Draft(f"refs/heads/{self.branch}", parents, message, author, at, changes)
             made = await self._import(draft)
-            self.head = made.sha
+            self._move(made)
             return made
 
     async def merge(
@@ -136,14 +159,19 @@ class Repository:
             together = {path: tip.files.get(path) for commit in own for path in commit.paths}
             draft = _Draft(f"refs/heads/{self.branch}", (base.sha, tip.sha), message, author, at, together)
             made = await self._import(draft)
-            self.head = made.sha
+            self._move(made)
             return made, own
 
     async def force_push(self, sha: str) -> None:
         """Move the branch to a commit that exists, wherever it stands."""
         async with self._lock:
             await run_git("update-ref", f"refs/heads/{self.branch}", sha, cwd=self.directory)
-            self.head = sha
+            self._move(self.commits[sha])
+
+    def _move(self, commit: Commit) -> None:
+        before = self.head_commit if self.head else None
+        self.head = commit.sha
+        self.on_push(Push(self, before, commit))
 
     def is_on_branch(self, commit: Commit) -> bool:
         return self.head_commit.contains(commit)

@@ -134,6 +134,8 @@ class World:
         self.forges = Forges(self.clock, commits=WorldCommits(self.repositories, is_head=self.github.is_head))
         self.forges.desk.tokens["github"] = _FORGE_TOKEN
         self.github.forges = self.forges
+        for repository in repositories:
+            repository.on_push = self.forges.pushes.add
         if options.ci:
             self.github.on_pull_request = self._on_pull_request
         self.exporter = Exporter(
@@ -207,7 +209,7 @@ class World:
         await self.images.start()
         await self._seed_repositories()
         await self.github.start()
-        self.forges.ci.pages = self.github.url
+        self.forges.ci.pages = self.forges.pushes.pages = self.github.url
         for cluster in self.clusters.values():
             await cluster.server.start()
         write_kubeconfig(self.kubeconfig, [cluster.server for cluster in self.clusters.values()])
@@ -219,6 +221,7 @@ class World:
         self._tasks.append(self._group.create_task(self.pipeline.run(), name="image pipeline"))
         self._tasks.append(self._group.create_task(self.automation.run(), name="image automation"))
         self._tasks.append(self._group.create_task(self._announce_pushes(), name="webhook"))
+        self._tasks.append(self._group.create_task(self.forges.pushes.run(), name="webhook of GitHub"))
         self._tasks.append(self._group.create_task(self._play(), name="script"))
         self._tasks += [self._group.create_task(self._let_act(people), name="people") for people in self.people]
         if self.treatments is not None:

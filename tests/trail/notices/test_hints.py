@@ -99,6 +99,27 @@ async def test_a_run_is_a_reason_to_look_at_ci_and_a_push_at_its_branch_too(desk
     assert desk.poked == ([target.repository_id] if is_push else [])
 
 
+@pytest.mark.parametrize(
+    "told",
+    ["https://github.com/Acme/Shop.git", "git@github.com:acme/shop.git", "https://git.acme.example/Mirrors/shop"],
+)
+async def test_a_repository_that_is_fetched_from_a_mirror_is_known_by_its_forges_name_too(told: str) -> None:
+    """A forge's webhook names the forge; what the settings have git fetch may be elsewhere."""
+    registry, poked, poked_ci = Registry(), list[RepositoryId](), list[RepositoryId]()
+    mirror = "git.acme.example/Mirrors/shop"
+    registry.put_repositories(
+        RepositoryRecord(id=RepositoryId(number), canonical=name, url=f"https://{name}")
+        for number, name in enumerate([mirror, "github.com/acme/other"])
+    )
+    hinter = Hinter(
+        registry, poke=poked.append, look=lambda *_: None, look_at_ci=poked_ci.append,
+        names={"github.com/acme/shop": mirror},
+    )  # fmt: skip
+    said = PushNotice(repository=told, ref="refs/heads/main")
+    await hinter.handle([KeptNotice(id=NoticeId(1), hook=Hook.GITHUB, received_at=NOW, said=said)])
+    assert (poked, poked_ci) == ([RepositoryId(0)], [RepositoryId(0)])
+
+
 STORE, SHOP, OTHER = "dev.azure.com/Fabrikam/store/cart", "github.com/acme/shop", "github.com/acme/other"
 
 

@@ -94,8 +94,10 @@ class Desk:
     def __init__(self, ledger: SqlLedger, registry: Registry) -> None:
         self.ledger, self.registry = ledger, registry
 
-    async def take(self, *said: EventNotice, sender: str = "tekton", speaks_of: str = "", rules: Any = ()) -> None:
-        taker = RunTaker(self.registry, self.ledger, speakers={"tekton": speaks_of}, rules=rules)
+    async def take(
+        self, *said: EventNotice, sender: str = "tekton", speaks_of: str = "", rules: Any = (), **names: str
+    ) -> None:
+        taker = RunTaker(self.registry, self.ledger, speakers={"tekton": speaks_of}, rules=rules, names=names)
         received = NOON + timedelta(minutes=2)
         await taker.handle(
             [
@@ -143,6 +145,21 @@ async def test_a_sender_of_one_repository_speaks_of_no_other(desk: Desk) -> None
     assert await desk.runs() == []
     await desk.take(FINISHED, speaks_of=SHOP)
     assert len(await desk.runs()) == 1
+
+
+UPSTREAM = "github.com/upstream/shop"
+
+
+@pytest.mark.parametrize("speaks_of", ["", UPSTREAM, SHOP])
+async def test_a_repository_that_is_fetched_elsewhere_may_be_named_as_its_forge_does(
+    desk: Desk, speaks_of: str
+) -> None:
+    told = replace(FINISHED, repository="https://github.com/Upstream/shop.git")
+    await desk.take(told, speaks_of=speaks_of)
+    assert await desk.runs() == []
+    await desk.take(told, speaks_of=speaks_of, **{UPSTREAM: SHOP})
+    [run] = await desk.runs()
+    assert (run.repository, run.sha) == (SHOP, sha(1))
 
 
 async def test_what_is_not_followed_or_from_the_future_is_left(desk: Desk) -> None:

@@ -39,19 +39,28 @@ from fluxtrail.reports.standings.budgets import Budget, Budgets, BudgetSpentErro
 from fluxtrail.reports.standings.glancing import Glance
 from fluxtrail.reports.standings.plan import read_commit
 from fluxtrail.reports.standings.ports import SaidBook, Trails
-from fluxtrail.reports.standings.saying import Compose, Saying, Speech
+from fluxtrail.reports.standings.saying import FINALS_ONLY, Compose, Saying, Speech
 from fluxtrail.reports.standings.speakers import Speaker
 
 log = structlog.get_logger(__name__)
 audit = structlog.get_logger("fluxtrail.audit")
 
 PACE = Pace(gather_seconds=1.0, claim=50, timeout_seconds=30.0)
+PROMPT_PACE = Pace(gather_seconds=1.0, first_seconds=0.1, claim=50, timeout_seconds=30.0)
+"""Of what tells that something is under way: who has merged sees so at once."""
 WORKERS = 4
 FIRST_RETRY_SECONDS = 30.0
 LONGEST_RETRY_SECONDS = 3600.0
 UNREACHABLE_LIMIT = 1000
 TIMES_LIMIT = 950
 """Said under one key: GitHub takes 1,000 a commit and context. The rest is for what is final."""
+
+
+def pace_of(route: Route) -> Pace:
+    """Return how a route wants to be sent to. Where only ends are told, or all of them in one message, those that come
+    together are waited for.
+    """
+    return PACE if route.kind.is_per_commit or route.kind in FINALS_ONLY or not route.says_pending else PROMPT_PACE
 
 
 class StandingOutput:

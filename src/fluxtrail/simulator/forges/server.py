@@ -36,6 +36,7 @@ from fluxtrail.simulator.forges.github_limits import GitHubLimits
 from fluxtrail.simulator.forges.github_statuses import GitHubStatuses
 from fluxtrail.simulator.forges.gitlab import GitLab
 from fluxtrail.simulator.forges.gitlab_pipelines import GitLabPipelinesApi
+from fluxtrail.simulator.forges.push_hooks import PushHooks
 from fluxtrail.simulator.forges.receivers import CDEvents, Webhooks
 from fluxtrail.simulator.forges.record import FinalStatus, Recorder, StatusKey
 from fluxtrail.simulator.forges.service import Desk, Service
@@ -58,6 +59,8 @@ class Forges:
         self.desk = Desk(clock=clock, commits=commits or AnyCommits())
         self.ci = CiBook()
         """What CI runs; whoever lets it run writes here."""
+        self.pushes = PushHooks()
+        """Tells of what is pushed to GitHub; whoever has repositories adds their pushes, and runs it."""
         self.github_limits = GitHubLimits()
         self.azure_limits = AzureLimits()
         self.github_statuses = GitHubStatuses(self.desk, self.github_limits)
@@ -117,9 +120,10 @@ class Forges:
         return self.recorder.final_statuses(system)
 
     def report(self) -> Json:
-        """Return the record, and how near anybody came to GitHub's limits."""
+        """Return the record, how near anybody came to GitHub's limits, and what came of its webhooks."""
         copies = {"webhooks": self.webhooks.copies, "cdevents": self.cdevents.copies}
-        return self.recorder.report() | {"github_peaks": self.github_limits.peaks(), "copies": copies}
+        more = {"github_peaks": self.github_limits.peaks(), "copies": copies, "pushes": dict(self.pushes.counts)}
+        return self.recorder.report() | more
 
     async def __aenter__(self) -> Forges:
         app = web.Application(client_max_size=MAX_BODY_BYTES)

@@ -39,6 +39,7 @@ class Hinter:
         clusters: Mapping[str, str] = {},
         look_at_ci: Callable[[RepositoryId], None] = lambda _: None,
         builders: Callable[[str], str] = lambda _: "",
+        names: Mapping[str, str] = {},
     ) -> None:
         """Args:
         poke: look at a repository's branches now.
@@ -46,6 +47,8 @@ class Hinter:
         look: see that the watch over an object is alive, in the cluster of this name; in all where it is empty.
         clusters: by sender, the one cluster that it speaks of.
         builders: the project of another system that builds a repository, both by canonical names; or nothing.
+        names: by what forges call repositories that are fetched elsewhere (in lower case), the canonical names under
+            which these are followed.
         """
         self._registry = registry
         self._poke = poke
@@ -53,6 +56,7 @@ class Hinter:
         self._clusters = clusters
         self._look_at_ci = look_at_ci
         self._builders = builders
+        self._names = names
 
     async def handle(self, notices: Sequence[KeptNotice]) -> None:
         targets = self._targets() if any(isinstance(notice.said, FluxNotice) for notice in notices) else {}
@@ -109,8 +113,8 @@ class Hinter:
     def _named(self, url: str) -> Iterable[RepositoryId]:
         with suppress(WireError):
             canonical = parse_repository(url).canonical
-            known = self._registry.repositories.values()
-            return [record.id for record in known if record.canonical == canonical]
+            wanted = (canonical, self._names.get(canonical.lower(), canonical))
+            return [record.id for record in self._registry.repositories.values() if record.canonical in wanted]
         return ()
 
     def _fetched(self, said: FluxNotice) -> Iterable[RepositoryId]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from urllib.parse import unquote
 
 import msgspec
@@ -57,15 +58,19 @@ class RunTaker:
         *,
         speakers: Mapping[str, str],
         rules: Sequence[CiRule] = (),
+        names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Args:
         speakers: senders, and the one (canonical) repository that each speaks of; empty for any that is followed.
         rules: the first that is about a repository says what its pipelines are for.
+        names: by what forges call repositories that are fetched elsewhere (in lower case), the canonical names under
+            which these are followed.
         """
         self._registry = registry
         self._ledger = ledger
         self._speakers = speakers
         self._rules = tuple(rules)
+        self._names = names
 
     async def handle(self, notices: Sequence[KeptNotice]) -> None:
         """Raises StoreError."""
@@ -82,9 +87,11 @@ class RunTaker:
         run = read_run(said, sender=notice.sender)
         if run is None or run.updated_at > notice.received_at + MOST_AHEAD:
             return []
-        if self._registry.find_repository(run.repository) is None:
+        told, followed = run.repository, self._names.get(run.repository.lower(), run.repository)
+        run = msgspec.structs.replace(run, repository=followed)
+        if self._registry.find_repository(followed) is None:
             return []
-        if self._speakers.get(notice.sender, "") not in ("", run.repository):
+        if self._speakers.get(notice.sender, "") not in ("", told, followed):
             log.info("event of another repository", sender=notice.sender, repository=run.repository, used_as="hint")
             return []
         rule = rule_of(self._rules, run.repository)
