@@ -24,6 +24,8 @@ CONCURRENCY = 4
 BACK_OFF_LIMIT = timedelta(minutes=10)
 LOOKING = math.inf
 """Of a repository that is just looked at: when the next look is due is not known yet."""
+HINTED = 0.0
+"""Of one that somebody says has moved: it is due, whatever the time."""
 
 
 class BranchWatcher:
@@ -56,21 +58,27 @@ class BranchWatcher:
         self._due: dict[RepositoryId, float] = {}
         self._failures: dict[RepositoryId, int] = {}
         self._wake = asyncio.Event()
+        self._gate = asyncio.Semaphore(CONCURRENCY)
+        self._under_way: set[RepositoryId] = set()
+        """Those that are looked at, or are just about to be."""
 
     def poke(self, repository_id: RepositoryId) -> None:
         """Look at a repository now, unless it is failing."""
         if not self._failures.get(repository_id):
-            self._due[repository_id] = 0.0
+            self._due[repository_id] = HINTED
             self._wake.set()
 
     async def run(self) -> None:
-        while True:
-            self._wake.clear()
-            await self.look()
-            await self._rest()
+        """Look for ever. Who takes long holds up no other: a first clone may take an hour."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                self._begin(group)
+                await self._rest()
 
     async def _rest(self) -> None:
-        soonest = min(self._due.values(), default=self._clock.monotonic() + 1.0)
+        waiting = (at for repository_id, at in self._due.items() if repository_id not in self._under_way)
+        soonest = min(waiting, default=self._clock.monotonic() + 1.0)
         try:
             async with asyncio.timeout(min(max(soonest - self._clock.monotonic(), 0.05), 1.0)):
                 await self._wake.wait()
@@ -78,18 +86,29 @@ class BranchWatcher:
             return
 
     async def look(self) -> None:
-        """Look at every repository that is due."""
-        now = self._clock.monotonic()
-        due = [item for item in self._followed() if self._due.get(item, 0.0) <= now]
-        gate = asyncio.Semaphore(CONCURRENCY)
-
-        async def look_at(repository_id: RepositoryId) -> None:
-            async with gate:
-                await self._look_at(self._registry.repositories[repository_id])
-
+        """Look at every repository that is due, to the end."""
         async with asyncio.TaskGroup() as group:
-            for repository_id in due:
-                group.create_task(look_at(repository_id), name=f"branches of repository {repository_id}")
+            self._begin(group)
+
+    def _begin(self, group: asyncio.TaskGroup) -> None:
+        """Begin to look at every repository that is due, and that nobody looks at already."""
+        now, followed = self._clock.monotonic(), self._followed()
+        self._due = {item: at for item, at in self._due.items() if item in followed}
+        for repository_id in followed - self._under_way:
+            if self._due.get(repository_id, 0.0) <= now:
+                self._under_way.add(repository_id)
+                group.create_task(self._look_in_turn(repository_id), name=f"branches of repository {repository_id}")
+
+    async def _look_in_turn(self, repository_id: RepositoryId) -> None:
+        try:
+            async with self._gate:
+                repository = self._registry.repositories.get(repository_id)
+                if repository is not None:
+                    await self._look_at(repository)
+        finally:
+            self._under_way.discard(repository_id)
+            if self._due.get(repository_id) == HINTED:
+                self._wake.set()
 
     def _followed(self) -> set[RepositoryId]:
         found = {repository_id for repository_id, _ in self._stated}
@@ -119,7 +138,9 @@ class BranchWatcher:
             await self._note_failure(repository, exc)
             return
         self._failures.pop(repository.id, None)
-        if self._due[repository.id] == LOOKING:  # else there was a hint meanwhile, of what this look may have missed
+        if (
+            self._due.get(repository.id) == LOOKING
+        ):  # else there was a hint meanwhile, of what this look may have missed
             self._due[repository.id] = self._clock.monotonic() + self._every.total_seconds()
 
     async def _learn_default(self, repository: RepositoryRecord) -> RepositoryRecord:
