@@ -88,6 +88,10 @@ async def test_headless_demo_ends_with_the_truth(tmp_path: Path) -> None:
     told_of = answer["told_repositories"]
     assert differences_of_statuses(truth, statuses, answer["environments"], repositories=told_of) == []
     assert answer["calls"]["violations"] == 0
+    pushes = answer["pushes"]
+    assert pushes["delivered"] > 0
+    assert (pushes["refused"], pushes["dropped"]) == (0, 0)
+    assert sum(pushes.values()) >= CHANGES
     steps = [step["state"] for step in answer["pull_request"]["steps"]]
     assert steps[0] == "pending"
     assert steps[-1] in ("success", "failure", "error")

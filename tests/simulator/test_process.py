@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from fluxtrail.model.errors import ConfigError, UpstreamError
+from fluxtrail.model.notices import Hook
 from fluxtrail.runtime.settings.records import destinations
 from fluxtrail.runtime.settings.settings import load_settings
 from fluxtrail.simulator.clock import parse_clock
-from fluxtrail.simulator.forges.settings import ENVIRONMENTS
+from fluxtrail.simulator.forges.settings import ENVIRONMENTS, read_hook_secret
 from fluxtrail.simulator.processes import Listeners, SimulatorProcess, request_json, write_settings
 from fluxtrail.simulator.recording import until_told
 from fluxtrail.simulator.telling import until_said
@@ -209,7 +210,13 @@ def test_the_settings_of_a_world_with_forges_tell_them_how_commits_stand(tmp_pat
     assert settings.hooks.listen == listeners.hooks
     assert not listeners.hooks.endswith(":0")
     assert settings.hooks.gitopsphase.anonymous
-    assert (tmp_path / "forge-token").stat().st_mode & 0o777 == 0o600
+    [sender] = settings.hooks.senders
+    assert (sender.name, sender.hooks) == ("github", (Hook.GITHUB,))
+    assert sender.secret_file is not None
+    assert sender.secret_file.read_text() == read_hook_secret(tmp_path)
+    assert len(read_hook_secret(tmp_path)) >= 32
+    for secret in (tmp_path / "forge-token", sender.secret_file):
+        assert secret.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_settings_of_a_world_with_images_follow_the_application_and_ask_its_registry(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ async def until_said(
 
 
 async def said_so_far(simulator: SimulatorProcess, trails: Iterable[Json]) -> Json:
-    """Return what a demo says of statuses: how they stand, one pull request's way there, and what it took.
+    """Return what a demo says of statuses: how they stand, one pull request's way there, what it took, and what came of
+    GitHub's webhooks.
 
     Args:
         trails: of the API: they know which pull request a commit came by.
@@ -72,6 +73,7 @@ async def said_so_far(simulator: SimulatorProcess, trails: Iterable[Json]) -> Js
             "most_per_minute": int(record["github_peaks"]["per_minute"]),
             "most_per_hour": int(record["github_peaks"]["per_hour"]),
         },
+        "pushes": record["pushes"],
     }
 
 
