@@ -84,6 +84,26 @@ async def test_cell_tells_the_worst_of_its_column_how_many_and_the_last_change(l
     assert oldest == [CellView(verdict="deployed", is_before_baseline=True)] * 2
 
 
+async def test_brief_cell_tells_the_same_verdict_and_of_how_many(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        [one, two, three], [cart, mail, south] = await two_clusters(world)
+        await world.delivery(one, cart)
+        await world.delivery(two, cart, Verdict.FAILED)
+        await world.delivery(two, mail)
+        await world.delivery(three, south, Verdict.PENDING)
+    whole, brief = await board_of(ledger), await board_of(ledger, is_brief=True)
+
+    def told(found: BoardView) -> list[list[tuple[str, int, dict[str, int]] | None]]:
+        return [
+            [(cell.verdict, cell.count, cell.counts) if cell else None for cell in row.cells] for row in found.items
+        ]
+
+    assert told(brief) == told(whole)
+    assert any(cell for row in told(brief) for cell in row)
+    assert not any(cell.target for row in brief.items for cell in row.cells if cell)
+
+
 async def test_cell_of_many_deliveries_says_nothing_of_when(ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "DATED", 1)
     async with ledger.unit() as unit:

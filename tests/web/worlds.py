@@ -438,6 +438,7 @@ class World:
         since: datetime | None,
         until: datetime | None,
         carriers: bool,
+        is_brief: bool = False,
         limit: int,
         cursor: str | None,
     ) -> BoardView:

@@ -109,6 +109,7 @@ class Answers(Protocol):
         since: datetime | None,
         until: datetime | None,
         carriers: bool,
+        is_brief: bool = False,
         limit: int,
         cursor: str | None,
     ) -> BoardView:

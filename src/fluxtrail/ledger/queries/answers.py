@@ -165,6 +165,7 @@ class Answers(RecordAnswers, RunningAnswers, CiAnswers):
         since: datetime | None = None,
         until: datetime | None = None,
         carriers: bool = False,
+        is_brief: bool = False,
         limit: int = LIMIT,
         cursor: str | None = None,
     ) -> BoardView:
@@ -175,6 +176,7 @@ class Answers(RecordAnswers, RunningAnswers, CiAnswers):
             by: `cluster` or `environment`.
             author, service, text: a part of the author's name, of a target's name or path, of the subject (or the
                 beginning of the sha), in any letter case.
+            is_brief: cells tell their verdict, of how many, and a reason where none is stored: three times as fast.
         """
         wanted = BoardFilter(
             repository=repository,
@@ -196,6 +198,7 @@ class Answers(RecordAnswers, RunningAnswers, CiAnswers):
                 wanted,
                 grouping=grouping,
                 by_environment=by == "environment",
+                is_brief=is_brief,
                 now=now,
                 limit=limit,
                 cursor=cursor,

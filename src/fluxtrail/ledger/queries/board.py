@@ -60,6 +60,7 @@ async def read_board(
     *,
     grouping: Grouping,
     by_environment: bool,
+    is_brief: bool,
     now: datetime,
     limit: int,
     cursor: str | None,
@@ -68,7 +69,7 @@ async def read_board(
     columns = choose_columns(situation, wanted, grouping, by_environment=by_environment)
     targets = [target.id for members in columns.members for target in members] if wanted.names_targets else None
     found, after = await choose_commits(session, situation, wanted, targets, limit=limit, cursor=cursor)
-    cells = await _Cells(session, renderer, columns).of(found)
+    cells = await _Cells(session, renderer, columns, is_brief=is_brief).of(found)
     views = await commit_views(session, situation, found, now=now)
     return BoardView(
         columns=[
@@ -103,10 +104,11 @@ def choose_columns(situation: Situation, wanted: BoardFilter, grouping: Grouping
 class _Cells:
     """Makes the cells of one page."""
 
-    def __init__(self, session: Session, renderer: Renderer, columns: Columns) -> None:
+    def __init__(self, session: Session, renderer: Renderer, columns: Columns, *, is_brief: bool) -> None:
         self._session = session
         self._renderer = renderer
         self._columns = columns
+        self._is_brief = is_brief
         self._column_of = columns.by_target
 
     async def of(self, commits: Sequence[Row[Any]]) -> dict[Place, CellView]:
@@ -117,7 +119,9 @@ class _Cells:
         gaps = Gaps(self._session, self._renderer.situation, self._columns.members)
         carriers = await gaps.carriers_of(self._with_gaps(commits, groups))
         await self._add_carried(groups, carriers)
-        cells = await self._show(groups)
+        cells = (
+            {place: _brief(group) for place, group in groups.items()} if self._is_brief else await self._show(groups)
+        )
         filled = await gaps.fill(self._with_gaps(commits, groups), carriers, known=cells.keys())
         return {**filled, **cells}
 
@@ -231,6 +235,10 @@ class _Group:
 
 def _count(parts: Sequence[tuple[CommitId, list[str]]]) -> int:
     return sum(len(targets) for _, targets in parts)
+
+
+def _brief(group: _Group) -> CellView:
+    return CellView(verdict=group.worst.value, count=group.count, counts=group.counts)
 
 
 def _cell(group: _Group, view: DeliveryView, since: datetime | None) -> CellView:

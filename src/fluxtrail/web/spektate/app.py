@@ -24,7 +24,7 @@ from fluxtrail.web.spektate.builds import SHORT, js_time
 from fluxtrail.web.spektate.rows import Commit, cluster_sync, rows_of
 from fluxtrail.web.spektate.shapes import Deployment, Deployments, FluxStatus, Health, HealthError, Version
 
-DEFAULT_COMMITS, MOST_COMMITS = 200, 1000
+DEFAULT_COMMITS, MOST_COMMITS = 100, 1000
 SYNCS = 1000
 SYNCS_OF_ONE = 100
 SYNCS_FOR = timedelta(days=2)
@@ -112,7 +112,7 @@ async def _commits(context: Context, keeper: CiKeeper, limit: int) -> Sequence[C
     board = await context.answers.board(
         now=context.now(), settle_after=context.settle_after, grouping=context.grouping, by="environment",
         repository=None, author=None, service=None, environment=None, cluster=None, verdict=None, text=None,
-        since=None, until=None, carriers=False, limit=limit, cursor=None,
+        since=None, until=None, carriers=False, is_brief=True, limit=limit, cursor=None,
     )  # fmt: skip
     origins = await keeper.origins([(row.commit.repository, row.commit.sha) for row in board.items])
     names = [column.name for column in board.columns]
