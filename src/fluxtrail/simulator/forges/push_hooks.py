@@ -22,8 +22,8 @@ from fluxtrail.simulator.repositories import Push
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT_SECONDS = 5.0
-"""Real ones. GitHub waits for ten."""
+TIMEOUT_SECONDS = 10.0
+"""Real ones, as long as GitHub waits."""
 MOST_WAITING = 1_000
 """Pushes that a slow listener keeps waiting; more are let go."""
 _AGENT = "GitHub-Hookshot/simulated"
