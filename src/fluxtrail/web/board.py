@@ -13,6 +13,7 @@ from fluxtrail.model.views import BoardView, LeadTimeView
 from fluxtrail.web.api import AnyRequest, Cursor, OneVerdict, Since, Text, aware, context_of
 from fluxtrail.web.problems import documented
 from fluxtrail.web.shapes import Page
+from fluxtrail.web.tables import is_table
 
 BOARD_LIMIT = 25
 MOST_ROWS = 100
@@ -70,6 +71,7 @@ async def show_board(
         since=aware(since),
         until=aware(until, "until"),
         carriers=carriers,
+        is_brief=is_table(request),
         limit=limit,
         cursor=cursor,
     )

@@ -57,12 +57,17 @@ def check_format(request: Request[Any, Any, Any]) -> None:
         raise invalid(PARAMETER, given, f"use one of {', '.join(FORMATS)}")
 
 
+def is_table(request: Request[Any, Any, Any]) -> bool:
+    """Whether a list is asked for as CSV."""
+    return request.query_params.get(PARAMETER) == "csv"
+
+
 class ListResponse(Response[Any]):
     """An answer of the API: a list in the form that was asked for, anything else as it is."""
 
     def to_asgi_response(self, *, request: Request[Any, Any, Any], **known: Any) -> ASGIApp:  # type: ignore[override]
         content = self.content
-        if request.query_params.get(PARAMETER) != "csv" or not isinstance(content, Page | BoardView):
+        if not is_table(request) or not isinstance(content, Page | BoardView):
             return super().to_asgi_response(request=request, **known)
         name = request.url.path.rpartition("/")[2]
         headers = {"content-disposition": f'attachment; filename="{name}.csv"'}
