@@ -6,10 +6,11 @@ Each state of ours has one word of theirs, whatever CI system it came from: noth
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from fluxtrail.model.ci import CiRun, CiStage, CiState
 from fluxtrail.model.errors import WireError
-from fluxtrail.model.repository import parse_repository
+from fluxtrail.model.repository import RepositoryUrl, parse_repository
 from fluxtrail.web.spektate.shapes import Build, Release, Repo, Stage
 
 SHORT = 7
@@ -40,7 +41,7 @@ def js_time(at: datetime | None) -> str | None:
     """Write an instant as `Date.toJSON` does: `2019-10-31T18:15:53.767Z`."""
     if at is None:
         return None
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 def build_of(run: CiRun) -> Build:
@@ -102,17 +103,22 @@ def repo_of(canonical: str) -> Repo:
 
 
 def repo_page(canonical: str) -> str:
-    try:
-        return parse_repository(f"https://{canonical}").web_url or ""
-    except WireError:
-        return ""
+    repository = _repository(canonical)
+    return (repository.web_url if repository else None) or ""
 
 
 def commit_page(canonical: str, sha: str) -> str:
+    repository = _repository(canonical)
+    return (repository.commit_url(sha) if repository else None) or ""
+
+
+@lru_cache(maxsize=1024)
+def _repository(canonical: str) -> RepositoryUrl | None:
+    """A few are on thousands of rows."""
     try:
-        return parse_repository(f"https://{canonical}").commit_url(sha) or ""
+        return parse_repository(f"https://{canonical}")
     except WireError:
-        return ""
+        return None
 
 
 def _stage(number: int, stage: CiStage) -> Stage:
