@@ -14,11 +14,14 @@ HIDDEN = "refs/all/main"
 """Every commit; the branch itself is moved along it."""
 
 
-def make_repository(path: Path, *, targets: int, touches: Iterable[Sequence[int]], step_seconds: int = 60) -> list[str]:
+def make_repository(
+    path: Path, *, targets: int, touches: Iterable[Sequence[int]], step_seconds: int = 60, begin: int = BEGIN
+) -> list[str]:
     """Make a bare repository: a first commit with all targets' directories, then one commit for each of `touches`.
 
     Args:
         touches: the targets whose directory each commit changes.
+        begin: when the first commit was made (Unix seconds): with another moment all shas are others.
 
     Returns:
         All shas, oldest first. The branch `main` stands on the first; move it with `push`.
@@ -30,7 +33,7 @@ def make_repository(path: Path, *, targets: int, touches: Iterable[Sequence[int]
         ["git", "-C", str(path), "fast-import", "--quiet", "--done"], stdin=subprocess.PIPE
     ) as process:
         assert process.stdin is not None
-        for part in _stream(targets, touches, step_seconds):
+        for part in _stream(targets, touches, step_seconds, begin):
             process.stdin.write(part)
         process.stdin.close()
     if process.returncode:
@@ -44,14 +47,14 @@ def push(path: Path, sha: str) -> None:
     _git(path, "update-ref", "refs/heads/main", sha)
 
 
-def _stream(targets: int, touches: Iterable[Sequence[int]], step_seconds: int) -> Iterator[bytes]:
-    yield _commit("Add all targets", BEGIN)
+def _stream(targets: int, touches: Iterable[Sequence[int]], step_seconds: int, begin: int) -> Iterator[bytes]:
+    yield _commit("Add all targets", begin)
     for number in range(targets):
         kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [app.yaml]\n"
         yield _file(f"{directory_of(number)}/kustomization.yaml", kustomization)
         yield _file(f"{directory_of(number)}/app.yaml", f"image: registry.example/acme/app:{number}\n")
     for index, touched in enumerate(touches, start=1):
-        yield _commit(f"Change {index}: the checkout asks for the address once", BEGIN + index * step_seconds)
+        yield _commit(f"Change {index}: the checkout asks for the address once", begin + index * step_seconds)
         for number in touched:
             yield _file(f"{directory_of(number)}/app.yaml", f"image: registry.example/acme/app:{number}-{index}\n")
     yield b"done\n"

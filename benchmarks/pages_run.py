@@ -79,7 +79,10 @@ async def watched_run(folder: Path, ledger: str) -> AsyncIterator[Watched]:
         ledger: where it is: a file or the address of a database.
     """
     upstream = folder / "fleet.git"
-    shas = await asyncio.to_thread(make_repository, upstream, targets=1, touches=[(0,)] * EVENTS)
+    # A ledger that is kept knows the commits of the runs before.
+    shas = await asyncio.to_thread(
+        make_repository, upstream, targets=1, touches=[(0,)] * EVENTS, begin=int(time.time()) - 60 * (EVENTS + 1)
+    )
     push(upstream, shas[0])
     listeners = Listeners().with_ports()
     async with ServerProcess(folder, clusters=1) as server:
