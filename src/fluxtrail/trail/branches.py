@@ -138,9 +138,7 @@ class BranchWatcher:
             await self._note_failure(repository, exc)
             return
         self._failures.pop(repository.id, None)
-        if (
-            self._due.get(repository.id) == LOOKING
-        ):  # else there was a hint meanwhile, of what this look may have missed
+        if self._due.get(repository.id) == LOOKING:  # else there was a hint: of what this look may have missed
             self._due[repository.id] = self._clock.monotonic() + self._every.total_seconds()
 
     async def _learn_default(self, repository: RepositoryRecord) -> RepositoryRecord:
