@@ -95,12 +95,15 @@ class AllowList:
         parsed = parse_repository(url) if isinstance(url, str) else url
         if parsed.scheme == "file":
             if not self.allow_file_protocol:
-                raise self._refuse(parsed, "file URLs are for tests and the demo only", "allow_file_protocol")
+                why = "file URLs are for tests and the demo only"
+                raise self._refuse(parsed, why, "set `allow_file_protocol` for these")
             return parsed
         if is_internal_host(parsed.host) and not self._is_named(parsed):
             raise self._refuse(parsed, "it is a loopback, link-local or metadata address")
         if parsed.scheme == "http" and not self.allows_plain_http(parsed):
-            raise self._refuse(parsed, "plain HTTP is not allowed for it", f"{SETTING} (http://{parsed.host}/*)")
+            raise self._refuse(
+                parsed, "plain HTTP is not allowed for it", f"add `http://{parsed.host}/*` to `{SETTING}`"
+            )
         if {("secure", _forge_host(parsed)), ("http", _forge_host(parsed))} & self._admitted:
             return parsed
         if any(pattern.admits(parsed) for pattern in self._patterns):
@@ -142,10 +145,8 @@ class AllowList:
         return any(pattern.names(url) for pattern in self._patterns)
 
     @staticmethod
-    def _refuse(url: RepositoryUrl, why: str, setting: str = SETTING) -> ConfigError:
-        return ConfigError(
-            f"this repository may not be contacted: {why}. The setting is {setting}", subject=url.fetch_url
-        )
+    def _refuse(url: RepositoryUrl, why: str, remedy: str = f"add a pattern for it to `{SETTING}`") -> ConfigError:
+        return ConfigError(f"this repository may not be contacted: {why}; {remedy}", subject=url.fetch_url)
 
 
 def is_internal_host(host: str) -> bool:
