@@ -44,6 +44,21 @@ def js_time(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
+class Builds:
+    """The builds of one commit's runs, each made once: it is on the row of every environment."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Build] = {}
+
+    def of(self, run: CiRun | None) -> Build | None:
+        """Runs are told apart by which object they are: keep them."""
+        if run is None:
+            return None
+        if id(run) not in self._made:
+            self._made[id(run)] = build_of(run)
+        return self._made[id(run)]
+
+
 def build_of(run: CiRun) -> Build:
     return Build(
         build_number=run.number.removeprefix("#") or run.run_id,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fluxtrail.model.ci import CiRole, CiRun, CiState, PullRequest, last_builds
 from fluxtrail.model.ci_views import AppliedHead, Origin
 from fluxtrail.model.views import CellView, CommitView
-from fluxtrail.web.spektate.builds import SHORT, build_of, js_time, release_of, repo_page, spent
+from fluxtrail.web.spektate.builds import SHORT, Builds, js_time, release_of, repo_page, spent
 from fluxtrail.web.spektate.shapes import Author, ClusterSync, Deployment, PullRequestShape, Tag
 
 COMPLETE, IN_PROGRESS, FAILED, CANCELED, INCOMPLETE = "Complete", "In Progress", "failed", "canceled", "Incomplete"
@@ -69,8 +69,9 @@ def rows_of(commit: Commit, *, now: datetime) -> list[Deployment]:
     if not services:
         is_manual = not origin.runs and not commit.is_exported
         services = [""] if is_manual else [origin.repository.rpartition("/")[2]]
+    builds = Builds()
     return [
-        _row(commit, service, environment, now=now)
+        _row(commit, service, environment, builds, now=now)
         for service in services
         for environment in _environments(commit, service)
     ]
@@ -86,7 +87,7 @@ def _stated(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def _row(commit: Commit, service: str, environment: str, *, now: datetime) -> Deployment:
+def _row(commit: Commit, service: str, environment: str, builds: Builds, *, now: datetime) -> Deployment:
     view, origin = commit.view, commit.origin
     runs = [run for run in origin.runs if run.service in ("", service) and run.environment in ("", environment)]
     parts = _parts(runs, origin)
@@ -97,10 +98,10 @@ def _row(commit: Commit, service: str, environment: str, *, now: datetime) -> De
     number = number or view.pull_request
     return Deployment(
         deployment_id=_id(origin.repository, view.sha, service, environment),
-        src_to_docker_build=build_of(parts.source) if parts.source else None,
+        src_to_docker_build=builds.of(parts.source),
         docker_to_hld_release=release_of(parts.release) if parts.release else None,
-        docker_to_hld_release_stage=build_of(parts.stage) if parts.stage else None,
-        hld_to_manifest_build=build_of(parts.manifest) if parts.manifest else None,
+        docker_to_hld_release_stage=builds.of(parts.stage),
+        hld_to_manifest_build=builds.of(parts.manifest),
         commit_id=view.sha[:SHORT],
         hld_commit_id=hld[1][:SHORT] or None,
         image_tag=_image_tag(runs),
