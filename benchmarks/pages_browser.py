@@ -19,6 +19,7 @@ from benchmarks.pages_run import WATCHED, Watched
 from playwright.async_api import Browser, Page, async_playwright
 
 import fluxtrail.web.pages
+from fluxtrail.web.pages.assets import HTMX, has_asset
 
 LOADS = 20
 CHANGES = 20
@@ -42,6 +43,8 @@ def weigh_scripts() -> None:
 
 
 async def measure_browser(watched: Watched, samples: Samples, options: argparse.Namespace, engine: str) -> None:
+    if not has_asset(HTMX):
+        raise SystemExit("the pages' scripts are not here: `python -m fluxtrail.web.pages.vendoring` brings them")
     weigh_scripts()
     if watched.process.returncode is not None or watched.process.pid is None:
         await watched.start()
