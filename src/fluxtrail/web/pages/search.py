@@ -71,7 +71,7 @@ def lines_of(found: Sequence[FoundView], images: Sequence[ImageView], wanted: st
 
 def _line(one: FoundView) -> Found:
     if one.kind == "commit":
-        where = f"{repository_name(one.where)} {short_sha(one.key)}"
+        where = f"{short_sha(one.key)} {repository_name(one.where)}"
         return Found(what="Commit", text=one.name or one.key, where=where, url=f"/commits/{one.key}")
     if one.kind == "target":
         return Found(what="Target", text=one.name, where=one.where, url=f"/targets/{one.key}")
