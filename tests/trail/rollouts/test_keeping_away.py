@@ -255,6 +255,7 @@ async def test_what_a_later_sync_made_is_not_said_to_be_a_missed_ones_images(wor
     await come_back(world, sha)
     rows = [(await world.rows(await world.sync(SyncId(baseline.id + number))))[0] for number in (1, 2, 3)]
     assert [row.images for row in rows] == [{}, {}, {"app": "ghcr.io/acme/app:4"}]
+    assert [row.generation for row in rows] == [2, 3, 4], "each of them made one"
 
 
 @pytest.mark.parametrize("seconds", [3, 6])

@@ -286,7 +286,7 @@ class Rereading:
     ) -> tuple[WorkloadRecord, list[Claim]]:
         """Return a workload as the last of these syncs left it, and what each of them made of it, or may have."""
         base, is_there, seen = start
-        left = base
+        left, last = base, base.generation
         known = self._census.versions.known_with(thing, self._clock.now())
         claims: list[Claim] = []
         for sync, later, later_began in turns:
@@ -298,9 +298,10 @@ class Rereading:
             left = _left_at(base, found.version)
             before = base if is_there else None
             if is_changed(before, found.version.thing):
-                generation = left.generation if found.is_certain else base.generation + 1
+                # Each that changed it made one more: of what nobody saw, the first that it may have been.
+                last = left.generation if found.is_certain else min(last + 1, left.generation)
                 after = replace(left, images={}) if _is_made_after(found.version, sync, CLOCK_SLACK) else left
-                change = Change(sync_id=sync.id, uid=thing.uid, before=before, after=after, generation=generation)
+                change = Change(sync_id=sync.id, uid=thing.uid, before=before, after=after, generation=last)
                 is_own = found.is_certain or not _is_made_after(found.version, sync, timedelta())
                 claims.append(Claim(change, found.version.generation, base.generation, is_own))
             if found.is_certain:
