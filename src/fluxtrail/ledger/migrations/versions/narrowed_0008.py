@@ -10,7 +10,6 @@ down_revision = "0007"
 def upgrade() -> None:
     op.create_index("ix_ci_runs_state_at_id", "ci_runs", ["state", "at", "id"])
     op.create_index("ix_ci_runs_role_at_id", "ci_runs", ["role", "at", "id"])
-    op.create_index("ix_ci_runs_system_at_id", "ci_runs", ["system", "at", "id"])
     is_listed = sa.text("listed_at IS NOT NULL")
     op.create_index(
         "ix_images_state",
