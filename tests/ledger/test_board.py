@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.ledger.world import NOON, ON_POSTGRES, ON_SQLITE, NewPlace, World, at, moment, opened, sha
 
 from fluxtrail.ledger.ledger import SqlLedger
-from fluxtrail.ledger.queries import board, commit_walks
+from fluxtrail.ledger.queries import board, board_cells, commit_walks
 from fluxtrail.model.environments import Environment, Grouping
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.model.observation import ClusterUid
@@ -105,7 +105,7 @@ async def test_brief_cell_tells_the_same_verdict_and_of_how_many(ledger: SqlLedg
 
 
 async def test_cell_of_many_deliveries_says_nothing_of_when(ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "DATED", 1)
+    monkeypatch.setattr(board_cells, "DATED", 1)
     async with ledger.unit() as unit:
         world = World(unit)
         [_, two, _], [cart, mail, south] = await two_clusters(world)

@@ -280,6 +280,22 @@ async def test_answers_go_on_beside_a_unit_and_see_only_what_is_committed(ledger
     assert len(await ledger.list_clusters()) == 1
 
 
+async def test_answers_at_one_instant_see_nothing_of_what_is_written_meanwhile(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        await unit.put_cluster(ClusterUid("c1"), "north", NOON)
+    async with ledger.at_one_instant() as answers:
+        assert await answers.cluster_names() == ["north"]
+        end = (await answers.feed(None)).last_id
+        async with ledger.unit() as unit:
+            await unit.put_cluster(ClusterUid("c2"), "south", NOON)
+            world = World(unit)
+            await world.target(await world.repository(), "a")
+        assert [view.name for view in await answers.list_clusters()] == ["north"]
+        assert (await answers.list_targets(now=NOON)).items == []
+        assert (await answers.feed(None)).last_id == end
+    assert await ledger.cluster_names() == ["north", "south"]
+
+
 async def test_cancelled_answers_leave_the_readers_usable(ledger: SqlLedger) -> None:
     await _put_more(ledger, 1)
     for steps in range(0, 60, 3):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from tests.web import runs
@@ -570,6 +571,14 @@ class World:
             return None
         found = [c for c in self.chains if cluster in (None, c.cluster, c.cluster_uid)]
         return found if (namespace, name) in (("shop", "cart"), ("", "cart")) else []
+
+    @asynccontextmanager
+    async def at_one_instant(self) -> AsyncIterator[Self]:
+        self._check()
+        yield self
+
+    async def cluster_names(self) -> list[str]:
+        return [view.name for view in await self.list_clusters()]
 
     async def list_clusters(self) -> list[ClusterView]:
         self._check()

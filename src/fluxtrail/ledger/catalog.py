@@ -19,6 +19,9 @@ from fluxtrail.model.records import SourceId, SourceRecord, TargetId, TargetReco
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
+Stamps = Mapping[Any, int]
+"""By the row's id."""
+
 
 class _Copies(Generic[I, R]):
     def __init__(self, table: Table, decode: Callable[[Row[Any]], R]) -> None:
@@ -26,13 +29,13 @@ class _Copies(Generic[I, R]):
         self._decode = decode
         self._held: dict[I, tuple[int, R]] = {}
 
-    async def all(self, session: Session) -> dict[I, R]:
-        """Return every row as the session's snapshot has it, by id."""
+    async def stamps(self, session: Session) -> Stamps:
         table = self._table
-        stamps = {
-            row.id: row.stamp for row in await session.all(select(table.c.id, table.c.stamp).order_by(table.c.id))
-        }
-        held = self._held
+        return {row.id: row.stamp for row in await session.all(select(table.c.id, table.c.stamp).order_by(table.c.id))}
+
+    async def all(self, session: Session, stamps: Stamps) -> dict[I, R]:
+        """Return every row that has a stamp as the session's snapshot has it, by id."""
+        table, held = self._table, self._held
         fresh = {id_: held[id_] for id_, stamp in stamps.items() if id_ in held and held[id_][0] == stamp}
         missing = [id_ for id_ in stamps if id_ not in fresh]
         for chunk in chunks(missing):
@@ -49,10 +52,14 @@ class Catalog:
         self._targets: _Copies[TargetId, TargetRecord] = _Copies(schema.targets, rows.target_of)
         self._sources: _Copies[SourceId, SourceRecord] = _Copies(schema.sources, rows.source_of)
 
-    async def targets(self, session: Session) -> Mapping[TargetId, TargetRecord]:
-        """Return all targets by id, deleted ones too."""
-        return await self._targets.all(session)
+    async def targets(self, session: Session, stamps: Stamps | None = None) -> Mapping[TargetId, TargetRecord]:
+        """Return all targets by id, deleted ones too.
 
-    async def sources(self, session: Session) -> Mapping[SourceId, SourceRecord]:
-        """Return all sources by id, deleted ones too."""
-        return await self._sources.all(session)
+        Args:
+            stamps: of this snapshot, in the order of ids; read where none are given.
+        """
+        return await self._targets.all(session, await self._targets.stamps(session) if stamps is None else stamps)
+
+    async def sources(self, session: Session, stamps: Stamps | None = None) -> Mapping[SourceId, SourceRecord]:
+        """Return all sources by id, deleted ones too; see `targets`."""
+        return await self._sources.all(session, await self._sources.stamps(session) if stamps is None else stamps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -50,6 +51,9 @@ class Answers(Protocol):
 
     A cursor that is not one of its own raises ConfigError with the subject `cursor`.
     """
+
+    def at_one_instant(self) -> AbstractAsyncContextManager[Answers]:
+        """Yield answers that are all of one state, to be asked one after another, and nobody else meanwhile."""
 
     async def find_trail(
         self, query: str, *, now: datetime, settle_after: timedelta
@@ -145,6 +149,8 @@ class Answers(Protocol):
         """Return a target and its newest syncs, or None where there is none with this id."""
 
     async def list_clusters(self) -> Sequence[ClusterView]: ...
+
+    async def cluster_names(self) -> Sequence[str]: ...
 
     async def list_workloads(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.queries import commits, deliveries, events, outlines, targets, telling, trails
-from fluxtrail.ledger.queries.asking import LIMIT
+from fluxtrail.ledger.queries.asking import LIMIT, Instant
 from fluxtrail.ledger.queries.board import read_board
 from fluxtrail.ledger.queries.board_rows import BoardFilter
 from fluxtrail.ledger.queries.ci import CiAnswers
@@ -51,6 +52,12 @@ class Answers(RecordAnswers, RunningAnswers, CiAnswers):
     Every method raises StoreError where the ledger cannot be read; lists raise ConfigError for a cursor that is
     none of theirs (subject `cursor`) and for a verdict that does not exist.
     """
+
+    @asynccontextmanager
+    async def at_one_instant(self) -> AsyncIterator[Answers]:
+        """Yield answers that are all of one snapshot, and on one connection: ask one question after another."""
+        async with self._engine.read() as session:
+            yield Answers(self._engine, self._catalog, Instant(session))
 
     async def find_trail(
         self, query: str, *, now: datetime, settle_after: timedelta, limit_targets: int | None = None
@@ -252,16 +259,20 @@ class Answers(RecordAnswers, RunningAnswers, CiAnswers):
         async with self._situation() as (session, situation):
             return await targets.list_clusters(session, situation)
 
+    async def cluster_names(self) -> list[str]:
+        async with self._situation() as (_, situation):
+            return sorted(situation.names.values())
+
     async def transitions(self, *, after_id: int, limit: int = LIMIT) -> list[Transition]:
         """Return the history behind `after_id`, oldest first."""
         table = schema.transitions
         wanted = select(table).where(table.c.id > after_id).order_by(table.c.id).limit(bounded(limit))
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return [rows.transition_of(row) for row in await session.all(wanted)]
 
     async def feed(self, after: int | None, limit: int = LIMIT) -> FeedPage:
         """Return the history behind the id `after` with the names of what it is about; None asks for its end."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await read_feed(session, after=after, limit=limit)
 
     async def counts(self, *, now: datetime | None = None) -> Counts:
@@ -271,24 +282,24 @@ class Answers(RecordAnswers, RunningAnswers, CiAnswers):
 
     async def delivery_tellings(self, keys: Sequence[TellingKey]) -> dict[TellingKey, DeliveryTelling]:
         """Return what telemetry tells of deliveries; those that are gone are left out."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await telling.read_deliveries(session, keys)
 
     async def commit_tellings(
         self, ids: Sequence[CommitId], *, now: datetime, settle_after: timedelta
     ) -> dict[CommitId, CommitTelling]:
         """Return what telemetry tells of whole commits; those that are gone are left out."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await telling.read_commits(session, ids, now=now, settle_after=settle_after)
 
     async def first_syncs(self, ids: Sequence[SyncId]) -> set[SyncId]:
         """Return those of them before which nothing was applied on their target, as far as anybody knows."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await events.first_syncs(session, ids)
 
     async def built_images(self, ids: Sequence[CommitId]) -> dict[CommitId, BuiltImage]:
         """Return the image that was built from each commit, where there is one and not several."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await events.built_images(session, ids)
 
 

@@ -18,17 +18,43 @@ LIMIT = 100
 W = TypeVar("W", bound=StrEnum)
 
 
-class Asking:
-    """A share of the reading side of a ledger."""
+class Instant:
+    """One snapshot that several questions are asked of, one after another."""
 
-    def __init__(self, engine: Engine, catalog: Catalog) -> None:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.situation: Situation | None = None
+        """Read by the first question that needs it."""
+
+
+class Asking:
+    """A share of the reading side of a ledger.
+
+    Args:
+        instant: what all is asked of; None for a new snapshot with each question.
+    """
+
+    def __init__(self, engine: Engine, catalog: Catalog, instant: Instant | None = None) -> None:
         self._engine = engine
         self._catalog = catalog
+        self._instant = instant
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[Session]:
+        if self._instant is not None:
+            yield self._instant.session
+            return
+        async with self._engine.read() as session:
+            yield session
 
     @asynccontextmanager
     async def _situation(self) -> AsyncIterator[tuple[Session, Situation]]:
-        async with self._engine.read() as session:
-            yield session, await Situation.load(session, self._catalog)
+        async with self._read() as session:
+            known = self._instant.situation if self._instant is not None else None
+            situation = known or await Situation.load(session, self._catalog)
+            if self._instant is not None:
+                self._instant.situation = situation
+            yield session, situation
 
 
 def find_word(words: type[W], given: str | None, subject: str) -> W | None:

@@ -64,7 +64,7 @@ class CiAnswers(Asking):
             role=find_word(CiRole, role, "role"),
             system=find_word(CiSystem, system, "system"),
         )
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await list_ci_runs(session, wanted, limit=limit, cursor=cursor)
 
     async def origins(self, commits: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Origin]:
@@ -79,7 +79,7 @@ class CiAnswers(Asking):
 
     async def recent_syncs(self, *, since: datetime, limit: int) -> list[SyncLine]:
         """Return the newest syncs of whole commits since then, the newest first."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await read_syncs(session, since=since, limit=limit)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Row, exists, func, literal, select
 
@@ -76,13 +76,20 @@ def _stands_on(branch: str, of: Rows) -> ColumnElement[bool]:
     return wanted.correlate_except(links, chains).limit(1).scalar_subquery().is_not(None)
 
 
+class Tally(Protocol):
+    """How many deliveries of commits are how, where somebody has counted them already."""
+
+    counts: dict[CommitId, dict[str, int]]
+    pending: dict[CommitId, list[TargetId]]
+
+
 async def commit_views(
-    session: Session, situation: Situation, found: Sequence[Row[Any]], *, now: datetime
+    session: Session, situation: Situation, found: Sequence[Row[Any]], *, now: datetime, tally: Tally | None = None
 ) -> list[CommitView]:
     """Return the views of rows of `commits`, in their order."""
-    counts = await _counts(session, [row.id for row in found])
+    counts = tally.counts if tally else await _counts(session, [row.id for row in found])
     pending = [row.id for row in found if counts.get(row.id, {}).get(Verdict.PENDING.value)]
-    waiting = await _waiting(session, situation, pending)
+    waiting = await _waiting(session, situation, pending, tally.pending if tally else None)
     return [
         CommitView(
             sha=row.sha,
@@ -114,13 +121,25 @@ async def _counts(session: Session, commits: Sequence[CommitId]) -> Mapping[Comm
     return counts
 
 
-async def _waiting(session: Session, situation: Situation, commits: Sequence[CommitId]) -> set[CommitId]:
-    """The commits that are pending somewhere though nobody wants them to wait."""
+async def _waiting(
+    session: Session,
+    situation: Situation,
+    commits: Sequence[CommitId],
+    pending: Mapping[CommitId, Sequence[TargetId]] | None,
+) -> set[CommitId]:
+    """The commits that are pending somewhere though nobody wants them to wait.
+
+    Args:
+        pending: where they are; None where that was not read.
+    """
     if not commits:
         return set()
     by_will = {target.id: situation.waits_by_will(target) for target in situation.targets.values()}
-    special = [id_ for id_, wills in by_will.items() if wills is not False]
-    waiting = await _waiting_outside(session, commits, special)
+    if pending is None:
+        special = [id_ for id_, wills in by_will.items() if wills is not False]
+        waiting = await _waiting_outside(session, commits, special)
+    else:
+        waiting = {commit for commit in commits if any(by_will[target] is False for target in pending[commit])}
     left = [commit for commit in commits if commit not in waiting]
     wanted = select(_D.c.commit_id, _D.c.carrier_id, _D.c.target_id).where(
         _D.c.commit_id.in_(left), _D.c.verdict == Verdict.PENDING

@@ -44,7 +44,7 @@ class RecordAnswers(Asking):
             told=find_word(Told, told, "told"),
             text=text,
         )
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await records.list_records(session, chosen, limit=limit, cursor=cursor)
 
     async def records_due(self, now: datetime, *, limit: int) -> list[KeptRecord]:
@@ -52,12 +52,12 @@ class RecordAnswers(Asking):
 
         The others of a digest stay due until they are put off with it: see `records_of_digests`.
         """
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await records.find_due(session, now, limit=limit)
 
     async def records_of_digests(self, digests: Sequence[str], *, told: Told) -> list[KeptRecord]:
         """Return all records of these digests, on any cluster, that stand so, by cluster and deployment name."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await records.find_of_digests(session, digests, told=told)
 
     async def records_told_elsewhere(
@@ -69,15 +69,15 @@ class RecordAnswers(Asking):
             destination: `Destination.text` of the cluster now.
             after: the deployment name to go on behind, so that one that stays there holds nothing up.
         """
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await records.find_told_elsewhere(session, cluster, destination, after=after, limit=limit)
 
     async def records_held_at(self, destination: str, *, but: ClusterUid, limit: int) -> list[KeptRecord]:
         """Return what GitHub holds under a destination of other clusters than `but`."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await records.find_held_at(session, destination, but=but, limit=limit)
 
     async def deployment_record_counts(self) -> list[RecordCount]:
         """Return how many records there are, by (cluster uid, status, told); only those that are not zero."""
-        async with self._engine.read() as session:
+        async with self._read() as session:
             return await records.count_records(session)

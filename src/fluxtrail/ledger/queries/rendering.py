@@ -82,7 +82,7 @@ class Renderer:
     async def render(self, found: Sequence[Row[Any]]) -> list[DeliveryView]:
         """Return the views of rows of `stored`, in their order."""
         found = _quick(found)
-        reasons = await self._reasons(found)
+        reasons = await self.reasons(found)
         waiting = [row.running_sync for row in found if row.running_state is RunningState.WAITING]
         blockers = await find_blockers(self.situation.session, waiting)
         return [
@@ -90,7 +90,12 @@ class Renderer:
             for row in found
         ]
 
-    async def _reasons(self, found: Sequence[Row[Any]]) -> dict[tuple[int, int], PendingReason]:
+    async def reasons(self, found: Sequence[Row[Any]]) -> dict[tuple[int, int], PendingReason]:
+        """Return what the pending ones wait for, by commit and target.
+
+        Args:
+            found: with the columns of `deliveries`, `sha` and `carrier_sha`.
+        """
         pending = [row for row in found if row.verdict is Verdict.PENDING]
         if not pending:
             return {}
@@ -109,7 +114,6 @@ class Renderer:
 
     def stored_view(self, row: Row[Any], reason: PendingReason | None, blockers: list[BlockerView]) -> DeliveryView:
         target = self.situation.targets[row.target_id]
-        carried_by = row.applied_sha or row.healthy_sha
         return self._view(
             target,
             row.verdict,
@@ -118,7 +122,7 @@ class Renderer:
             reason=reason,
             failure=row.reason,
             since=row.since,
-            via=None if carried_by in (row.sha, row.carrier_sha) or _is_carrier_unknown(row) else carried_by,
+            via=via(row),
             carrier=row.carrier_sha,
             undone_by=row.undone_sha,
             is_scope_unknown=row.is_scope_unknown,
@@ -188,6 +192,12 @@ class Renderer:
             is_settled=is_settled(verdict, since=since or self._now, now=self._now, settle_after=self._settle_after),
             **fields,
         )
+
+
+def via(row: Row[Any]) -> str | None:
+    """Return the sha of the applied revision that carried a delivery, where that is another commit."""
+    carried_by: str | None = row.applied_sha or row.healthy_sha
+    return None if carried_by in (row.sha, row.carrier_sha) or _is_carrier_unknown(row) else carried_by
 
 
 def stages(

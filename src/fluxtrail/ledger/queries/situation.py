@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from enum import IntEnum
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    SmallInteger,
+    Table,
+    Text,
+    cast,
+    literal_column,
+    null,
+    select,
+    type_coerce,
+    union_all,
+)
 
-from fluxtrail.ledger import rows, schema
+from fluxtrail.ledger import schema
 from fluxtrail.ledger.catalog import Catalog
+from fluxtrail.ledger.columns import from_micros
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.model.derive import pending_reason
 from fluxtrail.model.errors import WireError
@@ -27,6 +44,45 @@ from fluxtrail.model.verdict import WAITING_BY_WILL, PendingReason
 
 Branch = tuple[RepositoryId, str]
 """A branch of a repository."""
+
+
+class _Part(IntEnum):
+    """What a row of the outline is about."""
+
+    CLUSTER = 0
+    REPOSITORY = 1
+    SOURCE = 2
+    TARGET = 3
+    PRUNED = 4
+
+
+def _outline() -> Select[Any]:
+    """Select what every answer begins with, in one statement: five cost an answer more than many a list takes."""
+    number, words = cast(null(), BigInteger), cast(null(), Text)
+    shape: dict[str, ColumnElement[Any]] = {
+        "id": number, "number": number, "name": words, "text": words, "branch": words
+    }  # fmt: skip
+
+    def part(which: _Part, table: Table, **columns: ColumnElement[Any]) -> Select[Any]:
+        cells = [type_coerce(cell, shape[name].type).label(name) for name, cell in (shape | columns).items()]
+        return select(literal_column(str(which.value), SmallInteger).label("part"), *cells).select_from(table)
+
+    clusters, repositories, sources = schema.clusters.c, schema.repositories.c, schema.sources.c
+    targets, pruned = schema.targets.c, schema.meta.c.pruned_before
+    every = union_all(
+        part(_Part.CLUSTER, schema.clusters, name=clusters.uid, text=clusters.name),
+        part(
+            _Part.REPOSITORY, schema.repositories,
+            id=repositories.id, name=repositories.canonical, text=repositories.url, branch=repositories.default_branch,
+        ),
+        part(_Part.SOURCE, schema.sources, id=sources.id, number=sources.stamp),
+        part(_Part.TARGET, schema.targets, id=targets.id, number=targets.stamp),
+        part(_Part.PRUNED, schema.meta, number=pruned).where(pruned.is_not(None)),
+    ).subquery()  # fmt: skip
+    return select(every).order_by(every.c.part, every.c.id)
+
+
+_OUTLINE = _outline()
 
 
 class Situation:
@@ -57,15 +113,16 @@ class Situation:
 
     @classmethod
     async def load(cls, session: Session, catalog: Catalog) -> Situation:
-        clusters = await session.all(select(schema.clusters.c.uid, schema.clusters.c.name))
-        repositories = await session.all(select(schema.repositories))
+        parts: dict[int, list[Row[Any]]] = {part: [] for part in _Part}
+        for row in await session.all(_OUTLINE):
+            parts[row[0]].append(row)
         return cls(
             session,
-            targets=await catalog.targets(session),
-            sources=(await catalog.sources(session)).values(),
-            names={ClusterUid(row.uid): row.name for row in clusters},
-            repositories={RepositoryId(row.id): rows.repository_of(row) for row in repositories},
-            pruned_before=await session.scalar(select(schema.meta.c.pruned_before)),
+            targets=await catalog.targets(session, {row.id: row.number for row in parts[_Part.TARGET]}),
+            sources=(await catalog.sources(session, {row.id: row.number for row in parts[_Part.SOURCE]})).values(),
+            names={ClusterUid(row.name): row.text for row in parts[_Part.CLUSTER]},
+            repositories={RepositoryId(row.id): _repository_of(row) for row in parts[_Part.REPOSITORY]},
+            pruned_before=next((from_micros(row.number) for row in parts[_Part.PRUNED]), None),
         )
 
     def cluster_name(self, uid: ClusterUid) -> str:
@@ -191,6 +248,10 @@ class Situation:
     def _fetched_sha(self, target: TargetRecord) -> str | None:
         source = self.source_of(target)
         return source.sha if source else None
+
+
+def _repository_of(row: Row[Any]) -> RepositoryRecord:
+    return RepositoryRecord(id=RepositoryId(row.id), canonical=row.name, url=row.text, default_branch=row.branch)
 
 
 def _reaches(head: int | None, position: int | None) -> bool:

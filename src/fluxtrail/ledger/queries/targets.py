@@ -246,9 +246,13 @@ async def list_clusters(session: Session, situation: Situation) -> list[ClusterV
     )
     current = {row.cluster: row.at for row in found}
     waiting = await on_its_way(session, situation, None)
+    by_cluster: dict[str, list[TargetId]] = {}
+    for target in situation.targets.values():
+        if target.deleted_at is None:
+            by_cluster.setdefault(target.cluster, []).append(target.id)
     views = []
     for uid, name in situation.names.items():
-        live = [t.id for t in situation.targets.values() if t.cluster == uid and t.deleted_at is None]
+        live = by_cluster.get(uid, [])
         open_there = [waiting[id_] for id_ in live if id_ in waiting]
         views.append(
             ClusterView(

@@ -13,11 +13,11 @@ from litestar.params import QueryParameter
 from fluxtrail.model.stage import Stage
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import BoardColumn, BoardView, CellView, CommitView
-from fluxtrail.web.api import Cursor, OneVerdict, Text, context_of
+from fluxtrail.web.api import Cursor, OneVerdict, Text
 from fluxtrail.web.board import BOARD_LIMIT, BoardLimit, By
 from fluxtrail.web.pages.filters import AGES, narrowing, read_instant
 from fluxtrail.web.pages.formats import repository_name, words
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page
 
 Instant = Annotated[str | None, QueryParameter(max_length=64, description="`24h`, or RFC 3339.")]
 _REACHED = {Stage.APPLIED.value, Stage.HEALTHY.value, Stage.RUNNING.value}
@@ -75,29 +75,30 @@ async def show_board(
     limit: BoardLimit = BOARD_LIMIT,
     cursor: Cursor = None,
 ) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    now = context.now()
-    environments = [item.name for item in context.grouping.environments]
-    chosen = by or (By.ENVIRONMENT if environments else By.CLUSTER)
-    found = await context.answers.board(
-        now=now,
-        settle_after=context.settle_after,
-        grouping=context.grouping,
-        by=chosen.value,
-        repository=repository,
-        author=author,
-        service=service,
-        environment=environment,
-        cluster=cluster,
-        verdict=verdict,
-        text=text,
-        since=read_instant(since, now=now, parameter="since"),
-        until=read_instant(until, now=now, parameter="until"),
-        carriers=carriers,
-        limit=limit,
-        cursor=cursor,
-    )
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        now = context.now()
+        environments = [item.name for item in context.grouping.environments]
+        chosen = by or (By.ENVIRONMENT if environments else By.CLUSTER)
+        found = await context.answers.board(
+            now=now,
+            settle_after=context.settle_after,
+            grouping=context.grouping,
+            by=chosen.value,
+            repository=repository,
+            author=author,
+            service=service,
+            environment=environment,
+            cluster=cluster,
+            verdict=verdict,
+            text=text,
+            since=read_instant(since, now=now, parameter="since"),
+            until=read_instant(until, now=now, parameter="until"),
+            carriers=carriers,
+            limit=limit,
+            cursor=cursor,
+        )
+        clusters = await context.answers.cluster_names()
     return page(
         request,
         "board.html",
@@ -110,7 +111,7 @@ async def show_board(
         ages=AGES,
         verdicts=[each.value for each in Verdict],
         environments=environments,
-        clusters=[each.name for each in await context.answers.list_clusters()],
+        clusters=clusters,
     )
 
 

@@ -9,10 +9,10 @@ import msgspec
 from litestar import Response, get
 
 from fluxtrail.model.views import ClusterView
-from fluxtrail.web.api import ClusterOrder, Cursor, Limit, Text, choose_clusters, context_of, cut
+from fluxtrail.web.api import ClusterOrder, Cursor, Limit, Text, choose_clusters, cut
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.overview import SILENT_AFTER
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page
 from fluxtrail.web.status import ClusterStatus, StreamView
 
 SHOWN = 100
@@ -39,10 +39,10 @@ async def show_clusters(
     limit: Limit = SHOWN,
     cursor: Cursor = None,
 ) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    now = context.now()
-    chosen = choose_clusters(await context.answers.list_clusters(), text=text, sort=sort)
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        now = context.now()
+        chosen = choose_clusters(await context.answers.list_clusters(), text=text, sort=sort)
     lines = describe(chosen, context.report.status().clusters, now=now, keeps_order=sort is not None)
     found = cut([(line.view.uid, line) for line in lines], limit=limit, cursor=cursor)
     return page(

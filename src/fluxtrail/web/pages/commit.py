@@ -16,10 +16,10 @@ from fluxtrail.model.environments import Grouping
 from fluxtrail.model.report import ReportState, ReportView
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ImageView, TrailView
-from fluxtrail.web.api import Context, Cursor, OneVerdict, Text, context_of, trail_of
+from fluxtrail.web.api import Context, Cursor, OneVerdict, Text, trail_of
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.formats import short_sha
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, with_query
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page, with_query
 from fluxtrail.web.pages.reports import TONES as REPORT_TONES
 from fluxtrail.web.pages.trails import Chosen, Deliveries, arrange, headline
 from fluxtrail.web.problems import invalid
@@ -79,17 +79,18 @@ async def show_commit(
     verdict: OneVerdict = None,
     cursor: Cursor = None,
 ) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    now = context.now()
     if not _SHA.fullmatch(sha.lower()):
         raise invalid("sha", sha, "4 to 64 hexadecimal digits of a commit; anything else is found by the search")
-    trail = await trail_of(context, sha.lower())
     chosen = Chosen(
         cluster=cluster, target=target, verdict=verdict.value if verdict else None, start=read_start(cursor)
     )
-    found = arrange(trail.deliveries, chosen, now=now)
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        now = context.now()
+        trail = await trail_of(context, sha.lower())
+        images = await _made(context, trail)
     told = await _told(context, trail)
+    found = arrange(trail.deliveries, chosen, now=now)
     everything = {view.cluster for view in trail.deliveries if view.verdict != Verdict.UNAFFECTED}
     counts = arrange(trail.deliveries, Chosen(), now=now).counts if chosen.is_narrow else found.counts
     return page(
@@ -108,7 +109,7 @@ async def show_commit(
         pull_request=trail.pull_request,
         approvals=last_words(trail.pull_request),
         runs=[describe_run(run) for run in trail.ci_runs],
-        images=await _made(context, trail),
+        images=images,
         problem=find_problem(trail),
         told=sum_up(told),
         anchors=environment_anchors(found, trail, context.grouping),

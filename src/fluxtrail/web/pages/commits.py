@@ -8,11 +8,11 @@ from litestar import Response, get
 from litestar.params import QueryParameter
 
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.web.api import Cursor, Limit, OneVerdict, Text, context_of
+from fluxtrail.web.api import Cursor, Limit, OneVerdict, Text
 from fluxtrail.web.pages.board import Instant
 from fluxtrail.web.pages.filters import AGES, narrowing, read_instant
 from fluxtrail.web.pages.formats import repository_name
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page
 
 SHOWN = 50
 
@@ -30,21 +30,21 @@ async def show_commits(
     limit: Limit = SHOWN,
     cursor: Cursor = None,
 ) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    now = context.now()
-    found = await context.answers.list_commits(
-        now=now,
-        settle_after=context.settle_after,
-        repository=repository,
-        branch=branch,
-        author=author,
-        verdict=verdict,
-        since=read_instant(since, now=now, parameter="since"),
-        carriers=carriers,
-        limit=limit,
-        cursor=cursor,
-    )
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        now = context.now()
+        found = await context.answers.list_commits(
+            now=now,
+            settle_after=context.settle_after,
+            repository=repository,
+            branch=branch,
+            author=author,
+            verdict=verdict,
+            since=read_instant(since, now=now, parameter="since"),
+            carriers=carriers,
+            limit=limit,
+            cursor=cursor,
+        )
     return page(
         request,
         "commits.html",

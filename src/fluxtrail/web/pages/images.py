@@ -13,10 +13,10 @@ from litestar.response import Redirect
 
 from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.views import ImageRunView
-from fluxtrail.web.api import Cursor, Limit, Text, context_of
+from fluxtrail.web.api import Cursor, Limit, Text
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.formats import short_digest
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, with_query
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page, with_query
 from fluxtrail.web.problems import invalid, not_found
 from fluxtrail.web.running import WHOLE_SHA
 
@@ -45,11 +45,12 @@ async def show_images(
     limit: Limit = SHOWN,
     cursor: Cursor = None,
 ) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    found = await context.answers.list_images(
-        cluster=cluster, namespace=namespace, state=state_, text=text, revision=revision, limit=limit, cursor=cursor
-    )
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        found = await context.answers.list_images(
+            cluster=cluster, namespace=namespace, state=state_, text=text, revision=revision, limit=limit, cursor=cursor
+        )
+        clusters = await context.answers.cluster_names()
     return page(
         request,
         "images.html",
@@ -59,7 +60,7 @@ async def show_images(
         images=found.items,
         next=found.next,
         tones=TONES,
-        clusters=[view.name for view in await context.answers.list_clusters()],
+        clusters=clusters,
         states=[state.value for state in ImageState],
         filters=narrowing(request, api="/api/v1/images", now=context.now()),
     )
@@ -68,12 +69,12 @@ async def show_images(
 @get("/images/{digest:str}", include_in_schema=False)
 async def show_image(request: AnyRequest, digest: Annotated[str, PathParameter()]) -> Response[Any]:
     """The beginning of a digest will do; of one that is several images, the list of them is shown."""
-    context = context_of(request)
-    live_after = await feed_end(request)
     matched = _DIGEST.fullmatch(digest.lower())
     if matched is None:
         raise invalid("digest", digest, "sha256:<4 to 64 hexadecimal digits>; names are found by /images?text=")
-    found = await context.answers.find_image(f"sha256:{matched.group(1)}")
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        found = await context.answers.find_image(f"sha256:{matched.group(1)}")
     if found is None:
         raise not_found(f"no image that runs or ran has the digest {digest[:80]!r}", "Those that run are under /images")
     if isinstance(found, list):

@@ -18,9 +18,9 @@ from fluxtrail.model.records import TransitionKind
 from fluxtrail.model.trend import Trend
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import ClusterView, CommitView, DeliveryView, LeadTimeView
-from fluxtrail.web.api import Context, context_of
+from fluxtrail.web.api import Context
 from fluxtrail.web.board import Span
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page
 
 SHOWN = 8
 CLUSTERS_SHOWN = 12
@@ -82,19 +82,19 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/", include_in_schema=False)
 async def show_overview(request: AnyRequest, *, by: Annotated[Span, QueryParameter()] = Span.HOUR) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    now = context.now()
-    view = summarise(
-        await context.answers.counts(now=now),
-        await context.answers.list_clusters(),
-        now=now,
-        in_flight=await _in_flight(context, now),
-        failing=await _failing(context, now),
-        happened=await _happened(context, live_after),
-        trend=context.trend(),
-        by=by,
-    )
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        now = context.now()
+        view = summarise(
+            await context.answers.counts(now=now),
+            await context.answers.list_clusters(),
+            now=now,
+            in_flight=await _in_flight(context, now),
+            failing=await _failing(context, now),
+            happened=await _happened(context, live_after),
+            trend=context.trend(),
+            by=by,
+        )
     return page(
         request, "overview.html", title="Overview", section="overview", live_after=live_after, view=view, by=by.value
     )

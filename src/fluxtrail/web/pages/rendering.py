@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,17 @@ SECTIONS = (
 )
 
 
-async def feed_end(request: AnyRequest) -> int:
+@asynccontextmanager
+async def one_instant(request: AnyRequest) -> AsyncIterator[Context]:
+    """Yield what a page asks with: all that it shows is of one instant, whatever is written meanwhile."""
+    context = context_of(request)
+    async with context.answers.at_one_instant() as answers:
+        yield replace(context, answers=answers)
+
+
+async def feed_end(context: Context) -> int:
     """Return where the history ends. A live page asks before it reads what it shows: then nothing is missed."""
-    return (await context_of(request).answers.feed(None, 1)).last_id
+    return (await context.answers.feed(None, 1)).last_id
 
 
 def page(

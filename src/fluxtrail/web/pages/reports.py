@@ -155,7 +155,7 @@ async def _show(
     context = context_of(request)
     keeper: ReportKeeper | None = context.reports
     is_answer = request.method == "POST"  # its address cannot be asked again: it is not kept up to date
-    live_after = None if is_answer else await feed_end(request)
+    live_after = None if is_answer else await feed_end(context)
     query = {name: value for name, value in query_of(request).items() if name not in ("done", "changed")}
     filters = narrowing(request, api="/api/v1/reports", now=context.now(), hidden=("done", "changed"))
     routes = [describe_route(view) for view in await keeper.routes()] if keeper else []

@@ -12,9 +12,8 @@ from litestar.response import Redirect
 
 from fluxtrail.model.commit import is_sha_prefix
 from fluxtrail.model.views import FoundView, ImageView
-from fluxtrail.web.api import context_of
 from fluxtrail.web.pages.formats import path_part, repository_name, short_digest, short_sha
-from fluxtrail.web.pages.rendering import SECTIONS, AnyRequest, page, with_query
+from fluxtrail.web.pages.rendering import SECTIONS, AnyRequest, one_instant, page, with_query
 
 EACH = 8
 UNMISTAKABLE = 7
@@ -37,17 +36,11 @@ async def show_search(
     q: Annotated[str, QueryParameter(max_length=512)] = "",
     part: Annotated[Literal["list"] | None, QueryParameter()] = None,
 ) -> Response[Any]:
-    answers, wanted = context_of(request).answers, q.strip()
-    found = await answers.search(wanted, limit=EACH) if wanted else []
+    wanted = q.strip()
+    found, images = await _find(request, wanted) if wanted else ((), ())
     commits = [one for one in found if one.kind == "commit"]
     if part is None and len(commits) == 1 and len(wanted) >= UNMISTAKABLE and is_sha_prefix(wanted):
         return Redirect(f"/commits/{commits[0].key}", status_code=303)
-    images: Sequence[ImageView] = ()
-    if wanted:
-        listed = await answers.list_images(
-            cluster=None, namespace=None, state=None, text=wanted, limit=EACH, cursor=None
-        )
-        images = listed.items
     return page(
         request,
         "search.html",
@@ -56,6 +49,15 @@ async def show_search(
         wanted=wanted,
         is_list=part is not None,
     )
+
+
+async def _find(request: AnyRequest, wanted: str) -> tuple[Sequence[FoundView], Sequence[ImageView]]:
+    async with one_instant(request) as context:
+        found = await context.answers.search(wanted, limit=EACH)
+        images = await context.answers.list_images(
+            cluster=None, namespace=None, state=None, text=wanted, limit=EACH, cursor=None
+        )
+    return found, images.items
 
 
 def lines_of(found: Sequence[FoundView], images: Sequence[ImageView], wanted: str) -> list[Found]:

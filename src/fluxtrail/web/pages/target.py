@@ -15,12 +15,12 @@ from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.revision import followed_sha
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryView, SyncView, TargetView
-from fluxtrail.web.api import MAX_ID, Context, context_of
+from fluxtrail.web.api import MAX_ID, Context
 from fluxtrail.web.pages.clusters import is_silent
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.formats import target_parts
 from fluxtrail.web.pages.next_steps import Step
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page, with_query
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page, with_query
 from fluxtrail.web.pages.targets import standing_of
 from fluxtrail.web.pages.trails import Row, make_row
 from fluxtrail.web.problems import not_found
@@ -50,19 +50,19 @@ class SyncLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/targets/{target_id:int}", include_in_schema=False)
 async def show_target(request: AnyRequest, target_id: Annotated[int, PathParameter(ge=1, le=MAX_ID)]) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    now = context.now()
-    found = await context.answers.target(target_id, now=now)
-    if found is None:
-        raise not_found(f"no target has the id {target_id}", "It may have been forgotten. All are listed by /targets")
-    view, syncs = found
-    workloads = await context.answers.list_workloads(
-        cluster=view.cluster_uid, namespace=None, target=view.target, state=None, cause=None,
-        limit=WORKLOADS_SHOWN, cursor=None,
-    )  # fmt: skip
-    waiting = [row for verdict in (Verdict.FAILED, Verdict.PENDING) for row in await _open(context, view, verdict, now)]
-    clusters = await context.answers.list_clusters()
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        now = context.now()
+        found = await context.answers.target(target_id, now=now)
+        if found is None:
+            raise not_found(f"no target has the id {target_id}", "It may have been forgotten. All are under /targets")
+        view, syncs = found
+        workloads = await context.answers.list_workloads(
+            cluster=view.cluster_uid, namespace=None, target=view.target, state=None, cause=None,
+            limit=WORKLOADS_SHOWN, cursor=None,
+        )  # fmt: skip
+        waiting = [*await _open(context, view, Verdict.FAILED, now), *await _open(context, view, Verdict.PENDING, now)]
+        clusters = await context.answers.list_clusters()
     return page(
         request,
         "target.html",

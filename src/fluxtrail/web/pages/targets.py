@@ -9,10 +9,10 @@ from litestar import Response, get
 
 from fluxtrail.model.reasons import Outcome
 from fluxtrail.model.views import TargetView
-from fluxtrail.web.api import Cursor, Limit, TargetOrder, Text, context_of
+from fluxtrail.web.api import Cursor, Limit, TargetOrder, Text
 from fluxtrail.web.pages.clusters import is_silent
 from fluxtrail.web.pages.filters import narrowing
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page
 
 SHOWN = 50
 _STANDING = {
@@ -48,13 +48,13 @@ async def show_targets(
     limit: Limit = SHOWN,
     cursor: Cursor = None,
 ) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    now = context.now()
-    found = await context.answers.list_targets(
-        now=now, cluster=cluster, namespace=namespace, target=target, sort=sort, limit=limit, cursor=cursor
-    )
-    clusters = await context.answers.list_clusters()
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        now = context.now()
+        found = await context.answers.list_targets(
+            now=now, cluster=cluster, namespace=namespace, target=target, sort=sort, limit=limit, cursor=cursor
+        )
+        clusters = await context.answers.list_clusters()
     return page(
         request,
         "targets.html",

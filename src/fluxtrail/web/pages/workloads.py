@@ -8,9 +8,9 @@ from litestar import Response, get
 from litestar.params import QueryParameter
 
 from fluxtrail.model.rollout import RolloutCause, RolloutState
-from fluxtrail.web.api import Cursor, Limit, Text, context_of
+from fluxtrail.web.api import Cursor, Limit, Text
 from fluxtrail.web.pages.filters import narrowing
-from fluxtrail.web.pages.rendering import AnyRequest, feed_end, page
+from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page
 
 SHOWN = 50
 
@@ -27,11 +27,12 @@ async def show_workloads(
     limit: Limit = SHOWN,
     cursor: Cursor = None,
 ) -> Response[str]:
-    context = context_of(request)
-    live_after = await feed_end(request)
-    found = await context.answers.list_workloads(
-        cluster=cluster, namespace=namespace, target=target, state=state_, cause=cause, limit=limit, cursor=cursor
-    )
+    async with one_instant(request) as context:
+        live_after = await feed_end(context)
+        found = await context.answers.list_workloads(
+            cluster=cluster, namespace=namespace, target=target, state=state_, cause=cause, limit=limit, cursor=cursor
+        )
+        clusters = await context.answers.cluster_names()
     return page(
         request,
         "workloads.html",
@@ -40,7 +41,7 @@ async def show_workloads(
         live_after=live_after,
         workloads=found.items,
         next=found.next,
-        clusters=[view.name for view in await context.answers.list_clusters()],
+        clusters=clusters,
         states=[state.value for state in RolloutState],
         causes=[each.value for each in RolloutCause],
         filters=narrowing(request, api="/api/v1/workloads", now=context.now()),

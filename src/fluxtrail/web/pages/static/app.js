@@ -12,8 +12,7 @@ import { startTimes } from "./times.js";
 document.documentElement.classList.add("js");
 const palette = startPalette();
 startTheme();
-startKeys(palette);
-startFeed();
+startKeys(palette, startFeed());
 
 /** Whatever has to be done to what a swap brought too. */
 const dress = [startTimes(), startCopying(), startCharts(), startFolds()];

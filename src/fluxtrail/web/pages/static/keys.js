@@ -1,11 +1,15 @@
 // The keyboard: `g` and a letter for pages, j and k for rows, `/` to find, `?` for the list of them.
 
+import { findSelectedLink, select } from "./rows.js";
 import { toggleTimes } from "./times.js";
 
 const CHORD_MILLISECONDS = 1200;
 
-/** @param {{open: () => void}} palette */
-export function startKeys(palette) {
+/**
+ * @param {{open: () => void}} palette
+ * @param {{toggle: () => void}} feed
+ */
+export function startKeys(palette, feed) {
   let chordUntil = 0;
   const help = /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"));
   for (const button of document.querySelectorAll("[data-open=keys]")) {
@@ -35,6 +39,7 @@ export function startKeys(palette) {
       "/": () => palette.open(),
       "?": () => help?.showModal(),
       u: toggleTimes,
+      p: feed.toggle,
       f: () => focusFilters(),
     }[event.key];
     if (!action) return;
@@ -54,22 +59,8 @@ function focusFilters() {
   if (field instanceof HTMLElement) field.focus();
 }
 
-/** @param {number} step */
-function select(step) {
-  const rows = [...document.querySelectorAll("[data-row]")];
-  const at = rows.findIndex((row) => row.hasAttribute("data-selected"));
-  const next = rows[Math.min(Math.max(at + step, 0), rows.length - 1)];
-  if (!next) return;
-  rows[at]?.removeAttribute("data-selected");
-  next.setAttribute("data-selected", "");
-  const link = next.querySelector("a[href]");
-  if (link instanceof HTMLElement) link.focus({ preventScroll: true });
-  next.scrollIntoView({ block: "nearest" });
-}
-
 /** @param {KeyboardEvent} event */
 function open(event) {
   if (event.target !== document.body) return;
-  const link = document.querySelector("[data-row][data-selected] a[href]");
-  if (link instanceof HTMLElement) link.click();
+  findSelectedLink()?.click();
 }

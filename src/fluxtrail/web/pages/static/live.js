@@ -1,30 +1,50 @@
 // The live feed: when the history grows, the page's own address is asked again and `#live` is swapped, at most once a
-// second. The feed resumes by id, so nothing is missed; a tab that nobody sees does not hold a connection.
+// second. The feed resumes by id, so nothing is missed; a tab that nobody sees does not hold a connection. Nothing is
+// swapped while somebody writes or moves the pointer over what is shown, nor while they hold it as it is.
 
 import { announce } from "./copy.js";
+import { keepPlace } from "./rows.js";
 
 const REFRESH_MILLISECONDS = 1000;
 const STALE_MILLISECONDS = 5000;
+/** Who has just moved the pointer over a list is about to click in it. */
+const POINTING_MILLISECONDS = 1200;
 
+/** @returns {{toggle: () => void}} holds what is shown as it is, and lets it go on */
 export function startFeed() {
   const place = () => document.getElementById("main");
-  if (!place()?.dataset.liveAfter || !("EventSource" in window)) return;
   const state = document.getElementById("feed-state");
+  if (!place()?.dataset.liveAfter || !("EventSource" in window) || !state) return { toggle: () => {} };
   const banner = document.getElementById("feed-banner");
   let lastId = place()?.dataset.liveAfter ?? "0";
   let source = /** @type {EventSource | null} */ (null);
   let timer = 0;
   let lostAt = 0;
   let refreshedAt = 0;
-  state?.removeAttribute("hidden");
+  let pointedAt = 0;
+  let isHeld = false;
+  /** What came while it was held. */
+  let missed = 0;
+  let connection = /** @type {"on" | "lost" | "off"} */ ("off");
+  state.removeAttribute("hidden");
+
+  function showState() {
+    const isHolding = isHeld && connection === "on";
+    const word = isHolding ? "Held" : { on: "Live", lost: "Offline", off: "Paused" }[connection];
+    const count = isHolding && missed ? `${missed > 99 ? "99+" : missed} new` : "";
+    const [name, number] = [state.querySelector(".live-word"), state.querySelector(".live-count")];
+    if (name) name.textContent = word;
+    if (number) number.textContent = count;
+    state.dataset.state = isHolding ? "held" : connection;
+    state.setAttribute("aria-pressed", String(isHeld));
+    state.setAttribute("aria-label", [word, count].filter(Boolean).join(", "));
+    state.title = isHeld ? "Go on showing what happens (p)" : "Hold what is shown as it is (p)";
+  }
 
   /** @param {"on" | "lost" | "off"} word */
   function show(word) {
-    if (state) {
-      state.dataset.state = word;
-      const text = state.querySelector(".live-word");
-      if (text) text.textContent = { on: "Live", lost: "Offline", off: "Paused" }[word];
-    }
+    connection = word;
+    showState();
     if (!banner) return;
     if (word === "on") {
       lostAt = 0;
@@ -40,21 +60,34 @@ export function startFeed() {
     }
   }
 
+  function toggle() {
+    isHeld = !isHeld;
+    if (!isHeld && missed) soon();
+    missed = 0;
+    showState();
+    announce(isHeld ? "What is shown is held as it is" : "What happens is shown again");
+  }
+
   function soon() {
     if (timer) return;
     const wait = Math.max(0, refreshedAt + REFRESH_MILLISECONDS - Date.now());
     timer = window.setTimeout(refresh, wait + 50);
   }
 
+  function isBusy() {
+    return Boolean(document.querySelector("dialog[open]")) || isWriting() || Date.now() < pointedAt + POINTING_MILLISECONDS;
+  }
+
   async function refresh() {
     timer = 0;
-    if (document.querySelector("dialog[open]") || isWriting()) return void (timer = window.setTimeout(refresh, REFRESH_MILLISECONDS));
+    if (isHeld) return void (missed ||= 1);
+    if (isBusy()) return void (timer = window.setTimeout(refresh, REFRESH_MILLISECONDS));
     refreshedAt = Date.now();
     const htmx = /** @type {any} */ (window).htmx;
     if (!htmx || !document.getElementById("live")) return offerReload();
-    const selected = [...document.querySelectorAll("[data-row]")].findIndex((row) => row.hasAttribute("data-selected"));
+    const putBack = keepPlace();
     await htmx.ajax("GET", location.pathname + location.search, { target: "#live", select: "#live", swap: "outerMorph" });
-    document.querySelectorAll("[data-row]")[selected]?.setAttribute("data-selected", "");
+    putBack();
     refreshedAt = Date.now();
   }
 
@@ -80,8 +113,10 @@ export function startFeed() {
     /** @param {MessageEvent} event */
     const seen = (event) => {
       lastId = event.lastEventId || lastId;
-      soon();
       if (event.type === "reset") announce("The page was read anew");
+      if (!isHeld) return soon();
+      missed += 1;
+      showState();
     };
     const kinds = (place()?.dataset.liveKinds ?? "").split(" ");
     for (const kind of [...kinds, "reset"]) source.addEventListener(kind, seen);
@@ -101,8 +136,14 @@ export function startFeed() {
       connect();
     }
   });
+  document.addEventListener("pointermove", (event) => {
+    if (/** @type {Element} */ (event.target).closest?.("#live")) pointedAt = Date.now();
+  });
   window.addEventListener("pagehide", () => source?.close());
+  state.addEventListener("click", toggle);
+  showState();
   connect();
+  return { toggle };
 }
 
 function isWriting() {
