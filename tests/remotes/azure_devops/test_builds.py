@@ -101,6 +101,26 @@ async def test_the_builds_of_a_commit_are_among_the_newest(forge: FakeForge, rea
 
 
 @pytest.mark.parametrize(
+    ("told", "sha"),
+    [
+        ({"pr.number": "12", "pr.sourceSha": "B" * 40}, "b" * 40),
+        ({"pr.sourceSha": "main"}, SHA),
+        ({"pr.sourceSha": 7}, SHA),
+        ({"ci.sourceSha": "b" * 40}, SHA),
+        ({}, SHA),
+        (None, SHA),
+    ],
+)
+async def test_a_build_of_a_pull_request_is_of_its_head(
+    told: dict[str, Any] | None, sha: str, forge: FakeForge, reader: AzureBuilds
+) -> None:
+    """What is checked out for it is a merge that no branch ever has."""
+    forge.says(builds({**BUILD, "reason": "pullRequest", "sourceBranch": "refs/pull/12/merge", "triggerInfo": told}))
+    (run,) = await reader.recent_runs(CART, since=SINCE)
+    assert (run.sha, run.pull_request, run.branch) == (sha, 12, "")
+
+
+@pytest.mark.parametrize(
     ("status", "result", "state"),
     [
         ("notStarted", None, "queued"),

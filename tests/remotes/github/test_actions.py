@@ -87,7 +87,23 @@ async def test_a_run_is_read_whole(forge: FakeForge, actions: GitHubActions) -> 
     assert run.repository == f"{run.host}/acme/shop"
     assert (run.sha, run.branch, run.event, run.pipeline, run.number) == (SHA, "main", "push", "Build", "#812")
     assert (run.state, run.author, run.pull_request, run.url) == (CiState.SUCCEEDED, "grace", 12, RUN["html_url"])
-    assert (run.queued_at, run.started_at, run.finished_at) == (at(2, 29, 50), at(2, 29, 56), at(2, 33, 40))
+    assert (run.queued_at, run.started_at, run.finished_at) == (at(2, 29, 56), at(2, 29, 56), at(2, 33, 40))
+
+
+@pytest.mark.parametrize(("attempt", "queued"), [(None, at(2, 29, 50)), (1, at(2, 29, 50)), (3, at(2, 29, 56))])
+async def test_a_run_waits_since_its_newest_attempt(
+    attempt: int | None, queued: datetime, forge: FakeForge, actions: GitHubActions
+) -> None:
+    """`created_at` is of the first one, which may be of days ago: what is tried again did not wait since then."""
+    forge.says(page({**RUN, "run_attempt": attempt}))
+    (run,) = await actions.recent_runs("acme/shop", since=EVER)
+    assert (run.attempt, run.queued_at, run.at) == (attempt or 1, queued, queued)
+
+
+async def test_an_old_run_that_is_tried_again_is_recent(forge: FakeForge, actions: GitHubActions) -> None:
+    forge.says(page(RUN, {**RUN, "id": 3, "created_at": "2026-01-02T00:00:00Z"}))
+    found = await actions.recent_runs("acme/shop", since=at(1, 0))
+    assert [run.run_id for run in found] == ["254907244", "3"]
 
 
 async def test_a_run_that_goes_on_has_no_end(forge: FakeForge, actions: GitHubActions) -> None:
@@ -124,7 +140,7 @@ def test_states(status: str | None, conclusion: str | None, state: str) -> None:
 
 
 async def test_pages_are_turned_until_what_is_too_old(forge: FakeForge, actions: GitHubActions) -> None:
-    old = {**RUN, "created_at": "2025-01-01T00:00:00Z"}
+    old = {**RUN, "run_attempt": 1, "created_at": "2025-01-01T00:00:00Z"}
     forge.says(page(*[RUN] * 100), page(RUN, old), page(RUN))
     assert len(await actions.recent_runs("acme/shop", since=at(0, 0), limit=500)) == 101
     assert len(forge.asked) == 2
@@ -174,6 +190,25 @@ async def test_one_run_has_its_jobs_and_ends_with_the_last(forge: FakeForge, act
         CiStage(name="Push", state=CiState.QUEUED, url=JOB["html_url"]),
     )
     assert forge.asked[1].path == "/repos/acme/shop/actions/runs/254907244/jobs?filter=latest&per_page=100"
+
+
+async def test_all_jobs_of_a_large_matrix_are_its_stages(forge: FakeForge, actions: GitHubActions) -> None:
+    """The last page has the last to end, and what failed."""
+    later = {**JOB, "conclusion": "failure", "completed_at": "2026-01-12T02:50:00Z"}
+    forge.says(
+        Says(json={**RUN, "conclusion": "failure"}), Says(json={"jobs": [JOB] * 100}), Says(json={"jobs": [later] * 56})
+    )
+    run = await actions.run("acme/shop", "254907244")
+    assert run is not None
+    assert (len(run.stages), run.stages[-1].state, run.finished_at) == (156, CiState.FAILED, at(2, 50))
+    assert forge.asked[2].path.endswith("/jobs?filter=latest&per_page=100&page=2")
+
+
+async def test_the_pages_of_jobs_have_an_end(forge: FakeForge, actions: GitHubActions) -> None:
+    forge.says(Says(json=RUN), Says(json={"jobs": [JOB] * 100}))
+    run = await actions.run("acme/shop", "254907244")
+    assert run is not None
+    assert (len(run.stages), len(forge.asked)) == (300, 4)
 
 
 async def test_what_is_gone_is_none(forge: FakeForge, actions: GitHubActions) -> None:

@@ -95,9 +95,60 @@ async def test_one_run_has_its_stages(forge: FakeForge, pipelines: GitLabPipelin
     assert [(stage.name, stage.state.value, stage.url) for stage in run.stages] == [
         ("build", "succeeded", ""),
         ("test", "succeeded", ""),
-        ("deploy", "succeeded", ""),
+        ("deploy", "skipped", ""),
     ]
-    assert forge.asked[1].path == f"{ROOT}/pipelines/208859532/jobs?per_page=100"
+    assert forge.asked[1].path == f"{ROOT}/pipelines/208859532/jobs?per_page=100&page=1&include_retried=true"
+
+
+async def stages_of(
+    forge: FakeForge, pipelines: GitLabPipelines, *pages: list[dict[str, Any]]
+) -> list[tuple[str, str]]:
+    forge.says(Says(json=WHOLE), *(Says(json=jobs) for jobs in pages))
+    run = await pipelines.run(PROJECT, "208859532")
+    assert run is not None
+    return [(stage.name, stage.state.value) for stage in run.stages]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("success", "succeeded"),
+        ("failed", "succeeded"),
+        ("canceled", "succeeded"),
+        ("manual", "skipped"),
+        ("scheduled", "waiting"),
+        ("running", "running"),
+        ("skipped", "skipped"),
+    ],
+)
+async def test_a_job_that_may_fail_holds_nothing_up(
+    status: str, state: str, forge: FakeForge, pipelines: GitLabPipelines
+) -> None:
+    """As GitLab itself puts a stage together: failed and canceled ones pass, and a manual one that nobody started is
+    no success either.
+    """
+    job = {"id": 1, "name": "lint", "stage": "test", "status": status, "allow_failure": True}
+    assert await stages_of(forge, pipelines, [job]) == [("test", state)]
+
+
+async def test_a_job_that_was_tried_again_counts_once_and_keeps_its_stages_place(
+    forge: FakeForge, pipelines: GitLabPipelines
+) -> None:
+    """A retried job has a new id, beyond those of all the stages behind it."""
+    jobs = [
+        {"id": 9, "name": "compile", "stage": "build", "status": "success"},
+        {"id": 2, "name": "unit", "stage": "test", "status": "success"},
+        {"id": 1, "name": "compile", "stage": "build", "status": "failed"},
+    ]
+    assert await stages_of(forge, pipelines, jobs) == [("build", "succeeded"), ("test", "succeeded")]
+
+
+async def test_all_jobs_of_a_large_pipeline_count(forge: FakeForge, pipelines: GitLabPipelines) -> None:
+    """The first jobs are on the last page."""
+    newest = [{"id": id_, "name": str(id_), "stage": "test", "status": "success"} for id_ in range(200, 100, -1)]
+    oldest = [{"id": 1, "name": "compile", "stage": "build", "status": "failed"}]
+    assert await stages_of(forge, pipelines, newest, oldest) == [("build", "failed"), ("test", "succeeded")]
+    assert [asked.path.partition("&page=")[2][0] for asked in forge.asked[1:]] == ["1", "2"]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ PAGES_LIMIT = 5
 """A project's builds are of all its repositories."""
 _HEADS = "refs/heads/"
 _PULLS = "refs/pull/"
+_PULL_HEAD = "pr.sourceSha"
 _ANY = "any"
 """The name of a repository whose name does not matter."""
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -222,7 +223,7 @@ def read_build(wire: WireBuild, host: str, project: str, repository: str) -> CiR
     Raises:
         WireError: it has no commit, or no time.
     """
-    sha = (wire.source_version or "").lower()
+    sha = _sha_of(wire)
     if not is_sha(sha):
         raise WireError(f"the build has no commit: {sha[:80]!r}", subject="sourceVersion")
     state = map_state(wire.status, wire.result)
@@ -252,6 +253,14 @@ def read_build(wire: WireBuild, host: str, project: str, repository: str) -> CiR
         updated_at=changed,
         pull_request=_pull_of(ref),
     )
+
+
+def _sha_of(wire: WireBuild) -> str:
+    """Return the commit that was built: of a pull request its head, where that is told. What is checked out is a merge
+    that nobody will ever follow.
+    """
+    head = (wire.trigger_info or {}).get(_PULL_HEAD)
+    return (head if isinstance(head, str) and is_sha(head.lower()) else wire.source_version or "").lower()
 
 
 def read_stages(records: Sequence[WireRecord]) -> tuple[CiStage, ...]:

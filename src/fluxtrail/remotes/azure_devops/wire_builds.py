@@ -1,6 +1,7 @@
 """Builds, timelines and pull requests of Azure DevOps as its API writes them."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -50,6 +51,8 @@ class WireBuild(msgspec.Struct, rename="camel"):
     definition: WireNamed | None = None
     repository: WireRepository | None = None
     requested_for: WirePerson | None = None
+    trigger_info: dict[str, Any] | None = None
+    """Of a build that a pull request set off: `pr.number`, `pr.sourceSha`, …"""
     links: WireLinks | None = msgspec.field(default=None, name="_links")
 
 

@@ -25,6 +25,8 @@ from fluxtrail.remotes.times import as_utc
 
 PER_PAGE = 100
 PAGES_LIMIT = 10
+JOBS_PAGES = 3
+"""A matrix has 256 jobs at most."""
 REVIEWS_PAGES = 3
 
 _OPEN = {
@@ -85,14 +87,23 @@ class GitHubActions:
         path = f"/actions/runs/{_number(run_id)}"
         try:
             run = read_run(await self._client.read_back(owner, name, path), self._client.host, repository)
-            jobs = await self._client.read_back(owner, name, f"{path}/jobs?filter=latest&per_page={PER_PAGE}")
+            stages = await self._stages(owner, name, path)
         except NotFoundError:
             return None
-        stages = read_stages(jobs)
         ends = [stage.finished_at for stage in stages if stage.finished_at]
         # The run itself has no time of its end, only of its last change.
         finished = max(ends) if run.finished_at and ends else run.finished_at
         return msgspec.structs.replace(run, stages=stages, finished_at=finished)
+
+    async def _stages(self, owner: str, name: str, path: str) -> tuple[CiStage, ...]:
+        stages: list[CiStage] = []
+        for page in range(1, JOBS_PAGES + 1):
+            query = f"filter=latest&per_page={PER_PAGE}" + (f"&page={page}" if page > 1 else "")
+            found = read_stages(await self._client.read_back(owner, name, f"{path}/jobs?{query}"))
+            stages += found
+            if len(found) < PER_PAGE:
+                break
+        return tuple(stages)
 
     async def pull_request(self, repository: str, number: int) -> PullRequest | None:
         """Return a pull request with what its reviewers said last; None where there is none."""
@@ -142,8 +153,10 @@ def read_run(data: Any, host: str, repository: str) -> CiRun:
     if not is_sha(wire.head_sha):
         raise WireError(f"the run has no commit: {wire.head_sha[:80]!r}", subject="head_sha")
     state = map_state(wire.status, wire.conclusion)
-    queued, updated = as_utc(wire.created_at), as_utc(wire.updated_at)
-    started = as_utc(wire.run_started_at)
+    created, updated = as_utc(wire.created_at), as_utc(wire.updated_at)
+    started, attempt = as_utc(wire.run_started_at), wire.run_attempt or 1
+    # A run was made at its first attempt; a later one may come days after.
+    queued = started or created if attempt > 1 else created
     actor = wire.triggering_actor or wire.actor
     changed = updated or started or queued
     if changed is None:
@@ -153,7 +166,7 @@ def read_run(data: Any, host: str, repository: str) -> CiRun:
         host=host,
         project=repository.lower(),
         run_id=str(wire.id),
-        attempt=wire.run_attempt or 1,
+        attempt=attempt,
         repository=f"{host}/{repository}".lower(),
         sha=wire.head_sha,
         branch=wire.head_branch or "",

@@ -22,6 +22,7 @@ from fluxtrail.remotes.times import as_utc
 
 PER_PAGE = 100
 PAGES_LIMIT = 10
+JOBS_PAGES = 10
 
 _STATES = {
     "created": CiState.QUEUED,
@@ -83,12 +84,21 @@ class GitLabPipelines:
         try:
             answer = await self._client.read_back(repository, path)
             run = read_pipeline(answer.read(WirePipeline, name=NAME), self._host, repository)
-            jobs = (await self._client.read_back(repository, f"{path}/jobs", per_page=PER_PAGE)).read(
-                list[WireJob], name=NAME
-            )
+            jobs = await self._jobs(repository, f"{path}/jobs")
         except NotFoundError:
             return None
         return msgspec.structs.replace(run, stages=read_stages(jobs))
+
+    async def _jobs(self, repository: str, path: str) -> list[WireJob]:
+        """Those that were tried again too: the first of each stage says where it stands among the others."""
+        jobs: list[WireJob] = []
+        for page in range(1, JOBS_PAGES + 1):
+            query: dict[str, str | int] = {"per_page": PER_PAGE, "page": page, "include_retried": "true"}
+            found = (await self._client.read_back(repository, path, **query)).read(list[WireJob], name=NAME)
+            jobs += found
+            if len(found) < PER_PAGE:
+                break
+        return jobs
 
     async def pull_request(self, repository: str, number: int) -> PullRequest | None:
         """Return a merge request with who approved it; None where there is none.
@@ -155,11 +165,14 @@ def read_pipeline(wire: WirePipeline, host: str, repository: str) -> CiRun:
 
 
 def read_stages(jobs: Sequence[WireJob]) -> tuple[CiStage, ...]:
-    """Return a pipeline's stages in their order, each as its jobs stand together. GitLab lists the last job first."""
-    by_name: dict[str, list[WireJob]] = {}
+    """Return a pipeline's stages in their order, each as its jobs stand together. GitLab lists the last job first.
+
+    Of a job that was tried again, the last try counts; that one is newer than all of the stages behind it.
+    """
+    by_name: dict[str, dict[str, WireJob]] = {}
     for job in sorted(jobs, key=lambda job: job.id):
-        by_name.setdefault(job.stage or "", []).append(job)
-    return tuple(_stage(name, theirs) for name, theirs in by_name.items())
+        by_name.setdefault(job.stage or "", {})[job.name or str(job.id)] = job
+    return tuple(_stage(name, list(theirs.values())) for name, theirs in by_name.items())
 
 
 def _stage(name: str, jobs: Sequence[WireJob]) -> CiStage:
@@ -176,9 +189,11 @@ def _stage(name: str, jobs: Sequence[WireJob]) -> CiStage:
 
 
 def _state_of(job: WireJob) -> CiState:
-    """A job that may fail fails nothing."""
+    """A job that may fail fails nothing; one that nobody has to start is left out until somebody does."""
     state = _STATES.get(job.status or "", CiState.UNKNOWN)
-    return CiState.SUCCEEDED if job.allow_failure and state in (CiState.FAILED, CiState.WAITING) else state
+    if job.allow_failure and job.status == "manual":
+        return CiState.SKIPPED
+    return CiState.SUCCEEDED if job.allow_failure and state in (CiState.FAILED, CiState.CANCELLED) else state
 
 
 def _together(states: Sequence[CiState]) -> CiState:
@@ -250,6 +265,7 @@ class WirePipeline(msgspec.Struct):
 
 class WireJob(msgspec.Struct):
     id: int
+    name: str | None = None
     stage: str | None = None
     status: str | None = None
     allow_failure: bool | None = None
