@@ -88,9 +88,7 @@ async def test_builds_of_azure_pipelines_are_what_its_clients_had(repository: st
             "repository": dict(zip(("username", "reponame"), repository.split("/"), strict=True)),
             "sourceVersionURL": f"https://github.com/{repository}/commit/{run.sha}",
         }
-        assert {name: given[name] for name in expected if name != "timelineURL"} == {
-            name: value for name, value in expected.items() if name != "timelineURL"
-        }
+        assert {name: given[name] for name in expected} == expected
     assert "repositoryType=GitHub" in forge.asked[0].path
 
 
@@ -149,7 +147,7 @@ async def test_a_job_that_goes_on_has_no_end(forge: FakeForge) -> None:
         found = await GitHubActions(make()).run("andrebriggs/spartan-app", str(job["run_id"]))
     assert found is not None
     assert (found.state, found.finished_at, found.stages[0].finished_at) == (CiState.RUNNING, None, None)
-    assert "finishTime" not in msgspec.to_builtins(build_of(found))
+    assert msgspec.to_builtins(build_of(found))["finishTime"] is None
 
 
 @pytest.mark.parametrize(

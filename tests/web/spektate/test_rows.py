@@ -91,7 +91,8 @@ def test_a_build_has_the_fields_of_azure_pipelines() -> None:
     stages = (CiStage(name="build", state=CiState.SUCCEEDED), CiStage(name="hld_update", state=CiState.FAILED))
     seen = replace(
         BUILD, system=CiSystem.AZURE_PIPELINES, repository="dev.azure.com/acme/store/shop", branch="master",
-        number="20191031.3", started_at=minutes(1), stages=stages, url="https://dev.azure.com/x?buildId=1",
+        number="20191031.3", started_at=minutes(1), stages=stages,
+        url="https://dev.azure.com/acme/guid/_build/results?buildId=1",
     )  # fmt: skip
     assert msgspec.to_builtins(build_of(seen)) == {
         "buildNumber": "20191031.3",
@@ -106,7 +107,8 @@ def test_a_build_has_the_fields_of_azure_pipelines() -> None:
         "sourceBranch": "refs/heads/master",
         "sourceVersion": sha(1),
         "sourceVersionURL": f"https://dev.azure.com/acme/store/_git/shop/commit/{sha(1)}",
-        "URL": "https://dev.azure.com/x?buildId=1",
+        "URL": "https://dev.azure.com/acme/guid/_build/results?buildId=1",
+        "timelineURL": "https://dev.azure.com/acme/guid/_apis/build/builds/1/Timeline",
         "repository": {"org": "acme", "project": "store", "repo": "shop"},
         "stages": {
             "1": {"name": "build", "id": "1", "state": "completed", "result": "succeeded", "order": 1},
@@ -132,12 +134,51 @@ def test_a_build_has_the_fields_of_azure_pipelines() -> None:
         ([BUILD, RELEASE, replace(MANIFEST, state=CiState.FAILED)], (), "failed"),
         ([BUILD, RELEASE, replace(MANIFEST, state=CiState.CANCELLED)], (), "canceled"),
         ([BUILD, replace(RELEASE, state=CiState.FAILED), MANIFEST], (), "Complete"),
+        ([BUILD, replace(RELEASE, pull_request=7)], (), "Incomplete"),
+        ([BUILD, replace(RELEASE, pull_request=7)], (EXPORT,), "Complete"),
+        ([BUILD, replace(RELEASE, pull_request=7), MANIFEST], (), "Complete"),
         ([replace(BUILD, state=CiState.FAILED, finished_at=minutes(1)), replace(BUILD, run_id="9", queued_at=minutes(2),
           state=CiState.RUNNING, finished_at=None)], (), "In Progress"),
     ],
 )  # fmt: skip
 def test_status_says_how_it_stands(runs: list[CiRun], exports: tuple[OriginExport, ...], status: str) -> None:
     assert row(*runs, exports=exports).status == status
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [(CiState.RUNNING, "In Progress"), (CiState.FAILED, "failed"), (CiState.CANCELLED, "canceled"),
+     (CiState.SUCCEEDED, "Complete")],
+)  # fmt: skip
+def test_that_the_definitions_are_written_does_not_make_the_manifests(state: CiState, status: str) -> None:
+    """The ledger calls a commit exported when the first run that exports it succeeded: that may be the first of two."""
+    manifests = replace(MANIFEST, state=state)
+    assert row(BUILD, RELEASE, manifests, exported_at=RELEASE.finished_at).status == status
+
+
+def test_a_row_is_not_made_complete_by_the_export_of_another_service() -> None:
+    cart, pay = replace(BUILD, service="cart"), replace(BUILD, run_id="5", service="pay", pipeline="pay")
+    exported = replace(MANIFEST, service="cart")
+    found = rows_of(commit(cart, pay, exported, exported_at=exported.finished_at), now=NOW)
+    assert [(one.service, one.status) for one in found] == [("cart", "Complete"), ("pay", "Incomplete")]
+
+
+def test_the_definitions_wait_for_their_pull_request() -> None:
+    found = row(BUILD, replace(RELEASE, pull_request=7))
+    assert found.docker_to_hld_release is not None
+    assert (found.docker_to_hld_release.id, found.pr, found.hld_to_manifest_build) == ("2", "7", None)
+    assert (found.hld_commit_id, found.manifest_commit_id) == (sha(2)[:7], "")
+
+
+def test_manifests_are_made_of_the_definitions() -> None:
+    """The front end links the definitions' commit from there."""
+    found = row(BUILD, RELEASE, MANIFEST).hld_to_manifest_build
+    assert found is not None
+    assert (found.source_version, found.repository) == (sha(2), {"username": "acme", "reponame": "hld"})
+    assert found.source_version_url == f"https://github.com/acme/hld/commit/{sha(2)}"
+    alone = row(BUILD, MANIFEST).hld_to_manifest_build
+    assert alone is not None
+    assert alone.source_version == sha(1), "of the source itself, where nothing is between"
 
 
 @pytest.mark.parametrize("system", [CiSystem.GITHUB_ACTIONS, CiSystem.GITLAB_CI, CiSystem.AZURE_PIPELINES])
@@ -166,7 +207,7 @@ def test_a_run_that_goes_on_lasts_until_now() -> None:
     """D.7.3: one that had no finish yet ended in 1970."""
     running = replace(BUILD, state=CiState.RUNNING, finished_at=None, updated_at=minutes(1))
     assert row(running).duration == "60.00"
-    assert build_of(running).finish_time is None
+    assert msgspec.to_builtins(build_of(running))["finishTime"] is None, "there, and null, as `Date.toJSON` has it"
     assert row(replace(running, queued_at=minutes(70))).duration == "0.00", "clocks may differ; no time is negative"
     assert row(replace(running, queued_at=None)).duration == "0.00"
     assert spent(replace(BUILD, queued_at=None, started_at=minutes(2)), NOW) == timedelta(minutes=3)
@@ -189,6 +230,35 @@ def test_one_run_of_several_stages_counts_once() -> None:
     assert found.docker_to_hld_release_stage is not None
     assert found.docker_to_hld_release_stage.id == "1"
     assert found.duration == "6.25"
+
+
+def test_one_run_that_builds_and_makes_manifests_counts_once() -> None:
+    both = replace(BUILD, role=CiRole.EXPORT, carrier_repository=MANIFESTS, carrier_sha=sha(3))
+    assert row(BUILD, both).duration == "5.00"
+    stated = replace(both, queued_at=None, finished_at=minutes(3))
+    assert row(BUILD, stated).duration == "5.00", "the build's own times, which are asked for"
+
+
+@pytest.mark.parametrize(
+    ("system", "source", "other"),
+    [
+        (CiSystem.AZURE_PIPELINES, ("completed", "succeeded"), ("completed", "failed")),
+        (CiSystem.GITHUB_ACTIONS, ("completed", "failed"), ("completed", "failed")),
+    ],
+)
+def test_stages_of_a_run_that_failed_are_told_apart(
+    system: CiSystem, source: tuple[str, str], other: tuple[str, str]
+) -> None:
+    """There only Azure Pipelines had stages: the first builds, the second writes the definitions."""
+    stages = (CiStage(name="build", state=CiState.SUCCEEDED), CiStage(name="hld_update", state=CiState.FAILED))
+    failed = replace(BUILD, system=system, state=CiState.FAILED, stages=stages)
+    both = replace(failed, role=CiRole.EXPORT, carrier_repository=HLD, carrier_sha=sha(2))
+    for found in (row(failed, both), row(failed, replace(both, pull_request=7))):
+        second = found.docker_to_hld_release_stage or found.hld_to_manifest_build
+        assert found.src_to_docker_build is not None
+        assert second is not None
+        assert (found.src_to_docker_build.status, found.src_to_docker_build.result) == source
+        assert (second.status, second.result, found.status) == (*other, "failed")
 
 
 def test_two_pipelines_with_one_number_are_two_runs() -> None:

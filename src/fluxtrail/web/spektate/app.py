@@ -37,6 +37,7 @@ _VARIABLES = (
 
 Texts = Annotated[list[str] | None, QueryParameter()]
 DEPLOYMENTS_PATH = "/deployments"
+_REFRESH = "refresh"
 _COLUMNS: dict[str, Callable[[Deployment], str]] = {
     "commitId": lambda row: row.commit_id,
     "deploymentId": lambda row: row.deployment_id,
@@ -147,7 +148,8 @@ def _json(answer: object) -> Response[bytes]:
 
 
 async def _check_request(request: Request[Any, Any, Any]) -> None:
-    refuse_unknown(request, also=tuple(_COLUMNS) if request.url.path.endswith(DEPLOYMENTS_PATH) else ())
+    """A query of the front end's page is taken whole; how often it asked again is its own affair."""
+    refuse_unknown(request, also=(*_COLUMNS, _REFRESH) if request.url.path.endswith(DEPLOYMENTS_PATH) else ())
 
 
 def create_spektate() -> Router:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from fluxtrail.model.ci import CiRun, CiStage, CiState
+import msgspec
+
+from fluxtrail.model.ci import CiRun, CiStage, CiState, CiSystem
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.repository import RepositoryUrl, parse_repository
 from fluxtrail.web.spektate.shapes import Build, Release, Repo, Stage
@@ -75,7 +77,20 @@ def build_of(run: CiRun) -> Build:
         url=run.url,
         repository=repo_of(run.repository),
         last_update_time=js_time(run.updated_at),
+        timeline_url=_timeline_of(run),
         stages={str(number): _stage(number, stage) for number, stage in enumerate(run.stages, start=1)} or None,
+    )
+
+
+def staged(build: Build, stage: CiStage) -> Build:
+    """Return a build that stands as one of its stages does."""
+    return msgspec.structs.replace(build, status=status_of(stage.state), result=result_of(stage.state))
+
+
+def made_of(build: Build, repository: str, sha: str) -> Build:
+    """Return a build of another commit than the one that its run is known by: of the definitions that it read."""
+    return msgspec.structs.replace(
+        build, source_version=sha, source_version_url=commit_page(repository, sha), repository=repo_of(repository)
     )
 
 
@@ -95,6 +110,14 @@ def release_of(run: CiRun) -> Release:
         url=run.url,
         last_update_time=js_time(run.updated_at),
     )
+
+
+def _timeline_of(run: CiRun) -> str:
+    """Return where Azure Pipelines has the stages of a build, beside its page; the page of any other run."""
+    place, is_build, _ = run.url.partition("/_build/")
+    if run.system is not CiSystem.AZURE_PIPELINES or not is_build:
+        return run.url
+    return f"{place}/_apis/build/builds/{run.run_id}/Timeline"
 
 
 def spent(run: CiRun, now: datetime) -> timedelta:

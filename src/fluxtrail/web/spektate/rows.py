@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from fluxtrail.model.ci import CiRole, CiRun, CiState, PullRequest, last_builds
+import msgspec
+
+from fluxtrail.model.ci import CiRole, CiRun, CiState, CiSystem, PullRequest, last_builds
 from fluxtrail.model.ci_views import AppliedHead, Origin
 from fluxtrail.model.views import CellView, CommitView
-from fluxtrail.web.spektate.builds import SHORT, Builds, js_time, release_of, repo_page, spent
-from fluxtrail.web.spektate.shapes import Author, ClusterSync, Deployment, PullRequestShape, Tag
+from fluxtrail.web.spektate.builds import SHORT, Builds, js_time, made_of, release_of, repo_page, spent, staged
+from fluxtrail.web.spektate.shapes import Author, Build, ClusterSync, Deployment, PullRequestShape, Tag
 
 COMPLETE, IN_PROGRESS, FAILED, CANCELED, INCOMPLETE = "Complete", "In Progress", "failed", "canceled", "Incomplete"
 CLUSTERS_PAGE = "/clusters"
@@ -70,11 +72,25 @@ def rows_of(commit: Commit, *, now: datetime) -> list[Deployment]:
         is_manual = not origin.runs and not commit.is_exported
         services = [""] if is_manual else [origin.repository.rpartition("/")[2]]
     builds = Builds()
-    return [
-        _row(commit, service, environment, builds, now=now)
-        for service in services
-        for environment in _environments(commit, service)
-    ]
+    return [row for service in services for row in _rows(commit, service, builds, now=now)]
+
+
+def _rows(commit: Commit, service: str, builds: Builds, *, now: datetime) -> list[Deployment]:
+    """Return a service's rows. Where the same runs are said of several environments, all else in their rows is one."""
+    made: dict[tuple[int, ...], Deployment] = {}
+    found = []
+    for environment in _environments(commit, service):
+        runs = _runs_for(commit, service, environment)
+        same = tuple(map(id, runs))
+        if same not in made:
+            made[same] = _row(commit, service, runs, builds, now=now)
+        key = _id(commit.origin.repository, commit.view.sha, service, environment)
+        found.append(msgspec.structs.replace(made[same], deployment_id=key, environment=environment))
+    return found
+
+
+def _runs_for(commit: Commit, service: str, environment: str) -> list[CiRun]:
+    return [run for run in commit.origin.runs if run.service in ("", service) and run.environment in ("", environment)]
 
 
 def _environments(commit: Commit, service: str) -> list[str]:
@@ -87,28 +103,29 @@ def _stated(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def _row(commit: Commit, service: str, environment: str, builds: Builds, *, now: datetime) -> Deployment:
+def _row(commit: Commit, service: str, runs: Sequence[CiRun], builds: Builds, *, now: datetime) -> Deployment:
+    """Return the row of no environment in particular."""
     view, origin = commit.view, commit.origin
-    runs = [run for run in origin.runs if run.service in ("", service) and run.environment in ("", environment)]
     parts = _parts(runs, origin)
     hld, manifest = _carriers(commit, parts)
+    source, stage, manifests = _builds(parts, builds, hld)
     end = _end(commit, parts)
     pull = origin.pull_request
     number = next((run.pull_request for run in (parts.release, parts.stage) if run and run.pull_request), None)
     number = number or view.pull_request
     return Deployment(
-        deployment_id=_id(origin.repository, view.sha, service, environment),
-        src_to_docker_build=builds.of(parts.source),
+        deployment_id="",
+        src_to_docker_build=source,
         docker_to_hld_release=release_of(parts.release) if parts.release else None,
-        docker_to_hld_release_stage=builds.of(parts.stage),
-        hld_to_manifest_build=builds.of(parts.manifest),
+        docker_to_hld_release_stage=stage,
+        hld_to_manifest_build=manifests,
         commit_id=view.sha[:SHORT],
-        hld_commit_id=hld[1][:SHORT] or None,
+        hld_commit_id=hld[1][:SHORT],
         image_tag=_image_tag(runs),
         time_stamp=js_time(max((run.updated_at for run in runs), default=end)) or "",
-        manifest_commit_id=manifest[1][:SHORT] or None,
+        manifest_commit_id=manifest[1][:SHORT],
         author=_author(view, runs, pull),
-        environment=environment,
+        environment="",
         service=service,
         duration=_minutes(sum((spent(run, now) for run in _timed(parts)), timedelta(0))),
         status=_status(commit, parts, manifest[1]),
@@ -125,7 +142,7 @@ def _parts(runs: Sequence[CiRun], origin: Origin) -> _Parts:
     """Tell apart what builds, what brings it to the high-level definitions, and what makes manifests of these.
 
     Of two exports the first goes to the definitions. One alone makes manifests, unless the manifests are known to be of
-    another commit than it made.
+    another commit than it made, or it says that it goes by a pull request: then they wait for its merge.
     """
     builds = last_builds(runs)
     source = max(builds, key=lambda run: (bool(run.image), run.at), default=None)
@@ -133,11 +150,39 @@ def _parts(runs: Sequence[CiRun], origin: Origin) -> _Parts:
     first = exports[0] if exports else None
     final = origin.exports[-1].sha if origin.exports else ""
     made = first.carrier_sha if first is not None else ""
-    is_between = bool(made and final) and not final.startswith(made)
+    is_between = not final.startswith(made) if made and final else _is_proposed(first) and not final
     release = first if len(exports) > 1 or is_between else None
     manifest = exports[-1] if exports and exports[-1] is not release else None
-    is_stage = release is not None and source is not None and release.key[:4] == source.key[:4]
+    is_stage = source is not None and _is_same(source, release)
     return _Parts(builds, source, None if is_stage else release, release if is_stage else None, manifest)
+
+
+def _is_proposed(run: CiRun | None) -> bool:
+    """Whether an export is known to be a pull request of the repository that it goes to."""
+    return run is not None and run.pull_request is not None and bool(run.carrier_sha or run.carrier_repository)
+
+
+def _builds(parts: _Parts, builds: Builds, hld: tuple[str, str]) -> tuple[Build | None, Build | None, Build | None]:
+    """Return what builds, what does so as a stage of the same run, and what makes manifests, of the definitions.
+
+    Where a run of Azure Pipelines did not go well, its first stage is what builds, and its second what exports.
+    """
+    source, stage, manifests = builds.of(parts.source), builds.of(parts.stage), builds.of(parts.manifest)
+    run = parts.source
+    is_told_apart = run is not None and run.system is CiSystem.AZURE_PIPELINES and run.state is not CiState.SUCCEEDED
+    if run is not None and source is not None and is_told_apart and len(run.stages) > 1:
+        first, second = run.stages[:2]
+        if stage is not None:
+            source, stage = staged(source, first), staged(stage, second)
+        elif manifests is not None and _is_same(run, parts.manifest):
+            source, manifests = staged(source, first), staged(manifests, second)
+    if manifests is not None and all(hld):
+        manifests = made_of(manifests, *hld)
+    return source, stage, manifests
+
+
+def _is_same(run: CiRun, other: CiRun | None) -> bool:
+    return other is not None and run.key.run == other.key.run
 
 
 def _last_exports(runs: Sequence[CiRun]) -> list[CiRun]:
@@ -166,9 +211,14 @@ def _carriers(commit: Commit, parts: _Parts) -> tuple[tuple[str, str], tuple[str
 
 
 def _status(commit: Commit, parts: _Parts, manifest_sha: str) -> str:
-    """Return how a row stands: complete where its manifests are there, and never because of a green build alone."""
+    """Return how a row stands: complete where its manifests are there, and never because of a green build alone.
+
+    That the commit was exported tells so of runs of others alone: of its own, each row goes by those that are its.
+    """
     states = {run.state for run in parts.all}
-    if commit.is_exported or (parts.manifest is not None and parts.manifest.state is CiState.SUCCEEDED):
+    is_made = parts.manifest is not None and parts.manifest.state is CiState.SUCCEEDED
+    is_carried = commit.is_exported and all(run.role is not CiRole.EXPORT for run in commit.origin.runs)
+    if commit.origin.exports or is_made or is_carried:
         return COMPLETE
     if states & _OPEN:
         return IN_PROGRESS
@@ -182,8 +232,8 @@ def _status(commit: Commit, parts: _Parts, manifest_sha: str) -> str:
 
 def _timed(parts: _Parts) -> list[CiRun]:
     """The runs whose time is the row's; one of several stages counts once."""
-    found = (parts.source, parts.release, parts.manifest)
-    return [run for run in found if run is not None]
+    found = [run for run in (parts.manifest, parts.release, parts.source) if run is not None]
+    return list({run.key.run: run for run in found}.values())
 
 
 def _minutes(span: timedelta) -> str:

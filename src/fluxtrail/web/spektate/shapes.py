@@ -38,12 +38,14 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Build(Shape, frozen=True, kw_only=True):
-    """A run. Times are as `Date.toJSON` writes them; words are those of Azure Pipelines, whatever the run is of."""
+    """A run. Times are as `Date.toJSON` writes them, null where there is none yet; words are those of Azure Pipelines,
+    whatever the run is of.
+    """
 
     build_number: str
     id: str
     author: str
-    queue_time: str | None = None
+    queue_time: str | None
     result: str | None = None
     """`succeeded`, `failed`, `canceled`, `skipped`; left out while it is not over."""
     status: str
@@ -51,12 +53,13 @@ class Build(Shape, frozen=True, kw_only=True):
     source_branch: str
     source_version: str
     source_version_url: str = msgspec.field(name="sourceVersionURL")
-    start_time: str | None = None
-    finish_time: str | None = None
+    start_time: str | None
+    finish_time: str | None
     url: str = msgspec.field(name="URL")
     repository: Repo | None = None
-    last_update_time: str | None = None
-    timeline_url: str = msgspec.field(default="", name="timelineURL")
+    last_update_time: str | None
+    timeline_url: str = msgspec.field(name="timelineURL")
+    """Where its stages are asked for; of what is not of Azure Pipelines, its page."""
     stages: dict[str, Stage] | None = None
 
 
@@ -65,17 +68,19 @@ class Release(Shape, frozen=True, kw_only=True):
     id: str
     image_version: str | None = None
     registry_url: str | None = msgspec.field(default=None, name="registryURL")
-    queue_time: str | None = None
+    queue_time: str | None
     status: str
     result: str | None = None
-    start_time: str | None = None
-    finish_time: str | None = None
+    start_time: str | None
+    finish_time: str | None
     url: str = msgspec.field(name="URL")
-    last_update_time: str | None = None
+    last_update_time: str | None
 
 
 class Deployment(Shape, frozen=True, kw_only=True):
-    """A row: a source commit of one service, on its way to one environment. Commits are their first 7 digits."""
+    """A row: a source commit of one service, on its way to one environment. Commits are their first 7 digits, and those
+    of the definitions and the manifests empty until they are known.
+    """
 
     deployment_id: str
     src_to_docker_build: Build | None = None
@@ -83,10 +88,10 @@ class Deployment(Shape, frozen=True, kw_only=True):
     docker_to_hld_release_stage: Build | None = None
     hld_to_manifest_build: Build | None = None
     commit_id: str
-    hld_commit_id: str | None = None
+    hld_commit_id: str
     image_tag: str
     time_stamp: str
-    manifest_commit_id: str | None = None
+    manifest_commit_id: str
     author: Author | None = None
     environment: str
     service: str
