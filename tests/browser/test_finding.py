@@ -32,6 +32,37 @@ async def test_commit_arrives_on_the_board_without_reloading(visit: Open, served
     assert await page.evaluate("window.wasHere")
 
 
+async def test_chosen_row_and_focus_stay_on_their_commit_when_another_comes_above(visit: Open, served: Served) -> None:
+    page = await visit("/board")
+    await expect(page.locator("#feed-state")).to_have_attribute("data-state", "on")
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    chosen = page.locator("[data-row][data-selected]")
+    link = chosen.get_by_role("link").first
+    name = await link.inner_text()
+    await served.merge(LATE)
+    await expect(page.get_by_role("row").nth(1)).to_contain_text(SUBJECTS[LATE])
+    await expect(chosen).to_have_count(1)
+    await expect(link).to_have_text(name)
+    await expect(link).to_be_focused()
+    await page.keyboard.press("j")
+    await expect(page.locator("[data-row]").nth(3)).to_have_attribute("data-selected", "")
+
+
+async def test_what_is_shown_can_be_held_as_it_is(visit: Open, served: Served) -> None:
+    page = await visit("/board")
+    state = page.locator("#feed-state")
+    await expect(state).to_have_attribute("data-state", "on")
+    await page.keyboard.press("p")
+    await expect(page.get_by_role("button", name="Held", pressed=True)).to_be_visible()
+    await served.merge(LATE)
+    await expect(page.get_by_role("button", name="Held, 1 new")).to_be_visible()
+    await expect(page.get_by_role("link", name=SUBJECTS[LATE])).to_have_count(0)
+    await state.click()
+    await expect(page.get_by_role("button", name="Live", pressed=False)).to_be_visible()
+    await expect(page.get_by_role("row").nth(1)).to_contain_text(SUBJECTS[LATE])
+
+
 async def test_filters_make_an_address_that_shows_the_same_to_others(visit: Open) -> None:
     page = await visit("/board")
     rows = page.locator("[data-row]")

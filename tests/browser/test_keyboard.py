@@ -51,6 +51,8 @@ async def test_commit_is_reached_by_the_keyboard_alone(visit: Open) -> None:
     await expect(page.get_by_role("combobox", name="Find")).to_be_focused()
     await page.keyboard.type("checkout timeout")
     await expect(page.get_by_role("option", selected=True)).to_contain_text(SUBJECTS[GOOD])
+    await page.keyboard.type(" of nobody")
+    await expect(page.get_by_role("dialog", name="Find")).to_contain_text("Nothing is called so")
     await press("Escape")
     await expect(page.get_by_role("combobox", name="Find")).to_be_hidden()
     await press("Control+k")

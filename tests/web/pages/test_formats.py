@@ -18,6 +18,11 @@ def test_age(seconds: float, text: str) -> None:
     assert formats.age(NOW - timedelta(seconds=seconds), NOW) == text
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (90, "1m30s"), (-5, "0s")])
+def test_lasted(seconds: float, text: str) -> None:
+    assert formats.lasted(NOW - timedelta(seconds=seconds), NOW) == text
+
+
 def test_nothing_is_shown_of_what_is_not_known() -> None:
     assert (formats.age(None, NOW), formats.absolute(None), formats.iso(None), formats.duration(None)) == ("",) * 4
 

@@ -107,8 +107,17 @@ def test_deployed_with_a_workload_that_does_not_get_on_needs_a_look() -> None:
 
 
 def test_cluster_that_is_called_like_a_part_of_the_page_has_no_anchor() -> None:
-    found = show([place("main", 1, "deployed"), place("prod", 2, "deployed")])
-    assert {group.cluster: group.anchor for group in found.groups} == {"main": "", "prod": "prod"}
+    found = show([place("main", 1, "deployed"), place("row-7", 7, "deployed"), place("prod", 2, "deployed")])
+    assert {group.cluster: group.anchor for group in found.groups} == {"main": "", "row-7": "", "prod": "prod"}
+
+
+def test_row_says_when_it_came_as_far_as_its_word() -> None:
+    arrived, waiting, old = show(
+        [place("c1", 1, "deployed"), place("c2", 2, "pending"), place("c3", 3, "deployed", is_before_baseline=True)]
+    ).groups
+    rows = {group.cluster: group.rows[0] for group in (arrived, waiting, old)}
+    assert (rows["c1"].word, rows["c1"].at) == ("healthy", at(160))
+    assert (rows["c2"].at, rows["c3"].at) == (None, None)
 
 
 def test_evidence_has_a_line_for_each_moment() -> None:

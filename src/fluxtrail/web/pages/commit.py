@@ -19,6 +19,7 @@ from fluxtrail.model.views import ImageView, TrailView
 from fluxtrail.web.api import Context, Cursor, OneVerdict, Text, trail_of
 from fluxtrail.web.pages.filters import narrowing
 from fluxtrail.web.pages.formats import short_sha
+from fluxtrail.web.pages.holdups import describe_standing
 from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, page, with_query
 from fluxtrail.web.pages.reports import TONES as REPORT_TONES
 from fluxtrail.web.pages.trails import Chosen, Deliveries, arrange, headline
@@ -104,6 +105,7 @@ async def show_commit(
         found=found,
         counts=counts,
         headline=headline(counts, clusters=len(everything)),
+        standing=describe_standing(trail.deliveries),
         clusters=sorted(everything),
         verdicts=[each.value for each in Verdict],
         pull_request=trail.pull_request,

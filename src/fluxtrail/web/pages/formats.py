@@ -32,6 +32,11 @@ def age(at: datetime | None, now: datetime) -> str:
     return f"{duration_text(seconds)} ago" if seconds > 0 else f"in {duration_text(-seconds)}"
 
 
+def lasted(at: datetime, now: datetime) -> str:
+    """`3m04s`: for how long it has been so; nothing less than 0 s, though clocks may disagree."""
+    return duration_text(max((now - at).total_seconds(), 0.0))
+
+
 def absolute(at: datetime | None) -> str:
     """`2026-11-20 10:30:05 UTC`; nothing for None."""
     return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -155,6 +155,7 @@ def environment() -> Environment:
         "has_asset": has_asset,
         "with_query": with_query,
         "age": formats.age,
+        "lasted": formats.lasted,
         "version": __version__,
         "live_kinds": " ".join(kind.value for kind in TransitionKind),
     }

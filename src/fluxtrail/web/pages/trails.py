@@ -28,7 +28,7 @@ _ORDER = (*NEEDS_A_LOOK, Verdict.DEPLOYED, Verdict.LOST, Verdict.ABANDONED, Verd
 _RANK = {verdict.value: rank for rank, verdict in enumerate(_ORDER)}
 _STUCK = ("blocked", "failed")
 _OURS = frozenset({"main", "live", "find", "palette", "keys", "announcer", "keys-title", "feed-state", "feed-banner"})
-"""Ids that the layout has: a cluster that is called so has no anchor."""
+"""Ids that the layout has: a cluster that is called so, or like a row, has no anchor."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +45,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     view: DeliveryView
     word: str
     needs_a_look: bool
+    at: datetime | None
+    """When a deployed one came as far as its word says."""
     lead_seconds: float | None
     is_lead_estimated: bool
     waits: str
@@ -164,7 +166,7 @@ def _groups(
         found.append(
             Group(
                 cluster=cluster,
-                anchor="" if cluster in _OURS else cluster,
+                anchor="" if cluster in _OURS or cluster.startswith("row-") else cluster,
                 counts=count_verdicts(all_of_it),
                 rows=rows,
                 folded=rest,
@@ -181,6 +183,7 @@ def make_row(view: DeliveryView, axis: Axis | None) -> Row:
         view=view,
         word=word_of(view),
         needs_a_look=needs_a_look(view),
+        at=reached_at(view),
         lead_seconds=lead.seconds if lead else None,
         is_lead_estimated=lead.is_estimated if lead else False,
         waits=waits_for(view),
@@ -206,8 +209,20 @@ def word_of(view: DeliveryView) -> str:
     """Return how far a deployed one has come, or the verdict."""
     if view.verdict != Verdict.DEPLOYED or view.is_before_baseline:
         return words(view.verdict)
+    reached = _furthest(view)
+    return "deployed" if reached is None else reached.value
+
+
+def reached_at(view: DeliveryView) -> datetime | None:
+    """Return since when a deployed one is as far as `word_of` says; None where that is not known."""
+    reached = _furthest(view) if view.verdict == Verdict.DEPLOYED and not view.is_before_baseline else None
+    return None if reached is None else view.stages[reached.value].at
+
+
+def _furthest(view: DeliveryView) -> Stage | None:
+    """Return the last stage that a delivery has reached on its target; None before `applied`."""
     reached = [stage for stage in STAGES if stage.value in view.stages]
-    return reached[-1].value if reached and reached[-1] in (Stage.APPLIED, Stage.HEALTHY, Stage.RUNNING) else "deployed"
+    return reached[-1] if reached and reached[-1] in (Stage.APPLIED, Stage.HEALTHY, Stage.RUNNING) else None
 
 
 def count_verdicts(views: Sequence[DeliveryView]) -> dict[str, int]:

@@ -15,13 +15,20 @@ export function startPalette() {
   input.setAttribute("role", "combobox");
   input.setAttribute("aria-label", "Find");
   input.setAttribute("aria-controls", "found");
-  input.setAttribute("aria-expanded", "true");
+  input.setAttribute("aria-expanded", "false");
   input.setAttribute("aria-autocomplete", "list");
   const list = document.createElement("ul");
   list.id = "found";
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", "Found");
-  dialog.append(input, list);
+  const none = document.createElement("p");
+  none.className = "none";
+  none.setAttribute("role", "status");
+  const hint = document.createElement("p");
+  hint.className = "hint";
+  hint.setAttribute("aria-hidden", "true");
+  hint.innerHTML = "<span><kbd>↑</kbd> <kbd>↓</kbd> choose</span><span><kbd>Enter</kbd> open</span><span><kbd>Esc</kbd> close</span>";
+  dialog.append(input, list, none, hint);
 
   let timer = 0;
   let asked = 0;
@@ -30,6 +37,7 @@ export function startPalette() {
   /** @param {number} index */
   function choose(index) {
     const options = [...list.querySelectorAll("li[role=option]")];
+    input.setAttribute("aria-expanded", String(options.length > 0));
     chosen = options.length ? (index + options.length) % options.length : -1;
     options.forEach((option, at) => option.setAttribute("aria-selected", String(at === chosen)));
     const option = options[chosen];
@@ -47,8 +55,10 @@ export function startPalette() {
       const answer = await fetch(`/search?q=${encodeURIComponent(input.value.trim())}&part=list`, { headers: { "HX-Request": "true" } });
       const text = await answer.text();
       if (mine !== asked || !answer.ok) return;
-      const found = new DOMParser().parseFromString(text, "text/html").querySelectorAll("#found-list > li");
+      const page = new DOMParser().parseFromString(text, "text/html");
+      const found = page.querySelectorAll("#found-list > li");
       list.replaceChildren(...found);
+      none.replaceChildren(...(found.length ? [] : [...page.querySelectorAll(".empty p")].flatMap((said) => [said.textContent ?? "", document.createElement("br")])));
       choose(0);
     } catch {
       // Offline: the banner says so.

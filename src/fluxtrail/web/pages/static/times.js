@@ -35,7 +35,11 @@ function tick() {
   const now = Date.now() + skew;
   for (const element of document.querySelectorAll("time[datetime]")) {
     const at = Date.parse(element.getAttribute("datetime") ?? "");
-    const text = isAbsolute ? element.getAttribute("title") ?? "" : age((now - at) / 1000);
+    const lasting = element.getAttribute("data-lasting");
+    const seconds = (now - at) / 1000;
+    const relative = lasting === null ? age(seconds) : lasting + duration(Math.max(seconds, 0));
+    const absolute = (lasting ? "since " : "") + (element.getAttribute("title") ?? "");
+    const text = isAbsolute ? absolute : relative;
     if (element.textContent !== text) element.textContent = text;
   }
 }
@@ -45,8 +49,19 @@ export function toggleTimes() {
   tick();
 }
 
+/** @param {boolean} whether */
+function print(whether) {
+  const before = isAbsolute;
+  isAbsolute = whether || isAbsolute;
+  tick();
+  isAbsolute = before;
+}
+
 /** @returns what is to be done after each swap */
 export function startTimes() {
+  // On paper an age says nothing.
+  window.addEventListener("beforeprint", () => print(true));
+  window.addEventListener("afterprint", () => print(false));
   const asOf = document.querySelector(".foot time");
   if (asOf) skew = Date.parse(asOf.getAttribute("datetime") ?? "") - Date.now();
   setInterval(tick, 1000);
