@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from itertools import permutations
 
 import pytest
+from msgspec.structs import replace
 from tests.model.ci import NOON, minutes, run
 
 from fluxtrail.model.ci import (
@@ -12,6 +13,7 @@ from fluxtrail.model.ci import (
     CiRun,
     CiStage,
     CiState,
+    CiSystem,
     find_build_state,
     find_built,
     find_failed_build,
@@ -34,6 +36,42 @@ def test_facts_of_one_run_end_the_same_in_every_order(order: tuple[CiRun, ...]) 
         known = merge_runs(known, [told]) or known
     assert known == [DONE]
     assert merge_runs([], order) == [DONE]
+
+
+def of_gitlab(told: CiRun) -> CiRun:
+    return replace(told, system=CiSystem.GITLAB_CI, attempt=1)
+
+
+@pytest.mark.parametrize("order", list(permutations(map(of_gitlab, [QUEUED, RUNNING, FAILED, AGAIN]))))
+def test_a_run_goes_on_under_its_own_number_where_attempts_are_not_told(order: tuple[CiRun, ...]) -> None:
+    """GitLab tries jobs again in the same pipeline, Azure Pipelines stages in the same build."""
+    known: list[CiRun] = []
+    for told in order:
+        known = merge_runs(known, [told]) or known
+    assert known == [of_gitlab(AGAIN)]
+    assert merge_runs(known, [of_gitlab(DONE)]) == [of_gitlab(DONE)]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        replace(of_gitlab(AGAIN), updated_at=FAILED.updated_at),
+        replace(of_gitlab(AGAIN), evidence=CiEvidence.EVENT),
+        replace(AGAIN, attempt=1),
+    ],
+    ids=["unchanged", "told by others", "a system that counts attempts"],
+)
+def test_what_is_over_stays_over(told: CiRun) -> None:
+    over = replace(FAILED, system=told.system)
+    assert merge_runs([over], [told]) == []
+
+
+def test_stages_of_what_was_tried_again_are_those_of_before() -> None:
+    stages = (CiStage(name="build", state=CiState.FAILED),)
+    known = replace(of_gitlab(FAILED), stages=stages)
+    later = replace(of_gitlab(FAILED), updated_at=minutes(9), finished_at=minutes(9))
+    assert keep_details(of_gitlab(FAILED), known).stages == stages
+    assert keep_details(later, known) == later
 
 
 def test_what_is_known_already_changes_nothing() -> None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from fluxtrail.model.moment import Evidence, Moment, exact
 
+T = TypeVar("T")
+
+SHORT_SHA = 7
+"""Digits that a sha has at least."""
 CLOCK_SLACK = timedelta(seconds=2)
 """By which clocks of two systems may differ, as everywhere (design: inverted pairs)."""
 
@@ -163,14 +167,14 @@ class CiRun(msgspec.Struct, frozen=True, kw_only=True):
     def replaces(self, known: CiRun) -> bool:
         """Whether this is newer, or better known, than what is known of the same run.
 
-        A later attempt opens a run again; within one attempt what is over stays over.
+        A later attempt opens a run again; within one attempt what is over stays over, but where attempts are not told.
         """
         if self.attempt != known.attempt:
             return self.attempt > known.attempt
         if known.evidence is CiEvidence.ASKED and self.evidence is not CiEvidence.ASKED:
             return False
         if known.state.is_final and not self.state.is_final:
-            return False
+            return _is_changed_since(self, known)
         if self.evidence is CiEvidence.ASKED and known.evidence is not CiEvidence.ASKED:
             return True
         return self.updated_at >= known.updated_at
@@ -234,11 +238,19 @@ def keep_details(told: CiRun, known: CiRun | None) -> CiRun:
     if known is None or told.attempt != known.attempt:
         return told
     stated = {name: getattr(known, name) for name in _STATED if not getattr(told, name)}
-    if told.state is known.state and known.stages and not told.stages:
+    if told.state is known.state and known.stages and not told.stages and not _is_changed_since(told, known):
         stated |= {"stages": known.stages, "finished_at": known.finished_at}
     return msgspec.structs.replace(told, **stated) if stated else told
 
 
+def _is_changed_since(told: CiRun, known: CiRun) -> bool:
+    """Whether a system that counts no attempts says that it has changed a run since: jobs of it are tried again."""
+    is_asked = told.evidence is CiEvidence.ASKED and known.evidence is CiEvidence.ASKED
+    return is_asked and told.system in _WITHOUT_ATTEMPTS and told.updated_at > known.updated_at
+
+
+_WITHOUT_ATTEMPTS = frozenset({CiSystem.GITLAB_CI, CiSystem.AZURE_PIPELINES})
+"""There a pipeline goes on under its own number when somebody tries failed jobs or stages again."""
 _STATED = (
     "author", "started_at", "pull_request", "image", "digest",
     "carrier_repository", "carrier_sha", "service", "environment",
@@ -312,6 +324,24 @@ def carry_exports(runs: Sequence[CiRun], order: Mapping[str, int]) -> dict[str, 
 
 def _has_exported(run: CiRun) -> bool:
     return run.role is CiRole.EXPORT and run.state is CiState.SUCCEEDED
+
+
+def names_carrier(run: CiRun) -> bool:
+    """Whether a run says as which commit of a manifests repository it exported its own."""
+    return _has_exported(run) and bool(run.carrier_sha)
+
+
+def find_named(found: Sequence[tuple[str, T]]) -> list[T]:
+    """Return the commits that are meant, of those with a sha that begins as it is written; none where several shas do.
+
+    What was merged to several branches came with a commit on each: all of them are meant.
+
+    Args:
+        found: commits, each behind the sha that begins so: its own, or that of an alias.
+    """
+    if len({sha for sha, _ in found}) != 1:
+        return []
+    return [commit for _, commit in found]
 
 
 def find_failed_build(runs: Sequence[CiRun]) -> CiRun | None:

@@ -14,7 +14,7 @@ from tests.ledger.world import World, at, moment, sha
 from tests.model.ci import run
 from tests.trail.ci.worlds import SHOP, CiWorld, ScriptedCi
 
-from fluxtrail.model.ci import Approval, CiRole, CiRun, CiStage, CiState, PullRequest
+from fluxtrail.model.ci import Approval, CiRole, CiRun, CiStage, CiState, CiSystem, PullRequest
 from fluxtrail.model.errors import AuthError, RateLimitedError
 from fluxtrail.model.moment import Evidence, Moment, Precision
 from fluxtrail.model.records import AliasKind, CommitRecord, ExportRecord
@@ -89,6 +89,26 @@ async def test_a_run_that_left_the_page_is_asked_for_until_it_is_over(world: CiW
     assert await world.look(after=60) == ["recent acme/shop", "run 7"]
     assert (await world.commit()).build_state is CiState.SUCCEEDED
     assert await world.look() == ["recent acme/shop"]
+
+
+async def test_what_is_tried_again_under_its_own_number_is_looked_at_again(world: CiWorld) -> None:
+    """A pipeline of GitLab, or a build of Azure Pipelines, has no attempts: it goes on, and its stages are others."""
+    world.shop.system = CiSystem.GITLAB_CI
+    await world.commits(range(1, 2))
+    pipeline: dict[str, Any] = {"system": CiSystem.GITLAB_CI}
+    failed = (replace(STAGES[0], state=CiState.FAILED),)
+    world.shop.runs, world.shop.stages = [push(state=CiState.FAILED, **pipeline)], {"7": failed}
+    assert await world.look() == ["recent acme/shop", "run 7"]
+    world.shop.runs, world.shop.stages = [going(updated_at=at(100), **pipeline)], {}
+    await world.look()
+    assert (await world.commit()).build_state is CiState.RUNNING
+    over = push(finished_at=at(120), updated_at=at(120), **pipeline)
+    world.shop.runs, world.shop.stages = [over], {"7": STAGES}
+    assert await world.look() == ["recent acme/shop", "run 7"]
+    async with world.ledger.unit() as unit:
+        (kept,) = (await unit.ci_runs_of(SHOP, [sha(1)]))[sha(1)]
+    assert (kept.state, kept.stages) == (CiState.SUCCEEDED, STAGES)
+    assert await world.built_lines() == [("", "failed"), ("failed", "running"), ("running", "succeeded")]
 
 
 async def test_a_run_that_is_gone_hides_no_other(world: CiWorld) -> None:

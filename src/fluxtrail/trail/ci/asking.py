@@ -91,8 +91,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.has_looked = False
-        self.asked: dict[tuple[CiKey, int], None] = {}
-        """Attempts that were asked for and have no stages, or are gone."""
+        self.asked: dict[tuple[CiKey, int, datetime], None] = {}
+        """Attempts, as of their last change, that were asked for and have no stages, or are gone."""
         self.turns: dict[str, _Turn] = {}
         """When a commit without runs is asked about again (monotonic), and after how long then."""
         self.open: dict[CiKey, _Turn] = {}
@@ -210,7 +210,7 @@ class Look:
         return known is not None and known.attempt == run.attempt and known.state is run.state and bool(known.stages)
 
     def _was_asked(self, run: CiRun) -> bool:
-        return (run.key, run.attempt) in self._memory.asked
+        return (run.key, run.attempt, run.updated_at) in self._memory.asked
 
     async def _ask_run(self, run: CiRun, *, is_remembered: bool = False) -> None:
         """Ask for one run in all its roles; one that is gone is not asked for again."""
@@ -220,7 +220,8 @@ class Look:
         if found is None or is_remembered or found.state.is_final:
             for key, other in [*self.runs.items(), (run.key, run)]:
                 if key.run == run.key.run:
-                    self._memory.asked[key, other.attempt] = None
+                    for one in (other, found or other):
+                        self._memory.asked[key, one.attempt, one.updated_at] = None
         if found is not None:
             self._note([found])
 
