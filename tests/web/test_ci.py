@@ -320,3 +320,63 @@ async def test_a_run_stated_under_its_forges_name_is_the_one_that_is_asked_for(p
     ]  # fmt: skip
     refused, _ = await place.post(**said | {"repository": "https://ghe.test/other/shop", "project": "other/shop"})
     assert refused == 403
+
+
+EXPORTED: dict[str, Any] = {**SAID, "role": "export", "state": "succeeded"}
+
+
+async def test_what_is_exported_is_linked_with_the_run(place: Place) -> None:
+    await follow(place, 1)
+    async with place.ledger.unit() as unit:
+        world = Records(unit)
+        manifests = await world.repository("manifests")
+        (carrier,) = await world.commits(manifests, range(200, 201))
+    said = {**EXPORTED, "carrier_repository": "https://github.com/acme/manifests", "carrier_sha": sha(200)[:8]}
+    assert [(await place.post(**said))[0] for _ in range(2)] == [201, 200]
+    async with place.ledger.unit() as unit:
+        assert [link.carrier_id for link in await unit.exports_of([carrier.id])] == [carrier.id]
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "remedy"),
+    [
+        ({"carrier_repository": "github.com/acme/typo"}, "carrier_repository", "exports_to"),
+        ({"carrier_repository": "github.com/acme/manifests", "carrier_sha": "0000000"}, "carrier_sha", "digits"),
+        ({"definitions": True, "role": "build"}, "definitions", "export"),
+    ],
+)
+async def test_a_carrier_that_cannot_be_is_refused_and_nothing_is_kept(
+    place: Place, changed: dict[str, Any], field: str, remedy: str
+) -> None:
+    await follow(place, 1)
+    async with place.ledger.unit() as unit:
+        world = Records(unit)
+        await world.commits(await world.repository("manifests"), range(1, 4))
+    status, answer = await place.post(**{**EXPORTED, **changed})
+    assert (status, answer["errors"][0]["parameter"]) == (400, field)
+    assert remedy in answer["errors"][0]["message"]
+    assert await known(place) == []
+
+
+async def test_definitions_may_stand_where_nobody_follows_them(place: Place) -> None:
+    await follow(place, 1)
+    said = {**EXPORTED, "carrier_repository": "github.com/acme/hld", "carrier_sha": sha(300), "definitions": True}
+    status, answer = await place.post(**said)
+    assert (status, answer["carrier_repository"]) == (201, "github.com/acme/hld")
+
+
+async def test_a_token_links_commits_of_its_own_repositories_alone(place: Place) -> None:
+    async with place.ledger.unit() as unit:
+        world = Records(unit)
+        (carrier,) = await world.commits(await world.repository("manifests"), range(200, 201))
+        await world.commits(await world.repository("cart"), range(1, 2))
+    place.asked_by.append(Principal(name="shop-ci", role=Role.CI, repositories=(SHOP,)))
+    said = {**EXPORTED, "carrier_repository": "github.com/acme/manifests", "carrier_sha": sha(200)}
+    status, answer = await place.post(**{**said, "repository": "github.com/acme/cart"})
+    assert (status, answer["code"]) == (403, "forbidden")
+    async with place.ledger.unit() as unit:
+        assert await unit.exports_of([carrier.id]) == []
+    await follow(place, 1)
+    assert (await place.post(**said))[0] == 201
+    async with place.ledger.unit() as unit:
+        assert len(await unit.exports_of([carrier.id])) == 1

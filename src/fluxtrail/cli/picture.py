@@ -22,6 +22,7 @@ from fluxtrail.cli.words import (
     age,
     blocker_words,
     clock,
+    export_words,
     fit,
     is_stuck,
     pending_words,
@@ -100,8 +101,10 @@ class Picture:
         for line in ci_lines(self._trail, now=self._now, is_wide=self._is_wide):
             yield from self._wrapped(f" {out.glyph('dot')} ".join(line.parts), line.style)
         for export in self._trail.exports:
-            link = f" {out.glyph('dot')} {printable(export.build_link)}" if export.build_link else ""
-            yield from self._dim(f"exported by {short(export.sha)} in {export.repository}{link}")
+            told = [f"exported by {short(export.sha)} in {export.repository}"]
+            told += [export_words(export.evidence)] if export.evidence else []
+            told += [printable(export.build_link)] if export.build_link else []
+            yield from self._dim(f" {out.glyph('dot')} ".join(told))
         yield from self._summary()
 
     def _summary(self) -> Iterator[str]:

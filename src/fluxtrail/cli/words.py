@@ -112,6 +112,11 @@ def pending_words(reason: str, target: str) -> str:
     return words
 
 
+def export_words(evidence: str) -> str:
+    """Return how an export is known."""
+    return "as a pipeline says" if evidence == "stated" else f"by {evidence.replace('_', ' ')}"
+
+
 def printable(text: str) -> str:
     """`text` on one line, without anything that would steer a terminal: subjects are written by anybody."""
     return "".join(c if c.isprintable() else " " if c in "\n\r\t" else "?" for c in text).strip()

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fluxtrail.ledger.session import finish
 from fluxtrail.model.errors import StoreError
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision in `migrations/versions`."""
 _SCRIPTS = Path(__file__).parent / "migrations"
 

@@ -70,7 +70,7 @@ def branch_of(row: Row[Any]) -> BranchRecord:
 
 
 def commit_of(row: Row[Any]) -> CommitRecord:
-    return CommitRecord(**_plain(row, "at", "position"))
+    return CommitRecord(**_plain(row, "at", "position", "named"))
 
 
 def export_of(row: Row[Any]) -> ExportRecord:

@@ -46,7 +46,7 @@ from fluxtrail.model.deployment import DeploymentStatus, Told
 from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.notices import Hook
 from fluxtrail.model.reasons import Outcome
-from fluxtrail.model.records import AliasKind, Attribution, Cause, TransitionKind
+from fluxtrail.model.records import AliasKind, Attribution, Cause, ExportEvidence, TransitionKind
 from fluxtrail.model.report import Mode, ReportState
 from fluxtrail.model.rollout import RolloutCause, RolloutState, RunningState
 
@@ -218,6 +218,7 @@ exports = Table(
     Column("source_id", Id, ForeignKey("commits.id"), nullable=False),
     Column("stated_at", Instant),
     Column("build_link", Text),
+    Column("evidence", Choice(ExportEvidence), doc="NULL of what was kept before this was noted"),
     PrimaryKeyConstraint("carrier_id", "source_id"),
     Index(None, "source_id"),
 )
@@ -237,6 +238,7 @@ ci_runs = Table(
     Column("evidence", Choice(CiEvidence), nullable=False),
     Column("at", Instant, nullable=False, doc="queued, else started, else last changed: what lists are ordered by"),
     Column("facts", Facts(CiRun), nullable=False, doc="all of it"),
+    Column("carrier", Text, doc="of an export that names its carrier: how the carrier's sha begins"),
     UniqueConstraint("system", "host", "project", "run_id", "role", "sha", name="uq_ci_runs_run"),
     Index(None, "sha", "repository"),
     Index(None, "repository", "at", "id"),
@@ -245,6 +247,7 @@ ci_runs = Table(
     Index(None, "role", "at", "id"),
     Index(None, "system", "at", "id"),
     Index("ix_ci_runs_open", "repository", "at", **_partial(OPEN_RUN)),
+    Index("ix_ci_runs_carrier", "carrier", **_partial("carrier IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 

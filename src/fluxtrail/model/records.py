@@ -91,6 +91,23 @@ class AliasKind(StrEnum):
     """A commit of the pull request that was squashed or rebased into it."""
 
 
+class ExportEvidence(StrEnum):
+    """How it is known that a carrier was made from a source commit."""
+
+    EXPORTER_INFO = "exporter_info"
+    """The carrier says so, in a file or a layer of its own."""
+    HYDRATOR = "hydrator_metadata"
+    """Likewise, in the file of a hydrator."""
+    ORIGIN = "artifact_origin"
+    """An artifact is annotated so."""
+    INPUT = "artifact_input"
+    """The artifact's generator names the sources that it is made from."""
+    IMAGE = "image"
+    """An image that came with the carrier is labelled so."""
+    STATED = "stated"
+    """A CI run says that it exported the one as the other."""
+
+
 class ExportRecord(Record, frozen=True, kw_only=True):
     """That a carrier was made from a source commit."""
 
@@ -99,6 +116,8 @@ class ExportRecord(Record, frozen=True, kw_only=True):
     stated_at: datetime | None
     """The source commit's time as the carrier states it (`exporter-info`)."""
     build_link: str | None = None
+    evidence: ExportEvidence | None = None
+    """None of what was kept before this was noted."""
 
 
 class SourceRecord(Record, frozen=True, kw_only=True):

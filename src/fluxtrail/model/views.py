@@ -79,6 +79,8 @@ class ExportView(View, frozen=True, kw_only=True):
     repository: str
     committed_at: datetime | None = None
     build_link: str | None = None
+    evidence: str | None = None
+    """An `ExportEvidence`: how the export is known; None of one that was kept before this was noted."""
 
 
 class CommitView(View, frozen=True, kw_only=True):

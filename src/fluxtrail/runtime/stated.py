@@ -11,7 +11,7 @@ from fluxtrail.model.ci_views import AppliedHead, Origin, SyncLine
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.settings.settings import Settings
-from fluxtrail.trail.ci.stating import take_statements
+from fluxtrail.trail.ci.stating import check_carrier, take_statements
 from fluxtrail.trail.ports import Clock
 from fluxtrail.web.ci import RATE_PER_MINUTE
 from fluxtrail.web.hooks.pace import Pace
@@ -40,8 +40,9 @@ class StatedRuns:
     def name_of(self, repository: str) -> str:
         return self._names.get(repository.lower(), repository)
 
-    async def take_run(self, run: CiRun) -> bool:
+    async def take_run(self, run: CiRun, *, is_definitions: bool = False) -> bool:
         async with self._ledger.unit() as unit:
+            await check_carrier(unit, run, is_definitions=is_definitions)
             changed = await take_statements(unit, [run], now=self._clock.now())
         return bool(changed)
 

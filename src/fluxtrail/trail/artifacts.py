@@ -18,6 +18,7 @@ from fluxtrail.model.records import (
     BranchRecord,
     CommitId,
     CommitRecord,
+    ExportEvidence,
     FetchRecord,
     RepositoryRecord,
     SourceId,
@@ -226,7 +227,7 @@ class ArtifactRecorder:
         except FluxtrailError as exc:
             log.warning("input unreadable", source=str(key), repository=repository.canonical, error=str(exc))
             return None
-        return StatedExport(commits=commits, repository=repository.canonical)
+        return StatedExport(commits=commits, repository=repository.canonical, evidence=ExportEvidence.INPUT)
 
 
 def _artifact(repository: RepositoryRecord, sha: str, fetch: FetchRecord, *, is_carrier: bool) -> CommitRecord:

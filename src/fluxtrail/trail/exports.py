@@ -20,6 +20,7 @@ from fluxtrail.model.records import (
     RepositoryId,
     RepositoryRecord,
 )
+from fluxtrail.trail.ci.linking import link_carriers
 from fluxtrail.trail.merged import better, from_export
 from fluxtrail.trail.ports import RepositoryReader, Unit
 from fluxtrail.trail.strategies import exporter_info, hydrator
@@ -148,7 +149,9 @@ class ExportBook:
         *,
         now: datetime,
     ) -> dict[CommitId, tuple[CommitId, ...]]:
-        """Keep the source commits of carriers and the links to them; returns the source commits of each carrier."""
+        """Keep the source commits of carriers and the links to them, those too that runs had stated before;
+        returns the source commits of each carrier.
+        """
         made: dict[CommitId, tuple[CommitId, ...]] = {}
         for carrier in carriers:
             ids: list[CommitId] = []
@@ -163,6 +166,7 @@ class ExportBook:
                             source_id=source.id,
                             stated_at=stated.stated_at,
                             build_link=export.build_link,
+                            evidence=export.evidence,
                         )
                         for source, stated in zip(sources, export.commits, strict=True)
                         if source.id != carrier.id
@@ -171,6 +175,8 @@ class ExportBook:
                 ids += [source.id for source in sources]
             if ids:
                 made[carrier.id] = tuple(dict.fromkeys(ids))
+        for carrier_id, ids in (await link_carriers(unit, repository, carriers, now=now)).items():
+            made[carrier_id] = tuple(dict.fromkeys((*made.get(carrier_id, ()), *ids)))
         return made
 
     async def keep_sources(

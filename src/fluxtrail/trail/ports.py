@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from fluxtrail.model.ci import CiRun
 from fluxtrail.model.commit import CommitFacts
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.observation import ClusterUid
@@ -109,10 +110,22 @@ class Unit(Protocol):
         self, repository_id: RepositoryId, commit_id: CommitId, kind: AliasKind, shas: Sequence[str]
     ) -> None: ...
 
+    async def commits_beginning(self, repositories: Sequence[str], beginning: str) -> list[tuple[str, CommitRecord]]:
+        """The first commits of these (canonical) repositories whose sha, or an alias's, begins so; by that sha."""
+
+    async def aliases_of(self, commits: Sequence[CommitId]) -> dict[CommitId, list[str]]: ...
+
     async def put_exports(self, records: Sequence[ExportRecord]) -> None: ...
+
+    async def drop_exports(self, links: Sequence[ExportRecord]) -> None: ...
 
     async def put_repository_exports(self, source: RepositoryId, manifests: Sequence[RepositoryId]) -> None:
         """State into which manifests repositories a source repository is exported; replaces what was stated."""
+
+    async def exports_to(self, canonical: str) -> list[str]:
+        """The manifests repositories that the settings say a repository is exported to."""
+
+    async def is_exported_to(self, repository_id: RepositoryId) -> bool: ...
 
     async def exports_of(self, carriers: Sequence[CommitId]) -> list[ExportRecord]: ...
 
@@ -145,6 +158,9 @@ class Unit(Protocol):
 
     async def syncs(self, ids: Sequence[SyncId]) -> dict[SyncId, SyncRecord]: ...
 
+    async def recent_syncs(self, target_id: TargetId, *, limit: int) -> list[SyncRecord]:
+        """A target's newest, oldest first."""
+
     async def unattributed_syncs(self, *, limit: int) -> list[SyncRecord]:
         """Those whose `attributed_version` is behind `version` and that are no gap, oldest first."""
 
@@ -173,6 +189,15 @@ class Unit(Protocol):
         """
 
     async def add_transitions(self, transitions: Sequence[Transition]) -> None: ...
+
+    # what runs say of exports
+    async def ci_runs_of(self, repository: str, shas: Sequence[str]) -> dict[str, list[CiRun]]: ...
+
+    async def runs_naming(self, carriers: Sequence[str]) -> list[CiRun]:
+        """The runs that name one of these commits as what they made, the first begun first."""
+
+    async def built_commits(self, repository: str, shas: Sequence[str]) -> list[CommitRecord]:
+        """The commits of a (canonical) repository that these are, or are aliases of."""
 
     # small durable facts
     async def get_note(self, name: str) -> str | None: ...

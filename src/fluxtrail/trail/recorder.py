@@ -29,6 +29,7 @@ from fluxtrail.model.records import (
     TransitionKind,
 )
 from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.trail.ci.linking import link_sources
 from fluxtrail.trail.exports import ExportBook
 from fluxtrail.trail.merged import from_branch, from_pull_request
 from fluxtrail.trail.merges import ALIAS_LIMIT, Merge, find_merges
@@ -151,6 +152,7 @@ class Recorder:
             targets = {target.id: target for target in self._registry.targets_on(branch)}
             await self._keep_pending(unit, saved, affected, targets, made, returning)
             learnt = [record for record in saved if record.reverts and record.sha in there]
+            await link_sources(unit, repository, saved, now=seen_at)
             await note_learnt_reverts(unit, learnt, self._registry.target, now=seen_at)
             await unit.put_branch(after)
             if not is_first:

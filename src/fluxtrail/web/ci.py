@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import JSONBody, QueryParameter
 
-from fluxtrail.model.ci import CiRole, CiRun, CiState, CiSystem
+from fluxtrail.model.ci import SHORT_SHA, CiRole, CiRun, CiState, CiSystem
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.views import TrailView
@@ -20,7 +20,6 @@ from fluxtrail.web.ports import CiKeeper
 from fluxtrail.web.problems import ProblemError, ambiguous, documented, invalid
 from fluxtrail.web.shapes import Page, Problem
 from fluxtrail.web.statements import (
-    SHORT_SHA,
     CiStatement,
     RunReference,
     place_of,
@@ -79,7 +78,7 @@ async def list_ci_runs(
 )
 async def state_ci_run(request: AnyRequest, data: JSONBody[CiStatement]) -> Response[CiRun]:
     """What a pipeline says of itself: `fluxtrail ci` does so. 201 where it says something new, 200 where all of it was
-    known. A `sha` that is not known yet is kept, and counts when its commit is.
+    known. A `sha` that is not known yet is kept, and counts when its commit is; so is a `carrier_sha`.
     """
     context, keeper = context_of(request), _keeper(request)
     wait = keeper.pace.take()
@@ -91,10 +90,11 @@ async def state_ci_run(request: AnyRequest, data: JSONBody[CiStatement]) -> Resp
     name_action(request, "state_ci_run", subject=f"{run.repository}@{run.sha} {run.role.value} {run.run_id}")
     followed = keeper.name_of(run.repository)
     _check_scope(principal, run, keeper.name_of)
-    run = msgspec.structs.replace(run, repository=followed)
+    carrier_repository = keeper.name_of(run.carrier_repository)
+    run = msgspec.structs.replace(run, repository=followed, carrier_repository=carrier_repository)
     if not is_sha(run.sha):
         run = msgspec.structs.replace(run, sha=await _whole_sha(context, run))
-    is_new = await keeper.take_run(run)
+    is_new = await keeper.take_run(run, is_definitions=said.definitions)
     return Response(content=run, status_code=201 if is_new else 200)
 
 

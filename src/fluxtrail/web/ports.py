@@ -304,8 +304,15 @@ class CiKeeper(Protocol):
     def name_of(self, repository: str) -> str:
         """Return the canonical name under which a repository is followed that its forge may call otherwise."""
 
-    async def take_run(self, run: CiRun) -> bool:
-        """Keep what a pipeline states; returns whether it says anything new. Durable once it returns."""
+    async def take_run(self, run: CiRun, *, is_definitions: bool = False) -> bool:
+        """Keep what a pipeline states; returns whether it says anything new. Durable once it returns.
+
+        Args:
+            is_definitions: it exported to a repository that Flux does not apply, and that need not be known.
+
+        Raises:
+            ConfigError: the carrier's repository or sha cannot be; the subject names the field.
+        """
 
     async def list_runs(
         self,

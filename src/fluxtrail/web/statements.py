@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from fluxtrail.model.ci import CiEvidence, CiRole, CiRun, CiState, CiSystem
+from fluxtrail.model.ci import SHORT_SHA, CiEvidence, CiRole, CiRun, CiState, CiSystem
 from fluxtrail.model.errors import ConfigError, WireError
 from fluxtrail.model.redaction import redact, redact_url
 from fluxtrail.model.repository import parse_repository
@@ -22,7 +22,6 @@ TEXT_LIMIT, URL_LIMIT = 200, 2048
 MOST_AHEAD = timedelta(minutes=5)
 """A statement from further in the future would stand until then, whatever is stated later."""
 MOST_BEHIND = timedelta(days=400)
-SHORT_SHA = 7
 RUNS_IN_ONE = 50
 
 _KNOWN_SYSTEMS = (CiSystem.GITHUB_ACTIONS, CiSystem.GITLAB_CI, CiSystem.AZURE_PIPELINES)
@@ -115,9 +114,11 @@ class CiStatement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     digest: _Text = ""
     """Of the image: `sha256:…`."""
     carrier_repository: _Url = ""
-    """Of an export: the manifests repository."""
+    """Of an export: the manifests repository, which is followed or exported to."""
     carrier_sha: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    """Of an export: the commit that it made there."""
+    """Of an export: the commit that it made there; the beginning of it will do, where no other begins so."""
+    definitions: bool = False
+    """Of an export: it wrote what manifests are made from, not manifests. That repository need not be followed."""
     service: _Text = ""
     environment: _Text = ""
 
@@ -213,6 +214,8 @@ def _check_role(said: CiStatement) -> None:
             if value:
                 remedy = "leave it out, or state the role `export`: a build writes no manifests"
                 raise _refuse(field, redact_url(value), remedy)
+        if said.definitions:
+            raise _refuse("definitions", "true", "leave it out, or state the role `export`: a build writes none")
 
 
 def _carrier(said: CiStatement) -> str:

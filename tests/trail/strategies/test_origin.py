@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from fluxtrail.model.records import ExportEvidence
 from fluxtrail.trail.strategies.origin import export_of_origin
 from fluxtrail.trail.strategies.stated import ExportedCommit, StatedExport
 
@@ -12,7 +13,9 @@ SHA = "5394cb7f48332b2de7c17dd8b8384bbc84b7e738"
     "origin", [SHA, SHA.upper(), f"main@sha1:{SHA}", f"v1.2@sha1:{SHA}", f"refs/heads/main@sha1:{SHA}", f"main/{SHA}"]
 )
 def test_forms_of_an_origin(origin: str) -> None:
-    assert export_of_origin(origin, None) == StatedExport(commits=(ExportedCommit(sha=SHA),))
+    assert export_of_origin(origin, None) == StatedExport(
+        commits=(ExportedCommit(sha=SHA),), evidence=ExportEvidence.ORIGIN
+    )
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ class _Trail:
     async def _carriers(self) -> Sequence[Row[Any]]:
         exports = schema.exports
         wanted = (
-            select(_C, exports.c.build_link)
+            select(_C, exports.c.build_link, exports.c.evidence)
             .join(exports, exports.c.carrier_id == _C.c.id)
             .where(exports.c.source_id == self._commit.id)
             .order_by(_C.c.at, _C.c.id)
@@ -346,6 +346,7 @@ class _Trail:
             repository=self._situation.canonical(row.repository_id),
             committed_at=row.committed_at,
             build_link=row.build_link,
+            evidence=row.evidence.value if row.evidence is not None else None,
         )
 
 

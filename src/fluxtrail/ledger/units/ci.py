@@ -14,7 +14,17 @@ from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.dialect import Dialect, Upsert
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
-from fluxtrail.model.ci import CiKey, CiRun, Delivered, PullRequest, Standing, keep_details, merge_runs
+from fluxtrail.model.ci import (
+    SHORT_SHA,
+    CiKey,
+    CiRole,
+    CiRun,
+    Delivered,
+    PullRequest,
+    Standing,
+    keep_details,
+    merge_runs,
+)
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId
 
@@ -37,7 +47,7 @@ _SET_BUILT = _SET_BUILT.values(
 class CiPart(UnitPart):
     async def put_ci_runs(self, runs: Sequence[CiRun]) -> list[CiRun]:
         """Keep what is newer or better known than what is there; returns those that changed something."""
-        known = await self._known_runs([run.key for run in runs])
+        known = await self.known_runs([run.key for run in runs])
         held = {run.key: run for run in known}
         changed = merge_runs(known, [keep_details(run, held.get(run.key)) for run in runs])
         await self._session.run(_put_runs(self._session.dialect), [_run_values(run) for run in changed])
@@ -56,6 +66,16 @@ class CiPart(UnitPart):
         """Return runs that are not over, the oldest first; those that began before `since` are given up."""
         values = {"repository_": repository, "since": since, "limit_": limit}
         return [row.facts for row in await self._session.all(_OPEN, values)]
+
+    async def runs_naming(self, carriers: Sequence[str]) -> list[CiRun]:
+        """Return the runs that may have exported something as one of these commits of a manifests repository, the
+        first begun first: what each names begins with the same digits.
+        """
+        found: list[CiRun] = []
+        for chunk in chunks(sorted({sha[:SHORT_SHA] for sha in carriers})):
+            wanted = select(_R.c.facts).where(_R.c.carrier.in_(chunk)).order_by(_R.c.at, _R.c.id)
+            found += [row.facts for row in await self._session.all(wanted)]
+        return [run for run in found if any(sha.startswith(run.carrier_sha) for sha in carriers)]
 
     async def recent_commits(self, repository_id: RepositoryId, *, since: datetime, limit: int) -> list[CommitRecord]:
         """Return a repository's commits since then that are no carriers, the newest first."""
@@ -163,7 +183,7 @@ class CiPart(UnitPart):
         await self._session.run(delete(_P).where(*same), taken)
         return max(len(ids), len(taken))
 
-    async def _known_runs(self, keys: Sequence[CiKey]) -> list[CiRun]:
+    async def known_runs(self, keys: Sequence[CiKey]) -> list[CiRun]:
         found: list[CiRun] = []
         wanted = set(keys)
         for chunk in chunks(sorted({key.run_id for key in keys})):
@@ -184,14 +204,15 @@ def _keep_earliest(
 
 def _run_values(run: CiRun) -> dict[str, Any]:
     names = ("system", "host", "project", "run_id", "role", "sha", "repository", "state", "evidence", "at")
-    return {name: getattr(run, name) for name in names} | {"facts": run}
+    carrier = run.carrier_sha[:SHORT_SHA] if run.role is CiRole.EXPORT else ""
+    return {name: getattr(run, name) for name in names} | {"facts": run, "carrier": carrier or None}
 
 
 @cache
 def _put_runs(dialect: Dialect) -> Upsert:
     statement = dialect.upsert(_R)
     new = statement.excluded
-    names = ("repository", "state", "evidence", "at", "facts")
+    names = ("repository", "state", "evidence", "at", "facts", "carrier")
     return statement.on_conflict_do_update(
         index_elements=[column.name for column in _KEY], set_={name: new[name] for name in names}
     )

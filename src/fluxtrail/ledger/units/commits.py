@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.session import chunks
 from fluxtrail.ledger.units.base import UnitPart
 from fluxtrail.model.records import AliasKind, CommitId, CommitRecord, ExportRecord, RepositoryId
 
+FIRST = 8
+"""Commits that are looked at of those whose shas begin alike."""
 _Key = tuple[RepositoryId, str]
+_C, _A, _E = schema.commits, schema.aliases, schema.exports
 
 
 class CommitPart(UnitPart):
@@ -59,11 +62,35 @@ class CommitPart(UnitPart):
         ]
         await self._session.run(self._session.dialect.upsert(schema.aliases).on_conflict_do_nothing(), stated)
 
+    async def commits_beginning(self, repositories: Sequence[str], beginning: str) -> list[tuple[str, CommitRecord]]:
+        """Return the first commits of these (canonical) repositories whose sha, or an alias's, begins so; by that sha.
+
+        Args:
+            beginning: hex digits in lower case.
+        """
+        canonical = schema.repositories.c.canonical
+        found: list[tuple[str, CommitRecord]] = []
+        for chunk in chunks(list(dict.fromkeys(repositories))):
+            of_them = select(_C).join(schema.repositories, schema.repositories.c.id == _C.c.repository_id)
+            of_them = of_them.where(canonical.in_(chunk))
+            own = of_them.add_columns(_C.c.sha.label("named")).where(*_begins(_C.c.sha, beginning))
+            others = of_them.join(_A, _A.c.commit_id == _C.c.id).add_columns(_A.c.sha.label("named"))
+            for wanted in (own, others.where(*_begins(_A.c.sha, beginning))):
+                told = await self._session.all(wanted.order_by(_C.c.id).limit(FIRST))
+                found += [(row.named, rows.commit_of(row)) for row in told]
+        return found
+
+    async def drop_exports(self, links: Sequence[ExportRecord]) -> None:
+        """Forget that these carriers were made from these source commits."""
+        same = (_E.c.carrier_id == bindparam("carrier_"), _E.c.source_id == bindparam("source_"))
+        stated = [{"carrier_": link.carrier_id, "source_": link.source_id} for link in links]
+        await self._session.run(delete(_E).where(*same), stated)
+
     async def put_exports(self, records: Sequence[ExportRecord]) -> None:
         statement = self._session.dialect.upsert(schema.exports)
         statement = statement.on_conflict_do_update(
             index_elements=["carrier_id", "source_id"],
-            set_={"stated_at": statement.excluded.stated_at, "build_link": statement.excluded.build_link},
+            set_={name: statement.excluded[name] for name in ("stated_at", "build_link", "evidence")},
         )
         await self._session.run(statement, [rows.values_of(record) for record in records])
 
@@ -111,3 +138,8 @@ class CommitPart(UnitPart):
 
 def _ordering_time(record: CommitRecord) -> datetime | None:
     return record.merged.at if record.merged else record.committed_at
+
+
+def _begins(column: ColumnElement[str], beginning: str) -> tuple[ColumnElement[bool], ...]:
+    """`g` follows the last hex digit: a range that every engine's index serves."""
+    return (column >= beginning, column < beginning + "g")

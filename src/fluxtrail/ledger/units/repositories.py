@@ -44,6 +44,24 @@ class RepositoryPart(UnitPart):
         ]
         await self._session.run(insert(table), stated)
 
+    async def exports_to(self, canonical: str) -> list[str]:
+        """Return the manifests repositories that the settings say a repository is exported to."""
+        table, manifests = schema.repository_exports, schema.repositories.alias("manifests")
+        wanted = (
+            select(manifests.c.canonical)
+            .join(table, table.c.manifests_repository_id == manifests.c.id)
+            .join(schema.repositories, schema.repositories.c.id == table.c.source_repository_id)
+            .where(schema.repositories.c.canonical == canonical)
+            .order_by(manifests.c.canonical)
+        )
+        return [row.canonical for row in await self._session.all(wanted)]
+
+    async def is_exported_to(self, repository_id: RepositoryId) -> bool:
+        """Whether the settings say that any repository is exported to this one."""
+        table = schema.repository_exports.c
+        wanted = select(table.source_repository_id).where(table.manifests_repository_id == repository_id).limit(1)
+        return await self._session.first(wanted) is not None
+
     async def put_branch(self, record: BranchRecord) -> None:
         values = rows.values_of(record)
         statement = self._session.dialect.upsert(schema.branches).values(values)

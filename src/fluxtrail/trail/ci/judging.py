@@ -24,18 +24,23 @@ from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, CommitRecord, Transition, TransitionKind
 from fluxtrail.model.stage import INVERSION_TOLERANCE
 from fluxtrail.trail.ci.durations import Durations, read_durations, write_durations
+from fluxtrail.trail.ci.linking import link_runs
 from fluxtrail.trail.ci.ports import CiUnit
 
 
 async def take_runs(unit: CiUnit, runs: Sequence[CiRun], *, now: datetime) -> list[CiRun]:
-    """Keep runs, and state anew when the commits that they are of were built; returns those that changed something.
+    """Keep runs, link what they exported, and state anew when their commits were built; returns those that changed
+    something.
 
     Idempotent, and indifferent to order. A run of a commit that is not known (yet) is kept, and counts when it is.
 
     Args:
         runs: `repository` is the canonical name under which the commits are followed.
     """
+    exporting = [run.key for run in runs if run.role is CiRole.EXPORT]
+    before = {run.key: run for run in await unit.known_runs(exporting)}
     changed = await unit.put_ci_runs(runs)
+    await link_runs(unit, [run for run in changed if run.role is CiRole.EXPORT], before, now=now)
     shas: defaultdict[str, list[str]] = defaultdict(list)
     for run in changed:
         shas[run.repository].append(run.sha)

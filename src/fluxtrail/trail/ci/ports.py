@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from fluxtrail.model.ci import CiRun, CiSystem, Delivered, PullRequest, Standing
-from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId, Transition
+from fluxtrail.model.ci import CiKey, CiRun, CiSystem, Delivered, PullRequest, Standing
+from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId
+from fluxtrail.trail.ports import Unit
 
 
 class CiReader(Protocol):
@@ -43,23 +44,19 @@ class CiPlaces(Protocol):
         """Return whom to ask about a repository: each of another system, its own forge first."""
 
 
-class CiUnit(Protocol):
+class CiUnit(Unit, Protocol):
     """What builds need of a transaction."""
+
+    async def known_runs(self, keys: Sequence[CiKey]) -> list[CiRun]:
+        """Those of these runs that are kept, as they are kept."""
 
     async def put_ci_runs(self, runs: Sequence[CiRun]) -> list[CiRun]:
         """Keep what is newer or better known than what is there; returns those that changed something."""
-
-    async def ci_runs_of(self, repository: str, shas: Sequence[str]) -> dict[str, list[CiRun]]: ...
 
     async def open_ci_runs(self, repository: str, *, since: datetime, limit: int) -> list[CiRun]: ...
 
     async def recent_commits(self, repository_id: RepositoryId, *, since: datetime, limit: int) -> list[CommitRecord]:
         """A repository's commits since then that are no carriers, the newest first."""
-
-    async def built_commits(self, repository: str, shas: Sequence[str]) -> list[CommitRecord]:
-        """The commits of a (canonical) repository that these are, or are aliases of."""
-
-    async def aliases_of(self, commits: Sequence[CommitId]) -> dict[CommitId, list[str]]: ...
 
     async def delivered_of(self, commits: Sequence[CommitId]) -> dict[CommitId, Delivered]: ...
 
@@ -73,12 +70,6 @@ class CiUnit(Protocol):
     async def pull_requests_of(
         self, repository: str, numbers: Sequence[int]
     ) -> dict[int, tuple[PullRequest, datetime]]: ...
-
-    async def add_transitions(self, transitions: Sequence[Transition]) -> None: ...
-
-    async def get_note(self, name: str) -> str | None: ...
-
-    async def put_note(self, name: str, value: str) -> None: ...
 
 
 class CiLedger(Protocol):

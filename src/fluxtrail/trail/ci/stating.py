@@ -12,9 +12,12 @@ from datetime import datetime
 import msgspec
 
 from fluxtrail.model.ci import CiEvidence, CiRun
+from fluxtrail.model.errors import ConfigError
 from fluxtrail.trail.ci.judging import take_runs
+from fluxtrail.trail.ci.linking import list_fitting
 from fluxtrail.trail.ci.ports import CiUnit
 
+NAMED, NAMED_DIGITS = 3, 12
 _DETAILS = (
     "url", "number", "pipeline", "branch", "event", "author", "pull_request", "image", "digest",
     "carrier_repository", "carrier_sha", "service", "environment",
@@ -33,10 +36,41 @@ async def take_statements(unit: CiUnit, runs: Sequence[CiRun], *, now: datetime)
     return await take_runs(unit, merged, now=now)
 
 
+async def check_carrier(unit: CiUnit, run: CiRun, *, is_definitions: bool = False) -> None:
+    """Refuse an export whose manifests nobody will ever read, or of which nobody can tell which commit it made.
+
+    A sha that fits several commits now will fit them for ever, so it is refused and not kept.
+
+    Args:
+        is_definitions: it says itself that Flux does not apply what it wrote.
+
+    Raises:
+        ConfigError: with the field as its subject.
+    """
+    name = run.carrier_repository
+    if name and not is_definitions:
+        home = next((record for record in await unit.repositories() if record.canonical == name), None)
+        if home is None or not (home.url or home.is_artifact or await unit.is_exported_to(home.id)):
+            raise ConfigError(
+                f"{name!r} is neither followed nor exported to; add it to `repositories`, or to `exports_to` of "
+                f"{run.repository} there, or state `definitions` where Flux does not apply it",
+                subject="carrier_repository",
+            )
+    shas = list(dict.fromkeys(sha for sha, _ in await list_fitting(unit, run)))
+    if len(shas) > 1:
+        named = ", ".join(sha[:NAMED_DIGITS] for sha in shas[:NAMED])
+        raise ConfigError(
+            f"{run.carrier_sha!r} fits {len(shas)} commits or more ({named}); give more digits, or the whole sha",
+            subject="carrier_sha",
+        )
+
+
 def complete(told: CiRun, known: CiRun | None) -> CiRun:
     """Return what is to be kept of a run that is told, beside what is known of the same run."""
     if known is None or told.attempt != known.attempt:
         return told
+    if known.carrier_sha.startswith(told.carrier_sha):
+        told = msgspec.structs.replace(told, carrier_sha=known.carrier_sha)
     if known.evidence is CiEvidence.ASKED or not told.replaces(known):
         return _with_details(known, told)
     whole = _with_details(told, known)

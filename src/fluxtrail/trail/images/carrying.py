@@ -15,6 +15,7 @@ from fluxtrail.model.records import (
     CommitId,
     CommitRecord,
     DeliveryRecord,
+    ExportEvidence,
     ExportRecord,
     RepositoryId,
     RepositoryRecord,
@@ -190,7 +191,7 @@ async def _link(unit: ImageUnit, carrier: CommitRecord, sources: Sequence[Commit
     known = {link.source_id for link in await unit.exports_of([carrier.id])} | {carrier.id}
     await unit.put_exports(
         [
-            ExportRecord(carrier_id=carrier.id, source_id=commit.id, stated_at=None)
+            ExportRecord(carrier_id=carrier.id, source_id=commit.id, stated_at=None, evidence=ExportEvidence.IMAGE)
             for commit in sources
             if commit.id not in known
         ]

@@ -14,6 +14,7 @@ import msgspec
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.errors import WireError
 from fluxtrail.model.moment import parse_timestamp
+from fluxtrail.model.records import ExportEvidence
 from fluxtrail.model.redaction import redact
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.trail.strategies.stated import FUTURE_TOLERANCE, ExportedCommit, StatedExport
@@ -50,7 +51,10 @@ def parse_hydrator_metadata(data: bytes, *, now: datetime) -> StatedExport:
         stated_at=_date(document.get("date"), now),
     )
     return StatedExport(
-        commits=(commit,), repository=_repository(document.get("repoURL"), problems), problems=tuple(problems)
+        commits=(commit,),
+        repository=_repository(document.get("repoURL"), problems),
+        evidence=ExportEvidence.HYDRATOR,
+        problems=tuple(problems),
     )
 
 

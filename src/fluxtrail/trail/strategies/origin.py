@@ -5,6 +5,7 @@ to `status.artifact.metadata`; `flux push artifact` writes `main@sha1:<hex>`, ot
 """
 
 from fluxtrail.model.errors import WireError
+from fluxtrail.model.records import ExportEvidence
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.revision import followed_sha
 from fluxtrail.trail.strategies.stated import ExportedCommit, StatedExport
@@ -15,7 +16,7 @@ def export_of_origin(origin: str | None, url: str | None) -> StatedExport | None
     sha = followed_sha(None, origin)
     if sha is None:
         return None
-    return StatedExport(commits=(ExportedCommit(sha=sha),), repository=_canonical(url))
+    return StatedExport(commits=(ExportedCommit(sha=sha),), repository=_canonical(url), evidence=ExportEvidence.ORIGIN)
 
 
 def _canonical(url: str | None) -> str | None:

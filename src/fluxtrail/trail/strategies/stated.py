@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from fluxtrail.model.records import ExportEvidence
+
 FUTURE_TOLERANCE = timedelta(minutes=2)
 """How far ahead of ours the clock may be that a commit's time comes from."""
 
@@ -21,5 +23,6 @@ class StatedExport(msgspec.Struct, frozen=True, kw_only=True):
     build_link: str | None = None
     repository: str | None = None
     """Canonical name of the repository that the commits stand in, where the carrier names it."""
+    evidence: ExportEvidence = ExportEvidence.EXPORTER_INFO
     problems: tuple[str, ...] = ()
     """What could not be used, each naming the field and the value."""

@@ -1,0 +1,134 @@
+"""Source commits of which it is learnt late what carries them: they came wherever their carrier is, and when it did.
+
+Their deliveries become what they would be, had it been known when the carrier came. The history, and with it the
+reports, tell of how they stand now, with the moments at which the carrier came there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from fluxtrail.model.moment import Moment
+from fluxtrail.model.records import CommitId, CommitRecord, DeliveryRecord, SyncId, SyncRecord
+from fluxtrail.model.verdict import OPEN, Verdict
+from fluxtrail.trail.outcomes import Change, keep_changes
+from fluxtrail.trail.ports import Unit
+from fluxtrail.trail.rows import REPLACEABLE, verdict_transition
+
+replace = msgspec.structs.replace
+
+EARLIER_SYNCS = 16
+"""Of a target, among which the one is looked for that failed, or rolled back."""
+
+
+class _Step(NamedTuple):
+    """What becomes of one delivery, and by which sync."""
+
+    before: DeliveryRecord
+    after: DeliveryRecord
+    ended: SyncRecord | None
+    """The sync that gave the verdict, where one did."""
+
+
+async def deliver_late(unit: Unit, carrier: CommitRecord, sources: Sequence[CommitRecord], *, now: datetime) -> None:
+    """Give source commits the deliveries of their carrier. Does nothing where that was done."""
+    carrying = [row for row in await unit.deliveries_of([carrier.id]) if row.carrier_id is None]
+    if not carrying:
+        return
+    there = {(row.commit_id, row.target_id): row for row in await unit.deliveries_of([item.id for item in sources])}
+    syncs = await unit.syncs(sorted({id_ for row in carrying for id_ in _syncs_of(row)}))
+    steps: list[_Step] = []
+    for row in carrying:
+        ended = await _find_ended(unit, row, syncs)
+        for source in sources:
+            known = there.get((source.id, row.target_id))
+            after = joined(known, row, source.id)
+            if after is not None:
+                steps.append(_Step(known or _begun(after), after, ended))
+    await _keep(unit, steps, syncs, now=now)
+
+
+def joined(known: DeliveryRecord | None, row: DeliveryRecord, source: CommitId) -> DeliveryRecord | None:
+    """Return what a source commit's delivery is, given its carrier's on the same target; None: as it was. Pure.
+
+    What it has is kept where that is an end of its own: it came with another carrier, or by itself. Of two carriers
+    that are both still on their way, the later one decides.
+    """
+    if known is None:
+        return replace(row, commit_id=source, carrier_id=row.commit_id, undone_by=None)
+    is_open = known.verdict in OPEN
+    if known.carrier_id == row.commit_id or not (is_open or known.verdict in REPLACEABLE):
+        return None
+    if row.verdict in REPLACEABLE or (is_open and row.verdict in OPEN and (known.carrier_id or 0) > row.commit_id):
+        return None
+    return replace(
+        known,
+        carrier_id=row.commit_id,
+        verdict=row.verdict,
+        since=row.since,
+        reason=row.reason,
+        applied_sync=known.applied_sync or row.applied_sync,
+        healthy_sync=known.healthy_sync or row.healthy_sync,
+    )
+
+
+def _begun(row: DeliveryRecord) -> DeliveryRecord:
+    return replace(row, verdict=Verdict.PENDING, reason="", applied_sync=None, healthy_sync=None)
+
+
+def _syncs_of(row: DeliveryRecord) -> list[SyncId]:
+    return [id_ for id_ in (row.applied_sync, row.healthy_sync) if id_ is not None]
+
+
+async def _find_ended(unit: Unit, row: DeliveryRecord, syncs: Mapping[SyncId, SyncRecord]) -> SyncRecord | None:
+    """Return the sync that gave a delivery its verdict. Of a failure or a roll-back it is known by its moment."""
+    if row.verdict is Verdict.DEPLOYED:
+        ended = row.healthy_sync or row.applied_sync
+        return syncs.get(ended) if ended is not None else None
+    if row.verdict not in (Verdict.FAILED, Verdict.ROLLED_BACK):
+        return None
+    recent = await unit.recent_syncs(row.target_id, limit=EARLIER_SYNCS)
+    return next((sync for sync in reversed(recent) if _is_at(_end_of(sync, row.verdict), row.since)), None)
+
+
+def _end_of(sync: SyncRecord, verdict: Verdict) -> Moment | None:
+    return sync.failed if verdict is Verdict.FAILED else sync.succeeded
+
+
+def _is_at(moment: Moment | None, at: datetime) -> bool:
+    return moment is not None and moment.at == at
+
+
+async def _keep(unit: Unit, steps: Sequence[_Step], syncs: Mapping[SyncId, SyncRecord], *, now: datetime) -> None:
+    """Write the deliveries with their history: first what was applied, then what became of it with a later sync."""
+    changes: list[Change] = []
+    later: list[Change] = []
+    rest: list[tuple[DeliveryRecord, DeliveryRecord]] = []
+    for before, after, ended in steps:
+        is_applied = after.applied_sync is not None and after.applied_sync != before.applied_sync
+        applied = syncs.get(after.applied_sync) if is_applied and after.applied_sync is not None else None
+        if applied is not None and ended is not None and applied.id == ended.id:
+            changes.append(Change(before, after, applied))
+            continue
+        reached = before
+        if applied is not None:
+            reached = replace(before, carrier_id=after.carrier_id, applied_sync=applied.id)
+            changes.append(Change(before, reached, applied))
+        if ended is not None:
+            later.append(Change(reached, after, ended))
+        elif reached != after or reached is before:
+            rest.append((reached, after))
+    await keep_changes(unit, changes, now=now)
+    await keep_changes(unit, later, now=now)
+    await unit.put_deliveries([after for _, after in rest])
+    await unit.add_transitions(
+        [
+            verdict_transition(before, after.verdict, after.since)
+            for before, after in rest
+            if after.verdict is not before.verdict
+        ]
+    )
