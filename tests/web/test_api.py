@@ -79,6 +79,20 @@ async def test_an_invalid_parameter_is_named_with_its_value(ask: Ask, path: str,
     assert error["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "choices"),
+    [
+        ("/commits?verdict=fine", "pending, deployed, unaffected, failed, rolled_back, lost, abandoned"),
+        ("/reports?state=fine", "waiting, dead, sent, dropped"),
+        ("/clusters?sort=fine", "pending, failed, targets"),
+    ],
+    ids=["enumeration", "of another name in the handler", "literals"],
+)
+async def test_a_value_that_is_none_of_a_few_is_answered_with_them(ask: Ask, path: str, choices: str) -> None:
+    (error,) = (await ask("api", API + path)).json["errors"]
+    assert sorted(error["message"].removeprefix("use one of ").split(", ")) == sorted(choices.split(", "))
+
+
 async def test_lists_are_paged_by_cursor(ask: Ask) -> None:
     seen: list[str] = []
     cursor: dict[str, str] = {}

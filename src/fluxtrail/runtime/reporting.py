@@ -96,7 +96,7 @@ class Reporting:
     def _problem(self, sink: str, held: SinkCounts, dispatcher: Dispatcher | None) -> str:
         if dispatcher is not None:
             return dispatcher.numbers.problem
-        return "nothing sends these any more: bring its route back, or drop them" if held.waiting else ""
+        return "nothing sends its reports any more: bring the route back, or drop them" if held.waiting else ""
 
     async def _last_answer(self, sink: str) -> str:
         for state in (ReportState.DEAD, ReportState.WAITING):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from enum import Enum
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import structlog
@@ -92,9 +93,11 @@ def on_problem(_request: Request[Any, Any, Any], exc: ProblemError) -> Response[
 def on_validation(request: Request[Any, Any, Any], exc: ValidationException) -> Response[bytes]:
     """The framework's own complaint about a parameter, with the value that was given."""
     entries = exc.extra if isinstance(exc.extra, list) else []
-    errors = [
-        _invalid_parameter(request, str(e.get("key", "")).removesuffix("_"), str(e.get("message", ""))) for e in entries
-    ]
+    errors = []
+    for entry in entries:
+        key = str(entry.get("key", ""))
+        message = _choices(request, key) or str(entry.get("message", ""))
+        errors.append(_invalid_parameter(request, key.removesuffix("_"), message))
     if not errors:
         missing = _MISSING.search(exc.detail)
         message = "it is required" if missing else exc.detail
@@ -138,6 +141,15 @@ def on_unexpected(_request: Request[Any, Any, Any], exc: Exception) -> Response[
 def _invalid_parameter(request: Request[Any, Any, Any], name: str, message: str) -> InvalidParameter:
     value = {**request.query_params, **request.path_params}.get(name, "")
     return InvalidParameter(parameter=name, value=redact(str(value), limit_bytes=VALUE_LIMIT_BYTES), message=message)
+
+
+def _choices(request: Request[Any, Any, Any], key: str) -> str:
+    """Return what may be given in place of a value that is none of a parameter's few; empty for any other parameter."""
+    field = request.route_handler.parsed_fn_signature.parameters.get(key)
+    kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+    choices = [str(one.value) for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum) for one in kind]
+    choices += [str(value) for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+    return f"use one of {', '.join(choices)}" if choices else ""
 
 
 def _invalid(errors: list[InvalidParameter]) -> Problem:

@@ -129,6 +129,14 @@ async def test_commit_tells_what_it_waits_for_and_what_to_run(ask: Ask) -> None:
     assert "https://ci.acme.dev/builds/4711" in read.links
 
 
+async def test_commit_says_on_top_what_holds_it_up_and_where(ask: Ask) -> None:
+    answer = await ask("api", f"/commits/{FAILED}")
+    top = text_of(answer).partition("On each target")[0]
+    assert "Flux gave up with BuildFailed." in top
+    assert "kustomize build failed" in top
+    assert any("verdict=failed" in link and "cluster=" in link for link in Read(answer.body.decode()).links)
+
+
 async def test_commit_tells_who_built_reviewed_and_merged_it(ask: Ask, world: World) -> None:
     trail = world.trails[ON_ITS_WAY]
     jobs = (CiStage(name="test", state=CiState.SUCCEEDED, started_at=at(4), finished_at=at(30)),)
@@ -173,7 +181,7 @@ async def test_commit_that_is_nowhere_says_so(ask: Ask) -> None:
         ("/targets/99", 404, "no target has the id 99"),
         ("/images/ffff", 404, "no image that runs"),
         ("/images/cart", 400, "names are found by"),
-        ("/workloads?state=lazy", 400, "state=lazy"),
+        ("/workloads?state=lazy", 400, "use one of"),
         ("/reports?route=chat&sink=otlp.traces", 400, "both say whose reports"),
     ],
 )
@@ -274,6 +282,20 @@ async def test_images_of_a_commit_are_on_its_page_and_in_a_list_of_their_own(ask
     text = text_of(await ask("api", f"/images?revision={EVERYWHERE}"))
     assert ("ghcr.io/acme/cart" in text, "payments" in text) == (True, False)
     assert (await ask("api", "/images?revision=main", headers=HTML)).status == 400
+
+
+async def test_state_of_an_image_is_said_in_the_same_words_in_the_list_the_form_and_the_filter(ask: Ask) -> None:
+    text = text_of(await ask("api", "/images?state=unasked"))
+    assert text.count("not looked up") >= 2
+    assert "unasked" not in text
+
+
+async def test_places_that_are_named_lead_there(ask: Ask) -> None:
+    for path in ("/targets", "/workloads", "/images/1d1d"):
+        assert "/targets?cluster=prod-eu" in Read((await ask("api", path)).body.decode()).links
+    links = Read((await ask("api", f"/commits/{ON_ITS_WAY}")).body.decode()).links
+    assert any(link.startswith("/board?repository=") for link in links)
+    assert any(link.startswith("/board?author=") for link in links)
 
 
 async def test_beginning_of_several_digests_leads_to_their_list(ask: Ask, world: World) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from fluxtrail.model.moment import parse_timestamp
 from fluxtrail.web.pages.formats import iso, words
@@ -15,6 +16,9 @@ from fluxtrail.web.problems import invalid
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _NO_FILTERS = frozenset({"cursor", "limit", "by", "part", "sort"})
+_IN_WORDS = frozenset({"verdict", "state", "cause"})
+"""Parameters whose values are words of ours."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 AGES = (("1h", "last hour"), ("24h", "last day"), ("7d", "last week"), ("30d", "last month"))
 """What the form offers for `since`; an instant can be written into the address."""
 
@@ -41,12 +45,15 @@ class Narrowing:
     csv: str
 
 
-def narrowing(request: AnyRequest, *, api: str, now: datetime, hidden: Iterable[str] = ()) -> Narrowing:
+def narrowing(
+    request: AnyRequest, *, api: str, now: datetime, hidden: Iterable[str] = (), said: Mapping[str, str] = _NOTHING
+) -> Narrowing:
     """Return the filters of a request.
 
     Args:
         api: the list's path in the API.
         hidden: parameters that are shown by something else than a chip.
+        said: what the list calls a `state`, where that is not its value.
     """
     path, query = request.url.path, query_of(request)
     apart = _NO_FILTERS | set(hidden)
@@ -54,13 +61,19 @@ def narrowing(request: AnyRequest, *, api: str, now: datetime, hidden: Iterable[
     for name, value in query.items():
         if name not in apart:
             left: dict[str, str] = {other: given for other, given in query.items() if other not in (name, "cursor")}
-            chips.append(Chip(words(name), words(value) if name == "verdict" else value, with_query(path, left)))
+            chips.append(Chip(words(name), _say(name, value, said), with_query(path, left)))
     kept: dict[str, str] = {name: value for name, value in query.items() if name in ("by", "limit", "sort")}
     asked: dict[str, str] = dict(query)
     for name in ("since", "until"):
         if name in asked:
             asked[name] = iso(read_instant(asked[name], now=now, parameter=name))
     return Narrowing(chips, with_query(path, kept), with_query(api, asked), with_query(api, asked, format="csv"))
+
+
+def _say(name: str, value: str, said: Mapping[str, str]) -> str:
+    if name == "state" and value in said:
+        return said[value]
+    return words(value) if name in _IN_WORDS else value
 
 
 def read_instant(text: str | None, *, now: datetime, parameter: str) -> datetime | None:

@@ -21,6 +21,14 @@ from fluxtrail.web.problems import invalid, not_found
 from fluxtrail.web.running import WHOLE_SHA
 
 SHOWN = 50
+ORIGINS = {
+    "known": "known",
+    "pending": "being looked up",
+    "private": "needs a login",
+    "unasked": "not looked up",
+    "absent": "not in its registry",
+}
+"""An `ImageState` in words."""
 TONES = {"known": "good", "pending": "busy", "private": "odd", "unasked": "quiet", "absent": "bad"}
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 
@@ -60,9 +68,10 @@ async def show_images(
         images=found.items,
         next=found.next,
         tones=TONES,
+        origins=ORIGINS,
         clusters=clusters,
-        states=[state.value for state in ImageState],
-        filters=narrowing(request, api="/api/v1/images", now=context.now()),
+        states=[(state.value, ORIGINS[state.value]) for state in ImageState],
+        filters=narrowing(request, api="/api/v1/images", now=context.now(), said=ORIGINS),
     )
 
 
@@ -89,6 +98,7 @@ async def show_image(request: AnyRequest, digest: Annotated[str, PathParameter()
         related=found.related,
         places=by_cluster(found.runs),
         tones=TONES,
+        origins=ORIGINS,
         api=f"/api/v1/images/{found.image.digest}",
     )
 

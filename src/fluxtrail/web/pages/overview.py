@@ -24,6 +24,7 @@ from fluxtrail.web.pages.rendering import AnyRequest, feed_end, one_instant, pag
 
 SHOWN = 8
 CLUSTERS_SHOWN = 12
+HAPPENED_SHOWN = 10
 FAILED_LOOKED_AT = 40
 """Newest failures among which the targets are found that failed."""
 LOOK_BACK = 300
@@ -218,5 +219,5 @@ async def _happened(context: Context, last_id: int) -> Sequence[FeedItem]:
     """Ids have gaps, and the oldest may be forgotten: there may be fewer lines than wanted, or none."""
     found = await context.answers.feed(max(last_id - LOOK_BACK, 0), LOOK_BACK)
     told = [item for item in found.items if item.kind in TOLD and item.after != Outcome.WAITING]
-    newest = sorted(told[::-1][: 2 * SHOWN], key=lambda item: item.at, reverse=True)
+    newest = sorted(told[::-1][:HAPPENED_SHOWN], key=lambda item: item.at, reverse=True)
     return [] if found.is_reset else newest

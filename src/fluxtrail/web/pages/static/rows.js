@@ -1,6 +1,8 @@
 // Rows of lists, which are known by their ids: a row stays chosen, and its link focused, whatever comes above it.
 
 const ROWS = "[data-row]";
+/** What a row is opened by. */
+const LINK = "a[href]:not(.aside)";
 
 /** @param {number} step */
 export function select(step) {
@@ -10,14 +12,14 @@ export function select(step) {
   if (!next) return;
   rows[at]?.removeAttribute("data-selected");
   next.setAttribute("data-selected", "");
-  const link = next.querySelector("a[href]");
+  const link = next.querySelector(LINK);
   if (link instanceof HTMLElement) link.focus({ preventScroll: true });
   next.scrollIntoView({ block: "nearest" });
 }
 
 /** @returns {HTMLElement | null} what Enter opens */
 export function findSelectedLink() {
-  return document.querySelector(`${ROWS}[data-selected] a[href]`);
+  return document.querySelector(`${ROWS}[data-selected] ${LINK}`);
 }
 
 /** @returns what puts the choice and the focus back after a swap */
