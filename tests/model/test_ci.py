@@ -84,6 +84,26 @@ def test_what_was_asked_for_is_not_replaced_by_what_was_told() -> None:
     assert merge_runs([told], [run()]) == [run()]
 
 
+@pytest.mark.parametrize(
+    ("role", "evidence", "state"),
+    [
+        (CiRole.BUILD, CiEvidence.STATED, CiState.RUNNING),
+        (CiRole.EXPORT, CiEvidence.STATED, CiState.SUCCEEDED),
+        (CiRole.BUILD, CiEvidence.EVENT, CiState.SUCCEEDED),
+    ],
+    ids=["a build goes on as its forge says", "what was exported was exported", "a forge told so itself"],
+)
+def test_what_a_run_states_before_its_end(role: CiRole, evidence: CiEvidence, state: CiState) -> None:
+    """Whoever speaks first: the forge, or the pipeline from inside its own run."""
+    told = run(role=role, evidence=evidence, updated_at=minutes(3), finished_at=minutes(3))
+    asked = replace(RUNNING, role=role)
+    (known,) = merge_runs([told], [asked]) or [told]
+    assert known.state is state
+    if evidence is CiEvidence.STATED:
+        (after,) = merge_runs([known], [run(role=role, state=CiState.FAILED)])
+        assert after.state is CiState.FAILED, "once it is over, the forge knows how"
+
+
 def test_roles_of_one_run_are_two() -> None:
     assert len(merge_runs([], [run(), run(role=CiRole.EXPORT)])) == 2
 

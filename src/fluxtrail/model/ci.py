@@ -173,6 +173,8 @@ class CiRun(msgspec.Struct, frozen=True, kw_only=True):
             return self.attempt > known.attempt
         if known.evidence is CiEvidence.ASKED and self.evidence is not CiEvidence.ASKED:
             return False
+        if self.role is CiRole.BUILD and self.evidence is CiEvidence.ASKED and known.evidence is CiEvidence.STATED:
+            return True  # a pipeline states its build from inside: the run goes on
         if known.state.is_final and not self.state.is_final:
             return _is_changed_since(self, known)
         if self.evidence is CiEvidence.ASKED and known.evidence is not CiEvidence.ASKED:

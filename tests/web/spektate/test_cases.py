@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.ledger.world import sha
@@ -143,6 +144,30 @@ def test_the_author_is_the_commits_whatever_is_known_of_its_builds(runs: Sequenc
     found = row(*runs, exports=(EXPORT,) if has_exports else ())
     assert found.author is not None
     assert found.author.name == "Ada"
+
+
+IN_A_BUILD = {
+    "URL", "author", "buildNumber", "finishTime", "id", "lastUpdateTime", "queueTime", "sourceBranch", "sourceVersion",
+    "sourceVersionURL", "startTime", "status", "timelineURL",
+}  # fmt: skip
+IN_A_RELEASE = {"URL", "finishTime", "id", "lastUpdateTime", "queueTime", "releaseName", "startTime", "status"}
+IN_A_ROW = {
+    "commitId", "deploymentId", "duration", "endTime", "environment", "hldCommitId", "imageTag", "manifestCommitId",
+    "service", "status", "timeStamp",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("state", CiState)
+def test_what_its_answers_always_had_is_always_there(state: CiState) -> None:
+    """Clients take these fields without a question: the front end cuts `refs/heads/` off `sourceBranch`, say."""
+    bare = {"state": state, "queued_at": None, "finished_at": None, "started_at": None, "branch": "", "url": ""}
+    built, released, made = (replace(known, **bare) for known in (BUILD, RELEASE, MANIFEST))
+    found = msgspec.json.decode(msgspec.json.encode(row(built, released, made)))
+    assert set(found) >= IN_A_ROW
+    assert set(found["srcToDockerBuild"]) >= IN_A_BUILD
+    assert set(found["hldToManifestBuild"]) >= IN_A_BUILD
+    assert set(found["dockerToHldRelease"]) >= IN_A_RELEASE
+    assert set(msgspec.json.decode(msgspec.json.encode(row(built)))) >= IN_A_ROW
 
 
 def test_a_pull_request_is_shown_where_one_is_known() -> None:
