@@ -14,6 +14,8 @@ class OriginExport(msgspec.Struct, frozen=True, kw_only=True):
     repository: str
     committed_at: datetime | None = None
     build_link: str = ""
+    is_stated: bool = False
+    """Known by a run of the source commit alone."""
     runs: tuple[CiRun, ...] = ()
     """Of pipelines of the manifests repository, for this commit."""
 
@@ -29,6 +31,11 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     exports: tuple[OriginExport, ...] = ()
     exported_at: datetime | None = None
     """By a run of its own, or of a later commit of its branch."""
+
+    @property
+    def read_exports(self) -> tuple[OriginExport, ...]:
+        """Those that are known otherwise than by a run: of what is stated, each run says what it made itself."""
+        return tuple(export for export in self.exports if not export.is_stated)
 
 
 class AppliedHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -354,3 +354,13 @@ def test_clusters_are_tags() -> None:
     assert sync["releasesURL"] == "/clusters"
     assert [(tag["name"], tag["commit"]) for tag in sync["tags"]] == [("ALASKA", sha(3)[:7]), ("EAST-US", sha(4)[:7])]
     assert sync["tags"][0]["date"] == "2026-03-01T12:11:00.000Z"
+
+
+def test_of_exports_that_runs_state_each_row_has_its_own() -> None:
+    """One environment's export is no other's, and definitions that Flux applies, too, are no manifests."""
+    dev = replace(MANIFEST, environment="dev")
+    prod = replace(dev, run_id="4", environment="prod", state=CiState.FAILED, carrier_sha=sha(4))
+    stated = (replace(EXPORT, is_stated=True), replace(EXPORT, sha=sha(5), is_stated=True))
+    found = rows_of(commit(replace(BUILD, service="shop"), dev, prod, exports=stated), now=NOW)
+    told = [(row.environment, row.manifest_commit_id, row.status) for row in found]
+    assert told == [("dev", sha(3)[:7], "Complete"), ("prod", sha(4)[:7], "failed")]

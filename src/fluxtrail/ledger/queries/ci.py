@@ -18,7 +18,7 @@ from fluxtrail.ledger.queries.telling import find_branches
 from fluxtrail.ledger.session import Session, chunks
 from fluxtrail.model.ci import CiRole, CiRun, CiState, CiSystem, PullRequest
 from fluxtrail.model.ci_views import AppliedHead, Origin, OriginExport, SyncLine
-from fluxtrail.model.records import CommitId
+from fluxtrail.model.records import CommitId, ExportEvidence
 
 HEADS = 50_000
 """Targets whose applied commits one answer looks at."""
@@ -174,7 +174,7 @@ async def _exports(session: Session, situation: Situation, ids: Sequence[int]) -
     found: dict[int, list[OriginExport]] = {}
     for chunk in chunks(list(ids)):
         wanted = (
-            select(_E.c.source_id, _E.c.build_link, _C.c.sha, _C.c.repository_id, _C.c.committed_at)
+            select(_E.c.source_id, _E.c.build_link, _E.c.evidence, _C.c.sha, _C.c.repository_id, _C.c.committed_at)
             .join(_C, _C.c.id == _E.c.carrier_id)
             .where(_E.c.source_id.in_(chunk))
             .order_by(_C.c.at, _C.c.id)
@@ -185,6 +185,7 @@ async def _exports(session: Session, situation: Situation, ids: Sequence[int]) -
                 repository=situation.canonical(row.repository_id),
                 committed_at=row.committed_at,
                 build_link=row.build_link or "",
+                is_stated=row.evidence is ExportEvidence.STATED,
             )
             found.setdefault(row.source_id, []).append(export)
     return found

@@ -148,7 +148,7 @@ def _parts(runs: Sequence[CiRun], origin: Origin) -> _Parts:
     source = max(builds, key=lambda run: (bool(run.image), run.at), default=None)
     exports = _last_exports(runs)
     first = exports[0] if exports else None
-    final = origin.exports[-1].sha if origin.exports else ""
+    final = origin.read_exports[-1].sha if origin.read_exports else ""
     made = first.carrier_sha if first is not None else ""
     is_between = not final.startswith(made) if made and final else _is_proposed(first) and not final
     release = first if len(exports) > 1 or is_between else None
@@ -198,7 +198,7 @@ def _last_exports(runs: Sequence[CiRun]) -> list[CiRun]:
 
 def _carriers(commit: Commit, parts: _Parts) -> tuple[tuple[str, str], tuple[str, str]]:
     """Return (repository, sha) of the high-level definitions and of the manifests; empty where there are none."""
-    exports, nothing = commit.origin.exports, ("", "")
+    exports, nothing = commit.origin.read_exports, ("", "")
     between = parts.release or parts.stage
     hld = (between.carrier_repository, between.carrier_sha) if between is not None else nothing
     if exports:
@@ -218,7 +218,7 @@ def _status(commit: Commit, parts: _Parts, manifest_sha: str) -> str:
     states = {run.state for run in parts.all}
     is_made = parts.manifest is not None and parts.manifest.state is CiState.SUCCEEDED
     is_carried = commit.is_exported and all(run.role is not CiRole.EXPORT for run in commit.origin.runs)
-    if commit.origin.exports or is_made or is_carried:
+    if commit.origin.read_exports or is_made or is_carried:
         return COMPLETE
     if states & _OPEN:
         return IN_PROGRESS
@@ -245,7 +245,7 @@ def _end(commit: Commit, parts: _Parts) -> datetime:
     run = parts.manifest or parts.release or parts.stage or parts.source
     if run is not None:
         return run.updated_at
-    known = [*(export.committed_at for export in commit.origin.exports), commit.origin.exported_at]
+    known = [*(export.committed_at for export in commit.origin.read_exports), commit.origin.exported_at]
     exported = [at for at in known if at]
     merged = commit.view.merged.at if commit.view.merged else commit.view.committed_at
     return max(exported, default=None) or merged or datetime.min.replace(tzinfo=UTC)
