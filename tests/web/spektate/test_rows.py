@@ -163,6 +163,14 @@ def test_a_row_is_not_made_complete_by_the_export_of_another_service() -> None:
     assert [(one.service, one.status) for one in found] == [("cart", "Complete"), ("pay", "Incomplete")]
 
 
+def test_a_run_that_states_its_manifests_from_inside_goes_on() -> None:
+    going = replace(BUILD, state=CiState.RUNNING, finished_at=None)
+    stated = replace(BUILD, role=CiRole.EXPORT, carrier_repository=MANIFESTS, carrier_sha=sha(3))
+    assert row(going, stated).status == "In Progress"
+    assert row(BUILD, stated).status == "Complete"
+    assert row(going, replace(stated, run_id="9")).status == "Complete", "another run, which is over"
+
+
 def test_the_definitions_wait_for_their_pull_request() -> None:
     found = row(BUILD, replace(RELEASE, pull_request=7))
     assert found.docker_to_hld_release is not None

@@ -216,7 +216,7 @@ def _status(commit: Commit, parts: _Parts, manifest_sha: str) -> str:
     That the commit was exported tells so of runs of others alone: of its own, each row goes by those that are its.
     """
     states = {run.state for run in parts.all}
-    is_made = parts.manifest is not None and parts.manifest.state is CiState.SUCCEEDED
+    is_made = parts.manifest is not None and parts.manifest.state is CiState.SUCCEEDED and not _goes_on(parts)
     is_carried = commit.is_exported and all(run.role is not CiRole.EXPORT for run in commit.origin.runs)
     if commit.origin.read_exports or is_made or is_carried:
         return COMPLETE
@@ -228,6 +228,12 @@ def _status(commit: Commit, parts: _Parts, manifest_sha: str) -> str:
         return CANCELED
     is_there = bool(manifest_sha) and commit.is_delivered_itself
     return COMPLETE if is_there and states <= {CiState.SUCCEEDED, CiState.SKIPPED} else INCOMPLETE
+
+
+def _goes_on(parts: _Parts) -> bool:
+    """Whether the run that makes manifests has stated so from inside: as a build, its forge says that it goes on."""
+    source = parts.source
+    return source is not None and source.state in _OPEN and _is_same(source, parts.manifest)
 
 
 def _timed(parts: _Parts) -> list[CiRun]:
