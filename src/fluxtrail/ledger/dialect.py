@@ -25,8 +25,12 @@ class Dialect(Hashable, Protocol):
 
     def pack_keys(self, keys: Sequence[tuple[int, int]]) -> str: ...
 
-    def key_table(self, keys: Sequence[tuple[int, int]]) -> TextualSelect:
-        """Return the keys as something to join with: columns `commit_id` and `target_id`."""
+    def key_table(self, keys: Sequence[tuple[int, int]] | None = None) -> TextualSelect:
+        """Return keys as something to join with: columns `commit_id` and `target_id`.
+
+        Args:
+            keys: None leaves the parameter `keys` open: to be given, packed, when the statement is run.
+        """
 
     async def lock(self, session: Session, name: str) -> None:
         """Wait until nobody else holds the lock of this name, and hold it until the transaction ends."""

@@ -59,8 +59,8 @@ class SqliteDialect:
     def pack_keys(self, keys: Sequence[tuple[int, int]]) -> str:
         return msgspec.json.encode(keys).decode()
 
-    def key_table(self, keys: Sequence[tuple[int, int]]) -> TextualSelect:
-        wanted = _KEY_TABLE.bindparams(keys=self.pack_keys(keys))
+    def key_table(self, keys: Sequence[tuple[int, int]] | None = None) -> TextualSelect:
+        wanted = _KEY_TABLE if keys is None else _KEY_TABLE.bindparams(keys=self.pack_keys(keys))
         return wanted.columns(column("commit_id", Integer), column("target_id", Integer))
 
     async def lock(self, session: Session, name: str) -> None:

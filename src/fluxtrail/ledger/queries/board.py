@@ -59,9 +59,8 @@ async def read_board(
     found, after = await choose_commits(session, situation, wanted, targets, limit=limit, cursor=cursor)
     stored, gaps = Stored(session, columns.by_target), Gaps(session, situation, columns.members)
     groups, carriers = await _groups(stored, gaps, found, columns)
-    cells = brief_cells(groups) if is_brief else await full_cells(session, renderer, groups)
-    filled = await gaps.fill(_with_gaps(found, groups, columns), carriers, known=cells.keys())
-    cells = {**filled, **cells}
+    cells = await gaps.fill(_with_gaps(found, groups, columns), carriers, known=groups.keys())
+    cells |= brief_cells(groups) if is_brief else await full_cells(session, renderer, groups)
     views = await commit_views(session, situation, found, now=now, tally=stored)
     return BoardView(
         columns=[

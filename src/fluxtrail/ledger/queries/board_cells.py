@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Row, Select, Text, case, cast, func, literal_column, select
 
 from fluxtrail.ledger import schema
+from fluxtrail.ledger.dialect import Dialect
 from fluxtrail.ledger.queries.last_stage import of_last_stage
 from fluxtrail.ledger.queries.rendering import Renderer, via
 from fluxtrail.ledger.session import Session, chunks
@@ -143,23 +145,30 @@ async def full_cells(session: Session, renderer: Renderer, groups: Mapping[Place
 async def _since(session: Session, keys: Sequence[Key]) -> dict[Key, datetime]:
     found: dict[Key, datetime] = {}
     for chunk in chunks(list(dict.fromkeys(keys))):
-        table = session.dialect.key_table(chunk).cte("wanted")
-        wanted = select(_D.c.commit_id, _D.c.target_id, _D.c.since).join(table, _is_key(table))
-        found.update({(row.commit_id, row.target_id): row.since for row in await session.all(wanted)})
+        rows = await session.all(_changed(session.dialect), {"keys": session.dialect.pack_keys(chunk)})
+        found.update({(row.commit_id, row.target_id): row.since for row in rows})
     return found
 
 
 async def _shown(session: Session, keys: Sequence[Key]) -> dict[Key, Row[Any]]:
     found: dict[Key, Row[Any]] = {}
     for chunk in chunks(list(dict.fromkeys(keys))):
-        table = session.dialect.key_table(chunk).cte("wanted")
-        for row in await session.all(_wanted().join(table, _is_key(table))):
+        for row in await session.all(_wanted(session.dialect), {"keys": session.dialect.pack_keys(chunk)}):
             found[row.commit_id, row.target_id] = row
     return found
 
 
-def _wanted() -> Select[Any]:
-    """Select what a cell shows of a delivery."""
+@cache
+def _changed(dialect: Dialect) -> Select[Any]:
+    """Select when deliveries, named by `keys`, became what they are."""
+    table = dialect.key_table().cte("wanted")
+    return select(_D.c.commit_id, _D.c.target_id, _D.c.since).join(table, _is_key(table))
+
+
+@cache
+def _wanted(dialect: Dialect) -> Select[Any]:
+    """Select what a cell shows of deliveries, named by `keys`."""
+    table = dialect.key_table().cte("wanted")
     reached = (
         (Stage.RUNNING, of_last_stage("running", _APPLIED, _HEALTHY)),
         (Stage.HEALTHY, _HEALTHY.c.healthy),
@@ -182,6 +191,7 @@ def _wanted() -> Select[Any]:
             *(_APPLIED.c.fetched, _APPLIED.c.applied),
             last.label("stage"),
         )
+        .join(table, _is_key(table))
         .join(_OWN, _OWN.c.id == _D.c.commit_id)
         .outerjoin(_CARRIER, _CARRIER.c.id == _D.c.carrier_id)
         .outerjoin(_UNDOING, _UNDOING.c.id == _D.c.undone_by)

@@ -88,7 +88,7 @@ class Gaps:
         return cells
 
     async def _standings(self) -> list[dict[Branch, _Standing]]:
-        await self._situation.locate(target for members in self._members for target in members)
+        await self._situation.locate_baselines(target for members in self._members for target in members)
         return [self._standing_of(members) for members in self._members]
 
     def _standing_of(self, members: Sequence[TargetRecord]) -> dict[Branch, _Standing]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from sqlalchemy import ColumnElement, Select, Subquery, Tuple, func, literal, se
 
 from fluxtrail.ledger import schema
 from fluxtrail.ledger.columns import VERDICT_CODES, Instant, from_micros, to_micros
+from fluxtrail.ledger.dialect import Dialect
 from fluxtrail.ledger.queries.pages import Page, bounded, read_cursor, write_cursor
 from fluxtrail.ledger.queries.rendering import Renderer, stored
 from fluxtrail.ledger.queries.resolving import find_commits, repositories_named
@@ -70,11 +72,17 @@ def _read(cursor: str | None) -> Key | None:
 
 
 async def _rows(session: Session, keys: Sequence[Key]) -> list[Any]:
-    table = session.dialect.key_table([(commit_id, target_id) for _, commit_id, target_id in keys])
-    wanted = table.cte("wanted")
-    statement = stored().join(wanted, (wanted.c.target_id == _D.c.target_id) & (wanted.c.commit_id == _D.c.commit_id))
-    found = {(row.commit_id, row.target_id): row for row in await session.all(statement)}
+    named = session.dialect.pack_keys([(commit_id, target_id) for _, commit_id, target_id in keys])
+    rows = await session.all(_named(session.dialect), {"keys": named})
+    found = {(row.commit_id, row.target_id): row for row in rows}
     return [found[commit_id, target_id] for _, commit_id, target_id in keys]
+
+
+@cache
+def _named(dialect: Dialect) -> Select[Any]:
+    """Select deliveries, named by `keys`: one statement for every list, as it takes a while to make."""
+    wanted = dialect.key_table().cte("wanted")
+    return stored().join(wanted, (wanted.c.target_id == _D.c.target_id) & (wanted.c.commit_id == _D.c.commit_id))
 
 
 def _as_tuple(key: Key) -> Tuple:

@@ -110,6 +110,7 @@ class Situation:
         self._positions: dict[tuple[Branch, str], int] = {}
         self._asked: set[tuple[Branch, str]] = set()
         self._ends: dict[Branch, int] = {}
+        self._places: dict[CommitId, dict[Branch, int]] = {}
 
     @classmethod
     async def load(cls, session: Session, catalog: Catalog) -> Situation:
@@ -166,6 +167,14 @@ class Situation:
             if branch is not None:
                 shas = (target.baseline_sha, self._fetched_sha(target), target.attempted_sha)
                 wanted.update((branch, sha) for sha in shas if sha)
+        await self._find_new(wanted)
+
+    async def locate_baselines(self, targets: Iterable[TargetRecord]) -> None:
+        """Find where the baselines of these targets stand, in one go."""
+        based = ((self.branch_of(target), target.baseline_sha) for target in targets)
+        await self._find_new({(branch, sha) for branch, sha in based if branch is not None and sha})
+
+    async def _find_new(self, wanted: set[tuple[Branch, str]]) -> None:
         await self._find_positions(wanted - self._asked)
         self._asked |= wanted
 
@@ -190,18 +199,20 @@ class Situation:
         return self._positions.get((branch, sha)) if branch and sha else None
 
     async def standing(self, commits: Sequence[CommitId]) -> dict[CommitId, dict[Branch, int]]:
-        """Return where commits stand now: position by branch."""
+        """Return where commits stand now: position by branch; empty for one that stands on none."""
         links, chains = schema.links, schema.chains
-        found: dict[CommitId, dict[Branch, int]] = {}
-        for chunk in chunks(list(dict.fromkeys(commits))):
+        known = self._places
+        new = [commit for commit in dict.fromkeys(commits) if commit not in known]
+        known.update((commit, {}) for commit in new)
+        for chunk in chunks(new):
             wanted = (
                 select(links.c.commit_id, links.c.position, chains.c.repository_id, chains.c.branch)
                 .join(chains, chains.c.id == links.c.chain_id)
                 .where(links.c.commit_id.in_(chunk), links.c.cut_at.is_(None))
             )
             for row in await self.session.all(wanted):
-                found.setdefault(CommitId(row.commit_id), {})[row.repository_id, row.branch] = row.position
-        return found
+                known[CommitId(row.commit_id)][row.repository_id, row.branch] = row.position
+        return {commit: known[commit] for commit in commits}
 
     async def is_history(self, places: dict[Branch, int]) -> bool:
         """True if a commit at these places stood on a branch when that was first read: nothing is claimed of it."""
