@@ -146,7 +146,8 @@ def test_another_run_or_repository_takes_nothing_from_this_one() -> None:
     assert (said["repository"], said["sha"], said["run_id"]) == ("github.com/acme/other", OTHER, "1658821493")
     assert not {"branch", "pull_request"} & set(said)
     said = dry("export", "--state", "succeeded", "--of-image", "main-1", "--carrier-sha", OTHER, **GITHUB)
-    assert (said["of"], said["carrier_sha"]) == ({"image": "main-1"}, OTHER)
+    assert (said["of"], said["carrier_sha"], said.get("definitions")) == ({"image": "main-1"}, OTHER, None)
+    assert dry("export", "--state", "succeeded", "--definitions", **GITHUB)["definitions"] is True
     assert not {"repository", "sha"} & set(said)
 
 
@@ -208,8 +209,14 @@ TABLE = ["account", "a-key==", "table", "prod"]
              {"role": "export", "run_id": "2", "of": {"sha": "37a429f"}},
              {"role": "export", "run_id": "3", "service": "cart"}],
         ),
+        (
+            ["imageTag", "x", "p2", "2", "hldCommitId", "abcdef1", "hldRepo", "github.com/a/h", "p3", "3",
+             "manifestCommitId", "096c952", "manifestRepo", "github.com/a/m"],
+            [{"run_id": "2", "carrier_repository": "github.com/a/h", "definitions": True},
+             {"run_id": "3", "carrier_repository": "github.com/a/m", "definitions": None}],
+        ),
     ],
-    ids=["source", "hld", "manifest", "multi-stage", "fourth-pair"],
+    ids=["source", "hld", "manifest", "multi-stage", "fourth-pair", "definitions"],
 )  # fmt: skip
 def test_rows_of_the_table_writer_are_runs(arguments: list[str], expected: list[dict[str, Any]]) -> None:
     result = CliRunner().invoke(cli, ["ci", "record", *arguments, "--dry-run", "-o", "yaml"])

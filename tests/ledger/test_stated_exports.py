@@ -151,7 +151,7 @@ async def test_a_manifests_repository_must_be_followed_or_exported_to(ledger: Sq
             await check_carrier(unit, EXPORT)
         await check_carrier(unit, EXPORT, is_definitions=True)
         await check_carrier(unit, replace(EXPORT, carrier_repository=""))
-        manifests = await unit.put_repository(replace(shop, id=0, canonical=MANIFESTS, url=""))  # type: ignore[arg-type]
+        manifests = await unit.put_repository(replace(shop, id=0, canonical=MANIFESTS, url=""))
         with pytest.raises(ConfigError, match="carrier_repository"):
             await check_carrier(unit, EXPORT)
         await unit.put_repository_exports(shop.id, [manifests.id])

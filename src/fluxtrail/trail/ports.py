@@ -125,6 +125,9 @@ class Unit(Protocol):
     async def exports_to(self, canonical: str) -> list[str]:
         """The manifests repositories that the settings say a repository is exported to."""
 
+    async def applied_repositories(self) -> list[str]:
+        """Those that the manifests of live targets come from, by their canonical names."""
+
     async def is_exported_to(self, repository_id: RepositoryId) -> bool: ...
 
     async def exports_of(self, carriers: Sequence[CommitId]) -> list[ExportRecord]: ...

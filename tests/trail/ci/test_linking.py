@@ -404,14 +404,26 @@ async def test_where_several_repositories_may_be_meant_only_a_whole_sha_links(wo
     await begin(world)
     source = world.commit("shop", "Sell", a="1")
     carrier = world.commit("fleet", "Export", apps__a="1")
+    await world.settle()
+    world.origin("more")
+    more = world.kustomization("more", origin="more")
+    await world.deliver(more, "more", world.commit("more", "first", more__a="0"), "d0")
+    await world.state(world.run(source, carrier[:12], carrier_repository=""))
+    assert await world.links() == []
+    await world.state(world.run(source, carrier, carrier_repository=""))
+    assert len(await world.links()) == 1
+
+
+async def test_what_is_followed_and_not_applied_is_not_meant_by_a_short_sha(world: Linked) -> None:
+    await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    carrier = world.commit("fleet", "Export", apps__a="1")
     async with world.ledger.unit() as unit:
         await unit.put_repository(
             RepositoryRecord(id=RepositoryId(0), canonical="git.test/acme/more", url="https://git.test/acme/more")
         )
+    await world.state(world.run(source, carrier[:7], carrier_repository=""))
     await world.settle()
-    await world.state(world.run(source, carrier[:12], carrier_repository=""))
-    assert await world.links() == []
-    await world.state(world.run(source, carrier, carrier_repository=""))
     assert len(await world.links()) == 1
 
 

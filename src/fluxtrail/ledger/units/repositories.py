@@ -56,6 +56,13 @@ class RepositoryPart(UnitPart):
         )
         return [row.canonical for row in await self._session.all(wanted)]
 
+    async def applied_repositories(self) -> list[str]:
+        """Return those that the manifests of live targets come from, by their canonical names."""
+        table, targets = schema.repositories.c, schema.targets.c
+        live = select(targets.repository_id).where(targets.deleted_at.is_(None))
+        found = await self._session.all(select(table.canonical).where(table.id.in_(live)).order_by(table.id))
+        return [row.canonical for row in found]
+
     async def is_exported_to(self, repository_id: RepositoryId) -> bool:
         """Whether the settings say that any repository is exported to this one."""
         table = schema.repository_exports.c

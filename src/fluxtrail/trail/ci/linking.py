@@ -107,9 +107,13 @@ async def _homes(unit: Unit, run: CiRun) -> list[str]:
     if run.carrier_repository:
         return [run.carrier_repository]
     stated = await unit.exports_to(run.repository)
-    return stated or [
-        record.canonical for record in await unit.repositories() if record.url and record.canonical != run.repository
-    ]
+    if stated:
+        return stated
+    if is_sha(run.carrier_sha):
+        known = [record.canonical for record in await unit.repositories() if record.url]
+    else:
+        known = await unit.applied_repositories()
+    return [name for name in known if name != run.repository]
 
 
 async def _find_sources(unit: Unit, run: CiRun) -> list[CommitRecord]:
