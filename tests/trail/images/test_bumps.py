@@ -11,9 +11,10 @@ from tests.trail.images.worlds import SHOP, Shop, digest
 
 from fluxtrail.model.image_records import ImageState
 from fluxtrail.model.moment import Evidence, Precision, observed
-from fluxtrail.model.records import UNSAVED, CommitId, ExportRecord, TransitionKind
+from fluxtrail.model.records import UNSAVED, CommitId, ExportEvidence, ExportRecord, TransitionKind
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import Verdict
+from fluxtrail.trail.late import deliver_late
 
 replace = msgspec.structs.replace
 
@@ -373,7 +374,35 @@ async def test_time_is_stated_by_exporters_alone(shop: Shop) -> None:
     await shop.trace()
     async with world.ledger.unit() as unit:
         links = await unit.exports_of([carrier.id])
-    assert links == [stated, ExportRecord(carrier_id=carrier.id, source_id=(await world.record(b)).id, stated_at=None)]
+    image = {"carrier_id": carrier.id, "source_id": (await world.record(b)).id, "evidence": ExportEvidence.IMAGE}
+    assert links == [stated, ExportRecord(**image, stated_at=None)]
+
+
+async def test_what_a_run_states_and_an_image_says_is_one_link(shop: Shop) -> None:
+    world = shop.world
+    a, between, b = (world.commit("shop", name) for name in ("a", "between", "b"))
+    world.clock.forward(20)
+    await world.branches.look()
+    await shop.image("a", a)
+    await shop.image("b", b)
+    carrier = await world.record(await shop.bump("b", made="d1"))
+    source, other = await world.record(b), await world.record(between)
+    stated = ExportRecord(
+        carrier_id=carrier.id, source_id=source.id, stated_at=None, evidence=ExportEvidence.STATED, build_link="ci"
+    )
+    async with world.ledger.unit() as unit:
+        await unit.put_exports([stated])
+        await deliver_late(unit, carrier, [source], now=world.clock.now())
+        (before,) = await unit.deliveries_of([source.id])
+    await shop.roll("a", "b")
+    await shop.trace()
+    async with world.ledger.unit() as unit:
+        links = await unit.exports_of([carrier.id])
+        assert await unit.deliveries_of([source.id]) == [before]
+    assert [(link.source_id, link.evidence) for link in links] == [
+        (other.id, ExportEvidence.IMAGE),
+        (source.id, ExportEvidence.STATED),
+    ]
 
 
 @pytest.mark.parametrize("is_told", [True, False])
