@@ -51,6 +51,17 @@ async def test_nothing_serious_on_any_page(visit: Open, axe: str, served: Served
     await expect(verdict).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [320, 780, 1024, 1200])
+async def test_no_page_is_wider_than_its_window(visit: Open, width: int) -> None:
+    """Where a table does not fit, it is moved within its card, and the page stays where it is."""
+    page = await visit("/", viewport={"width": width, "height": 900})
+    wide = []
+    for path in PAGES:
+        await page.goto(path)
+        wide += [path] if await page.evaluate(IS_TOO_WIDE) else []
+    assert wide == []
+
+
 async def test_axe_would_say_so(visit: Open, axe: str) -> None:
     """A page that is bad is found to be: without it, the test above might look at nothing."""
     page = await visit("/commits")

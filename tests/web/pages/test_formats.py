@@ -23,6 +23,11 @@ def test_lasted(seconds: float, text: str) -> None:
     assert formats.lasted(NOW - timedelta(seconds=seconds), NOW) == text
 
 
+def test_counts_of_verdicts_come_in_the_order_of_care() -> None:
+    given = {"deployed": 3, "new": 1, "unaffected": 9, "pending": 2, "failed": 1}
+    assert list(formats.worst_first(given)) == ["failed", "pending", "deployed", "unaffected", "new"]
+
+
 def test_nothing_is_shown_of_what_is_not_known() -> None:
     assert (formats.age(None, NOW), formats.absolute(None), formats.iso(None), formats.duration(None)) == ("",) * 4
 

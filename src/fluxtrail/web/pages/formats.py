@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 from markupsafe import Markup, escape
 
 from fluxtrail.model.durations import duration as duration_text
+from fluxtrail.model.verdict import Verdict
 
 SHORT_SHA = 8
 SHORT_DIGEST = 12
 NAMED = 3
+WORST_FIRST = (
+    Verdict.FAILED,
+    Verdict.PENDING,
+    Verdict.ROLLED_BACK,
+    Verdict.DEPLOYED,
+    Verdict.LOST,
+    Verdict.ABANDONED,
+    Verdict.UNAFFECTED,
+)
+RANK = {verdict.value: rank for rank, verdict in enumerate(WORST_FIRST)}
 _CODE = re.compile(r"`([^`]{1,200})`")
 
 
@@ -126,6 +137,11 @@ def some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:NAMED])} and {len(names) - NAMED:,} more"
 
 
+def worst_first(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts of verdicts in the order of care."""
+    return dict(sorted(counts.items(), key=lambda item: RANK.get(item[0], len(RANK))))
+
+
 def path_part(text: object) -> str:
     """A value as one part of a path."""
     return quote(str(text), safe="")
@@ -148,4 +164,5 @@ FILTERS = {
     "with_code": with_code,
     "short_image": short_image,
     "some": some,
+    "worst_first": worst_first,
 }

@@ -12,7 +12,7 @@ from fluxtrail.model.moment import Moment
 from fluxtrail.model.stage import STAGES, Interval, Stage, lead_time, stage_intervals
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.model.views import DeliveryView
-from fluxtrail.web.pages.formats import target_parts, words
+from fluxtrail.web.pages.formats import RANK, target_parts, words, worst_first
 from fluxtrail.web.pages.next_steps import Step, next_steps, waits_for
 from fluxtrail.web.pages.waterfall import Axis, Lane, draw_axis, draw_lane, interval_words, stages_of
 
@@ -24,8 +24,6 @@ DRAWN_IN_ALL = 60
 """Of many deliveries: lanes that one page draws, shared out to its clusters."""
 FOLDED_SHOWN = 10
 NEEDS_A_LOOK = (Verdict.FAILED, Verdict.PENDING, Verdict.ROLLED_BACK)
-_ORDER = (*NEEDS_A_LOOK, Verdict.DEPLOYED, Verdict.LOST, Verdict.ABANDONED, Verdict.UNAFFECTED)
-_RANK = {verdict.value: rank for rank, verdict in enumerate(_ORDER)}
 _STUCK = ("blocked", "failed")
 _OURS = frozenset({"main", "live", "find", "palette", "keys", "announcer", "keys-title", "feed-state", "feed-banner"})
 """Ids that the layout has: a cluster that is called so, or like a row, has no anchor."""
@@ -226,8 +224,7 @@ def _furthest(view: DeliveryView) -> Stage | None:
 
 
 def count_verdicts(views: Sequence[DeliveryView]) -> dict[str, int]:
-    found = Counter(view.verdict for view in views)
-    return dict(sorted(found.items(), key=lambda item: _RANK.get(item[0], len(_RANK))))
+    return worst_first(Counter(view.verdict for view in views))
 
 
 def headline(counts: dict[str, int], *, clusters: int) -> str:
@@ -261,7 +258,7 @@ def _lead(view: DeliveryView) -> Interval | None:
 
 
 def _care(view: DeliveryView) -> tuple[int, str, str]:
-    rank = _RANK.get(view.verdict, len(_RANK))
+    rank = RANK.get(view.verdict, len(RANK))
     if view.verdict == Verdict.DEPLOYED and needs_a_look(view):
-        rank = _RANK[Verdict.PENDING.value]
+        rank = RANK[Verdict.PENDING.value]
     return rank, view.cluster, view.target
