@@ -25,6 +25,7 @@ from fluxtrail.model.records import (
 )
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.verdict import Verdict
+from fluxtrail.trail.ci.judging import take_runs
 from fluxtrail.trail.ci.stating import take_statements
 
 STATED = ExportEvidence.STATED
@@ -353,6 +354,35 @@ async def test_what_another_run_states_too_or_is_applied_already_is_not_taken_ba
     assert await world.verdicts([source], flux) == ["deployed"]
     (link,) = await world.links()
     assert (link.carrier_id, link.source_id) == await world.pair(source, two)
+
+
+async def test_a_run_that_failed_behind_its_export_has_exported(world: Linked) -> None:
+    flux = await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    carrier = world.commit("fleet", "Export", apps__a="1")
+    await world.settle()
+    run = world.run(source, carrier)
+    await world.state(run)
+    async with world.ledger.unit() as unit:
+        asked = replace(run, state=CiState.FAILED, evidence=CiEvidence.ASKED, carrier_sha="", carrier_repository="")
+        assert await take_runs(unit, [asked], now=world.clock.time) != []
+    assert len(await world.links()) == 1
+    assert await world.verdicts([source], flux) == ["pending"]
+
+
+async def test_of_a_run_that_is_asked_for_its_pipeline_corrects_what_only_it_knows(world: Linked) -> None:
+    await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    wrong, right = (world.commit("fleet", name, apps__a=name) for name in ("wrong", "right"))
+    await world.settle()
+    asked = world.run(source, "", evidence=CiEvidence.ASKED, carrier_repository="", pipeline="deploy")
+    async with world.ledger.unit() as unit:
+        await take_runs(unit, [asked], now=world.clock.time)
+    await world.state(world.run(source, wrong))
+    (kept,) = await world.state(world.run(source, right, pipeline="other"))
+    assert (kept.carrier_sha, kept.pipeline, kept.evidence) == (right, "deploy", CiEvidence.ASKED)
+    (link,) = await world.links()
+    assert (link.carrier_id, link.source_id) == await world.pair(source, right)
 
 
 # -- beside other strategies ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from fluxtrail.model.ci import CiKey, CiRun, find_named, names_carrier
+from fluxtrail.model.ci import CiEvidence, CiKey, CiRun, find_named, names_carrier
 from fluxtrail.model.commit import is_sha
 from fluxtrail.model.records import (
     UNSAVED,
@@ -171,11 +171,16 @@ async def _link(
 
 
 def _is_corrected(known: CiRun, run: CiRun) -> bool:
-    """Whether the same attempt says something else now than before."""
-    if run.attempt != known.attempt or run == known:
+    """Whether the same attempt says something else now than before: another carrier, or that it did not end well.
+
+    That its forge says so of the whole run takes nothing back: it may have failed behind its export.
+    """
+    if run.attempt != known.attempt:
         return False
     is_same = run.carrier_sha.startswith(known.carrier_sha) or known.carrier_sha.startswith(run.carrier_sha)
-    return not (names_carrier(run) and is_same and run.carrier_repository == known.carrier_repository)
+    if not is_same or run.carrier_repository != known.carrier_repository:
+        return True
+    return not names_carrier(run) and run.evidence is not CiEvidence.ASKED
 
 
 async def _withdraw(unit: Unit, known: CiRun, *, now: datetime) -> None:

@@ -18,10 +18,9 @@ from fluxtrail.trail.ci.linking import list_fitting
 from fluxtrail.trail.ci.ports import CiUnit
 
 NAMED, NAMED_DIGITS = 3, 12
-_DETAILS = (
-    "url", "number", "pipeline", "branch", "event", "author", "pull_request", "image", "digest",
-    "carrier_repository", "carrier_sha", "service", "environment",
-)  # fmt: skip
+_ITS_OWN = ("image", "digest", "carrier_repository", "carrier_sha", "service", "environment")
+"""What only the pipeline knows: what it says last counts."""
+_DETAILS = ("url", "number", "pipeline", "branch", "event", "author", "pull_request", *_ITS_OWN)
 
 
 async def take_statements(unit: CiUnit, runs: Sequence[CiRun], *, now: datetime) -> list[CiRun]:
@@ -71,7 +70,10 @@ def complete(told: CiRun, known: CiRun | None) -> CiRun:
         return told
     if known.carrier_sha.startswith(told.carrier_sha):
         told = msgspec.structs.replace(told, carrier_sha=known.carrier_sha)
-    if known.evidence is CiEvidence.ASKED or not told.replaces(known):
+    if known.evidence is CiEvidence.ASKED:
+        own = {name: getattr(told, name) for name in _ITS_OWN if getattr(told, name)}
+        return _with_details(msgspec.structs.replace(known, **own), told)
+    if not told.replaces(known):
         return _with_details(known, told)
     whole = _with_details(told, known)
     if told.state is not known.state:
