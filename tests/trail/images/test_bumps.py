@@ -374,8 +374,9 @@ async def test_time_is_stated_by_exporters_alone(shop: Shop) -> None:
     await shop.trace()
     async with world.ledger.unit() as unit:
         links = await unit.exports_of([carrier.id])
-    image = {"carrier_id": carrier.id, "source_id": (await world.record(b)).id, "evidence": ExportEvidence.IMAGE}
-    assert links == [stated, ExportRecord(**image, stated_at=None)]
+    newest = (await world.record(b)).id
+    built = ExportRecord(carrier_id=carrier.id, source_id=newest, stated_at=None, evidence=ExportEvidence.IMAGE)
+    assert links == [stated, built]
 
 
 async def test_what_a_run_states_and_an_image_says_is_one_link(shop: Shop) -> None:
