@@ -14,7 +14,7 @@ from fluxtrail.model.verdict import PendingReason, Verdict
 from fluxtrail.model.views import BlockerView, DeliveryView
 from fluxtrail.web.pages.formats import short_sha, target_parts, words
 
-_WAITS = {
+_WAITS: dict[str, str] = {
     PendingReason.AWAITING_EXPORT: "No export to a manifests repository names it yet.",
     PendingReason.AWAITING_FETCH: "Flux has not fetched it yet.",
     PendingReason.AWAITING_TAG: "The source follows tags, and none contains it yet.",
@@ -40,8 +40,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 def waits_for(view: DeliveryView) -> str:
     """Return in a sentence what a delivery waits for, or why it ended otherwise; empty where nothing is to be said."""
     if view.verdict == Verdict.PENDING:
-        known = {reason.value: text for reason, text in _WAITS.items()}
-        return known.get(view.reason, words(view.reason))
+        return _WAITS.get(view.reason, words(view.reason))
     if view.verdict == Verdict.FAILED:
         return f"Flux gave up with {view.reason}." if view.reason else "Flux gave up."
     if view.verdict == Verdict.ROLLED_BACK:
