@@ -146,8 +146,8 @@ def test_another_run_or_repository_takes_nothing_from_this_one() -> None:
     assert (said["repository"], said["sha"], said["run_id"]) == ("github.com/acme/other", OTHER, "1658821493")
     assert not {"branch", "pull_request"} & set(said)
     said = dry("export", "--state", "succeeded", "--of-image", "main-1", "--carrier-sha", OTHER, **GITHUB)
-    assert (said["of"], said["carrier_sha"], said.get("definitions")) == ({"image": "main-1"}, OTHER, None)
-    assert dry("export", "--state", "succeeded", "--definitions", **GITHUB)["definitions"] is True
+    assert (said["of"], said["carrier_sha"], said.get("allow_unfollowed")) == ({"image": "main-1"}, OTHER, None)
+    assert dry("export", "--state", "succeeded", "--allow-unfollowed", **GITHUB)["allow_unfollowed"] is True
     assert not {"repository", "sha"} & set(said)
 
 
@@ -212,8 +212,8 @@ TABLE = ["account", "a-key==", "table", "prod"]
         (
             ["imageTag", "x", "p2", "2", "hldCommitId", "abcdef1", "hldRepo", "github.com/a/h", "p3", "3",
              "manifestCommitId", "096c952", "manifestRepo", "github.com/a/m"],
-            [{"run_id": "2", "carrier_repository": "github.com/a/h", "definitions": True},
-             {"run_id": "3", "carrier_repository": "github.com/a/m", "definitions": None}],
+            [{"run_id": "2", "carrier_repository": "github.com/a/h", "allow_unfollowed": True},
+             {"run_id": "3", "carrier_repository": "github.com/a/m", "allow_unfollowed": True}],
         ),
     ],
     ids=["source", "hld", "manifest", "multi-stage", "fourth-pair", "definitions"],

@@ -149,7 +149,7 @@ async def test_a_manifests_repository_must_be_followed_or_exported_to(ledger: Sq
         shop = await world.repository()
         with pytest.raises(ConfigError, match="carrier_repository: 'github.com/acme/manifests' is neither followed"):
             await check_carrier(unit, EXPORT)
-        await check_carrier(unit, EXPORT, is_definitions=True)
+        await check_carrier(unit, EXPORT, allow_unfollowed=True)
         await check_carrier(unit, replace(EXPORT, carrier_repository=""))
         manifests = await unit.put_repository(replace(shop, id=0, canonical=MANIFESTS, url=""))
         with pytest.raises(ConfigError, match="carrier_repository"):

@@ -342,7 +342,7 @@ async def test_what_is_exported_is_linked_with_the_run(place: Place) -> None:
     [
         ({"carrier_repository": "github.com/acme/typo"}, "carrier_repository", "exports_to"),
         ({"carrier_repository": "github.com/acme/manifests", "carrier_sha": "0000000"}, "carrier_sha", "digits"),
-        ({"definitions": True, "role": "build"}, "definitions", "export"),
+        ({"allow_unfollowed": True, "role": "build"}, "allow_unfollowed", "export"),
     ],
 )
 async def test_a_carrier_that_cannot_be_is_refused_and_nothing_is_kept(
@@ -358,9 +358,9 @@ async def test_a_carrier_that_cannot_be_is_refused_and_nothing_is_kept(
     assert await known(place) == []
 
 
-async def test_definitions_may_stand_where_nobody_follows_them(place: Place) -> None:
+async def test_an_export_may_say_that_nobody_follows_its_repository(place: Place) -> None:
     await follow(place, 1)
-    said = {**EXPORTED, "carrier_repository": "github.com/acme/hld", "carrier_sha": sha(300), "definitions": True}
+    said = {**EXPORTED, "carrier_repository": "github.com/acme/hld", "carrier_sha": sha(300), "allow_unfollowed": True}
     status, answer = await place.post(**said)
     assert (status, answer["carrier_repository"]) == (201, "github.com/acme/hld")
 

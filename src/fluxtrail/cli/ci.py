@@ -103,7 +103,7 @@ def build(ctx: click.Context, /, *, timeout: timedelta, dry_run: bool, output: s
 @about_a_run
 @click.option("--carrier-repository", metavar="URL", help="The manifests repository.")
 @click.option("--carrier-sha", metavar="SHA", help="The commit that it made there.")
-@click.option("--definitions", is_flag=True, help="It wrote what manifests are made from: Flux does not apply it.")
+@click.option("--allow-unfollowed", is_flag=True, help="Its repository need not be followed (yet).")
 @click.option("--of-image", metavar="IMAGE", help="The commit is that which this image, or tag, was built from.")
 @click.option("--of-run", metavar="ID", help="The commit is that of this earlier run.")
 @click.option("--of-carrier", metavar="SHA", help="The commit is that which this carrier was exported from.")

@@ -99,7 +99,7 @@ def _statement(name: str, row: Row, commit: Facts, facts: Facts, state: CiState)
         said["pull_request"] = _pull_request(row)
         column, place = ("hldCommitId", "hldRepo") if name == "p2" else ("manifestCommitId", "manifestRepo")
         said |= {"carrier_sha": row.get(column, ""), "carrier_repository": row.get(place, "")}
-        said["definitions"] = name == "p2" and place in row
+        said["allow_unfollowed"] = place in row  # a table took every row: it counts once Flux applies that repository
     try:
         return msgspec.convert({field: value for field, value in said.items() if value is not None}, CiStatement)
     except msgspec.ValidationError as exc:

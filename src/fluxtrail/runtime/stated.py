@@ -40,9 +40,9 @@ class StatedRuns:
     def name_of(self, repository: str) -> str:
         return self._names.get(repository.lower(), repository)
 
-    async def take_run(self, run: CiRun, *, is_definitions: bool = False) -> bool:
+    async def take_run(self, run: CiRun, *, allow_unfollowed: bool = False) -> bool:
         async with self._ledger.unit() as unit:
-            await check_carrier(unit, run, is_definitions=is_definitions)
+            await check_carrier(unit, run, allow_unfollowed=allow_unfollowed)
             changed = await take_statements(unit, [run], now=self._clock.now())
         return bool(changed)
 

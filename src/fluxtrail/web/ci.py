@@ -94,7 +94,7 @@ async def state_ci_run(request: AnyRequest, data: JSONBody[CiStatement]) -> Resp
     run = msgspec.structs.replace(run, repository=followed, carrier_repository=carrier_repository)
     if not is_sha(run.sha):
         run = msgspec.structs.replace(run, sha=await _whole_sha(context, run))
-    is_new = await keeper.take_run(run, is_definitions=said.definitions)
+    is_new = await keeper.take_run(run, allow_unfollowed=said.allow_unfollowed)
     return Response(content=run, status_code=201 if is_new else 200)
 
 

@@ -304,11 +304,11 @@ class CiKeeper(Protocol):
     def name_of(self, repository: str) -> str:
         """Return the canonical name under which a repository is followed that its forge may call otherwise."""
 
-    async def take_run(self, run: CiRun, *, is_definitions: bool = False) -> bool:
+    async def take_run(self, run: CiRun, *, allow_unfollowed: bool = False) -> bool:
         """Keep what a pipeline states; returns whether it says anything new. Durable once it returns.
 
         Args:
-            is_definitions: it exported to a repository that Flux does not apply, and that need not be known.
+            allow_unfollowed: an export's repository need not be known: Flux does not apply it, or not yet.
 
         Raises:
             ConfigError: the carrier's repository or sha cannot be; the subject names the field.

@@ -117,8 +117,8 @@ class CiStatement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """Of an export: the manifests repository, which is followed or exported to."""
     carrier_sha: Annotated[str, msgspec.Meta(max_length=64)] = ""
     """Of an export: the commit that it made there; the beginning of it will do, where no other begins so."""
-    definitions: bool = False
-    """Of an export: it wrote what manifests are made from, not manifests. That repository need not be followed."""
+    allow_unfollowed: bool = False
+    """Of an export: its repository need not be followed. It is not applied by Flux, or not yet."""
     service: _Text = ""
     environment: _Text = ""
 
@@ -214,8 +214,8 @@ def _check_role(said: CiStatement) -> None:
             if value:
                 remedy = "leave it out, or state the role `export`: a build writes no manifests"
                 raise _refuse(field, redact_url(value), remedy)
-        if said.definitions:
-            raise _refuse("definitions", "true", "leave it out, or state the role `export`: a build writes none")
+        if said.allow_unfollowed:
+            raise _refuse("allow_unfollowed", "true", "leave it out, or state the role `export`: a build writes none")
 
 
 def _carrier(said: CiStatement) -> str:

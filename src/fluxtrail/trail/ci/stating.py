@@ -35,24 +35,24 @@ async def take_statements(unit: CiUnit, runs: Sequence[CiRun], *, now: datetime)
     return await take_runs(unit, merged, now=now)
 
 
-async def check_carrier(unit: CiUnit, run: CiRun, *, is_definitions: bool = False) -> None:
+async def check_carrier(unit: CiUnit, run: CiRun, *, allow_unfollowed: bool = False) -> None:
     """Refuse an export whose manifests nobody will ever read, or of which nobody can tell which commit it made.
 
     A sha that fits several commits now will fit them for ever, so it is refused and not kept.
 
     Args:
-        is_definitions: it says itself that Flux does not apply what it wrote.
+        allow_unfollowed: its repository need not be known: Flux does not apply it, or not yet.
 
     Raises:
         ConfigError: with the field as its subject.
     """
     name = run.carrier_repository
-    if name and not is_definitions:
+    if name and not allow_unfollowed:
         home = next((record for record in await unit.repositories() if record.canonical == name), None)
         if home is None or not (home.url or home.is_artifact or await unit.is_exported_to(home.id)):
             raise ConfigError(
                 f"{name!r} is neither followed nor exported to; add it to `repositories`, or to `exports_to` of "
-                f"{run.repository} there, or state `definitions` where Flux does not apply it",
+                f"{run.repository} there, or state `allow_unfollowed` where Flux does not apply it, or not yet",
                 subject="carrier_repository",
             )
     shas = list(dict.fromkeys(sha for sha, _ in await list_fitting(unit, run)))
