@@ -1,7 +1,7 @@
 """Environments: the names that people have for groups of clusters, such as `production`."""
 
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 import msgspec
 
@@ -29,5 +29,7 @@ class Grouping(msgspec.Struct, frozen=True):
         return next(found, cluster)
 
 
-def _matches(text: str, patterns: Sequence[str]) -> bool:
+@lru_cache(maxsize=16384)
+def _matches(text: str, patterns: tuple[str, ...]) -> bool:
+    """Asked of every target by every board."""
     return any(fnmatchcase(text, pattern) for pattern in patterns)

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from fluxtrail.model.ci import CiRun
-from fluxtrail.model.ci_views import AppliedHead, Origin, SyncLine
+from fluxtrail.model.ci_views import SyncLine
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.settings.settings import Settings
@@ -60,12 +60,6 @@ class StatedRuns:
         return await self._ledger.store.list_ci_runs(
             repository=repository, sha=sha, state=state, role=role, system=system, limit=limit, cursor=cursor
         )
-
-    async def origins(self, commits: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Origin]:
-        return await self._ledger.store.origins(commits)
-
-    async def applied_heads(self) -> Sequence[AppliedHead]:
-        return await self._ledger.store.applied_heads()
 
     async def recent_syncs(self, *, since: datetime, limit: int) -> Sequence[SyncLine]:
         return await self._ledger.store.recent_syncs(since=since, limit=limit)

@@ -152,6 +152,12 @@ class Answers(Protocol):
 
     async def cluster_names(self) -> Sequence[str]: ...
 
+    async def origins(self, commits: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Origin]:
+        """Return where commits, each a (canonical repository, sha), came from; unknown ones are left out."""
+
+    async def applied_heads(self) -> Sequence[AppliedHead]:
+        """Return the commits that are applied on clusters now, by cluster."""
+
     async def list_workloads(
         self,
         *,
@@ -326,12 +332,6 @@ class CiKeeper(Protocol):
         cursor: str | None,
     ) -> Listing[CiRun]:
         """Return runs, what began last first. A wrong cursor is a ConfigError with the subject `cursor`."""
-
-    async def origins(self, commits: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Origin]:
-        """Return where commits, each a (canonical repository, sha), came from; unknown ones are left out."""
-
-    async def applied_heads(self) -> Sequence[AppliedHead]:
-        """Return the commits that are applied on clusters now, by cluster."""
 
     async def recent_syncs(self, *, since: datetime, limit: int) -> Sequence[SyncLine]:
         """Return the newest syncs since then, the newest first."""

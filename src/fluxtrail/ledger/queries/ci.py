@@ -205,8 +205,11 @@ async def _pulls(
 ) -> dict[tuple[str, int | None], PullRequest]:
     asked = {(repository, number) for (repository, _), number in numbers.items() if number is not None}
     found: dict[tuple[str, int | None], PullRequest] = {}
+    repositories = sorted({repository for repository, _ in asked})
     for chunk in chunks(sorted({number for _, number in asked})):
-        for row in await session.all(select(_P.c.repository, _P.c.number, _P.c.facts).where(_P.c.number.in_(chunk))):
+        wanted = select(_P.c.repository, _P.c.number, _P.c.facts)
+        wanted = wanted.where(_P.c.repository.in_(repositories), _P.c.number.in_(chunk))  # as the index has them
+        for row in await session.all(wanted):
             if (row.repository, row.number) in asked:
                 found[row.repository, row.number] = row.facts
     return found

@@ -17,7 +17,7 @@ from fluxtrail import __version__
 from fluxtrail.model.redaction import redact
 from fluxtrail.web.api import AnyRequest, Context, context_of
 from fluxtrail.web.parameters import refuse_unknown
-from fluxtrail.web.ports import CiKeeper
+from fluxtrail.web.ports import Answers, CiKeeper
 from fluxtrail.web.problems import ProblemError, invalid
 from fluxtrail.web.shapes import Problem
 from fluxtrail.web.spektate.builds import SHORT, js_time
@@ -64,8 +64,12 @@ async def list_deployments(
     for given in type_ or ():
         if given not in (DEPLOYMENTS, EDITS):
             raise invalid("type", given, f"use {DEPLOYMENTS!r} or {EDITS!r}")
-    context, keeper = context_of(request), _keeper(request)
-    rows = [row for commit in await _commits(context, keeper, limit) for row in rows_of(commit, now=context.now())]
+    context = context_of(request)
+    _keeper(request)
+    async with context.answers.at_one_instant() as answers:
+        commits = await _commits(context, answers, limit)
+        heads = await answers.applied_heads()
+    rows = [row for commit in commits for row in rows_of(commit, now=context.now())]
     kept = [
         row
         for row in sorted(rows, key=lambda row: (row.end_time, row.deployment_id), reverse=True)
@@ -76,7 +80,7 @@ async def list_deployments(
         and (not type_ or _type_of(row) in type_)
         and (not keyword or keyword.lower() in msgspec.json.encode(row).decode().lower())
     ]
-    return _json(Deployments(deployments=kept, cluster_sync=cluster_sync(await keeper.applied_heads())))
+    return _json(Deployments(deployments=kept, cluster_sync=cluster_sync(heads)))
 
 
 @get("/flux", include_in_schema=False)
@@ -109,13 +113,13 @@ def get_health(request: AnyRequest) -> Response[bytes]:
     return _json(Health(errors=errors, variables=dict.fromkeys(_VARIABLES, "")))
 
 
-async def _commits(context: Context, keeper: CiKeeper, limit: int) -> Sequence[Commit]:
-    board = await context.answers.board(
+async def _commits(context: Context, answers: Answers, limit: int) -> Sequence[Commit]:
+    board = await answers.board(
         now=context.now(), settle_after=context.settle_after, grouping=context.grouping, by="environment",
         repository=None, author=None, service=None, environment=None, cluster=None, verdict=None, text=None,
         since=None, until=None, carriers=False, is_brief=True, limit=limit, cursor=None,
     )  # fmt: skip
-    origins = await keeper.origins([(row.commit.repository, row.commit.sha) for row in board.items])
+    origins = await answers.origins([(row.commit.repository, row.commit.sha) for row in board.items])
     names = [column.name for column in board.columns]
     found = []
     for row in board.items:
