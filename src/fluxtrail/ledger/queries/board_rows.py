@@ -61,7 +61,9 @@ class BoardFilter(msgspec.Struct, frozen=True, kw_only=True):
         """True for a target that is looked at, whatever its environment."""
         if self.cluster is not None and self.cluster not in (target.cluster, cluster):
             return False
-        part = self.service.lower() if self.service is not None else ""
+        if self.service is None:
+            return True
+        part = self.service.lower()
         return part in str(target.key).lower() or part in target.path.lower()
 
 
@@ -85,16 +87,19 @@ async def choose_commits(
         conditions.append(_C.c.at >= wanted.since)
     if wanted.until is not None:
         conditions.append(_C.c.at < wanted.until)
-    few = None if wanted.verdict is None else await commits_with_few(session, wanted.verdict, within)
+    there = [] if targets is None else [_is_on(session, targets)]
+    few = None if wanted.verdict is None else await commits_with_few(session, wanted.verdict, within, *there)
     named = None if wanted.text is None else await commits_named(session, wanted.text)
-    costly = _costly(wanted, session, targets, few if named is None else None)
+    costly = _costly(wanted, there, few if named is None else None)
     among = few if named is None else named
     return await walk_commits(session, conditions, costly, among=among, limit=limit, cursor=cursor)
 
 
-def _costly(
-    wanted: BoardFilter, session: Session, targets: Sequence[TargetId] | None, among: Subquery | None
-) -> list[Condition]:
+def _costly(wanted: BoardFilter, there: Sequence[ColumnElement[bool]], among: Subquery | None) -> list[Condition]:
+    """Args:
+    there: what says that a delivery is on one of the targets looked at; nothing for all of them.
+    among: commits with such deliveries, where they are few.
+    """
     conditions: list[Condition] = []
     if not wanted.carriers:
         conditions.append(is_no_carrier)
@@ -102,8 +107,9 @@ def _costly(
         conditions.append(partial(by_author, wanted.author))
     if wanted.text is not None:
         conditions.append(partial(_holds, wanted.text.lower()))
-    if targets is not None or (wanted.verdict is not None and among is None):
-        conditions.append(partial(_has_delivery, wanted, session, targets))
+    such = [*there, *([] if wanted.verdict is None else [_D.c.verdict == wanted.verdict])]
+    if such and among is None:
+        conditions.append(lambda of: has_delivery(of, *such))
     return conditions
 
 
@@ -112,13 +118,6 @@ def _holds(text: str, of: Rows) -> ColumnElement[bool]:
     return or_(subject, of.sha.startswith(text, autoescape=True))
 
 
-def _has_delivery(
-    wanted: BoardFilter, session: Session, targets: Sequence[TargetId] | None, of: Rows
-) -> ColumnElement[bool]:
-    having: list[ColumnElement[bool]] = []
-    if wanted.verdict is not None:
-        having.append(_D.c.verdict == wanted.verdict)
-    if targets is not None:
-        table = session.dialect.key_table([(0, target) for target in targets]).cte("looked_at_targets")
-        having.append(_D.c.target_id.in_(select(table.c.target_id)))
-    return has_delivery(of, *having)
+def _is_on(session: Session, targets: Sequence[TargetId]) -> ColumnElement[bool]:
+    table = session.dialect.key_table([(0, target) for target in targets]).cte("looked_at_targets")
+    return _D.c.target_id.in_(select(table.c.target_id))

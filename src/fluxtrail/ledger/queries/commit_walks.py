@@ -79,16 +79,23 @@ async def walk_commits(
 
 
 async def commits_with_few(
-    session: Session, verdict: Verdict, repositories: Sequence[RepositoryId] | None
+    session: Session,
+    verdict: Verdict,
+    repositories: Sequence[RepositoryId] | None,
+    *such_too: ColumnElement[bool],
 ) -> Subquery | None:
-    """Return the commits that have a delivery of this verdict, as a table of `commit_id`; None where there are many."""
+    """Return the commits that have a delivery of this verdict, as a table of `commit_id`; None where there are many.
+
+    Args:
+        such_too: what the delivery must meet besides; whether there are many goes by the verdict alone.
+    """
     such = [_D.c.verdict == verdict]
     if repositories is not None:
         such.append(_D.c.repository_id.in_(repositories))
     first = select(literal(1).label("one")).select_from(_D).where(*such).limit(FEW + 1).subquery()
     if int(await session.scalar(select(func.count()).select_from(first)) or 0) > FEW:
         return None
-    return select(_D.c.commit_id).where(*such).distinct().subquery("few")
+    return select(_D.c.commit_id).where(*such, *such_too).distinct().subquery("few")
 
 
 async def commits_named(session: Session, text: str) -> Subquery | None:
