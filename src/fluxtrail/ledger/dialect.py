@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Table, TextualSelect
+from sqlalchemy import ColumnElement, Table, TextualSelect
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class Dialect(Hashable, Protocol):
         Args:
             keys: None leaves the parameter `keys` open: to be given, packed, when the statement is run.
         """
+
+    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        """Return the condition that a column has one of up to a few hundred values."""
 
     async def lock(self, session: Session, name: str) -> None:
         """Wait until nobody else holds the lock of this name, and hold it until the transaction ends."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import URL, Integer, Table, TextualSelect, column, event, func, select, table, text
+from sqlalchemy import URL, ColumnElement, Integer, Table, TextualSelect, column, event, func, select, table, text
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -62,6 +62,9 @@ class SqliteDialect:
     def key_table(self, keys: Sequence[tuple[int, int]] | None = None) -> TextualSelect:
         wanted = _KEY_TABLE if keys is None else _KEY_TABLE.bindparams(keys=self.pack_keys(keys))
         return wanted.columns(column("commit_id", Integer), column("target_id", Integer))
+
+    def among(self, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+        return column.in_(values)
 
     async def lock(self, session: Session, name: str) -> None:
         """Nothing: who writes has the whole file."""

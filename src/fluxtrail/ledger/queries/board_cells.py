@@ -85,7 +85,7 @@ class Stored:
         for chunk in chunks(commits):
             wanted = (
                 select(_D.c.commit_id, _D.c.verdict, numbers)
-                .where(_D.c.commit_id.in_(chunk))
+                .where(self._session.dialect.among(_D.c.commit_id, chunk))
                 .group_by(_D.c.commit_id, _D.c.verdict)
             )
             for row in await self._session.all(wanted):

@@ -53,7 +53,7 @@ class Gaps:
             wanted = (
                 select(_C.c.id, _C.c.at, exports.c.source_id)
                 .join(exports, exports.c.carrier_id == _C.c.id)
-                .where(exports.c.source_id.in_(chunk))
+                .where(self._session.dialect.among(exports.c.source_id, chunk))
                 .order_by(_C.c.at, _C.c.id)
             )
             for row in await self._session.all(wanted):

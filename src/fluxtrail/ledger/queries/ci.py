@@ -153,7 +153,7 @@ async def _commits(session: Session, commits: Sequence[tuple[str, str]]) -> dict
         wanted = (
             select(_C.c.id, _C.c.sha, _C.c.pull_request, _C.c.exported, _REPOSITORIES.c.canonical)
             .join(_REPOSITORIES, _REPOSITORIES.c.id == _C.c.repository_id)
-            .where(_C.c.sha.in_(chunk))
+            .where(session.dialect.among(_C.c.sha, chunk))
         )
         for row in await session.all(wanted):
             if (row.canonical, row.sha) in asked:
@@ -164,7 +164,7 @@ async def _commits(session: Session, commits: Sequence[tuple[str, str]]) -> dict
 async def _aliases(session: Session, ids: Sequence[int]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for chunk in chunks(list(ids)):
-        wanted = select(_A.c.commit_id, _A.c.sha).where(_A.c.commit_id.in_(chunk)).order_by(_A.c.sha)
+        wanted = select(_A.c.commit_id, _A.c.sha).where(session.dialect.among(_A.c.commit_id, chunk)).order_by(_A.c.sha)
         for row in await session.all(wanted):
             found.setdefault(row.commit_id, []).append(row.sha)
     return found
@@ -176,7 +176,7 @@ async def _exports(session: Session, situation: Situation, ids: Sequence[int]) -
         wanted = (
             select(_E.c.source_id, _E.c.build_link, _E.c.evidence, _C.c.sha, _C.c.repository_id, _C.c.committed_at)
             .join(_C, _C.c.id == _E.c.carrier_id)
-            .where(_E.c.source_id.in_(chunk))
+            .where(session.dialect.among(_E.c.source_id, chunk))
             .order_by(_C.c.at, _C.c.id)
         )
         for row in await session.all(wanted):
@@ -194,7 +194,9 @@ async def _exports(session: Session, situation: Situation, ids: Sequence[int]) -
 async def _runs(session: Session, shas: Sequence[str]) -> dict[tuple[str, str], list[CiRun]]:
     found: dict[tuple[str, str], list[CiRun]] = {}
     for chunk in chunks(list(dict.fromkeys(shas))):
-        wanted = select(_R.c.facts).where(_R.c.sha.in_(chunk)).order_by(_R.c.at.desc(), _R.c.id.desc())
+        wanted = (
+            select(_R.c.facts).where(session.dialect.among(_R.c.sha, chunk)).order_by(_R.c.at.desc(), _R.c.id.desc())
+        )
         for row in await session.all(wanted.limit(len(chunk) * RUNS_OF_ONE)):
             found.setdefault((row.facts.repository, row.facts.sha), []).append(row.facts)
     return found
@@ -208,7 +210,9 @@ async def _pulls(
     repositories = sorted({repository for repository, _ in asked})
     for chunk in chunks(sorted({number for _, number in asked})):
         wanted = select(_P.c.repository, _P.c.number, _P.c.facts)
-        wanted = wanted.where(_P.c.repository.in_(repositories), _P.c.number.in_(chunk))  # as the index has them
+        wanted = wanted.where(  # as the index has them
+            session.dialect.among(_P.c.repository, repositories), session.dialect.among(_P.c.number, chunk)
+        )
         for row in await session.all(wanted):
             if (row.repository, row.number) in asked:
                 found[row.repository, row.number] = row.facts

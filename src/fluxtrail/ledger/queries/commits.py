@@ -112,7 +112,7 @@ async def commit_views(
 async def _counts(session: Session, commits: Sequence[CommitId]) -> Mapping[CommitId, dict[str, int]]:
     wanted = (
         select(_D.c.commit_id, _D.c.verdict, func.count().label("number"))
-        .where(_D.c.commit_id.in_(commits))
+        .where(session.dialect.among(_D.c.commit_id, commits))
         .group_by(_D.c.commit_id, _D.c.verdict)
     )
     counts: dict[CommitId, dict[str, int]] = {}

@@ -185,7 +185,9 @@ class Situation:
                 select(commits.c.sha, commits.c.repository_id, chains.c.branch, links.c.position)
                 .join(links, links.c.commit_id == commits.c.id)
                 .join(chains, chains.c.id == links.c.chain_id)
-                .where(commits.c.sha.in_(chunk), chains.c.repository_id == commits.c.repository_id)
+                .where(
+                    self.session.dialect.among(commits.c.sha, chunk), chains.c.repository_id == commits.c.repository_id
+                )
                 .order_by(links.c.cut_at.is_(None), links.c.position)
             )
             for row in await self.session.all(found):  # where it stands now comes last, and wins over old cuts
@@ -208,7 +210,7 @@ class Situation:
             wanted = (
                 select(links.c.commit_id, links.c.position, chains.c.repository_id, chains.c.branch)
                 .join(chains, chains.c.id == links.c.chain_id)
-                .where(links.c.commit_id.in_(chunk), links.c.cut_at.is_(None))
+                .where(self.session.dialect.among(links.c.commit_id, chunk), links.c.cut_at.is_(None))
             )
             for row in await self.session.all(wanted):
                 known[CommitId(row.commit_id)][row.repository_id, row.branch] = row.position

@@ -201,7 +201,7 @@ async def find_branches(session: Session, ids: Sequence[CommitId]) -> dict[Commi
     wanted = (
         select(links.c.commit_id, chains.c.branch)
         .join(chains, chains.c.id == links.c.chain_id)
-        .where(links.c.commit_id.in_(ids), links.c.cut_at.is_(None))
+        .where(session.dialect.among(links.c.commit_id, ids), links.c.cut_at.is_(None))
         .order_by(chains.c.id.desc())
     )
     return {CommitId(row.commit_id): row.branch for row in await session.all(wanted)}
