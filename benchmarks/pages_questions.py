@@ -38,7 +38,11 @@ _SAMPLES = {
     "times": "SELECT at FROM commits",
     "last": "SELECT max(id) FROM transitions",
 }
-_FRESH = "SELECT sha FROM commits WHERE NOT is_carrier ORDER BY at DESC LIMIT 60"
+_FRESH = """
+SELECT sha FROM commits WHERE NOT is_carrier
+AND repository_id IN (SELECT id FROM repositories WHERE canonical LIKE '%/acme/%') ORDER BY at DESC LIMIT 60
+"""
+"""Those of the watched cluster are in the one ledger that saw them."""
 _WIDE = """
 SELECT sha FROM commits WHERE repository_id = (SELECT id FROM repositories WHERE canonical LIKE '%/platform')
 AND id IN (SELECT commit_id FROM deliveries WHERE target_id IN (201, 141))
