@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from msgspec.structs import replace
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from tests.ledger.postgres import PostgresServer
 from tests.ledger.world import World, at, moment, opened, sha
 from tests.model.ci import run
@@ -127,6 +129,102 @@ async def test_commits_are_found_by_how_their_shas_begin(ledger: SqlLedger) -> N
         both = await unit.commits_beginning([MANIFESTS, SHOP], sha(200)[:8])
         assert sorted(both, key=lambda item: item[1].id) == [(sha(200), own), (sha(200), there)]
         assert await unit.commits_beginning([], sha(200)) == []
+
+
+async def test_commits_are_found_by_whole_shas_in_some_repositories(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop, manifests = await world.repository(), await world.repository("manifests")
+        (own,) = await world.commits(shop, range(200, 201))
+        (there,) = await world.commits(manifests, range(200, 201))
+        (merge,) = await world.commits(manifests, range(900, 901))
+        await unit.put_aliases(manifests.id, merge.id, AliasKind.MERGED, [sha(4096)])
+        shas = [sha(200), sha(4096), sha(5)]
+        assert await unit.commits_named([MANIFESTS], shas) == [(sha(200), there), (sha(4096), merge)]
+        assert await unit.commits_named([SHOP, MANIFESTS], shas[:1]) == [(sha(200), own), (sha(200), there)]
+        assert await unit.commits_named(["github.com/acme/none"], shas) == []
+        assert await unit.commits_named([SHOP], []) == []
+
+
+async def test_what_is_taken_back_is_as_if_it_had_not_been_said(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop, manifests = await world.repository(), await world.repository("manifests")
+        (source,) = await world.commits(shop, range(1, 2))
+        (carrier,) = await world.commits(manifests, range(200, 201))
+        target = await world.target(manifests)
+        before = await world.delivery(carrier, target, verdict=Verdict.PENDING)
+    await _state(ledger, EXPORT)
+    async with ledger.unit() as unit:
+        assert [link.carrier_id for link in await unit.exports_from([source.id])] == [carrier.id]
+        assert await unit.deliveries_of([source.id]) == [replace(before, commit_id=source.id, carrier_id=carrier.id)]
+    await _state(ledger, replace(EXPORT, carrier_sha=sha(500)))
+    async with ledger.unit() as unit:
+        assert await unit.exports_from([source.id]) == []
+        assert await unit.deliveries_of([source.id, carrier.id]) == [before]
+    assert not (await _trail(ledger, sha(200))).commit.is_carrier
+
+
+async def test_a_carrier_of_which_figures_were_made_stays_one(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        manifests = await world.repository("manifests")
+        plain, final, other = await world.commits(manifests, range(200, 203), is_carrier=True)
+        await unit.put_commits([replace(final, merged_is_final=True)])
+        await unit.clear_carriers([plain.id, final.id])
+        found = await unit.commits_by_id([plain.id, final.id, other.id])
+        assert [found[item.id].is_carrier for item in (plain, final, other)] == [False, True, True]
+
+
+async def test_the_newest_syncs_of_many_targets_are_read_at_once(ledger: SqlLedger) -> None:
+    async with ledger.unit() as unit:
+        world = World(unit)
+        manifests = await world.repository("manifests")
+        targets = [await world.target(manifests, name) for name in ("apps", "infra", "none")]
+        for number in range(5):
+            await world.sync(targets[0], number)
+            for item in targets[:2] if number > 2 else ():
+                await world.sync(item, number + 10)
+        for limit in (1, 3, 16):
+            alone = {item.id: await unit.recent_syncs(item.id, limit=limit) for item in targets[:2]}
+            assert await unit.recent_syncs_of([item.id for item in targets], limit=limit) == alone
+        assert await unit.recent_syncs_of([], limit=3) == {}
+
+
+async def test_many_runs_cost_as_many_statements_as_one(ledger: SqlLedger) -> None:
+    counts = []
+    async with ledger.unit() as unit:
+        world = World(unit)
+        shop, manifests = await world.repository(), await world.repository("manifests")
+        targets = [await world.target(manifests, name) for name in ("apps", "infra", "more")]
+        for first, count in ((1, 1), (101, 30)):
+            numbers = range(first, first + count)
+            sources = await world.commits(shop, numbers, branch=None)
+            for carrier in await world.commits(manifests, range(1000 + first, 1000 + first + count), branch=None):
+                for target in targets:
+                    await world.delivery(carrier, target, verdict=Verdict.FAILED, since=at(50), reason="HealthCheck")
+            runs = [replace(EXPORT, run_id=str(n), sha=sha(n), carrier_sha=sha(1000 + n)) for n in numbers]
+            await unit.put_ci_runs(runs)
+            with counted() as statements:
+                await link_sources(unit, shop, sources, now=at(300))
+            counts.append(len(statements))
+            assert len(await unit.deliveries_of([item.id for item in sources])) == 3 * count
+    assert counts[0] == counts[1], counts
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """Note the statements that ledgers are asked; one with many values is one."""
+    noted = list[str]()
+
+    def note(_c: object, _u: object, statement: str, *_: object) -> None:
+        noted.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield noted
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 async def test_a_beginning_that_fits_several_commits_is_refused_and_links_nothing(ledger: SqlLedger) -> None:

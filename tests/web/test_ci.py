@@ -377,6 +377,47 @@ async def test_a_token_links_commits_of_its_own_repositories_alone(place: Place)
     async with place.ledger.unit() as unit:
         assert await unit.exports_of([carrier.id]) == []
     await follow(place, 1)
+    async with place.ledger.unit() as unit:
+        await Records(unit).target(await Records(unit).repository("manifests"))
     assert (await place.post(**said))[0] == 201
     async with place.ledger.unit() as unit:
         assert len(await unit.exports_of([carrier.id])) == 1
+
+
+ONE_ALONE = Principal(name="shop-ci", role=Role.CI, repositories=(SHOP,))
+
+
+@pytest.mark.parametrize(
+    ("carrier", "stated", "status"),
+    [
+        ("manifests", False, 201),
+        ("cart", False, 403),
+        ("mixed", False, 403),
+        ("other", False, 201),
+        ("cart", True, 201),
+        ("manifests", True, 403),
+    ],
+)
+async def test_a_token_of_one_repository_makes_no_carriers_of_anothers_commits(
+    place: Place, carrier: str, stated: bool, status: int
+) -> None:
+    """`cart` is followed, and not applied; `mixed` is applied, and exported itself; nobody knows `other`."""
+    async with place.ledger.unit() as unit:
+        world = Records(unit)
+        shop = await world.repository()
+        manifests, cart, mixed = [await world.repository(name) for name in ("manifests", "cart", "mixed")]
+        await world.target(manifests)
+        await world.target(mixed, "mixed")
+        await unit.put_repository_exports(mixed.id, [manifests.id])
+        if stated:
+            await unit.put_repository_exports(shop.id, [cart.id])
+    place.asked_by.append(ONE_ALONE)
+    said = {**EXPORTED, "carrier_repository": f"github.com/acme/{carrier}", "carrier_sha": sha(200)}
+    got, answer = await place.post(**said, allow_unfollowed=True)
+    assert got == status, answer
+    if status == 403:
+        assert answer["code"] == "forbidden"
+        assert "`exports_to` of github.com/acme/shop" in answer["detail"]
+        assert await known(place) == []
+    place.asked_by.append(PIPELINE)
+    assert (await place.post(**said, allow_unfollowed=True))[0] in (200, 201), "it may speak of both"

@@ -11,6 +11,7 @@ from fluxtrail.model.ci_views import SyncLine
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.runtime.figures import FoldedLedger
 from fluxtrail.runtime.settings.settings import Settings
+from fluxtrail.trail.ci.finding import may_carry
 from fluxtrail.trail.ci.stating import check_carrier, take_statements
 from fluxtrail.trail.ports import Clock
 from fluxtrail.web.ci import RATE_PER_MINUTE
@@ -39,6 +40,10 @@ class StatedRuns:
 
     def name_of(self, repository: str) -> str:
         return self._names.get(repository.lower(), repository)
+
+    async def may_carry(self, repository: str, carrier: str) -> bool:
+        async with self._ledger.unit() as unit:
+            return await may_carry(unit, repository, carrier)
 
     async def take_run(self, run: CiRun, *, allow_unfollowed: bool = False) -> bool:
         async with self._ledger.unit() as unit:

@@ -6,6 +6,7 @@ reports, tell of how they stand now, with the moments at which the carrier came 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from fluxtrail.model.moment import Moment
-from fluxtrail.model.records import CommitId, CommitRecord, DeliveryRecord, SyncId, SyncRecord
+from fluxtrail.model.records import CommitId, CommitRecord, DeliveryRecord, SyncId, SyncRecord, TargetId
 from fluxtrail.model.verdict import OPEN, Verdict
 from fluxtrail.trail.outcomes import Change, keep_changes
 from fluxtrail.trail.ports import Unit
@@ -36,34 +37,56 @@ class _Step(NamedTuple):
 
 async def deliver_late(unit: Unit, carrier: CommitRecord, sources: Sequence[CommitRecord], *, now: datetime) -> None:
     """Give source commits the deliveries of their carrier. Does nothing where that was done."""
-    carrying = [row for row in await unit.deliveries_of([carrier.id]) if row.carrier_id is None]
+    await deliver_all_late(unit, [(carrier, sources)], now=now)
+
+
+async def deliver_all_late(
+    unit: Unit, carried: Sequence[tuple[CommitRecord, Sequence[CommitRecord]]], *, now: datetime
+) -> None:
+    """Do the same for many carriers, each with its source commits, in this order."""
+    carrying: defaultdict[CommitId, list[DeliveryRecord]] = defaultdict(list)
+    for row in await unit.deliveries_of([carrier.id for carrier, _ in carried]):
+        if row.carrier_id is None:
+            carrying[row.commit_id].append(row)
     if not carrying:
         return
-    there = {(row.commit_id, row.target_id): row for row in await unit.deliveries_of([item.id for item in sources])}
-    syncs = await unit.syncs(sorted({id_ for row in carrying for id_ in _syncs_of(row)}))
-    steps: list[_Step] = []
-    for row in carrying:
-        ended = await _find_ended(unit, row, syncs)
-        for source in sources:
-            known = there.get((source.id, row.target_id))
-            after = joined(known, row, source.id)
-            if after is not None:
-                steps.append(_Step(known or _begun(after), after, ended))
-    await _keep(unit, steps, syncs, now=now)
+    carried = [(carrier, sources) for carrier, sources in carried if carrier.id in carrying]
+    rows = [row for some in carrying.values() for row in some]
+    sources_of_all = sorted({source.id for _, sources in carried for source in sources})
+    there = {(row.commit_id, row.target_id): row for row in await unit.deliveries_of(sources_of_all)}
+    syncs = await unit.syncs(sorted({id_ for row in rows for id_ in _syncs_of(row)}))
+    ended = await _find_ended(unit, rows, syncs)
+    steps: dict[tuple[CommitId, TargetId], _Step] = {}
+    for carrier, sources in carried:
+        for row in carrying[carrier.id]:
+            for source in sources:
+                key = source.id, row.target_id
+                known = there.get(key)
+                after = joined(known, row, source.id)
+                if after is None:
+                    continue
+                if key in steps:  # with another carrier: one after the other
+                    await _keep(unit, list(steps.values()), syncs, now=now)
+                    steps.clear()
+                steps[key] = _Step(known or _begun(after), after, ended.get((row.commit_id, row.target_id)))
+                there[key] = after
+    await _keep(unit, list(steps.values()), syncs, now=now)
 
 
 def joined(known: DeliveryRecord | None, row: DeliveryRecord, source: CommitId) -> DeliveryRecord | None:
     """Return what a source commit's delivery is, given its carrier's on the same target; None: as it was. Pure.
 
     What it has is kept where that is an end of its own: it came with another carrier, or by itself. Of two carriers
-    that are both still on their way, the later one decides.
+    the later one decides, until one of them is there.
     """
     if known is None:
         return replace(row, commit_id=source, carrier_id=row.commit_id, undone_by=None)
     is_open = known.verdict in OPEN
     if known.carrier_id == row.commit_id or not (is_open or known.verdict in REPLACEABLE):
         return None
-    if row.verdict in REPLACEABLE or (is_open and row.verdict in OPEN and (known.carrier_id or 0) > row.commit_id):
+    if row.verdict in REPLACEABLE:
+        return None
+    if is_open and row.verdict is not Verdict.DEPLOYED and (known.carrier_id or 0) > row.commit_id:
         return None
     return replace(
         known,
@@ -84,15 +107,27 @@ def _syncs_of(row: DeliveryRecord) -> list[SyncId]:
     return [id_ for id_ in (row.applied_sync, row.healthy_sync) if id_ is not None]
 
 
-async def _find_ended(unit: Unit, row: DeliveryRecord, syncs: Mapping[SyncId, SyncRecord]) -> SyncRecord | None:
-    """Return the sync that gave a delivery its verdict. Of a failure or a roll-back it is known by its moment."""
-    if row.verdict is Verdict.DEPLOYED:
-        ended = row.healthy_sync or row.applied_sync
-        return syncs.get(ended) if ended is not None else None
-    if row.verdict not in (Verdict.FAILED, Verdict.ROLLED_BACK):
-        return None
-    recent = await unit.recent_syncs(row.target_id, limit=EARLIER_SYNCS)
-    return next((sync for sync in reversed(recent) if _is_at(_end_of(sync, row.verdict), row.since)), None)
+async def _find_ended(
+    unit: Unit, rows: Sequence[DeliveryRecord], syncs: Mapping[SyncId, SyncRecord]
+) -> dict[tuple[CommitId, TargetId], SyncRecord]:
+    """Return the syncs that gave deliveries their verdict, by (commit, target).
+
+    Of a failure or a roll-back it is known by its moment.
+    """
+    found: dict[tuple[CommitId, TargetId], SyncRecord] = {}
+    by_moment = [row for row in rows if row.verdict in (Verdict.FAILED, Verdict.ROLLED_BACK)]
+    recent = await unit.recent_syncs_of(sorted({row.target_id for row in by_moment}), limit=EARLIER_SYNCS)
+    for row in rows:
+        ended: SyncRecord | None = None
+        if row.verdict is Verdict.DEPLOYED:
+            last = row.healthy_sync or row.applied_sync
+            ended = syncs.get(last) if last is not None else None
+        elif row.verdict in (Verdict.FAILED, Verdict.ROLLED_BACK):
+            mine = reversed(recent.get(row.target_id, ()))
+            ended = next((sync for sync in mine if _is_at(_end_of(sync, row.verdict), row.since)), None)
+        if ended is not None:
+            found[row.commit_id, row.target_id] = ended
+    return found
 
 
 def _end_of(sync: SyncRecord, verdict: Verdict) -> Moment | None:

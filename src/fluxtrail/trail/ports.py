@@ -113,6 +113,12 @@ class Unit(Protocol):
     async def commits_beginning(self, repositories: Sequence[str], beginning: str) -> list[tuple[str, CommitRecord]]:
         """The first commits of these (canonical) repositories whose sha, or an alias's, begins so; by that sha."""
 
+    async def commits_named(self, repositories: Sequence[str], shas: Sequence[str]) -> list[tuple[str, CommitRecord]]:
+        """The commits of these (canonical) repositories that these whole shas are, or are aliases of; by that sha."""
+
+    async def clear_carriers(self, commits: Sequence[CommitId]) -> None:
+        """Let these be commits like others; those of which figures were made stay what they are."""
+
     async def aliases_of(self, commits: Sequence[CommitId]) -> dict[CommitId, list[str]]: ...
 
     async def put_exports(self, records: Sequence[ExportRecord]) -> None: ...
@@ -131,6 +137,9 @@ class Unit(Protocol):
     async def is_exported_to(self, repository_id: RepositoryId) -> bool: ...
 
     async def exports_of(self, carriers: Sequence[CommitId]) -> list[ExportRecord]: ...
+
+    async def exports_from(self, sources: Sequence[CommitId]) -> list[ExportRecord]:
+        """What was made from these source commits."""
 
     # sources and targets
     async def put_source(self, record: SourceRecord) -> SourceRecord: ...
@@ -164,11 +173,17 @@ class Unit(Protocol):
     async def recent_syncs(self, target_id: TargetId, *, limit: int) -> list[SyncRecord]:
         """A target's newest, oldest first."""
 
+    async def recent_syncs_of(self, targets: Sequence[TargetId], *, limit: int) -> dict[TargetId, list[SyncRecord]]:
+        """The same for each of many."""
+
     async def unattributed_syncs(self, *, limit: int) -> list[SyncRecord]:
         """Those whose `attributed_version` is behind `version` and that are no gap, oldest first."""
 
     async def put_deliveries(self, records: Sequence[DeliveryRecord]) -> None:
         """Insert, or replace by (commit, target)."""
+
+    async def drop_deliveries(self, records: Sequence[DeliveryRecord]) -> None:
+        """Forget these, by (commit, target)."""
 
     async def deliveries(self, target_id: TargetId, commits: Sequence[CommitId]) -> dict[CommitId, DeliveryRecord]: ...
 

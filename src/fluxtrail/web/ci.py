@@ -90,8 +90,10 @@ async def state_ci_run(request: AnyRequest, data: JSONBody[CiStatement]) -> Resp
     name_action(request, "state_ci_run", subject=f"{run.repository}@{run.sha} {run.role.value} {run.run_id}")
     followed = keeper.name_of(run.repository)
     _check_scope(principal, run, keeper.name_of)
-    carrier_repository = keeper.name_of(run.carrier_repository)
+    said_carrier, carrier_repository = run.carrier_repository, keeper.name_of(run.carrier_repository)
     run = msgspec.structs.replace(run, repository=followed, carrier_repository=carrier_repository)
+    if carrier_repository and not principal.may_state(said_carrier):
+        await _check_carrier(keeper, principal, run)
     if not is_sha(run.sha):
         run = msgspec.structs.replace(run, sha=await _whole_sha(context, run))
     is_new = await keeper.take_run(run, allow_unfollowed=said.allow_unfollowed)
@@ -163,6 +165,18 @@ def _check_scope(principal: Principal, run: CiRun, name_of: Callable[[str], str]
                 "repositories in api.tokens, or use a token of the role `operator`"
             )
             raise ProblemError(Problem(code="forbidden", title="Not this token", status=403, detail=detail))
+
+
+async def _check_carrier(keeper: CiKeeper, principal: Principal, run: CiRun) -> None:
+    """A token of one repository must not turn another's commits into carriers: they would lose their lead time."""
+    name = run.carrier_repository
+    if principal.may_state(name) or await keeper.may_carry(run.repository, name):
+        return
+    detail = (
+        f"carrier_repository={name!r}: the token {principal.name!r} may not state exports of {run.repository} there; "
+        f"add it to `exports_to` of {run.repository} in `repositories`, or to that token's repositories in api.tokens"
+    )
+    raise ProblemError(Problem(code="forbidden", title="Not this token", status=403, detail=detail))
 
 
 async def _whole_sha(context: Context, run: CiRun) -> str:

@@ -310,6 +310,9 @@ class CiKeeper(Protocol):
     def name_of(self, repository: str) -> str:
         """Return the canonical name under which a repository is followed that its forge may call otherwise."""
 
+    async def may_carry(self, repository: str, carrier: str) -> bool:
+        """Whether who may speak of `repository` alone may state what of it was exported to `carrier`."""
+
     async def take_run(self, run: CiRun, *, allow_unfollowed: bool = False) -> bool:
         """Keep what a pipeline states; returns whether it says anything new. Durable once it returns.
 

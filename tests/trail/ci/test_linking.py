@@ -9,24 +9,28 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.trail.following import World
+from tests.trail.following import START, World
 from tests.trail.transcripts import Controller
 
 from fluxtrail.model.ci import CiEvidence, CiRole, CiRun, CiState, CiSystem
 from fluxtrail.model.figures import Figures
 from fluxtrail.model.records import (
+    AliasKind,
     CommitId,
+    CommitRecord,
     DeliveryRecord,
     ExportEvidence,
     ExportRecord,
     RepositoryId,
     RepositoryRecord,
+    TargetId,
     Transition,
 )
 from fluxtrail.model.repository import parse_repository
 from fluxtrail.model.verdict import Verdict
 from fluxtrail.trail.ci.judging import take_runs
 from fluxtrail.trail.ci.stating import take_statements
+from fluxtrail.trail.late import joined
 
 STATED = ExportEvidence.STATED
 
@@ -338,7 +342,8 @@ async def test_a_correction_moves_what_is_not_delivered_yet(world: Linked) -> No
     assert (row.verdict, row.carrier_id) == (Verdict.PENDING, link.carrier_id)
     await world.state(world.run(source, right, state=CiState.FAILED))
     assert await world.links() == []
-    assert await world.verdicts([source], flux) == ["unaffected"]
+    assert await world.verdicts([source], flux) == ["-"], "it was never on its way there"
+    assert [line.after for line in await world.history(source)][-1] == "unaffected"
 
 
 async def test_what_another_run_states_too_or_is_applied_already_is_not_taken_back(world: Linked) -> None:
@@ -383,6 +388,120 @@ async def test_of_a_run_that_is_asked_for_its_pipeline_corrects_what_only_it_kno
     assert (kept.carrier_sha, kept.pipeline, kept.evidence) == (right, "deploy", CiEvidence.ASKED)
     (link,) = await world.links()
     assert (link.carrier_id, link.source_id) == await world.pair(source, right)
+
+
+async def test_what_was_no_carrier_is_a_commit_like_others_again(world: Linked) -> None:
+    flux = await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    wrong, automated, right = (world.commit("fleet", name, apps__a=name) for name in ("wrong", "automated", "right"))
+    await world.settle()
+    pushed = await world.record(automated)
+    async with world.ledger.unit() as unit:
+        await unit.put_commits([replace(pushed, is_carrier=True)])
+    for carrier in (wrong, automated, right):
+        await world.state(world.run(source, carrier))
+        assert (await world.record(carrier)).is_carrier
+    assert [(await world.record(sha)).is_carrier for sha in (wrong, automated, right)] == [False, True, True]
+    await world.deliver(flux, "fleet", right, "d1")
+    carriers = {item.commit_id: item.is_carrier for item in await world.facts()}
+    assert carriers[(await world.record(wrong)).id] is False
+
+
+async def test_a_carrier_of_two_stays_one_until_neither_is_stated(world: Linked) -> None:
+    await begin(world)
+    one, two = (world.commit("shop", name, a=name) for name in ("one", "two"))
+    carrier, other = (world.commit("fleet", name, apps__a=name) for name in ("carrier", "other"))
+    await world.settle()
+    await world.state(world.run(one, carrier), world.run(two, carrier))
+    await world.state(world.run(one, other))
+    assert (await world.record(carrier)).is_carrier
+    await world.state(world.run(two, other))
+    assert not (await world.record(carrier)).is_carrier
+
+
+async def test_what_else_carries_a_commit_does_so_again(world: Linked) -> None:
+    flux = await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    one, two = (world.commit("fleet", name, apps__a=name) for name in ("one", "two"))
+    await world.settle()
+    await world.state(world.run(source, one, "8"), world.run(source, two))
+    assert (await world.delivery(source, flux)).carrier_id == (await world.record(two)).id
+    await world.state(world.run(source, "ab" * 20))
+    assert await is_where_its_carrier_is(world, source, one, flux)
+    await world.deliver(flux, "fleet", one, "d1")
+    assert await world.verdicts([source], flux) == ["deployed"]
+
+
+async def test_a_failure_with_what_was_stated_wrongly_is_none(world: Linked) -> None:
+    flux = await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    one = world.commit("fleet", "one", apps__a="one")
+    await world.fetch("fleet", one)
+    world.now(flux).fail_build(f"main@sha1:{one}")
+    await world.play(flux)
+    await world.settle()
+    two = world.commit("fleet", "two", apps__a="two")
+    await world.settle()
+    await world.state(world.run(source, one))
+    assert await world.verdicts([source], flux) == ["failed"]
+    await world.state(world.run(source, two))
+    assert await is_where_its_carrier_is(world, source, two, flux)
+    assert (await world.delivery(source, flux)).reason == ""
+
+
+async def test_what_was_on_its_way_by_itself_is_so_again(world: Linked) -> None:
+    """Code and manifests are one repository."""
+    flux = await begin(world)
+    source, carrier = (world.commit("fleet", name, apps__a=name) for name in ("source", "carrier"))
+    await world.settle()
+    before = await world.delivery(source, flux)
+    of_itself = {"repository": world.name("fleet"), "project": world.name("fleet")}
+    run = world.run(source, carrier, **of_itself)
+    await world.state(run)
+    assert (await world.delivery(source, flux)).carrier_id == (await world.record(carrier)).id
+    await world.state(replace(run, carrier_sha="ab" * 20))
+    assert await world.delivery(source, flux) == before
+    await world.deliver(flux, "fleet", source, "d1")
+    assert await world.verdicts([source, carrier], flux) == ["deployed", "pending"]
+
+
+async def test_another_repository_with_the_same_digits_is_another_carrier(world: Linked) -> None:
+    await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    carrier = world.commit("fleet", "Export", apps__a="1")
+    await world.settle()
+    run = world.run(source, carrier[:7])
+    await world.state(run)
+    assert len(await world.links()) == 1
+    await world.state(replace(run, carrier_repository="git.test/acme/other"))
+    assert await world.links() == []
+
+
+async def test_what_is_stated_of_a_commit_by_another_sha_is_stated_too(world: Linked) -> None:
+    await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    carrier = world.commit("fleet", "Export", apps__a="1")
+    await world.settle()
+    commit = await world.record(source)
+    async with world.ledger.unit() as unit:
+        await unit.put_aliases(commit.repository_id, commit.id, AliasKind.PULL_REQUEST, ["cd" * 20])
+    await world.state(world.run(source, carrier), world.run("cd" * 20, carrier, "8"))
+    await world.state(world.run(source, "ab" * 20))
+    assert len(await world.links()) == 1
+    await world.state(world.run("cd" * 20, "ab" * 20, "8"))
+    assert await world.links() == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "is_taken"), [(Verdict.DEPLOYED, True), (Verdict.ROLLED_BACK, False), (Verdict.FAILED, False)]
+)
+async def test_where_a_later_carrier_is_on_its_way_an_earlier_one_says_only_that_it_is_there(
+    verdict: Verdict, is_taken: bool
+) -> None:
+    early = DeliveryRecord(commit_id=CommitId(5), target_id=TargetId(1), verdict=verdict, since=START)
+    known = replace(early, commit_id=CommitId(1), verdict=Verdict.PENDING, carrier_id=CommitId(9))
+    found = joined(known, early, known.commit_id)
+    assert (found is not None) is is_taken
 
 
 # -- beside other strategies ---------------------------------------------------------------------------------------
@@ -455,6 +574,19 @@ async def test_what_is_followed_and_not_applied_is_not_meant_by_a_short_sha(worl
     await world.state(world.run(source, carrier[:7], carrier_repository=""))
     await world.settle()
     assert len(await world.links()) == 1
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+async def test_what_is_followed_and_not_applied_is_meant_where_it_is_named(world: Linked, is_named: bool) -> None:
+    await begin(world)
+    source = world.commit("shop", "Sell", a="1")
+    await world.settle()
+    async with world.ledger.unit() as unit:
+        cart = RepositoryRecord(id=RepositoryId(0), canonical="git.test/acme/cart", url="https://git.test/acme/cart")
+        cart = await unit.put_repository(cart)
+        await unit.put_commits([CommitRecord(id=CommitId(0), repository_id=cart.id, sha="ab" * 20)])
+    await world.state(world.run(source, "ab" * 20, carrier_repository=cart.canonical if is_named else ""))
+    assert len(await world.links()) == int(is_named)
 
 
 async def test_a_commit_that_was_merged_is_carried_by_its_merge(world: Linked) -> None:

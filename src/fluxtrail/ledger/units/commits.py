@@ -23,7 +23,7 @@ class CommitPart(UnitPart):
     async def put_commits(self, records: Sequence[CommitRecord]) -> list[CommitRecord]:
         """Insert or update by (repository, sha); returns what is known now, in the same order.
 
-        Nothing known is replaced by None or "", a final `merged` stays, a carrier stays one.
+        Nothing known is replaced by None or "", a final `merged` stays, a carrier stays one (see `clear_carriers`).
         """
         held = await self._held(records)
         known: dict[_Key, CommitRecord] = dict(held)
@@ -80,6 +80,29 @@ class CommitPart(UnitPart):
                 found += [(row.named, rows.commit_of(row)) for row in told]
         return found
 
+    async def commits_named(self, repositories: Sequence[str], shas: Sequence[str]) -> list[tuple[str, CommitRecord]]:
+        """Return the commits of these (canonical) repositories that these whole shas are, or are aliases of; each
+        behind that sha.
+        """
+        canonical = schema.repositories.c.canonical
+        homes = select(schema.repositories.c.id).where(canonical.in_(list(dict.fromkeys(repositories))))
+        ids = [row.id for row in await self._session.all(homes)]
+        found: list[tuple[str, CommitRecord]] = []
+        for chunk in chunks(list(dict.fromkeys(shas))) if ids else ():
+            own = select(_C, _C.c.sha.label("named")).where(_C.c.repository_id.in_(ids), _C.c.sha.in_(chunk))
+            others = select(_C, _A.c.sha.label("named")).join(_A, _A.c.commit_id == _C.c.id)
+            others = others.where(_A.c.repository_id.in_(ids), _A.c.sha.in_(chunk))
+            for wanted in (own, others):
+                told = await self._session.all(wanted.order_by(_C.c.id))
+                found += [(row.named, rows.commit_of(row)) for row in told]
+        return found
+
+    async def clear_carriers(self, commits: Sequence[CommitId]) -> None:
+        """Let these be commits like others; those of which figures were made stay what they are."""
+        for chunk in chunks(list(dict.fromkeys(commits))):
+            chosen = update(_C).where(_C.c.id.in_(chunk), _C.c.merged_is_final.is_(False))
+            await self._session.run(chosen.values(is_carrier=False))
+
     async def drop_exports(self, links: Sequence[ExportRecord]) -> None:
         """Forget that these carriers were made from these source commits."""
         same = (_E.c.carrier_id == bindparam("carrier_"), _E.c.source_id == bindparam("source_"))
@@ -100,6 +123,14 @@ class CommitPart(UnitPart):
         for chunk in chunks(list(dict.fromkeys(carriers))):
             wanted = select(table).where(table.c.carrier_id.in_(chunk))
             wanted = wanted.order_by(table.c.carrier_id, table.c.source_id)
+            found.extend(rows.export_of(row) for row in await self._session.all(wanted))
+        return found
+
+    async def exports_from(self, sources: Sequence[CommitId]) -> list[ExportRecord]:
+        """Return what was made from these source commits."""
+        found: list[ExportRecord] = []
+        for chunk in chunks(list(dict.fromkeys(sources))):
+            wanted = select(_E).where(_E.c.source_id.in_(chunk)).order_by(_E.c.source_id, _E.c.carrier_id)
             found.extend(rows.export_of(row) for row in await self._session.all(wanted))
         return found
 

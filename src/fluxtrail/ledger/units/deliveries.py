@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Subquery, func, insert, select, union_all
+from sqlalchemy import Subquery, bindparam, delete, func, insert, select, union_all
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.session import chunks
@@ -35,6 +35,13 @@ class DeliveryPart(ReportPart):
             index_elements=["target_id", "commit_id"], set_={name: statement.excluded[name] for name in _REPLACED}
         )
         await self._session.run(statement, stated)
+        await self._touch((record.commit_id, record.target_id) for record in records)
+
+    async def drop_deliveries(self, records: Sequence[DeliveryRecord]) -> None:
+        """Forget these, by (commit, target): the target was never meant."""
+        same = (_DELIVERIES.c.commit_id == bindparam("commit_"), _DELIVERIES.c.target_id == bindparam("target_"))
+        stated = [{"commit_": record.commit_id, "target_": record.target_id} for record in records]
+        await self._session.run(delete(_DELIVERIES).where(*same), stated)
         await self._touch((record.commit_id, record.target_id) for record in records)
 
     async def deliveries(self, target_id: TargetId, commits: Sequence[CommitId]) -> dict[CommitId, DeliveryRecord]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, insert, literal_column, select, text, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, select, text, update
 
 from fluxtrail.ledger import rows, schema
 from fluxtrail.ledger.session import chunks
@@ -101,6 +101,31 @@ class SyncPart(UnitPart):
         """Return a target's newest syncs, oldest first."""
         found = await self._session.all(_RECENT, {"target": target_id, "limit_": limit})
         return [rows.sync_of(row) for row in reversed(found)]
+
+    async def recent_syncs_of(self, targets: Sequence[TargetId], *, limit: int) -> dict[TargetId, list[SyncRecord]]:
+        """Return the newest syncs of each of these targets, oldest first."""
+        earlier = _SYNCS.alias("earlier")
+        first = (
+            select(earlier.c.id)
+            .where(earlier.c.target_id == _TARGETS.c.id)
+            .order_by(earlier.c.id.desc())
+            .offset(limit - 1)
+            .limit(1)
+            .correlate(_TARGETS)
+            .scalar_subquery()
+        )
+        found: dict[TargetId, list[SyncRecord]] = {}
+        for chunk in chunks(list(dict.fromkeys(targets))):
+            wanted = (
+                select(_SYNCS)
+                .select_from(_TARGETS)
+                .join(_SYNCS, _SYNCS.c.target_id == _TARGETS.c.id)
+                .where(_TARGETS.c.id.in_(chunk), _SYNCS.c.id >= func.coalesce(first, 0))
+                .order_by(_SYNCS.c.target_id, _SYNCS.c.id)
+            )
+            for row in await self._session.all(wanted):
+                found.setdefault(TargetId(row.target_id), []).append(rows.sync_of(row))
+        return found
 
     async def unread_syncs(self, cluster: ClusterUid, *, limit: int) -> list[SyncRecord]:
         """Return applied syncs of a cluster's live targets whose workloads are to be read again, oldest first."""
