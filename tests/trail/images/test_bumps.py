@@ -357,6 +357,38 @@ async def test_automation_is_rather_the_carrier_than_an_export_that_came_after_i
         assert await unit.exports_of([export.id]) == [stated]
 
 
+@pytest.mark.parametrize("is_of_image", [False, True])
+async def test_a_person_is_rather_the_carrier_than_what_a_run_exported_of_something_else(
+    shop: Shop, is_of_image: bool
+) -> None:
+    world = shop.world
+    a, b = world.commit("shop", "a"), world.commit("shop", "b")
+    world.clock.forward(20)
+    await world.branches.look()
+    await shop.image("a", a)
+    await shop.image("b", b)
+    by_hand = world.commit("fleet", "bump", apps__shop="b")
+    exported = world.commit("fleet", "export", apps__shop="c")
+    await world.fetch("fleet", exported)
+    await world.branches.look()
+    bump, export, source = await world.record(by_hand), await world.record(exported), await world.record(b)
+    async with world.ledger.unit() as unit:
+        await unit.put_commits([replace(export, is_carrier=True)])
+        (other,) = await unit.put_commits([replace(source, id=CommitId(UNSAVED), sha="5" * 40)])
+        made_from = source if is_of_image else other
+        await unit.put_exports(
+            [ExportRecord(carrier_id=export.id, source_id=made_from.id, stated_at=None, evidence=ExportEvidence.STATED)]
+        )
+    world.now(shop.flux).succeed(f"main@sha1:{exported}", "d1")
+    await world.play(shop.flux)
+    await world.settle()
+    await shop.roll("a", "b")
+    await shop.trace()
+    row = await shop.find(b)
+    assert row is not None
+    assert row.carrier_id == (export.id if is_of_image else bump.id)
+
+
 async def test_time_is_stated_by_exporters_alone(shop: Shop) -> None:
     world = shop.world
     a, between, b = (world.commit("shop", name) for name in ("a", "between", "b"))
@@ -406,9 +438,12 @@ async def test_what_a_run_states_and_an_image_says_is_one_link(shop: Shop) -> No
     ]
 
 
-@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize(
+    ("evidence", "is_told"),
+    [(None, True), (ExportEvidence.IMAGE, True), (ExportEvidence.STATED, False), (None, False)],
+)
 async def test_commit_whose_image_was_replaced_before_it_ran_came_with_its_own_carrier(
-    shop: Shop, is_told: bool
+    shop: Shop, evidence: ExportEvidence | None, is_told: bool
 ) -> None:
     """Where it ran elsewhere, which told the carrier; else it came with the next image as far as anybody knows."""
     world = shop.world
@@ -423,10 +458,11 @@ async def test_commit_whose_image_was_replaced_before_it_ran_came_with_its_own_c
     row = await shop.roll("b", "c")
     await shop.run_image("c", world.clock.time)
     carriers = [await world.record(sha) for sha in (first, second)]
-    told = ExportRecord(carrier_id=carriers[0].id, source_id=(await world.record(b)).id, stated_at=None)
+    newer = (await world.record(b)).id
+    told = ExportRecord(carrier_id=carriers[0].id, source_id=newer, stated_at=None, evidence=evidence)
     async with world.ledger.unit() as unit:
         await unit.put_rollouts([replace(row, digests_before={"shop": digest("c")})])  # read when it had rolled out
-        await unit.put_exports([told] if is_told else [])
+        await unit.put_exports([told] if is_told or evidence else [])
     await shop.trace()
     found = [await shop.find(sha) for sha in (b, c)]
     with_first = (carriers[0].id, never_ran.sync_id)

@@ -94,7 +94,8 @@ async def find_carrier(
 ) -> Carrier | None:
     """Return the newest commit in scope that a sync carried; rather one that image automation pushed.
 
-    What states itself what it was made from was pushed by an exporter: images came with it only if with nobody else.
+    What was made from source commits, as it states itself or as a run states, was pushed by an exporter: images came
+    with it only if with nobody else, or if what they bring is what it was made from.
 
     Args:
         homes: where the target's manifests, and those of what applies the target, come from.
@@ -113,13 +114,22 @@ async def find_carrier(
     ]
     places = await _places(unit, target, [item.commit for item in found])
     links = await unit.exports_of([item.commit.id for item in found])
-    stating = {link.carrier_id for link in links if link.stated_at is not None}
+    exported = [link for link in links if not _is_by_image(link)]
+    exports = {link.carrier_id for link in exported}
+    naming = {link.carrier_id for link in exported if link.source_id in sources}
 
-    def rank(item: Carrier) -> tuple[bool, bool, int, int]:
-        is_carrier = item.commit.is_carrier
-        return is_carrier and item.commit.id not in stating, is_carrier, places.get(item.commit.sha, -1), item.commit.id
+    def rank(item: Carrier) -> tuple[bool, bool, bool, int, int]:
+        id_ = item.commit.id
+        is_export = id_ in exports
+        is_automated = item.commit.is_carrier and not is_export
+        return id_ in naming, is_automated, not is_export, places.get(item.commit.sha, -1), id_
 
     return max(found, key=rank, default=None)
+
+
+def _is_by_image(link: ExportRecord) -> bool:
+    """Whether an image told of a link. Of links that say nothing of it, an exporter's has a time."""
+    return link.evidence is ExportEvidence.IMAGE or (link.evidence is None and link.stated_at is None)
 
 
 async def _places(unit: ImageUnit, target: TargetRecord, commits: Sequence[CommitRecord]) -> dict[str, int]:
@@ -173,7 +183,7 @@ async def _came_before(
         if row.target_id == target.id and row.verdict is Verdict.DEPLOYED and row.carrier_id is None
     }
     wanted = {commit.id for commit in sources}
-    links = [link for link in await unit.exports_of(list(rows)) if link.source_id in wanted and link.stated_at is None]
+    links = [link for link in await unit.exports_of(list(rows)) if link.source_id in wanted and _is_by_image(link)]
     commits = await unit.commits_by_id([link.carrier_id for link in links])
     found: dict[CommitId, tuple[Carrier, SyncRecord]] = {}
     for link in links:
