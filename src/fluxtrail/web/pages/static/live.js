@@ -1,6 +1,7 @@
 // The live feed: when the history grows, the page's own address is asked again and `#live` is swapped, at most once a
 // second. The feed resumes by id, so nothing is missed; a tab that nobody sees does not hold a connection. Nothing is
-// swapped while somebody writes or moves the pointer over what is shown, nor while they hold it as it is.
+// swapped while somebody writes, nor, for some seconds, while they move the pointer over what is shown; nor while they
+// hold it as it is.
 
 import { announce } from "./copy.js";
 import { keepPlace } from "./rows.js";
@@ -9,6 +10,8 @@ const REFRESH_MILLISECONDS = 1000;
 const STALE_MILLISECONDS = 5000;
 /** Who has just moved the pointer over a list is about to click in it. */
 const POINTING_MILLISECONDS = 1200;
+/** What happens is shown after these at the latest, however long somebody goes on moving the pointer. */
+const WAITING_MILLISECONDS = 10_000;
 
 /** @returns {{toggle: () => void}} holds what is shown as it is, and lets it go on */
 export function startFeed() {
@@ -22,6 +25,8 @@ export function startFeed() {
   let lostAt = 0;
   let refreshedAt = 0;
   let pointedAt = 0;
+  /** Since when something is to be shown; 0 while nothing is. */
+  let waitingSince = 0;
   let isHeld = false;
   /** What came while it was held. */
   let missed = 0;
@@ -70,18 +75,28 @@ export function startFeed() {
 
   function soon() {
     if (timer) return;
+    waitingSince ||= Date.now();
     const wait = Math.max(0, refreshedAt + REFRESH_MILLISECONDS - Date.now());
     timer = window.setTimeout(refresh, wait + 50);
   }
 
   function isBusy() {
-    return Boolean(document.querySelector("dialog[open]")) || isWriting() || Date.now() < pointedAt + POINTING_MILLISECONDS;
+    return Boolean(document.querySelector("dialog[open]")) || isWriting() || isPointing();
+  }
+
+  function isPointing() {
+    return Date.now() < Math.min(pointedAt + POINTING_MILLISECONDS, waitingSince + WAITING_MILLISECONDS);
   }
 
   async function refresh() {
     timer = 0;
-    if (isHeld) return void (missed ||= 1);
+    if (isHeld) {
+      missed ||= 1;
+      waitingSince = 0;
+      return showState();
+    }
     if (isBusy()) return void (timer = window.setTimeout(refresh, REFRESH_MILLISECONDS));
+    waitingSince = 0;
     refreshedAt = Date.now();
     const htmx = /** @type {any} */ (window).htmx;
     if (!htmx || !document.getElementById("live")) return offerReload();
