@@ -16,10 +16,11 @@ from fluxtrail.model.ci import (
     CiSystem,
     find_build_state,
     find_built,
+    find_exported,
     find_failed_build,
-    keep_details,
-    merge_runs,
+    names_carrier,
 )
+from fluxtrail.model.ci_merging import has_stages_of, keep_details, merge_runs
 from fluxtrail.model.moment import Evidence, Precision
 
 QUEUED = run(state=CiState.QUEUED, finished_at=None, updated_at=NOON)
@@ -173,3 +174,48 @@ def test_what_is_known_of_another_attempt_says_nothing_of_this_one() -> None:
     assert keep_details(run(), known) == known
     assert keep_details(run(state=CiState.FAILED), known) == run(state=CiState.FAILED, author="ada")
     assert keep_details(run(author="eve"), known).author == "eve"
+
+
+EXPORTED = run(
+    role=CiRole.EXPORT,
+    evidence=CiEvidence.STATED,
+    finished_at=minutes(3),
+    updated_at=minutes(3),
+    carrier_sha="b" * 40,
+    carrier_repository="github.com/acme/fleet",
+)
+
+
+@pytest.mark.parametrize("state", [CiState.RUNNING, CiState.SUCCEEDED, CiState.FAILED, CiState.CANCELLED])
+def test_what_a_run_has_exported_counts_whatever_its_forge_says_of_the_run(state: CiState) -> None:
+    asked = run(role=CiRole.EXPORT, state=state, finished_at=minutes(5) if state.is_final else None)
+    both = keep_details(asked, EXPORTED)
+    assert (both.state, both.evidence) == (state, CiEvidence.ASKED)
+    assert names_carrier(both)
+    moment = find_exported([both])
+    assert moment is not None
+    assert moment.at == minutes(3)
+    other = keep_details(asked, replace(EXPORTED, state=CiState.FAILED))
+    assert names_carrier(other) is (state is CiState.SUCCEEDED)
+
+
+@pytest.mark.parametrize("kept", [EXPORTED, keep_details(replace(RUNNING, role=CiRole.EXPORT), EXPORTED)])
+def test_what_an_attempt_has_exported_waits_while_another_is_made(kept: CiRun) -> None:
+    again = replace(AGAIN, role=CiRole.EXPORT)
+    carried = keep_details(again, kept)
+    assert (carried.carrier_sha, carried.carrier_repository) == (EXPORTED.carrier_sha, EXPORTED.carrier_repository)
+    assert names_carrier(carried)
+    assert names_carrier(keep_details(replace(again, state=CiState.FAILED), carried))
+    assert names_carrier(keep_details(replace(again, attempt=3), carried))
+    own = replace(EXPORTED, attempt=2, state=CiState.RUNNING, finished_at=None, carrier_sha="c" * 40)
+    assert keep_details(own, carried) == own, "it is not made yet"
+    assert keep_details(replace(EXPORTED, attempt=2, state=CiState.FAILED, carrier_sha=""), kept).carrier_sha == ""
+    assert keep_details(again, replace(EXPORTED, state=CiState.FAILED)) == again
+
+
+def test_stages_are_asked_for_again_where_they_would_not_be_kept() -> None:
+    known = replace(of_gitlab(FAILED), stages=(CiStage(name="build", state=CiState.FAILED),))
+    for later in (FAILED, replace(FAILED, updated_at=minutes(9))):
+        told = of_gitlab(later)
+        assert has_stages_of(told, known) is bool(keep_details(told, known).stages)
+    assert not has_stages_of(of_gitlab(replace(FAILED, updated_at=minutes(9))), known)

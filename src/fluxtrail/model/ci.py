@@ -111,6 +111,16 @@ class CiStage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str = ""
 
 
+class StatedExport(msgspec.Struct, frozen=True, kw_only=True):
+    """How a pipeline stated that its export went, apart from how its run goes."""
+
+    state: CiState
+    """One that is final."""
+    at: datetime
+    attempt: int
+    """Of the run, in which it was stated."""
+
+
 class CiRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a pipeline for one commit, at its newest attempt."""
 
@@ -153,6 +163,10 @@ class CiRun(msgspec.Struct, frozen=True, kw_only=True):
     carrier_sha: str = ""
     service: str = ""
     environment: str = ""
+    stated_export: StatedExport | None = None
+    """Of an export: what its pipeline stated of it, where `state` is what its forge says of the whole run, or that of a
+    later attempt. None where `state` itself was stated.
+    """
     evidence: CiEvidence = CiEvidence.ASKED
 
     @property
@@ -176,10 +190,19 @@ class CiRun(msgspec.Struct, frozen=True, kw_only=True):
         if self.role is CiRole.BUILD and self.evidence is CiEvidence.ASKED and known.evidence is CiEvidence.STATED:
             return True  # a pipeline states its build from inside: the run goes on
         if known.state.is_final and not self.state.is_final:
-            return _is_changed_since(self, known)
+            return self.is_changed_since(known)
         if self.evidence is CiEvidence.ASKED and known.evidence is not CiEvidence.ASKED:
             return True
         return self.updated_at >= known.updated_at
+
+    def is_changed_since(self, known: CiRun) -> bool:
+        """Whether a system that counts no attempts says that it has changed a run since: jobs of it are tried again."""
+        is_asked = self.evidence is CiEvidence.ASKED and known.evidence is CiEvidence.ASKED
+        return is_asked and self.system in _WITHOUT_ATTEMPTS and self.updated_at > known.updated_at
+
+
+_WITHOUT_ATTEMPTS = frozenset({CiSystem.GITLAB_CI, CiSystem.AZURE_PIPELINES})
+"""There a pipeline goes on under its own number when somebody tries failed jobs or stages again."""
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -232,44 +255,6 @@ class Standing(NamedTuple):
     exported: Moment | None = None
 
 
-def keep_details(told: CiRun, known: CiRun | None) -> CiRun:
-    """Return `told` with what `known` has of the same attempt beyond it.
-
-    A list of runs says less of each than the run itself, and neither says what its pipeline has stated of it.
-    """
-    if known is None or told.attempt != known.attempt:
-        return told
-    stated = {name: getattr(known, name) for name in _STATED if not getattr(told, name)}
-    if told.state is known.state and known.stages and not told.stages and not _is_changed_since(told, known):
-        stated |= {"stages": known.stages, "finished_at": known.finished_at}
-    return msgspec.structs.replace(told, **stated) if stated else told
-
-
-def _is_changed_since(told: CiRun, known: CiRun) -> bool:
-    """Whether a system that counts no attempts says that it has changed a run since: jobs of it are tried again."""
-    is_asked = told.evidence is CiEvidence.ASKED and known.evidence is CiEvidence.ASKED
-    return is_asked and told.system in _WITHOUT_ATTEMPTS and told.updated_at > known.updated_at
-
-
-_WITHOUT_ATTEMPTS = frozenset({CiSystem.GITLAB_CI, CiSystem.AZURE_PIPELINES})
-"""There a pipeline goes on under its own number when somebody tries failed jobs or stages again."""
-_STATED = (
-    "author", "started_at", "pull_request", "image", "digest",
-    "carrier_repository", "carrier_sha", "service", "environment",
-)  # fmt: skip
-
-
-def merge_runs(known: Iterable[CiRun], told: Iterable[CiRun]) -> list[CiRun]:
-    """Return those of `told` that change what is known, one for each key, whatever order they come in."""
-    held = {run.key: run for run in known}
-    changed: dict[CiKey, CiRun] = {}
-    for run in told:
-        before = held.get(run.key)
-        if before is None or (run != before and run.replaces(before)):
-            held[run.key] = changed[run.key] = run
-    return list(changed.values())
-
-
 def find_built(runs: Sequence[CiRun], *, exported_at: datetime | None = None, build_link: str = "") -> Moment | None:
     """Return when a commit was built, or None where no run that built it is known to have succeeded.
 
@@ -295,7 +280,7 @@ def find_exported(runs: Iterable[CiRun]) -> Moment | None:
     Args:
         runs: of the commit, of whatever role; and those that export what contains it.
     """
-    ends = [run.finished_at for run in runs if _has_exported(run) and run.finished_at]
+    ends = [end for run in runs if (end := _export_end(run)) is not None]
     return exact(min(ends), Evidence.CI_RUN) if ends else None
 
 
@@ -325,7 +310,20 @@ def carry_exports(runs: Sequence[CiRun], order: Mapping[str, int]) -> dict[str, 
 
 
 def _has_exported(run: CiRun) -> bool:
-    return run.role is CiRole.EXPORT and run.state is CiState.SUCCEEDED
+    """Whether it went well, or its pipeline stated that its export did, whatever becomes of the rest of the run."""
+    stated = run.stated_export
+    is_stated = stated is not None and stated.state is CiState.SUCCEEDED
+    return run.role is CiRole.EXPORT and (is_stated or run.state is CiState.SUCCEEDED)
+
+
+def _export_end(run: CiRun) -> datetime | None:
+    """Return when a run had exported; None where it has not, or does not say when."""
+    if not _has_exported(run):
+        return None
+    stated = run.stated_export
+    ends = [run.finished_at if run.state is CiState.SUCCEEDED else None]
+    ends.append(stated.at if stated is not None and stated.state is CiState.SUCCEEDED else None)
+    return min(filter(None, ends), default=None)
 
 
 def names_carrier(run: CiRun) -> bool:

@@ -111,6 +111,24 @@ async def test_what_is_tried_again_under_its_own_number_is_looked_at_again(world
     assert await world.built_lines() == [("", "failed"), ("failed", "running"), ("running", "succeeded")]
 
 
+async def test_what_was_tried_again_between_two_looks_is_asked_for_though_it_ended_the_same(world: CiWorld) -> None:
+    world.shop.system = CiSystem.GITLAB_CI
+    await world.commits(range(1, 2))
+    failed: dict[str, Any] = {"system": CiSystem.GITLAB_CI, "state": CiState.FAILED}
+    world.shop.runs, world.shop.stages = [push(**failed)], {"7": (replace(STAGES[0], state=CiState.FAILED),)}
+    await world.look()
+    again = (*world.shop.stages["7"], replace(STAGES[0], name="Test"))
+    world.shop.runs, world.shop.stages = (
+        [push(**failed | {"finished_at": at(150), "updated_at": at(150)})],
+        {"7": again},
+    )
+    assert await world.look() == ["recent acme/shop", "run 7"]
+    async with world.ledger.unit() as unit:
+        (kept,) = (await unit.ci_runs_of(SHOP, [sha(1)]))[sha(1)]
+    assert (kept.stages, kept.finished_at) == (again, at(150))
+    assert await world.look() == ["recent acme/shop"]
+
+
 async def test_a_run_that_is_gone_hides_no_other(world: CiWorld) -> None:
     await world.commits(range(1, 3))
     world.shop.runs = [going(), going(number=2, run_id="8")]

@@ -19,12 +19,12 @@ from fluxtrail.model.ci import (
     CiKey,
     CiRole,
     CiRun,
+    CiSystem,
     Delivered,
     PullRequest,
     Standing,
-    keep_details,
-    merge_runs,
 )
+from fluxtrail.model.ci_merging import keep_details, merge_runs
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, CommitRecord, RepositoryId
 
@@ -45,9 +45,14 @@ _SET_BUILT = _SET_BUILT.values(
 
 
 class CiPart(UnitPart):
-    async def put_ci_runs(self, runs: Sequence[CiRun]) -> list[CiRun]:
-        """Keep what is newer or better known than what is there; returns those that changed something."""
-        known = await self.known_runs([run.key for run in runs])
+    async def put_ci_runs(self, runs: Sequence[CiRun], known: Sequence[CiRun] | None = None) -> list[CiRun]:
+        """Keep what is newer or better known than what is there; returns those that changed something.
+
+        Args:
+            known: those of them that are kept, where they are read in this unit already.
+        """
+        if known is None:
+            known = await self.known_runs([run.key for run in runs])
         held = {run.key: run for run in known}
         changed = merge_runs(known, [keep_details(run, held.get(run.key)) for run in runs])
         await self._session.run(_put_runs(self._session.dialect), [_run_values(run) for run in changed])
@@ -184,11 +189,17 @@ class CiPart(UnitPart):
         return max(len(ids), len(taken))
 
     async def known_runs(self, keys: Sequence[CiKey]) -> list[CiRun]:
-        found: list[CiRun] = []
+        """Return those of these runs that are kept; those of one project are looked up at once, by its index."""
         wanted = set(keys)
-        for chunk in chunks(sorted({key.run_id for key in keys})):
-            held = await self._session.all(select(_R.c.facts).where(_R.c.run_id.in_(chunk)))
-            found += [row.facts for row in held if row.facts.key in wanted]
+        numbers: defaultdict[tuple[CiSystem, str, str], set[str]] = defaultdict(set)
+        for key in keys:
+            numbers[key.system, key.host, key.project].add(key.run_id)
+        found: list[CiRun] = []
+        for (system, host, project), theirs in sorted(numbers.items()):
+            of_it = select(_R.c.facts).where(_R.c.system == system, _R.c.host == host, _R.c.project == project)
+            for chunk in chunks(sorted(theirs)):
+                held = await self._session.all(of_it.where(_R.c.run_id.in_(chunk)).order_by(_R.c.id))
+                found += [row.facts for row in held if row.facts.key in wanted]
         return found
 
 

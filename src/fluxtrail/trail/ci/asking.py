@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from fluxtrail.model.ci import CiKey, CiRun, CiState, PullRequest
+from fluxtrail.model.ci_merging import has_stages_of
 from fluxtrail.model.errors import NotFoundError, WireError
 from fluxtrail.model.records import CommitId, CommitRecord, RepositoryRecord
 from fluxtrail.trail.ci.budget import RequestBudget
@@ -207,7 +208,7 @@ class Look:
 
     def _has_stages(self, run: CiRun) -> bool:
         known = self._known.runs.get(run.key)
-        return known is not None and known.attempt == run.attempt and known.state is run.state and bool(known.stages)
+        return known is not None and has_stages_of(run, known)
 
     def _was_asked(self, run: CiRun) -> bool:
         return (run.key, run.attempt, run.updated_at) in self._memory.asked

@@ -20,6 +20,7 @@ from fluxtrail.model.ci import (
     find_built,
     find_exported,
 )
+from fluxtrail.model.ci_merging import is_of_before
 from fluxtrail.model.moment import Moment
 from fluxtrail.model.records import CommitId, CommitRecord, Transition, TransitionKind
 from fluxtrail.model.stage import INVERSION_TOLERANCE
@@ -37,9 +38,9 @@ async def take_runs(unit: CiUnit, runs: Sequence[CiRun], *, now: datetime) -> li
     Args:
         runs: `repository` is the canonical name under which the commits are followed.
     """
-    exporting = [run.key for run in runs if run.role is CiRole.EXPORT]
-    before = {run.key: run for run in await unit.known_runs(exporting)}
-    changed = await unit.put_ci_runs(runs)
+    known = await unit.known_runs([run.key for run in runs])
+    changed = await unit.put_ci_runs(runs, known)
+    before = {run.key: run for run in known if not is_of_before(run)}  # what an earlier attempt made is there
     await link_runs(unit, [run for run in changed if run.role is CiRole.EXPORT], before, now=now)
     shas: defaultdict[str, list[str]] = defaultdict(list)
     for run in changed:

@@ -50,8 +50,12 @@ class CiUnit(Unit, Protocol):
     async def known_runs(self, keys: Sequence[CiKey]) -> list[CiRun]:
         """Those of these runs that are kept, as they are kept."""
 
-    async def put_ci_runs(self, runs: Sequence[CiRun]) -> list[CiRun]:
-        """Keep what is newer or better known than what is there; returns those that changed something."""
+    async def put_ci_runs(self, runs: Sequence[CiRun], known: Sequence[CiRun] | None = None) -> list[CiRun]:
+        """Keep what is newer or better known than what is there; returns those that changed something.
+
+        Args:
+            known: those of them that are kept, where they are read in this unit already.
+        """
 
     async def open_ci_runs(self, repository: str, *, since: datetime, limit: int) -> list[CiRun]: ...
 

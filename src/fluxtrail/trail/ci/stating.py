@@ -11,10 +11,11 @@ from datetime import datetime
 
 import msgspec
 
-from fluxtrail.model.ci import CiEvidence, CiRun
+from fluxtrail.model.ci import CiEvidence, CiRole, CiRun
+from fluxtrail.model.ci_merging import keep_export, keep_statement
 from fluxtrail.model.errors import ConfigError
 from fluxtrail.trail.ci.judging import take_runs
-from fluxtrail.trail.ci.linking import list_fitting
+from fluxtrail.trail.ci.linking import link_runs, list_fitting
 from fluxtrail.trail.ci.ports import CiUnit
 
 NAMED, NAMED_DIGITS = 3, 12
@@ -26,19 +27,21 @@ _DETAILS = ("url", "number", "pipeline", "branch", "event", "author", "pull_requ
 async def take_statements(unit: CiUnit, runs: Sequence[CiRun], *, now: datetime) -> list[CiRun]:
     """Keep stated runs, and judge the commits that they are of; returns those that changed something.
 
-    Idempotent: the same statement a second time changes nothing, whenever it comes.
+    Idempotent: the same statement a second time changes nothing, whenever it comes. But what it links is looked for
+    again: by now its repository may have `exports_to`, and an older version may have kept it without linking.
     """
-    merged: list[CiRun] = []
-    for run in runs:
-        known = (await unit.ci_runs_of(run.repository, [run.sha])).get(run.sha, [])
-        merged.append(complete(run, next((one for one in known if one.key == run.key), None)))
-    return await take_runs(unit, merged, now=now)
+    known = {run.key: run for run in await unit.known_runs([run.key for run in runs])}
+    changed = await take_runs(unit, [complete(run, known.get(run.key)) for run in runs], now=now)
+    same = known.keys() & {run.key for run in runs if run.role is CiRole.EXPORT} - {run.key for run in changed}
+    await link_runs(unit, [known[key] for key in sorted(same)], {}, now=now)
+    return changed
 
 
 async def check_carrier(unit: CiUnit, run: CiRun, *, allow_unfollowed: bool = False) -> None:
     """Refuse an export whose manifests nobody will ever read, or of which nobody can tell which commit it made.
 
-    A sha that fits several commits now will fit them for ever, so it is refused and not kept.
+    A sha that fits several commits now will fit them for ever, so it is refused and not kept. What was kept before it
+    did is not refused where it is stated again.
 
     Args:
         allow_unfollowed: its repository need not be known: Flux does not apply it, or not yet.
@@ -55,6 +58,8 @@ async def check_carrier(unit: CiUnit, run: CiRun, *, allow_unfollowed: bool = Fa
                 f"{run.repository} there, or state `allow_unfollowed` where Flux does not apply it, or not yet",
                 subject="carrier_repository",
             )
+    if any(_is_kept(run, known) for known in await unit.known_runs([run.key])):
+        return
     shas = list(dict.fromkeys(sha for sha, _ in await list_fitting(unit, run)))
     if len(shas) > 1:
         named = ", ".join(sha[:NAMED_DIGITS] for sha in shas[:NAMED])
@@ -64,10 +69,22 @@ async def check_carrier(unit: CiUnit, run: CiRun, *, allow_unfollowed: bool = Fa
         )
 
 
+def _is_kept(told: CiRun, known: CiRun) -> bool:
+    """Whether it is known already which commit a run made, by the same digits or more of them."""
+    is_same = told.carrier_repository in ("", known.carrier_repository) and told.attempt <= known.attempt
+    return is_same and known.carrier_sha.startswith(told.carrier_sha)
+
+
 def complete(told: CiRun, known: CiRun | None) -> CiRun:
     """Return what is to be kept of a run that is told, beside what is known of the same run."""
-    if known is None or told.attempt != known.attempt:
+    if known is None:
         return told
+    if told.attempt != known.attempt:
+        return keep_export(*sorted((told, known), key=lambda run: run.attempt, reverse=True))
+    return keep_statement(_complete(told, known), told, known)
+
+
+def _complete(told: CiRun, known: CiRun) -> CiRun:
     if known.carrier_sha.startswith(told.carrier_sha):
         told = msgspec.structs.replace(told, carrier_sha=known.carrier_sha)
     if known.evidence is CiEvidence.ASKED:
@@ -81,8 +98,8 @@ def complete(told: CiRun, known: CiRun | None) -> CiRun:
         return msgspec.structs.replace(whole, queued_at=known.queued_at or told.queued_at, started_at=started)
     # Told again: it was so when it was first told. Only what is new of it counts.
     times = {name: getattr(known, name) or getattr(told, name) for name in ("queued_at", "started_at", "finished_at")}
-    same = msgspec.structs.replace(whole, **times, updated_at=known.updated_at)
-    return same if same == known else msgspec.structs.replace(whole, **times)
+    same = keep_statement(msgspec.structs.replace(whole, **times, updated_at=known.updated_at), told, known)
+    return known if same == known else msgspec.structs.replace(whole, **times)
 
 
 def _with_details(run: CiRun, other: CiRun) -> CiRun:
