@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from tests.web import runs
 
+from fluxtrail.model.ci_views import AppliedHead, Origin
 from fluxtrail.model.counts import Counts, ImageCount, Inflight, NotRunning
 from fluxtrail.model.environments import Grouping
 from fluxtrail.model.errors import ConfigError, ConflictError, StoreError
@@ -576,6 +577,13 @@ class World:
     async def at_one_instant(self) -> AsyncIterator[Self]:
         self._check()
         yield self
+
+    async def origins(self, commits: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Origin]:
+        """Nothing is kept of CI here."""
+        return {}
+
+    async def applied_heads(self) -> Sequence[AppliedHead]:
+        return []
 
     async def cluster_names(self) -> list[str]:
         return [view.name for view in await self.list_clusters()]
