@@ -35,15 +35,14 @@ class _Step(NamedTuple):
     """The sync that gave the verdict, where one did."""
 
 
-async def deliver_late(unit: Unit, carrier: CommitRecord, sources: Sequence[CommitRecord], *, now: datetime) -> None:
-    """Give source commits the deliveries of their carrier. Does nothing where that was done."""
-    await deliver_all_late(unit, [(carrier, sources)], now=now)
-
-
 async def deliver_all_late(
     unit: Unit, carried: Sequence[tuple[CommitRecord, Sequence[CommitRecord]]], *, now: datetime
 ) -> None:
-    """Do the same for many carriers, each with its source commits, in this order."""
+    """Give source commits the deliveries of their carriers, in this order. Does nothing where that was done.
+
+    Args:
+        carried: carriers, each with its source commits.
+    """
     carrying: defaultdict[CommitId, list[DeliveryRecord]] = defaultdict(list)
     for row in await unit.deliveries_of([carrier.id for carrier, _ in carried]):
         if row.carrier_id is None:

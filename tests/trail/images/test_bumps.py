@@ -14,7 +14,7 @@ from fluxtrail.model.moment import Evidence, Precision, observed
 from fluxtrail.model.records import UNSAVED, CommitId, ExportEvidence, ExportRecord, TransitionKind
 from fluxtrail.model.rollout import RunningState
 from fluxtrail.model.verdict import Verdict
-from fluxtrail.trail.late import deliver_late
+from fluxtrail.trail.late import deliver_all_late
 
 replace = msgspec.structs.replace
 
@@ -425,7 +425,7 @@ async def test_what_a_run_states_and_an_image_says_is_one_link(shop: Shop) -> No
     )
     async with world.ledger.unit() as unit:
         await unit.put_exports([stated])
-        await deliver_late(unit, carrier, [source], now=world.clock.now())
+        await deliver_all_late(unit, [(carrier, [source])], now=world.clock.now())
         (before,) = await unit.deliveries_of([source.id])
     await shop.roll("a", "b")
     await shop.trace()
